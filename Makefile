@@ -1,0 +1,44 @@
+# make demo · make test · make lint — each sets itself up on a fresh machine.
+# VENV=path reuses an environment (the package is installed into it, editable).
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ppl_vae-$(shell printf %s "$(CURDIR)" | cksum | cut -d' ' -f1)
+
+.PHONY: setup demo test test-all test-wheel lint format clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## create $(VENV) and install the package into it
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("ppl_vae needs Python 3.11 or newer; name one: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+demo: setup ## train a VAE on the embedded digits and draw what it learned
+	$(BIN)/ppl-vae train --data digits --latent-dim 2 --epochs 300
+
+test: setup ## the tests, without the slow ones
+	$(BIN)/python -m pytest
+
+test-all: setup ## every test
+	$(BIN)/python -m pytest -m ""
+
+test-wheel: setup ## build the wheel, install it elsewhere, run the tests against it
+	$(BIN)/python tests/run_on_wheel.py
+
+lint: setup ## ruff, its formatter and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup ## let ruff format and mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environment and build outputs (runs/ stays)
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,11 @@
+"""Variational programs q(z | x): a family (what q is) times a parameterisation (where its parameters come from)."""
+
+if __name__ != "ppl_vae.guides":  # a second copy of every class, unequal to the first
+    raise ImportError("import ppl_vae.guides, not guides")
+
+from ppl_vae.guides.amortized import Amortized
+from ppl_vae.guides.base import Guide
+from ppl_vae.guides.families import Diagonal, Family, FullRank
+from ppl_vae.guides.latents import Latents
+
+__all__ = ["Amortized", "Diagonal", "Family", "FullRank", "Guide", "Latents"]

@@ -1,0 +1,86 @@
+"""WHAT q is: from a vector of parameters to a distribution over the latents.
+
+The contract: a :class:`Family` over R^D says how many parameters one datapoint needs (``num_params``), and
+``family(params)`` turns ``(..., num_params)`` into a distribution of batch shape ``(...)`` and event shape ``(D,)``
+with a reparameterised sample and an exact log-density. ``params = 0`` is the neutral value, where q is the prior
+N(0, I) to within the family's floor. Any finite parameters give a proper distribution.
+
+To add a family: copy :class:`Diagonal`, keep ``params = 0`` neutral, name it in ``ppl_vae/app/registry.py`` and add
+its line to ``tests/conformance.py``. Every parameterisation then has it.
+"""
+
+from abc import ABC, abstractmethod
+from math import e, log
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+# The smallest standard deviation that q may take: far below any posterior's, far above where its logarithm or its
+# inverse square leaves float32. softplus alone reaches exactly 0 at −104.
+SCALE_FLOOR = 1e-4
+# softplus(0 + _UNIT) = 1, so that zero parameters mean unit scale.
+_UNIT = log(e - 1)
+
+
+def positive(raw: Tensor) -> Tensor:
+    """Any real number to a scale of at least ``SCALE_FLOOR``; 0 to 1. Grows linearly, so it never overflows."""
+    return softplus(raw + _UNIT) + SCALE_FLOOR
+
+
+class Family(nn.Module, ABC):
+    """A family of distributions over R^D; the module's docstring states the contract.
+
+    Args:
+        latent_dim: D, at least 1.
+
+    Attributes:
+        num_params: parameters of one datapoint's q.
+    """
+
+    num_params: int
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+
+    @abstractmethod
+    def forward(self, params: Tensor) -> dist.TorchDistribution:
+        """Params ``(..., num_params)`` to q, batch shape ``(...)``, event shape ``(latent_dim,)``."""
+
+
+class Diagonal(Family):
+    """q = N(loc, diag(scale²)): 2D parameters, the mean-field Gaussian (Kingma and Welling 2014)."""
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__(latent_dim)
+        self.num_params = 2 * latent_dim
+
+    def forward(self, params: Tensor) -> dist.TorchDistribution:
+        """Params ``(..., 2D)``: loc, then the raw scale."""
+        loc, raw_scale = params.chunk(2, dim=-1)
+        q: dist.TorchDistribution = dist.Normal(loc, positive(raw_scale)).to_event(1)
+        return q
+
+
+class FullRank(Family):
+    """q = N(loc, LLᵀ), L lower triangular with a positive diagonal: D + D(D+1)/2 parameters."""
+
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__(latent_dim)
+        self.num_params = 2 * latent_dim + latent_dim * (latent_dim - 1) // 2
+        rows, columns = torch.tril_indices(latent_dim, latent_dim, offset=-1)
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("columns", columns, persistent=False)
+
+    def forward(self, params: Tensor) -> dist.TorchDistribution:
+        """Params ``(..., D + D(D+1)/2)``: loc, the raw diagonal of L, then what is below it, row by row."""
+        size = self.latent_dim
+        loc, raw_diagonal, below = params.split([size, size, self.num_params - 2 * size], dim=-1)
+        scale_tril = torch.diag_embed(positive(raw_diagonal))  # (..., D, D)
+        scale_tril[..., self.rows, self.columns] = below
+        return dist.MultivariateNormal(loc, scale_tril=scale_tril)

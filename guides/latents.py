@@ -1,0 +1,118 @@
+"""The latents of any model, read from one trace of it, as one flat vector of real numbers.
+
+A family is a distribution over that vector, so a new model needs no new guide: the vector is cut into the model's
+sites, reshaped, and mapped to each site's support (Kucukelbir et al. 2017).
+"""
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Self, cast
+
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor, nn
+from torch.distributions import biject_to, constraints
+
+from ppl_vae.batch import Batch
+from ppl_vae.errors import UserError
+from ppl_vae.program import trace_program
+
+
+@dataclass(frozen=True)
+class LatentSite:
+    """One latent of the model.
+
+    Args:
+        name: the site's name.
+        shape: its event shape, for one datapoint.
+        support: where its values live.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    support: constraints.Constraint
+
+    @property
+    def unconstrained_shape(self) -> tuple[int, ...]:
+        """Shape of the real numbers that are mapped to a value of this site."""
+        return tuple(biject_to(self.support).inverse_shape(torch.Size(self.shape)))
+
+    @property
+    def size(self) -> int:
+        """How many real numbers this site takes of the vector."""
+        return prod(self.unconstrained_shape)
+
+
+@dataclass(frozen=True)
+class Latents:
+    """All latents of a model, in the order in which it samples them.
+
+    Args:
+        sites: at least one.
+    """
+
+    sites: tuple[LatentSite, ...]
+
+    @classmethod
+    def of(cls, model: nn.Module, batch: Batch) -> Self:
+        """Read them from one run of the model; draws and parameters are left as they were.
+
+        Args:
+            model: any Pyro program that takes a batch.
+            batch: any batch that the model accepts; its shapes are used, its values are not.
+
+        Raises:
+            UserError: no latent, or one without a continuous support (the message names the site); or it does not run.
+        """
+        with torch.no_grad(), torch.random.fork_rng():
+            trace = trace_program(model, batch)
+        sites = []
+        for name in trace.stochastic_nodes:
+            site = cast(Any, trace.nodes[name])
+            if site_is_subsample(site):
+                continue
+            if site["fn"].support.is_discrete:
+                raise UserError(f"site '{name}': {type(site['fn']).__name__} is discrete; a guide needs real latents.")
+            sites.append(LatentSite(name, tuple(site["fn"].event_shape), site["fn"].support))
+        if not sites:
+            raise UserError("the model samples no latent: there is nothing to infer.")
+        return cls(tuple(sites))
+
+    @property
+    def size(self) -> int:
+        """Length of the flat vector."""
+        return sum(site.size for site in self.sites)
+
+    def sample(self, q: dist.TorchDistribution) -> None:
+        """Sample every site from a distribution over the vector; to be called inside the guide's plate.
+
+        Args:
+            q: batch shape ``(..., batch)``, event shape ``(size,)``.
+        """
+        first = self.sites[0]
+        if len(self.sites) == 1 and first.shape == (self.size,) and _is_real(first.support):
+            pyro.sample(first.name, q)  # the vector is the site: q's own density, entropy and KL stay visible
+            return
+        vector = pyro.sample("_latents", q, infer={"is_auxiliary": True})  # (..., size)
+        parts = vector.split([site.size for site in self.sites], dim=-1)
+        for site, part in zip(self.sites, parts, strict=True):
+            _sample_mapped(site, part)
+
+
+def _is_real(support: constraints.Constraint) -> bool:
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    return support is constraints.real
+
+
+def _sample_mapped(site: LatentSite, part: Tensor) -> None:
+    """Sample one site as the image of its part ``(..., site.size)`` of the vector, with the map's log-density."""
+    transform = biject_to(site.support)
+    real = part.unflatten(-1, site.unconstrained_shape) if site.unconstrained_shape else part.squeeze(-1)
+    value = transform(real)
+    log_density = transform.inv.log_abs_det_jacobian(value, real)
+    if log_density.dim() >= part.dim():  # one for each number; an empty list of dimensions would sum over the batch
+        log_density = log_density.flatten(part.dim() - 1).sum(-1)  # (..., batch)
+    pyro.sample(site.name, dist.Delta(value, log_density=log_density, event_dim=len(site.shape)))

@@ -1,0 +1,97 @@
+"""The command line: one dataclass a command, read by tyro; one line and exit status 2 for every mistake."""
+
+import io
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from ppl_vae.config import checked
+from ppl_vae.errors import UserError, unknown_name
+
+# Name -> where its dataclass is (imported when it is called for) and what it does.
+COMMANDS = {
+    "train": ("ppl_vae.app.train:Train", "train a model/guide pair and draw what it learned"),
+    "evaluate": ("ppl_vae.app.evaluate:Evaluate", "ELBO and importance bound of a run, with standard errors"),
+    "infer": ("ppl_vae.app.infer:Infer", "latents of new observations"),
+    "sample": ("ppl_vae.app.sample:Sample", "prior and posterior predictive draws, latent grid"),
+}
+_TYRO = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: what follows ``ppl-vae``; the process's own if None.
+
+    Returns:
+        the exit status: 0 done, 2 bad input, 130 interrupted.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(_overview())
+            return 0
+        _parse(arguments).run()
+    except UserError as error:
+        print(f"ppl-vae: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as interrupt:
+        print(f"\nppl-vae: {interrupt.args[0] if interrupt.args else 'interrupted'}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parse(arguments: list[str]) -> Any:
+    name, *rest = arguments
+    if name not in COMMANDS:
+        raise unknown_name("command", name, COMMANDS)
+    module, _, class_name = COMMANDS[name][0].partition(":")
+    command = getattr(import_module(module), class_name)
+    captured = io.StringIO()
+    try:
+        with redirect_stderr(captured):
+            parsed = tyro.cli(command, prog=f"ppl-vae {name}", args=rest, config=_TYRO, **_default(rest))
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise UserError(_one_line(captured.getvalue(), name)) from None
+    return checked(parsed)
+
+
+def _default(arguments: list[str]) -> dict[str, Any]:
+    """With ``--resume RUN`` the settings that are not given are the run's, not ours."""
+    for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        path = value if flag == "--resume" else flag.removeprefix("--resume=") if flag.startswith("--resume=") else None
+        if path:
+            from ppl_vae.app.run import Run
+            from ppl_vae.app.train import Train
+
+            return {"default": Train(settings=Run.open(Path(path)).record.config)}
+    return {}
+
+
+def _one_line(box: str, command: str) -> str:
+    """What tyro says in a box, as one line: the complaint, the nearest right name, where to read on."""
+    lines = [re.sub(r"[│╭╮╰╯─]+", " ", line).strip() for line in box.splitlines()]
+    rules = [number for number, line in enumerate(box.splitlines()) if "───" in line]
+    end = rules[1] if len(rules) > 1 else len(lines)
+    complaint = " ".join(line for line in lines[1:end] if line)
+    near = next((lines[n + 1] for n, line in enumerate(lines) if line.startswith("Perhaps you meant")), "")
+    hint = f"; did you mean {near.split()[0]}?" if near else f"; see ppl-vae {command} --help."
+    return complaint.rstrip(".") + hint
+
+
+def _overview() -> str:
+    rows = "\n".join(f"  {name:<10}{what}" for name, (_, what) in COMMANDS.items())
+    return (
+        "usage: ppl-vae COMMAND ...\n\nVariational autoencoders as Pyro model/guide pairs.\n\n"
+        f"{rows}\n\nexamples:\n  ppl-vae train\n  ppl-vae evaluate runs/digits-1 --estimator iwae --num-samples 500\n\n"
+        "ppl-vae COMMAND --help tells a command's flags."
+    )

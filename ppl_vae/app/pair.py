@@ -1,0 +1,112 @@
+"""From settings to a model/guide pair.
+
+The constructor of a model or guide, ours or a user's, can ask by name for
+
+* ``event_shape``, ``num_classes``, ``num_data``: of the training data;
+* ``x_mean``: its mean, ``(*event)``; ½ everywhere when a trained run is loaded;
+* ``latent_dim``, ``hidden``, ``activation``: the flags of these names;
+* guides only: ``model``, its ``latents`` (:class:`ppl_vae.guides.Latents`) and the ``family`` over them.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from ppl_vae.app.registry import FAMILIES, GUIDES, MODELS, asks_for, construct, find
+from ppl_vae.batch import Batch
+from ppl_vae.config import config
+from ppl_vae.data import Splits
+from ppl_vae.errors import unknown_name
+from ppl_vae.guides import Latents
+from ppl_vae.nets import Activation
+from ppl_vae.seeding import seeded
+
+
+@config
+class PairConfig:
+    """Which model and guide, and how large."""
+
+    model: str = "vae"
+    """The generative program p(x, z): vae, linear-gaussian, or path/to/file.py:Class."""
+    guide: str = "amortized"
+    """The variational program q(z | x): amortized, or path/to/file.py:Class."""
+    family: str = "diagonal"
+    """What q is: diagonal, full-rank."""
+    latent_dim: PositiveInt = 10
+    """Size of z."""
+    hidden: tuple[PositiveInt, ...] = (400,)
+    """Widths of the encoder's hidden layers from x upwards; the decoder has them in reverse. None: linear."""
+    activation: Activation = "relu"
+    """Nonlinearity after each hidden layer."""
+
+    def absolute(self) -> "PairConfig":
+        """The same with a user's files by absolute path, good from any working directory."""
+        model, guide = (str(Path(n).absolute()) if ".py" in n else n for n in (self.model, self.guide))
+        return PairConfig(model, guide, self.family, self.latent_dim, self.hidden, self.activation)
+
+
+@config
+class DataInfo:
+    """What a pair needs to know of the data; kept in the run, so that the data itself need not be read again."""
+
+    event_shape: tuple[int, ...]
+    """Shape of one observation."""
+    num_classes: int
+    """Number of labels; 0 without any."""
+    num_data: int
+    """Number of training datapoints."""
+
+    @classmethod
+    def of(cls, splits: Splits) -> "DataInfo":
+        """Read it off the data."""
+        return cls(splits.train.event_shape, splits.num_classes, len(splits.train))
+
+
+class Pair(NamedTuple):
+    """A model and its guide."""
+
+    model: nn.Module
+    guide: nn.Module
+
+
+def build_pair(settings: PairConfig, info: DataInfo, x_mean: Tensor | None, seed: int) -> Pair:
+    """Make a pair, its weights drawn from the seed.
+
+    Args:
+        settings: which, and how large.
+        info: of the data.
+        x_mean: mean of the training data, ``(*event)``, or None if trained weights are about to be loaded.
+        seed: of the initial weights; the caller's generators are left alone.
+
+    Raises:
+        UserError: unknown names, or a user's class that cannot be used.
+    """
+    if settings.family not in FAMILIES:
+        raise unknown_name("family", settings.family, FAMILIES)
+    available: dict[str, Any] = {
+        "event_shape": info.event_shape,
+        "num_classes": info.num_classes,
+        "num_data": info.num_data,
+        "x_mean": torch.full(info.event_shape, 0.5) if x_mean is None else x_mean,
+        "latent_dim": settings.latent_dim,
+        "hidden": settings.hidden,
+        "activation": settings.activation,
+    }
+    make_model = find("model", settings.model, MODELS)
+    make_guide = find("guide", settings.guide, GUIDES)
+    with seeded(seed):
+        model = construct("model", settings.model, make_model, available)
+        given = {**available, "model": model}
+        if asks_for(make_guide, "latents", "family"):
+            given["latents"] = latents = Latents.of(model, _example(info))
+            given["family"] = FAMILIES[settings.family](latents.size)
+        return Pair(model, construct("guide", settings.guide, make_guide, given))
+
+
+def _example(info: DataInfo) -> Batch:
+    """Two datapoints of the right shape and no particular value."""
+    y = torch.zeros(2, dtype=torch.long) if info.num_classes else None
+    return Batch(torch.zeros(2, *info.event_shape), y, torch.arange(2))

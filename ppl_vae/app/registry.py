@@ -1,0 +1,125 @@
+"""The names of models, guides and families, and how the command line makes one: by name, or from a user's file.
+
+Whatever is named, a function here or a class in a user's file, is called with those of the available settings that its
+signature asks for by name (:mod:`ppl_vae.app.pair` lists them), so that both follow one rule.
+"""
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from ppl_vae.errors import UserError, unknown_name
+from ppl_vae.guides import Amortized, Diagonal, Family, FullRank, Guide, Latents
+from ppl_vae.models import VAE, LinearGaussian
+from ppl_vae.nets import Decoder, Encoder
+
+Factory = Callable[..., nn.Module]
+
+
+def _vae(
+    event_shape: tuple[int, ...], latent_dim: int, hidden: tuple[int, ...], activation: str, x_mean: Tensor
+) -> VAE:
+    return VAE(Decoder(latent_dim, event_shape, hidden[::-1], activation, x_mean), latent_dim)
+
+
+def _amortized(
+    latents: Latents, family: Family, event_shape: tuple[int, ...], hidden: tuple[int, ...], activation: str
+) -> Guide:
+    return Amortized(latents, family, Encoder(event_shape, family.num_params, hidden, activation))
+
+
+MODELS: dict[str, Factory] = {"vae": _vae, "linear-gaussian": LinearGaussian}
+GUIDES: dict[str, Factory] = {"amortized": _amortized}
+FAMILIES: dict[str, Callable[[int], Family]] = {"diagonal": Diagonal, "full-rank": FullRank}
+
+
+def find(kind: str, name: str, table: Mapping[str, Factory]) -> Factory:
+    """What makes the model or guide of that name.
+
+    Args:
+        kind: "model" or "guide", for the messages.
+        name: a key of the table, or ``path/to/file.py:Class``.
+        table: ``MODELS`` or ``GUIDES``.
+
+    Raises:
+        UserError: unknown name, or a file that cannot be used.
+    """
+    if ":" in name or name.endswith(".py"):
+        return _from_file(kind, name)
+    if name not in table:
+        raise unknown_name(kind, name, [*table, "path/to/file.py:Class"])
+    return table[name]
+
+
+def asks_for(factory: Factory, *names: str) -> bool:
+    """Whether its signature has a parameter of one of these names."""
+    return not set(names).isdisjoint(inspect.signature(factory).parameters)
+
+
+def construct(kind: str, name: str, factory: Factory, available: Mapping[str, object]) -> nn.Module:
+    """Call it with what it asks for.
+
+    Args:
+        kind: "model" or "guide", for the messages.
+        name: what the user called it, for the messages.
+        factory: from :func:`find`.
+        available: what a signature can ask for, by name.
+
+    Raises:
+        UserError: the signature asks for something else, or the call fails.
+    """
+    asked = inspect.signature(factory).parameters.values()
+    rest = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    for parameter in asked:
+        if parameter.name not in available and parameter.default is parameter.empty and parameter.kind not in rest:
+            raise UserError(
+                f"{kind} {name}: its constructor asks for '{parameter.name}', which is not to be had; "
+                f"it can ask for {', '.join(sorted(available))}."
+            )
+    try:
+        made = factory(**{p.name: available[p.name] for p in asked if p.name in available})
+    except UserError:
+        raise
+    except Exception as error:  # whatever a user's own constructor raises
+        raise UserError(f"{kind} {name} could not be made: {_reason(error)}") from error
+    if not isinstance(made, nn.Module):
+        raise UserError(f"{kind} {name} is no module; derive it from pyro.nn.PyroModule.")
+    return made
+
+
+def _from_file(kind: str, name: str) -> Factory:
+    """The class of ``path/to/file.py:Class``. The file is run, as any script that the user names."""
+    file, _, class_name = name.rpartition(":")
+    path = Path(file)
+    if not class_name or not file:
+        raise UserError(f"{kind} {name}: name the class too, as path/to/file.py:Class.")
+    if not path.is_file():
+        raise UserError(f"{kind} {name}: there is no file '{path}'.")
+    # One module a file, so that a model and a guide of the same file share their classes.
+    module_name = f"ppl_vae_user_{path.stem}_{abs(hash(path.resolve()))}"
+    module = sys.modules.get(module_name)
+    if module is None:
+        spec = importlib.util.spec_from_file_location(module_name, path)
+        if spec is None or spec.loader is None:
+            raise UserError(f"{kind} {name}: '{path}' is not a Python file.")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[module_name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:  # whatever the file does
+            del sys.modules[module_name]
+            raise UserError(f"{kind} {name}: '{path}' does not run: {_reason(error)}") from error
+    classes = {key: value for key, value in vars(module).items() if isinstance(value, type)}
+    if class_name not in classes:
+        raise unknown_name(f"class in {path}", class_name, [k for k, v in classes.items() if issubclass(v, nn.Module)])
+    found: Factory = classes[class_name]
+    return found
+
+
+def _reason(error: Exception) -> str:
+    first_line = str(error).strip().splitlines()[:1]
+    return f"{type(error).__name__}: {first_line[0] if first_line else 'no message'}"

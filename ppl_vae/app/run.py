@@ -1,0 +1,166 @@
+"""Run directories: what was run, with which versions, and what came of it.
+
+config.yaml      the resolved configuration, what was known of the data, versions
+metrics.csv      a row for each epoch
+checkpoint.pt    weights, optimizer, random generators, history (see ppl_vae/checkpoint.py)
+figures/         pictures
+"""
+
+import csv
+import platform
+import shutil
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Self
+
+import torch
+import yaml
+
+from ppl_vae import checkpoint
+from ppl_vae.app.pair import DataInfo, Pair, PairConfig, build_pair
+from ppl_vae.config import config, from_plain, to_plain
+from ppl_vae.data import DataConfig
+from ppl_vae.errors import UserError
+from ppl_vae.training import EpochMetrics, FitConfig
+
+
+@config
+class TrainConfig:
+    """Everything that decides the outcome of a run."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    """The data."""
+    pair: PairConfig = field(default_factory=PairConfig)
+    """The pair."""
+    fit: FitConfig = field(default_factory=FitConfig)
+    """The fit."""
+
+
+def _versions() -> dict[str, str]:
+    packages = ("ppl_vae", "torch", "pyro-ppl", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+@config
+class Record:
+    """What ``config.yaml`` holds."""
+
+    config: TrainConfig
+    info: DataInfo
+    versions: dict[str, str] = field(default_factory=_versions)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory.
+
+    Args:
+        path: where it is.
+        record: what it records.
+    """
+
+    path: Path
+    record: Record
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file with the weights."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def figures(self) -> Path:
+        """The folder of pictures, made if need be."""
+        folder = self.path / "figures"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @classmethod
+    def create(cls, path: Path, record: Record) -> Self:
+        """Make the directory and write its ``config.yaml``.
+
+        Raises:
+            UserError: there is something at that path, or it cannot be written.
+        """
+        refuse_existing_run(path)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            (path / "config.yaml").write_text(yaml.safe_dump(to_plain(record), sort_keys=False))
+        except OSError as error:
+            raise UserError(f"{path}: cannot write there ({error.strerror}); choose another --out.") from None
+        return cls(path, record)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Read what a directory records.
+
+        Raises:
+            UserError: it is no run, or its ``config.yaml`` is damaged.
+        """
+        file = path / "config.yaml"
+        if not file.is_file():
+            there = "is no run directory (it has no config.yaml)" if path.exists() else "does not exist"
+            raise UserError(f"{path} {there}; name one that 'ppl-vae train' wrote.")
+        try:
+            return cls(path, from_plain(Record, yaml.safe_load(file.read_text())))
+        except (yaml.YAMLError, UnicodeDecodeError):
+            raise UserError(f"{file}: damaged, it is not YAML; restore it or train again.") from None
+        except UserError as error:
+            raise UserError(f"{file}: not a configuration of this version of ppl_vae ({error})") from None
+
+    def load_pair(self, device: torch.device) -> Pair:
+        """The trained pair; with early stopping, the best epoch's weights.
+
+        Raises:
+            UserError: the checkpoint is missing, damaged, or of another pair.
+        """
+        state = checkpoint.load(self.checkpoint, device)
+        pair = build_pair(self.record.config.pair, self.record.info, x_mean=None, seed=0)
+        weights = state["best"] or state
+        try:
+            pair.model.load_state_dict(weights["model"])
+            pair.guide.load_state_dict(weights["guide"])
+        except (RuntimeError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{self.checkpoint}: the weights are of another pair ({reason}).") from None
+        return Pair(pair.model.to(device), pair.guide.to(device))
+
+    def history(self) -> list[EpochMetrics]:
+        """The metrics of all epochs up to the checkpoint."""
+        return [EpochMetrics(**row) for row in checkpoint.load(self.checkpoint)["history"]]
+
+    def write_metrics(self, rows: Iterable[EpochMetrics]) -> None:
+        """Begin ``metrics.csv`` anew with these rows."""
+        with (self.path / "metrics.csv").open("w", newline="") as file:
+            csv.writer(file).writerow([column.name for column in fields(EpochMetrics)])
+        for row in rows:
+            self.append_metrics(row)
+
+    def append_metrics(self, row: EpochMetrics) -> None:
+        """Add one epoch to ``metrics.csv``."""
+        with (self.path / "metrics.csv").open("a", newline="") as file:
+            csv.writer(file).writerow(asdict(row).values())
+
+    def discard(self) -> None:
+        """Remove a run that came to nothing: nothing has been learned yet."""
+        if not self.checkpoint.exists():
+            shutil.rmtree(self.path)
+
+
+def refuse_existing_run(path: Path) -> None:
+    """Raise a UserError if there is anything at that path but an empty folder."""
+    if (path / "config.yaml").exists():
+        raise UserError(
+            f"{path} holds a run already; go on with it by 'ppl-vae train --resume {path}', or choose another --out."
+        )
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        raise UserError(f"{path} exists and is not empty; choose another --out.")
+
+
+def numbered(folder: Path, stem: str, suffix: str = "") -> Path:
+    """The first of ``stem-1``, ``stem-2``, … in the folder that does not exist yet."""
+    number = 1
+    while (folder / f"{stem}-{number}{suffix}").exists():
+        number += 1
+    return folder / f"{stem}-{number}{suffix}"

@@ -1,0 +1,102 @@
+"""``ppl-vae sample``: draws from the predictive distributions, as arrays and as a picture."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from tyro.conf import Positional
+
+from ppl_vae import figures
+from ppl_vae.app.opened import OpenedRun, open_run, refuse_existing_file
+from ppl_vae.app.run import numbered
+from ppl_vae.config import config
+from ppl_vae.errors import UserError
+from ppl_vae.predictive import latent_grid, plane_site, posterior_predictive, prior_predictive
+from ppl_vae.seeding import seeded
+
+Arrays = dict[str, torch.Tensor]
+
+
+@config
+class Sample:
+    """Sample a predictive distribution of a trained model: arrays in an .npz, and a picture beside it.
+
+    prior      z ~ p(z), x ~ p(x | z)                       z, means, x
+    posterior  z ~ q(z | observation), x ~ p(x | z)         observations, z, means, x
+    grid       the plane of a 2-D latent, cut into squares  means
+
+    Means are E[x | z], for pixels the probability of being lit.
+
+    examples:
+      ppl-vae sample runs/digits-1 prior --num-samples 100
+      ppl-vae sample runs/digits-1 posterior --num-samples 20 --split train
+      ppl-vae sample runs/digits-1 grid --steps 30 --out grid.npz
+    """
+
+    run_directory: Positional[Path]
+    """A run directory, as 'ppl-vae train' wrote it."""
+    what: Positional[Literal["prior", "posterior", "grid"]]
+    """Which distribution."""
+    num_samples: PositiveInt = 64
+    """Prior: how many draws. Posterior: how many observations, each drawn once."""
+    split: Literal["test", "validation", "train"] = "test"
+    """Posterior: where the observations come from."""
+    steps: Annotated[int, Field(ge=2)] = 20
+    """Grid: points in each direction."""
+    span: PositiveFloat = 3.0
+    """Grid: from -span to span in each direction."""
+    out: Path | None = None
+    """The .npz to write, with a .png beside it; by default the next free RUN/samples/WHAT-N.npz."""
+    seed: NonNegativeInt = 0
+    """Seed of the draws."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+
+    def run(self) -> None:
+        """Sample, write, draw."""
+        if self.out:
+            if self.out.suffix != ".npz":
+                raise UserError(f"--out {self.out}: name a file that ends in .npz.")
+            refuse_existing_file(self.out)
+            refuse_existing_file(self.out.with_suffix(".png"))
+        opened = open_run(self.run_directory, self.device)
+        with seeded(self.seed, opened.device):
+            make = {"prior": self._prior, "posterior": self._posterior, "grid": self._grid}[self.what]
+            arrays, figure = make(opened)
+        out = self.out or self._default_out(opened)
+        with out.open("wb") as file:
+            np.savez(file, **{name: value.cpu().numpy() for name, value in arrays.items()})  # type: ignore[arg-type]
+        figures.save(figure, out.with_suffix(".png"))
+        print(f"arrays   {out}: " + ", ".join(f"{name} {tuple(value.shape)}" for name, value in arrays.items()))
+        print(f"picture  {out.with_suffix('.png')}")
+
+    def _default_out(self, opened: OpenedRun) -> Path:
+        folder = opened.run.path / "samples"
+        folder.mkdir(exist_ok=True)
+        return numbered(folder, self.what, ".npz")
+
+    def _prior(self, opened: OpenedRun) -> tuple[Arrays, Figure]:
+        draws = prior_predictive(opened.pair.model, opened.event_shape, self.num_samples)
+        figure = figures.sheet(draws.means.cpu(), caption="Prior predictive: E[x | z] for z ~ p(z).")
+        return {**draws.latents, "means": draws.means, "x": draws.x}, figure
+
+    def _posterior(self, opened: OpenedRun) -> tuple[Arrays, Figure]:
+        data = opened.split(self.split, self.num_samples)
+        batch = data.batch(torch.arange(len(data), device=opened.device))
+        draws = posterior_predictive(*opened.pair, batch)
+        latents = {name: value[0] for name, value in draws.latents.items()}
+        figure = figures.reconstructions(
+            batch.x.cpu(), draws.means[0].cpu(), caption=f"{self.split} data; below, E[x | z] for one z ~ q(z | x)."
+        )
+        return {"observations": batch.x, **latents, "means": draws.means[0], "x": draws.x[0]}, figure
+
+    def _grid(self, opened: OpenedRun) -> tuple[Arrays, Figure]:
+        model = opened.pair.model
+        if not plane_site(model, opened.event_shape):
+            raise UserError("a grid needs one latent of size 2; train with --latent-dim 2.")
+        means = latent_grid(model, opened.event_shape, self.steps, self.span)
+        figure = figures.grid(means.cpu(), -self.span, self.span, caption="E[x | z] over the latent plane.")
+        return {"means": means}, figure

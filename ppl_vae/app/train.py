@@ -1,0 +1,143 @@
+"""``ppl-vae train``: SVI training of a model/guide pair."""
+
+from dataclasses import field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ppl_vae.app.pair import DataInfo, build_pair
+from ppl_vae.app.pictures import draw_run
+from ppl_vae.app.run import Record, Run, TrainConfig, numbered, refuse_existing_run
+from ppl_vae.config import config
+from ppl_vae.data import Splits, load
+from ppl_vae.errors import UserError
+from ppl_vae.interrupt import Interrupted
+from ppl_vae.training import EpochMetrics, fit
+
+# What may differ between a run and its continuation: nothing that would make its first part another run.
+_MAY_CHANGE = {"epochs", "device", "data_root"}
+
+
+@config
+class Train:
+    """Train a model/guide pair by stochastic variational inference and draw what it learned.
+
+    examples:
+      ppl-vae train
+      ppl-vae train --data mnist --data-root data --latent-dim 50 --epochs 20 --out runs/mnist
+      ppl-vae train --data images.npz --family full-rank --patience 20
+      ppl-vae train --model mine.py:Model --guide mine.py:Guide
+      ppl-vae train --resume runs/mnist --epochs 40
+    """
+
+    settings: TrainConfig = field(default_factory=TrainConfig)
+    """What to train on what."""
+    out: Path | None = None
+    """The run directory to make; by default the next free runs/DATA-N."""
+    resume: Path | None = None
+    """Go on with this run, with its settings; only --epochs, --device and --data-root may differ."""
+    tensorboard: bool = False
+    """Also write TensorBoard events into the run directory."""
+
+    def run(self) -> None:
+        """Train, then draw."""
+        run, splits = self._continued() if self.resume else self._begun()
+        settings = run.record.config
+        x_mean = splits.train.x.mean(0)
+        pair = build_pair(settings.pair, run.record.info, x_mean, settings.fit.seed)
+        run.write_metrics(run.history() if self.resume else [])
+        record = _Recorder(run, self.tensorboard)
+        try:
+            history = fit(
+                *pair,
+                splits.train,
+                splits.validation,
+                settings.fit,
+                checkpoint_path=run.checkpoint,
+                resume=bool(self.resume),
+                on_epoch=record,
+            )
+        except Interrupted:
+            raise Interrupted(f"stopped; go on with: ppl-vae train --resume {run.path}") from None
+        except BaseException:
+            run.discard()
+            raise
+        finally:
+            record.close()
+        for picture in draw_run(run, pair, splits):
+            print(f"picture  {picture}")
+        last = history[-1]
+        validation = "" if last.validation_elbo is None else f", validation {last.validation_elbo:.2f}"
+        print(f"elbo     {last.elbo:.2f} nats per datapoint in epoch {last.epoch}{validation}")
+        print(f"run      {run.path}")
+
+    def _begun(self) -> tuple[Run, Splits]:
+        if self.out:
+            refuse_existing_run(self.out)
+        splits = load(self.settings.data)
+        stem = Path(self.settings.data.data).stem
+        out = self.out or numbered(Path("runs"), stem)
+        resolved = replace(
+            self.settings,
+            pair=self.settings.pair.absolute(),
+            data=self.settings.data.absolute(),
+        )
+        record = Record(resolved, DataInfo.of(splits))
+        build_pair(resolved.pair, record.info, None, 0)  # fails on bad settings before anything is written
+        return Run.create(out, record), splits
+
+    def _continued(self) -> tuple[Run, Splits]:
+        assert self.resume
+        if self.out:
+            raise UserError("--out and --resume exclude each other: a resumed run stays where it is.")
+        run = Run.open(self.resume)
+        changed = _differences(run.record.config, self.settings)
+        fixed = sorted(changed - _MAY_CHANGE)
+        if fixed:
+            flags = ", ".join("--" + name.replace("_", "-") for name in fixed)
+            raise UserError(f"{flags} cannot change when a run goes on; start a new run for that, with --out.")
+        if "epochs" in changed and self.settings.fit.optimizer.schedule != "constant":
+            raise UserError("--epochs cannot change under --schedule cosine, which is laid out over all epochs.")
+        splits = load(self.settings.data)
+        if DataInfo.of(splits) != run.record.info:
+            raise UserError(f"the data is not what {self.resume} was trained on; restore it, or start a new run.")
+        return Run(run.path, replace(run.record, config=self.settings)), splits
+
+
+class _Recorder:
+    """Writes each epoch's metrics into the run."""
+
+    def __init__(self, run: Run, tensorboard: bool) -> None:
+        self.run = run
+        self.writer = None
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter  # an optional extra
+            except ImportError:
+                run.discard()
+                raise UserError("TensorBoard is not installed; pip install 'ppl_vae[tensorboard]'.") from None
+            self.writer = SummaryWriter(run.path / "tensorboard")
+
+    def __call__(self, metrics: EpochMetrics) -> None:
+        self.run.append_metrics(metrics)
+        if self.writer:
+            values = {"elbo/train": metrics.elbo, "elbo/validation": metrics.validation_elbo}
+            values |= {"parts/reconstruction": metrics.reconstruction, "parts/kl": metrics.kl}
+            for name, value in values.items():
+                if value is not None:
+                    self.writer.add_scalar(name, value, metrics.epoch)
+
+    def close(self) -> None:
+        if self.writer:
+            self.writer.close()
+
+
+def _differences(old: Any, new: Any) -> set[str]:
+    """Names of the fields, at any depth, whose values differ."""
+    names: set[str] = set()
+    for column in fields(old):
+        before, after = getattr(old, column.name), getattr(new, column.name)
+        if is_dataclass(before):
+            names |= _differences(before, after)
+        elif before != after:
+            names.add(column.name)
+    return names

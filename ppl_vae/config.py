@@ -1,0 +1,60 @@
+"""Checked configurations: one dataclass is the Python API's settings, the command line's flags and the run's record.
+
+Ranges stand in the field types (``Annotated[int, Field(ge=1)]``, or pydantic's ``PositiveInt``) and nowhere else.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeVar, dataclass_transform
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from ppl_vae.errors import UserError
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True)
+def config(cls: type[T]) -> type[T]:
+    """Class decorator: a frozen dataclass that :func:`checked` holds to its types, with no extra keys and no NaN.
+
+    A standard dataclass rather than pydantic's own: the command line is parsed first and judged afterwards, so that
+    each error can be put in one line.
+    """
+    cls.__pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[attr-defined]
+    return dataclass(frozen=True)(cls)
+
+
+def to_plain(config: object) -> dict[str, Any]:
+    """The configuration as dictionaries, lists, strings and numbers, ready for YAML."""
+    plain = TypeAdapter(type(config)).dump_python(config, mode="json")
+    assert isinstance(plain, dict)
+    return plain
+
+
+def from_plain(kind: type[T], plain: object) -> T:
+    """The inverse of :func:`to_plain`.
+
+    Raises:
+        UserError: a field is missing, unknown, of the wrong type or out of range; the message names it.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(plain)
+    except ValidationError as error:
+        first = error.errors()[0]
+        # A union (``int | None``) adds the name of the branch to the location; the field is what the user typed.
+        fields = [str(part) for part in first["loc"] if str(part).isidentifier() and str(part) not in _BRANCHES]
+        name = fields[-1].replace("_", "-") if fields else "configuration"
+        problem = first["msg"].replace("Input should", "must").replace("Value error, ", "")
+        raise UserError(f"--{name}: {problem}, got {first['input']!r}.") from None
+
+
+_BRANCHES = {"int", "float", "str", "none", "path"}
+
+
+def checked(config: T) -> T:
+    """The same configuration, its types and ranges checked.
+
+    Raises:
+        UserError: as :func:`from_plain`.
+    """
+    return from_plain(type(config), to_plain(config))

@@ -1,0 +1,72 @@
+"""Observations resident on one device, binarized there at every visit."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+import torch
+from torch import Tensor
+
+from ppl_vae.batch import Batch
+from ppl_vae.seeding import seeded
+
+Binarization = Literal["dynamic", "static", "threshold", "none"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One split of a data set.
+
+    Args:
+        x: observations, ``(N, *event)``, float; probabilities of a lit pixel if ``dynamic``.
+        y: integer labels, ``(N,)``, or None.
+        dynamic: draw x ~ Bernoulli(x) anew at every visit (Burda et al. 2016), from torch's own generator.
+    """
+
+    x: Tensor
+    y: Tensor | None = None
+    dynamic: bool = False
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one observation."""
+        return tuple(self.x.shape[1:])
+
+    def batch(self, index: Tensor) -> Batch:
+        """The rows of ``index``, ``(batch,)``, in its order; binarized now if dynamic."""
+        x = self.x[index]
+        return Batch(torch.bernoulli(x) if self.dynamic else x, None if self.y is None else self.y[index], index)
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """The whole split in order, in batches of at most ``batch_size``."""
+        for index in torch.arange(len(self), device=self.x.device).split(batch_size):
+            yield self.batch(index)
+
+    def head(self, limit: int | None) -> Self:
+        """The first ``limit`` rows; all of them if None or if there are fewer."""
+        return replace(self, x=self.x[:limit], y=None if self.y is None else self.y[:limit])
+
+    def to(self, device: torch.device) -> Self:
+        """The same rows on another device."""
+        return replace(self, x=self.x.to(device), y=None if self.y is None else self.y.to(device))
+
+
+def binarized(x: Tensor, y: Tensor | None, binarization: Binarization, seed: int) -> Dataset:
+    """A data set under one of the four protocols; figures are comparable only under the same one.
+
+    Args:
+        x: grey levels in [0, 1], ``(N, *event)``.
+        y: labels, ``(N,)``, or None.
+        binarization: ``dynamic`` draws x ~ Bernoulli(x) at every visit, ``static`` once (from ``seed``), ``threshold``
+            takes x > ½, ``none`` takes x as it is.
+        seed: for ``static``.
+    """
+    if binarization == "static":
+        with seeded(seed):
+            x = torch.bernoulli(x)
+    elif binarization == "threshold":
+        x = (x > 0.5).to(x.dtype)
+    return Dataset(x, y, dynamic=binarization == "dynamic")

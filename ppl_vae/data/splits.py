@@ -1,0 +1,103 @@
+"""Training, validation and test data, split by a seed."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import torch
+from pydantic import Field, NonNegativeInt
+
+from ppl_vae.config import config
+from ppl_vae.data.dataset import Binarization, Dataset, binarized
+from ppl_vae.data.sources import Source, read_source
+from ppl_vae.errors import UserError
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+@config
+class DataConfig:
+    """Which data, split and binarized how."""
+
+    data: str = "digits"
+    """digits (embedded), mnist, fashion-mnist, kmnist, emnist, or the path of an .npz with x and, where labelled, y."""
+    data_root: Path = Path("data")
+    """Folder of torchvision's data sets; they are downloaded into it once."""
+    binarization: Binarization = "dynamic"
+    """How grey levels become bits: drawn anew at every visit, drawn once, cut at 1/2, or left as they are."""
+    validation_fraction: Fraction = 0.1
+    """Share of the training data held out for early stopping; 0 for none."""
+    test_fraction: Fraction = 0.2
+    """Share held out for testing, for data without a test set of its own."""
+    data_seed: NonNegativeInt = 0
+    """Seed of the splits and of static binarization."""
+
+    def absolute(self) -> "DataConfig":
+        """The same with absolute paths, good from any working directory."""
+        data = str(Path(self.data).absolute()) if self.data.endswith(".npz") else self.data
+        return replace(self, data=data, data_root=self.data_root.absolute())
+
+
+class Splits(NamedTuple):
+    """The parts of a data set.
+
+    Args:
+        train: what the parameters are fitted to.
+        validation: for early stopping, or None.
+        test: for evaluation, or None.
+        num_classes: one more than the largest label; 0 without labels.
+    """
+
+    train: Dataset
+    validation: Dataset | None
+    test: Dataset | None
+    num_classes: int
+
+    def get(self, name: str) -> Dataset:
+        """The split of that name.
+
+        Raises:
+            UserError: it is empty in this run.
+        """
+        split: Dataset | None = getattr(self, name)
+        if split is None:
+            raise UserError(f"this data has no {name} split (its fraction is 0); use --split train.")
+        return split
+
+
+def load(settings: DataConfig | str = "digits") -> Splits:
+    """Read, split and binarize a data set.
+
+    Args:
+        settings: the configuration, or just a name or path with everything else at its default.
+
+    Raises:
+        UserError: see :func:`ppl_vae.data.read_source`; or too few observations to split.
+    """
+    if isinstance(settings, str):
+        settings = DataConfig(data=settings)
+    source = read_source(settings.data, settings.data_root)
+    order = torch.randperm(len(source.x), generator=torch.Generator().manual_seed(settings.data_seed))
+    num_test = 0 if source.test_x is not None else round(len(order) * settings.test_fraction)
+    num_validation = round((len(order) - num_test) * settings.validation_fraction)
+    test, validation, train = order.tensor_split((num_test, num_test + num_validation))
+    if len(train) == 0:
+        raise UserError(f"{len(order)} observations leave none to train on; lower the validation and test fractions.")
+    labels = [y.max() for y in (source.y, source.test_y) if y is not None]
+    test_split = (
+        _part(source, test, settings, 2)
+        if source.test_x is None
+        else binarized(source.test_x, source.test_y, settings.binarization, settings.data_seed + 2)
+    )
+    return Splits(
+        train=_part(source, train, settings, 0),
+        validation=_part(source, validation, settings, 1) if len(validation) else None,
+        test=test_split if len(test_split) else None,
+        num_classes=int(max(labels)) + 1 if labels else 0,
+    )
+
+
+def _part(source: Source, rows: torch.Tensor, settings: DataConfig, number: int) -> Dataset:
+    """Some rows. Each part has a binarization seed of its own, so that no two share their noise."""
+    y = None if source.y is None else source.y[rows]
+    return binarized(source.x[rows], y, settings.binarization, settings.data_seed + number)

@@ -1,0 +1,109 @@
+"""Bounds on log p(x) from draws of the guide: the ELBO and the K-sample importance bound."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from ppl_vae.batch import Batch
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.evaluation.estimate import Estimate
+from ppl_vae.evaluation.log_weights import log_weights
+from ppl_vae.objectives import TraceELBO
+from ppl_vae.pair import frozen
+from ppl_vae.seeding import seeded
+
+# Elements of x that one call evaluates, samples × datapoints × event: enough to keep the cores busy, and the
+# activations stay in a few hundred megabytes.
+_CALL_ELEMENTS = 2**23
+_BATCH_SIZE = 256
+
+Advance = Callable[[int], object]
+
+
+class ElboParts(NamedTuple):
+    """elbo = reconstruction − kl, each over the same draws."""
+
+    elbo: Estimate
+    reconstruction: Estimate
+    kl: Estimate
+
+
+def elbo(
+    model: nn.Module,
+    guide: nn.Module,
+    data: Dataset,
+    num_samples: int = 1,
+    seed: int = 0,
+    advance: Advance | None = None,
+) -> ElboParts:
+    """The ELBO, E_q[log p(x, z) − log q(z | x)] ≤ log p(x), and its two parts.
+
+    Args:
+        model: p(x, z).
+        guide: q(z | x).
+        data: the datapoints, on the device of the pair.
+        num_samples: draws of z for each datapoint, at least 1.
+        seed: of all draws; the caller's generators are left alone.
+        advance: called with the number of datapoints done, for a progress bar.
+
+    Returns:
+        estimates in nats per datapoint; bigger is better.
+    """
+    sums = []
+    with frozen(model, guide), seeded(seed, data.x.device):
+        for batch in data.batches(_BATCH_SIZE):
+            total = torch.zeros(2, len(batch.x), dtype=batch.x.dtype, device=batch.x.device)
+            for count in _chunks(num_samples, batch):
+                terms = TraceELBO(count).terms(model, guide, batch)
+                total += count * torch.stack([terms.reconstruction, terms.kl])
+            sums.append(total / num_samples)
+            if advance:
+                advance(len(batch.x))
+    reconstruction, kl = torch.cat(sums, dim=1).cpu()
+    return ElboParts(Estimate(reconstruction - kl), Estimate(reconstruction), Estimate(kl))
+
+
+def importance_bound(
+    model: nn.Module,
+    guide: nn.Module,
+    data: Dataset,
+    num_samples: int,
+    seed: int = 0,
+    advance: Advance | None = None,
+) -> Estimate:
+    """The K-sample importance bound, E[log 1/K Σₖ wₖ] ≤ log p(x): rises with K, K = 1 is the ELBO (Burda et al. 2016).
+
+    Streamed over the samples, so that memory does not grow with K.
+
+    Args:
+        model: p(x, z).
+        guide: q(z | x), the proposal. The bound is only as tight as the proposal is good.
+        data: the datapoints, on the device of the pair.
+        num_samples: K, draws of z for each datapoint, at least 1.
+        seed: of all draws; the caller's generators are left alone.
+        advance: called with the number of datapoints done, for a progress bar.
+
+    Returns:
+        the estimate in nats per datapoint; bigger is better.
+    """
+    values = []
+    with frozen(model, guide), seeded(seed, data.x.device):
+        for batch in data.batches(_BATCH_SIZE):
+            total = torch.full((len(batch.x),), -math.inf, dtype=batch.x.dtype, device=batch.x.device)
+            for count in _chunks(num_samples, batch):
+                total = torch.logaddexp(total, log_weights(model, guide, batch, count).logsumexp(0))
+            values.append(total - math.log(num_samples))
+            if advance:
+                advance(len(batch.x))
+    return Estimate(torch.cat(values).cpu())
+
+
+def _chunks(num_samples: int, batch: Batch) -> Iterator[int]:
+    """How many samples to take in each call."""
+    most = max(1, _CALL_ELEMENTS // batch.x.numel())
+    yield from (most for _ in range(num_samples // most))
+    if num_samples % most:
+        yield num_samples % most

@@ -1,0 +1,101 @@
+"""How training went: the ELBO and its two parts against epochs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from ppl_vae.figures.style import CATEGORICAL, FAINT, new_figure, styled
+from ppl_vae.training import EpochMetrics
+
+_BLUE, _ORANGE, _RED = CATEGORICAL[:3]
+_VIOLET = CATEGORICAL[4]
+_MARKED = 20  # up to this many epochs each one gets a marker; a single epoch has no line to be seen by
+_ROUND = [1, 2, 5, 10]  # ticks are at multiples of these and their tenfolds
+
+
+@styled
+def training_curves(history: Sequence[EpochMetrics], caption: str = "") -> Figure:
+    """The ELBO in training and validation, and beside it reconstruction and KL, each on its own scale.
+
+    Args:
+        history: of :func:`ppl_vae.training.fit`: one or more epochs, in nats per datapoint.
+        caption: what was done.
+
+    Returns:
+        the figure; its axes are labelled "elbo", "reconstruction" and "kl".
+
+    Raises:
+        ValueError: an empty history.
+    """
+    if not history:
+        raise ValueError("the history is empty: there is no epoch to draw.")
+    epochs = [metrics.epoch for metrics in history]
+    figure = new_figure(10.0, 4.8, caption)
+    axes = figure.subplot_mosaic([["elbo", "reconstruction"], ["elbo", "kl"]], sharex=True, width_ratios=[1.25, 1])
+
+    # The training ELBO is a mean over the epoch, so it trails: without these words it seems worse than validation's.
+    train = np.array([metrics.elbo for metrics in history])
+    _plot(axes["elbo"], epochs, train, _BLUE, "training, during the epoch")
+    curves = [train]
+    if any(metrics.validation_elbo is not None for metrics in history):
+        validation = np.array([metrics.validation_elbo for metrics in history], dtype=float)
+        _plot(axes["elbo"], epochs, validation, _ORANGE, "validation, after it")
+        curves.append(validation)
+    _set_limits(axes["elbo"], curves)
+    axes["elbo"].set(xlabel="epoch", ylabel="ELBO in nats per datapoint\n(bigger is better)")
+    figure.legend(*axes["elbo"].get_legend_handles_labels(), loc="outside upper left", ncols=2)
+
+    reconstruction = np.array([metrics.reconstruction for metrics in history])
+    _plot(axes["reconstruction"], epochs, reconstruction, _VIOLET, "reconstruction")
+    _set_limits(axes["reconstruction"], [reconstruction])
+    axes["reconstruction"].set(ylabel="reconstruction\n(nats)")
+
+    kl = np.array([metrics.kl for metrics in history])
+    _plot(axes["kl"], epochs, kl, _RED, "KL")
+    _set_limits(axes["kl"], [kl])
+    axes["kl"].set(xlabel="epoch", ylabel="KL\n(nats)")
+
+    figure.align_ylabels([axes["reconstruction"], axes["kl"]])
+    return figure
+
+
+def _plot(axes: Axes, epochs: list[int], values: NDArray[np.float64], color: str, label: str) -> None:
+    marker = "o" if len(epochs) <= _MARKED else ""
+    axes.plot(epochs, values, color=color, label=label, marker=marker)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, nbins=6, steps=_ROUND))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=_ROUND))
+
+
+def _set_limits(axes: Axes, curves: Sequence[NDArray[np.float64]]) -> None:
+    """Give the panel to what comes after the first fifth of the epochs, and say so where that leaves values out."""
+    low, high = _settled_limits(curves)
+    if low < high:
+        margin = 0.05 * (high - low)
+        axes.set_ylim(low - margin, high + margin)
+    values = np.concatenate(curves)
+    lowest, highest = (f"{value:,.1f}".replace("-", "−") for value in (np.nanmin(values), np.nanmax(values)))
+    match bool((values < low).any()), bool((values > high).any()):
+        case True, True:
+            note = f"cut off: {lowest} to {highest}"
+        case True, False:
+            note = f"cut off: down to {lowest}"
+        case False, True:
+            note = f"cut off: up to {highest}"
+        case _:
+            return
+    axes.set_title(note, loc="left", size="small", color=FAINT)
+
+
+def _settled_limits(curves: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
+    """The range of the curves, cut to twice the height of what they span after the first fifth of the epochs."""
+    everything = np.concatenate(curves)
+    settled = np.concatenate([curve[len(curve) // 5 :] for curve in curves])
+    if np.isnan(settled).all():
+        settled = everything
+    low, high = np.nanmin(settled), np.nanmax(settled)
+    slack = (high - low) / 2
+    return float(max(low - slack, np.nanmin(everything))), float(min(high + slack, np.nanmax(everything)))

@@ -1,0 +1,108 @@
+"""Encoder and decoder networks. All of them accept leading dimensions: ``(..., batch, event)``."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Literal, cast, get_args
+
+import torch
+from torch import Tensor, nn
+
+from ppl_vae.errors import unknown_name
+
+Activation = Literal["relu", "tanh", "softplus", "gelu", "silu", "elu"]
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "softplus": nn.Softplus,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "elu": nn.ELU,
+}
+assert set(get_args(Activation)) == set(_ACTIVATIONS)
+
+# The mean of a pixel that is never lit would put its bias at minus infinity (the clip is Burda et al.'s, 2016).
+_MEAN_RANGE = (0.001, 0.999)
+
+
+def mlp(in_size: int, hidden: Sequence[int], out_size: int, activation: str) -> nn.Sequential:
+    """A fully connected network; no hidden widths make it linear.
+
+    Args:
+        in_size: size of the input, ``(..., in_size)``.
+        hidden: widths of the hidden layers, from input to output.
+        out_size: size of the output, ``(..., out_size)``.
+        activation: name of the nonlinearity after each hidden layer.
+
+    Raises:
+        UserError: unknown activation.
+    """
+    if activation not in _ACTIVATIONS:
+        raise unknown_name("activation", activation, _ACTIVATIONS)
+    layers: list[nn.Module] = []
+    for width in hidden:
+        layers += [nn.Linear(in_size, width), _ACTIVATIONS[activation]()]
+        in_size = width
+    return nn.Sequential(*layers, nn.Linear(in_size, out_size))
+
+
+class Encoder(nn.Module):
+    """From an observation to numbers about it: ``(..., *event) -> (..., out_size)``.
+
+    Args:
+        event_shape: shape of one observation.
+        out_size: how many numbers, for instance a family's ``num_params``.
+        hidden: widths of the hidden layers, from x upwards.
+        activation: name of the nonlinearity.
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        out_size: int,
+        hidden: Sequence[int] = (400,),
+        activation: str = "relu",
+    ) -> None:
+        super().__init__()
+        self.event_dim = len(event_shape)
+        self.net = mlp(prod(event_shape), hidden, out_size, activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """X ``(..., *event)`` to ``(..., out_size)``."""
+        out: Tensor = self.net(x.flatten(start_dim=x.dim() - self.event_dim))
+        return out
+
+
+class Decoder(nn.Module):
+    """From a latent to the logits of its observation: ``(..., latent_dim) -> (..., *event)``.
+
+    Args:
+        latent_dim: size of z.
+        event_shape: shape of one observation.
+        hidden: widths of the hidden layers, from z downwards.
+        activation: name of the nonlinearity.
+        x_mean: mean of the training data, ``(*event)``, in [0, 1]. The output bias starts at its logit, so that the
+            untrained decoder already knows how often each pixel is lit (Burda et al. 2016).
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        event_shape: Sequence[int],
+        hidden: Sequence[int] = (400,),
+        activation: str = "relu",
+        x_mean: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.event_shape = tuple(event_shape)
+        self.net = mlp(latent_dim, hidden, prod(event_shape), activation)
+        if x_mean is not None:
+            bias = cast(Tensor, self.net[-1].bias)
+            with torch.no_grad():
+                bias.copy_(torch.logit(x_mean.flatten().clamp(*_MEAN_RANGE)))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Z ``(..., latent_dim)`` to logits ``(..., *event)``."""
+        logits: Tensor = self.net(z)
+        x: Tensor = logits.unflatten(-1, self.event_shape)
+        return x

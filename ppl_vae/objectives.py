@@ -1,0 +1,155 @@
+"""What training maximises: bounds on log p(x), and their gradient estimators.
+
+    ELBO(x) = E_q[log p(x | z)] − KL(q(z | x) ‖ p(z)) = reconstruction − kl  ≤  log p(x)
+
+Nothing here waits for the device: a step returns tensors, and nobody reads them before the epoch's end. (Pyro's
+``Trace_ELBO`` calls ``.item()`` at every sample site, a device sync each.) On the same noise the losses and gradients
+are Pyro's, up to its sum over the batch where ours is the mean.
+"""
+
+from abc import abstractmethod
+from typing import Any, NamedTuple, cast
+
+import torch
+from pyro.distributions.util import is_identically_zero
+from pyro.infer import ELBO
+from torch import Tensor, nn
+from torch.distributions import kl_divergence
+
+from ppl_vae.batch import Batch
+from ppl_vae.pair import Traces, per_datapoint, run_pair
+
+
+class Terms(NamedTuple):
+    """One evaluation of an objective.
+
+    Args:
+        loss: what the optimizer differentiates, ``()``: minus the (weighted) objective, nats per datapoint.
+        elbo: the bound with KL weight 1, ``(batch,)``, nats, detached.
+        reconstruction: E_q[log p(x | z)], ``(batch,)``, detached.
+        kl: KL(q ‖ p(z)), ``(batch,)``, detached. elbo = reconstruction − kl.
+    """
+
+    loss: Tensor
+    elbo: Tensor
+    reconstruction: Tensor
+    kl: Tensor
+
+
+class Objective(ELBO):
+    """A bound to maximise. Also one of Pyro's ELBOs: ``SVI(model, guide, optim, loss=TraceELBO())`` works.
+
+    Args:
+        num_particles: draws of z for each datapoint, at least 1, evaluated in one call.
+    """
+
+    def __init__(self, num_particles: int = 1) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]
+            num_particles=num_particles, vectorize_particles=True
+        )
+
+    @abstractmethod
+    def terms(self, model: nn.Module, guide: nn.Module, batch: Batch, kl_weight: float | Tensor = 1.0) -> Terms:
+        """Evaluate the objective on a batch.
+
+        Args:
+            model: p(x, z).
+            guide: q(z | x).
+            batch: the datapoints.
+            kl_weight: β ≥ 0, the factor of the KL in the loss (Higgins et al. 2017); it does not touch ``elbo``.
+        """
+
+    def differentiable_loss(self, model: nn.Module, guide: nn.Module, batch: Batch) -> Tensor:
+        """Pyro's convention: the loss summed over the batch, ``()``."""
+        return self.terms(model, guide, batch).loss * len(batch.x)
+
+    def loss_and_grads(self, model: nn.Module, guide: nn.Module, batch: Batch) -> Tensor:
+        """As Pyro's: accumulate gradients, return minus the ELBO summed over the batch, ``()``."""
+        terms = self.terms(model, guide, batch)
+        (terms.loss * len(batch.x)).backward()
+        return -terms.elbo.sum()
+
+    def loss(self, model: nn.Module, guide: nn.Module, batch: Batch) -> Tensor:
+        """Minus the ELBO summed over the batch, ``()``, without gradients."""
+        with torch.no_grad():
+            return -self.terms(model, guide, batch).elbo.sum()
+
+    def _get_trace(self, model: object, guide: object, args: object, kwargs: object) -> None:
+        raise TypeError("Pyro's per-trace interface is not used here: call terms(model, guide, batch)")
+
+
+class TraceELBO(Objective):
+    """The ELBO, estimated from draws of the guide; any pair that keeps the contracts.
+
+    Reparameterised sites give pathwise gradients, others the score-function estimator, Rao-Blackwellised over
+    datapoints, exactly as in Pyro's ``Trace_ELBO`` (Wingate and Weber 2013; Ranganath et al. 2014).
+
+    Args:
+        num_particles: draws of z for each datapoint, at least 1.
+        analytic_kl: take the KL of each latent site in closed form where torch knows one, which leaves only the
+            reconstruction to chance (Kingma and Welling 2014, appendix B). Sites without one keep their estimate.
+    """
+
+    def __init__(self, num_particles: int = 1, *, analytic_kl: bool = False) -> None:
+        super().__init__(num_particles)
+        self.analytic_kl = analytic_kl
+
+    def terms(self, model: nn.Module, guide: nn.Module, batch: Batch, kl_weight: float | Tensor = 1.0) -> Terms:
+        """Evaluate the ELBO; see :meth:`Objective.terms`."""
+        traces = run_pair(model, guide, batch, self.num_particles)
+        particles = self.num_particles
+
+        def column(name: str, trace: str = "model") -> Tensor:
+            return per_datapoint(getattr(traces, trace).nodes[name]["log_prob"], batch, particles)
+
+        zero = torch.zeros((), dtype=batch.x.dtype, device=batch.x.device).expand(particles, len(batch.x))
+        reconstruction = sum((column(name) for name in traces.observed()), zero)  # (particles, batch)
+        kl, pathwise_kl, score = zero, zero, zero
+        closed = self._closed_forms(traces)
+        for divergence in closed.values():
+            kl = kl + per_datapoint(divergence, batch, particles)
+            pathwise_kl = pathwise_kl + per_datapoint(divergence, batch, particles)
+        for name in traces.latents():
+            if name not in closed:
+                kl, pathwise_kl = kl - column(name), pathwise_kl - column(name)
+        for name in traces.sampled():
+            _, score_part, entropy_part = traces.guide.nodes[name]["score_parts"]
+            if name not in closed:
+                kl = kl + column(name, "guide")
+                if not is_identically_zero(entropy_part):
+                    pathwise_kl = pathwise_kl + per_datapoint(entropy_part, batch, particles)
+            if not is_identically_zero(score_part):
+                score = score + per_datapoint(score_part, batch, particles)
+
+        surrogate = reconstruction - kl_weight * pathwise_kl
+        if score is not zero:
+            surrogate = surrogate + (reconstruction - kl_weight * kl).detach() * score
+        reconstruction, kl = reconstruction.detach().mean(0), kl.detach().mean(0)
+        return Terms(-surrogate.mean(), reconstruction - kl, reconstruction, kl)
+
+    def _closed_forms(self, traces: Traces) -> dict[str, Tensor]:
+        """KL(q ‖ p) by site, ``(batch,)`` or ``(particles, batch)``, where it is wanted and known."""
+        closed = {}
+        if self.analytic_kl:
+            for name in traces.latents():
+                p, q = cast(Any, traces.model.nodes[name]), cast(Any, traces.guide.nodes[name])
+                try:
+                    divergence = kl_divergence(q["fn"], p["fn"])
+                except NotImplementedError:
+                    continue
+                scale, mask = q["scale"], q["mask"]
+                closed[name] = divergence * scale if mask is None else divergence * scale * mask
+        return closed
+
+
+def kl_weight_at(step: int, warmup_steps: int, final: float = 1.0) -> float:
+    """Linear warm-up: from ``final / warmup_steps`` at step 0 to ``final`` at step ``warmup_steps − 1`` and after.
+
+    Args:
+        step: from 0.
+        warmup_steps: length of the warm-up; 0 for none.
+        final: the weight after it, at least 0.
+
+    Source: Bowman et al. 2016; Sønderby et al. 2016.
+    """
+    return final * min(1.0, (step + 1) / warmup_steps) if warmup_steps else final

@@ -1,0 +1,180 @@
+"""Predictive distributions: what the model generates, from the prior, from the posterior and from chosen latents."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import torch
+from pyro import poutine
+from pyro.poutine import Trace
+from torch import Tensor, nn
+
+from ppl_vae.batch import Batch
+from ppl_vae.pair import frozen, in_particles, latent_sites
+
+
+class Draws(NamedTuple):
+    """Draws from a predictive distribution.
+
+    Args:
+        latents: by site, ``(..., n, *latent_event)``.
+        means: E[x | latents], ``(..., n, *event)``; for a Bernoulli the probabilities of a lit pixel.
+        x: draws of x given the latents, ``(..., n, *event)``.
+    """
+
+    latents: dict[str, Tensor]
+    means: Tensor
+    x: Tensor
+
+
+class Moments(NamedTuple):
+    """Mean and standard deviation of q(z | x) at one site, each ``(batch, *latent_event)``."""
+
+    mean: Tensor
+    std: Tensor
+
+
+def prior_predictive(model: nn.Module, event_shape: tuple[int, ...], num_samples: int) -> Draws:
+    """z ~ p(z), x ~ p(x | z).
+
+    Args:
+        model: p(x, z).
+        event_shape: shape of one observation.
+        num_samples: n, at least 1.
+
+    Returns:
+        draws of shape ``(n, ...)``, from torch's own generator.
+    """
+    with frozen(model):
+        return _draws(_unobserved(model), _blank(model, num_samples, event_shape))
+
+
+def posterior_predictive(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int = 1) -> Draws:
+    """z ~ q(z | x), x' ~ p(x' | z): what the model makes of given observations.
+
+    Args:
+        model: p(x, z).
+        guide: q(z | x).
+        batch: the observations.
+        num_samples: draws of z for each of them, at least 1.
+
+    Returns:
+        draws of shape ``(num_samples, batch, ...)``, from torch's own generator.
+    """
+    with frozen(model, guide):
+        guide_trace = poutine.trace(in_particles(guide, num_samples)).get_trace(batch)
+        draws = _draws(poutine.replay(in_particles(_unobserved(model), num_samples), trace=guide_trace), batch)
+    if num_samples > 1:
+        return draws
+    latents = {name: value.unsqueeze(0) for name, value in draws.latents.items()}
+    return Draws(latents, draws.means.unsqueeze(0), draws.x.unsqueeze(0))
+
+
+def decode(model: nn.Module, latents: dict[str, Tensor], event_shape: tuple[int, ...]) -> Tensor:
+    """E[x | latents] at chosen latents.
+
+    Args:
+        model: p(x, z).
+        latents: values by site, ``(n, *latent_event)``; sites left out are drawn from the prior.
+        event_shape: shape of one observation.
+
+    Returns:
+        means ``(n, *event)``.
+    """
+    num = len(next(iter(latents.values())))
+    with frozen(model):
+        program = poutine.condition(_unobserved(model), data=latents)
+        return _draws(program, _blank(model, num, event_shape)).means
+
+
+def latent_grid(model: nn.Module, event_shape: tuple[int, ...], steps: int = 20, span: float = 3.0) -> Tensor:
+    """The images of a 2-D latent plane: E[x | z] at z equally spaced from −span to span in both directions.
+
+    Args:
+        model: p(x, z) with one latent, of size 2.
+        event_shape: shape of one observation.
+        steps: points in each direction, at least 2.
+        span: half the side of the square.
+
+    Returns:
+        ``(steps, steps, *event)``: rows are z₂ from −span upwards, columns z₁.
+
+    Raises:
+        ValueError: the latent is not one vector of size 2.
+    """
+    name = plane_site(model, event_shape)
+    if name is None:
+        raise ValueError("a grid needs a model with one latent of size 2")
+    axis = torch.linspace(-span, span, steps, **_placement(model))
+    z2, z1 = torch.meshgrid(axis, axis, indexing="ij")
+    z = torch.stack([z1.flatten(), z2.flatten()], dim=1)  # (steps², 2)
+    images: Tensor = decode(model, {name: z}, event_shape).unflatten(0, (steps, steps))
+    return images
+
+
+def plane_site(model: nn.Module, event_shape: tuple[int, ...]) -> str | None:
+    """The name of the model's only latent if that is a plane, ``(2,)``; otherwise None."""
+    with frozen(model), torch.random.fork_rng():
+        trace = poutine.trace(_unobserved(model)).get_trace(_blank(model, 1, event_shape))
+    sites = latent_sites(trace)
+    shapes = {name: tuple(site["fn"].event_shape) for name, site in sites.items() if name != "x"}
+    return next(iter(shapes)) if list(shapes.values()) == [(2,)] else None
+
+
+def posterior_moments(guide: nn.Module, batch: Batch, num_samples: int = 100) -> dict[str, Moments]:
+    """Mean and standard deviation of q(z | x), by site.
+
+    Args:
+        guide: q(z | x).
+        batch: the observations.
+        num_samples: draws to take them from, at least 2, where q has no closed form.
+    """
+    with frozen(guide):
+        return _moments(guide, batch, num_samples)
+
+
+def _moments(guide: nn.Module, batch: Batch, num_samples: int) -> dict[str, Moments]:
+    moments = {}
+    for name, site in latent_sites(poutine.trace(guide).get_trace(batch)).items():
+        if site["infer"].get("is_auxiliary"):
+            continue
+        moments[name] = _closed_form(site["fn"]) or _sample_moments(guide, batch, name, num_samples)
+    return moments
+
+
+def _closed_form(q: Any) -> Moments | None:
+    if type(q).__name__ == "Delta":  # the image of an auxiliary draw: its own mean says nothing about q
+        return None
+    try:
+        return Moments(q.mean, q.stddev)
+    except NotImplementedError:
+        return None
+
+
+def _sample_moments(guide: nn.Module, batch: Batch, name: str, num_samples: int) -> Moments:
+    trace = poutine.trace(in_particles(guide, num_samples)).get_trace(batch)
+    draws = cast(Tensor, trace.nodes[name]["value"])  # (num_samples, batch, *latent_event)
+    return Moments(draws.mean(0), draws.std(0))
+
+
+def _draws(program: Callable[[Batch], object], batch: Batch) -> Draws:
+    trace: Trace = poutine.trace(program).get_trace(batch)
+    x = cast(Any, trace.nodes["x"])
+    latents = {name: site["value"] for name, site in latent_sites(trace).items() if name != "x"}
+    return Draws(latents, x["fn"].mean.expand_as(x["value"]), x["value"])
+
+
+def _unobserved(model: nn.Module) -> Callable[[Batch], object]:
+    """The model with x to be sampled; the batch then only says how many."""
+    program: Callable[[Batch], object] = poutine.uncondition(model)
+    return program
+
+
+def _blank(model: nn.Module, num: int, event_shape: tuple[int, ...]) -> Batch:
+    placement = _placement(model)
+    return Batch(torch.zeros(num, *event_shape, **placement), None, torch.arange(num, device=placement["device"]))
+
+
+def _placement(model: nn.Module) -> dict[str, Any]:
+    """Device and dtype of the model's parameters."""
+    param = next(model.parameters(), torch.zeros(()))
+    return {"device": param.device, "dtype": param.dtype}

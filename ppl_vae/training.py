@@ -1,0 +1,290 @@
+"""Fitting a pair: epochs of SVI steps, with warm-up, early stopping, checkpoints and progress."""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pyro
+import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ppl_vae import checkpoint
+from ppl_vae.config import checked, config
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.device import choose_device
+from ppl_vae.errors import UserError
+from ppl_vae.evaluation.bounds import elbo
+from ppl_vae.interrupt import Interrupted, InterruptGuard
+from ppl_vae.objectives import Objective, TraceELBO, kl_weight_at
+from ppl_vae.pair import check_pair
+from ppl_vae.seeding import rng_state, seeded, set_rng_state
+from ppl_vae.svi import EagerStep, OptimizerConfig, learning_rate_at, make_optimizer
+
+# A checkpoint is written at the first epoch's end that is this long after the last one: kill -9 loses no more.
+_CHECKPOINT_SECONDS = 10.0
+
+
+@config
+class FitConfig:
+    """How to fit."""
+
+    epochs: PositiveInt = 100
+    """Passes over the training data."""
+    batch_size: PositiveInt = 128
+    """Datapoints in a step."""
+    objective: Literal["elbo", "elbo-analytic-kl"] = "elbo"
+    """What to maximise: the ELBO from draws of the guide, or with its KL in closed form."""
+    num_particles: PositiveInt = 1
+    """Draws of z for each datapoint in a step."""
+    kl_weight: NonNegativeFloat = 1.0
+    """Factor of the KL in the loss (beta); reported ELBOs always have 1."""
+    kl_warmup: NonNegativeInt = 0
+    """Epochs over which that factor rises linearly from zero."""
+    patience: NonNegativeInt = 0
+    """Stop after this many epochs without a better validation ELBO and keep the best weights; 0 never stops."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """The optimizer."""
+    seed: NonNegativeInt = 0
+    """Seed of everything drawn in training."""
+    device: str = "auto"
+    """Where to compute: auto (CUDA, then MPS, then the CPU), cpu, cuda, cuda:1, mps."""
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """What one epoch came to, in nats per datapoint; bigger is better.
+
+    Args:
+        epoch: from 1.
+        elbo: mean over the epoch's minibatches, while the parameters moved; with KL weight 1.
+        reconstruction: its first part, E_q[log p(x | z)].
+        kl: its second part, KL(q ‖ p(z)); elbo = reconstruction − kl.
+        kl_weight: the weight of the KL in the loss at the epoch's end.
+        validation_elbo: on the validation data after the epoch, or None without any.
+        seconds: what the epoch took.
+    """
+
+    epoch: int
+    elbo: float
+    reconstruction: float
+    kl: float
+    kl_weight: float
+    validation_elbo: float | None
+    seconds: float
+
+
+def make_objective(settings: FitConfig) -> Objective:
+    """The objective that the settings name."""
+    return TraceELBO(settings.num_particles, analytic_kl=settings.objective == "elbo-analytic-kl")
+
+
+def fit(
+    model: nn.Module,
+    guide: nn.Module,
+    train: Dataset,
+    validation: Dataset | None = None,
+    settings: FitConfig | None = None,
+    *,
+    checkpoint_path: Path | None = None,
+    resume: bool = False,
+    on_epoch: Callable[[EpochMetrics], object] | None = None,
+    progress: bool | None = None,
+) -> list[EpochMetrics]:
+    """Train a pair by stochastic variational inference (Hoffman et al. 2013; Kingma and Welling 2014).
+
+    The pair is moved to the device and changed in place. With ``patience`` it ends with the best epoch's weights.
+
+    Args:
+        model: p(x, z); the contract is in ``models/base.py``.
+        guide: q(z | x); the contract is in ``guides/base.py``.
+        train: the data.
+        validation: for the validation ELBO and early stopping.
+        settings: how; the defaults of :class:`FitConfig` if None.
+        checkpoint_path: written at the start, as training goes on, when it is interrupted and at the end.
+        resume: go on from ``checkpoint_path``; on the CPU the outcome is bit for bit that of never having stopped.
+        on_epoch: called with the metrics after each epoch.
+        progress: show a progress bar; None shows it on a terminal only.
+
+    Returns:
+        the metrics of every epoch, resumed ones included.
+
+    Raises:
+        UserError: settings out of range, a pair that does not match, a foreign checkpoint, an ELBO that is not finite.
+        Interrupted: Ctrl-C or SIGTERM, after the checkpoint has been written.
+    """
+    settings = checked(settings or FitConfig())
+    if settings.patience and validation is None:
+        raise UserError("patience needs validation data; give a validation fraction above 0, or patience 0.")
+    device = choose_device(settings.device)
+    model.to(device)
+    guide.to(device)
+    train, validation = train.to(device), validation.to(device) if validation else None
+    with seeded(settings.seed, device):
+        check_pair(model, guide, train.batch(torch.arange(min(3, len(train)), device=device)))
+    with seeded(settings.seed, device):
+        run = _Run(model, guide, train, validation, settings, device, checkpoint_path)
+        if resume:
+            run.load()
+        run.train(on_epoch, progress)
+    return run.history
+
+
+class _Run:
+    """The state of one training run, and its loop."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        guide: nn.Module,
+        data: Dataset,
+        validation: Dataset | None,
+        settings: FitConfig,
+        device: torch.device,
+        checkpoint_path: Path | None,
+    ) -> None:
+        self.model, self.guide = model, guide
+        self.data, self.validation = data, validation
+        self.settings, self.device, self.path = settings, device, checkpoint_path
+        params = [*model.parameters(), *guide.parameters()]
+        self.optimizer = make_optimizer(params, settings.optimizer)
+        self.take_step = EagerStep(
+            model, guide, make_objective(settings), self.optimizer, data, settings.optimizer.clip_norm
+        )
+        self.history: list[EpochMetrics] = []
+        self.best: checkpoint.State | None = None  # {"elbo", "epoch", "model", "guide"}
+        # Where the current epoch stands: the order of its rows, how many steps are done, [Σ reconstruction, Σ kl].
+        self.order: Tensor | None = None
+        self.step = 0
+        self.sums = torch.zeros(2, dtype=data.x.dtype, device=device)
+        self.saved_at = -math.inf
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(len(self.data) / self.settings.batch_size)
+
+    def train(self, on_epoch: Callable[[EpochMetrics], object] | None, progress: bool | None) -> None:
+        epochs, steps = self.settings.epochs, self.steps_per_epoch
+        done = len(self.history) * steps + self.step
+        hide = None if progress is None else not progress
+        bar = tqdm(total=epochs * steps, initial=done, unit="step", disable=hide, dynamic_ncols=True)
+        validate = True
+        self.model.train()
+        self.guide.train()
+        if self.path and not self.path.exists():
+            self.save()
+        with bar, InterruptGuard() as interrupt, pyro.validation_enabled(False):
+            while len(self.history) < epochs and not self.stopped_early():
+                start = time.perf_counter()
+                if self.order is None:
+                    self.order = torch.randperm(len(self.data), device=self.device)
+                    self.step = 0
+                    self.sums.zero_()
+                for index in self.order.split(self.settings.batch_size)[self.step :]:
+                    with pyro.validation_enabled(validate):
+                        self.sums += self.take_step(index, self.prepare_step())
+                    validate = False
+                    self.step += 1
+                    bar.update()
+                    if interrupt.requested:
+                        self.save()
+                        raise Interrupted
+                metrics = self.end_epoch(start)
+                bar.set_postfix_str(_summary(metrics), refresh=False)
+                if on_epoch:
+                    on_epoch(metrics)
+                if time.monotonic() - self.saved_at > _CHECKPOINT_SECONDS:
+                    self.save()
+        if self.settings.patience and self.best:
+            self.model.load_state_dict(self.best["model"])
+            self.guide.load_state_dict(self.best["guide"])
+        self.save()
+
+    def prepare_step(self) -> float:
+        """Set the step size of the coming step and return its KL weight."""
+        settings, steps = self.settings, self.steps_per_epoch
+        count = len(self.history) * steps + self.step
+        if settings.optimizer.schedule != "constant":
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate_at(count, settings.epochs * steps, settings.optimizer)
+        return kl_weight_at(count, settings.kl_warmup * steps, settings.kl_weight)
+
+    def end_epoch(self, start: float) -> EpochMetrics:
+        """Read the epoch's sums (the one wait for the device), validate, remember the best."""
+        reconstruction, kl = (self.sums / len(self.data)).tolist()
+        if not math.isfinite(reconstruction - kl):
+            raise UserError(
+                f"training diverged in epoch {len(self.history) + 1} (reconstruction {reconstruction:g}, KL {kl:g}); "
+                "lower --learning-rate, or set --clip-norm, and start again."
+            )
+        validation_elbo = None
+        if self.validation is not None:
+            validation_elbo = elbo(self.model, self.guide, self.validation, seed=self.settings.seed).elbo.mean
+        self.order = None
+        self.step = 0
+        epoch = len(self.history) + 1
+        weight = kl_weight_at(
+            epoch * self.steps_per_epoch - 1,
+            self.settings.kl_warmup * self.steps_per_epoch,
+            self.settings.kl_weight,
+        )
+        seconds = time.perf_counter() - start
+        metrics = EpochMetrics(epoch, reconstruction - kl, reconstruction, kl, weight, validation_elbo, seconds)
+        self.history.append(metrics)
+        if self.settings.patience and validation_elbo is not None:
+            self.remember_best(validation_elbo)
+        return metrics
+
+    def remember_best(self, validation_elbo: float) -> None:
+        if self.best is None or validation_elbo > self.best["elbo"]:
+            weights = copy.deepcopy({"model": self.model.state_dict(), "guide": self.guide.state_dict()})
+            self.best = {"elbo": validation_elbo, "epoch": len(self.history), **weights}
+
+    def stopped_early(self) -> bool:
+        patience = self.settings.patience
+        return bool(patience and self.best and len(self.history) - self.best["epoch"] >= patience)
+
+    def save(self) -> None:
+        if self.path is None:
+            return
+        state = {
+            "model": self.model.state_dict(),
+            "guide": self.guide.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "rng": rng_state(self.device),
+            "history": [asdict(metrics) for metrics in self.history],
+            "best": self.best,
+            "order": self.order,
+            "step": self.step,
+            "sums": self.sums,
+        }
+        checkpoint.save(self.path, state)
+        self.saved_at = time.monotonic()
+
+    def load(self) -> None:
+        if self.path is None:
+            raise UserError("resuming needs the path of a checkpoint.")
+        state = checkpoint.load(self.path, self.device)
+        try:
+            self.model.load_state_dict(state["model"])
+            self.guide.load_state_dict(state["guide"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{self.path}: the checkpoint is of another model or guide ({reason}).") from None
+        self.history = [EpochMetrics(**row) for row in state["history"]]
+        self.best, self.order, self.step = state["best"], state["order"], state["step"]
+        self.sums = state["sums"]
+        set_rng_state({kind: value.cpu() for kind, value in state["rng"].items()}, self.device)
+
+
+def _summary(metrics: EpochMetrics) -> str:
+    text = f"epoch {metrics.epoch}, elbo {metrics.elbo:.2f}"
+    if metrics.validation_elbo is not None:
+        text += f", validation {metrics.validation_elbo:.2f}"
+    return text
