@@ -126,7 +126,7 @@ def fit(
     guide.to(device)
     train, validation = train.to(device), validation.to(device) if validation else None
     with seeded(settings.seed, device):
-        check_pair(model, guide, train.batch(torch.arange(min(3, len(train)), device=device)))
+        check_pair(model, guide, train.probe())
     with seeded(settings.seed, device):
         run = _Run(model, guide, train, validation, settings, device, checkpoint_path)
         if resume:

@@ -67,7 +67,7 @@ def _parse(arguments: list[str]) -> Any:
 
 def _default(arguments: list[str]) -> dict[str, Any]:
     """With ``--resume RUN`` the settings that are not given are the run's, not ours."""
-    for flag, value in zip(arguments, [*arguments[1:], ""], strict=True):
+    for flag, value in zip(arguments, [*arguments, ""][1:], strict=True):
         path = value if flag == "--resume" else flag.removeprefix("--resume=") if flag.startswith("--resume=") else None
         if path:
             from ppl_vae.app.run import Run

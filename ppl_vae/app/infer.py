@@ -65,7 +65,7 @@ class Infer:
         model, guide = opened.pair
         parts: dict[str, list[torch.Tensor]] = {}
         with seeded(self.seed, opened.device):
-            check_pair(model, guide, data.batch(torch.arange(min(3, len(data)), device=opened.device)))
+            check_pair(model, guide, data.probe())
         with (
             seeded(self.seed, opened.device),
             tqdm(total=len(data), unit="datapoint", disable=None, leave=False) as bar,

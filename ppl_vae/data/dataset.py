@@ -45,6 +45,12 @@ class Dataset:
         for index in torch.arange(len(self), device=self.x.device).split(batch_size):
             yield self.batch(index)
 
+    def probe(self) -> Batch:
+        """A few rows to try a pair on: the first two, and the first with grey levels, which not every model takes."""
+        grey = ((self.x != 0) & (self.x != 1)).flatten(1).any(1).nonzero().flatten()
+        first = torch.arange(min(2, len(self)), device=self.x.device)
+        return self.batch(torch.cat([first, grey[:1]]))
+
     def head(self, limit: int | None) -> Self:
         """The first ``limit`` rows; all of them if None or if there are fewer."""
         return replace(self, x=self.x[:limit], y=None if self.y is None else self.y[:limit])

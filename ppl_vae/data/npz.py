@@ -34,16 +34,14 @@ def read_npz(path: Path) -> tuple[Tensor, Tensor | None]:
 def _read(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; give the path of an .npz, or the name of a data set.")
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path}: not a readable .npz; write it with numpy.savez(path, x=images, y=labels).")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files if name in ("x", "y")} or dict.fromkeys(file.files, file)
-    except ValueError as error:
-        if "allow_pickle" in str(error) or "Object arrays" in str(error):
-            raise UserError(
-                f"{path}: holds pickled objects, which are never loaded; save plain number arrays."
-            ) from None
-        raise UserError(f"{path}: not a readable .npz ({error}).") from None
-    except (OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] if name in ("x", "y") else np.empty(0) for name in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        if "allow_pickle" in str(error):
+            raise UserError(f"{path}: holds pickled objects, which are never loaded; save number arrays.") from None
         raise UserError(f"{path}: not a readable .npz ({error}); write it with numpy.savez.") from None
 
 

@@ -20,7 +20,9 @@ _TILE = 1.1  # inches, the most a square tile gets
 _MIN_WIDTH = 5.0  # inches: less leaves no room for a caption
 _COLUMNS = 10  # of reconstructions, before they wrap
 _NAMES = 1.6  # inches, of the rows' names beside reconstructions
+_BETWEEN = 0.3  # inches, between blocks of reconstructions
 _AXIS = 0.8  # inches, of ticks and labels
+_PADDING = 0.2  # inches, that the layout keeps free above and below
 _MAX_TICKS = 9  # along a grid, one for each image; beyond it, at round numbers
 
 
@@ -81,7 +83,7 @@ def reconstructions(originals: ArrayLike, means: ArrayLike, caption: str = "") -
     pictures = [mosaic(pair) for pair in pairs]
 
     whole = np.vstack(pictures)
-    figure = _figure_for(whole, (height, width), columns, caption, beside=_NAMES, below=0.2 * (blocks - 1))
+    figure = _figure_for(whole, (height, width), columns, caption, beside=_NAMES, below=_BETWEEN * (blocks - 1))
     for axes, picture in zip(figure.subplots(blocks, 1, squeeze=False).flat, pictures, strict=True):
         _show(axes, picture)
         tall = picture.shape[0]
@@ -205,7 +207,7 @@ def _figure_for(
     tile_width = _TILE * math.sqrt(tile[1] / tile[0])  # the same area whatever the tile's shape
     width = min(_WIDTH - beside, columns * tile_width)
     height = width * picture.shape[0] / picture.shape[1]
-    return new_figure(max(_MIN_WIDTH, width + beside), height + below, caption)
+    return new_figure(max(_MIN_WIDTH, width + beside), height + below + _PADDING, caption)
 
 
 def _show(axes: Axes, picture: NDArray[np.float64]) -> AxesImage:

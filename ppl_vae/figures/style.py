@@ -81,7 +81,10 @@ def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
     def draw_styled(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
         with look():
             figure = draw(*args, **kwargs)
-            # Ticks read the settings when they are first drawn, which must not be after the settings are gone.
+            # Ticks read the settings when they are first drawn, and the size of their labels whenever they are
+            # counted: neither may happen after the settings are gone.
+            for axes in figure.axes:
+                axes.tick_params(labelsize=_CAPTION_SIZE)
             figure.draw_without_rendering()
         return figure
 

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from ppl_vae.app.cli import main
+
+
+@pytest.fixture
+def cli(capsys):
+    """Run a command: (exit status, standard output, standard error)."""
+
+    def run(*arguments):
+        status = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A small finished run on the digits."""
+    path = tmp_path_factory.mktemp("runs") / "digits"
+    arguments = ["train", "--latent-dim", "2", "--hidden", "32", "--epochs", "4", "--out", str(path)]
+    assert main(arguments) == 0
+    return path
+
+
+@pytest.fixture
+def npz(tmp_path):
+    """Write an .npz and return its path."""
+
+    def write(**arrays):
+        path = tmp_path / "input.npz"
+        np.savez(path, **arrays)
+        return path
+
+    return write

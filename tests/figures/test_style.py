@@ -1,0 +1,92 @@
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ppl_vae import figures
+from ppl_vae.figures.style import CATEGORICAL, class_colors, new_figure
+from ppl_vae.training import EpochMetrics
+
+rng = np.random.default_rng(0)
+PIXELS = rng.random((4, 5, 6))
+
+DRAW: dict[str, Callable[[str], Figure]] = {
+    "training_curves": lambda c: figures.training_curves([EpochMetrics(1, -3.0, -2.0, 1.0, 1.0, -4.0, 1.0)], c),
+    "sheet": lambda c: figures.sheet(PIXELS, c),
+    "reconstructions": lambda c: figures.reconstructions(PIXELS, PIXELS, c),
+    "grid": lambda c: figures.grid(PIXELS.reshape(2, 2, 5, 6), -1, 1, c),
+    "latent_scatter": lambda c: figures.latent_scatter(PIXELS[0], np.arange(5), c),
+}
+
+
+def test_every_figure_is_tried_here() -> None:
+    assert set(DRAW) | {"mosaic", "save"} == set(figures.__all__)
+
+
+@pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
+def test_nothing_global_changes(draw: Callable[[str], Figure], tmp_path: Path) -> None:
+    with matplotlib.rc_context({"font.size": 3.0, "axes.facecolor": "red", "image.cmap": "jet"}):
+        before = dict(matplotlib.rcParams)
+        figures.save(draw("caption"), tmp_path / "figure.png")
+        assert dict(matplotlib.rcParams) == before
+    if "matplotlib.pyplot" in sys.modules:
+        assert sys.modules["matplotlib.pyplot"].get_fignums() == []
+
+
+@pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
+def test_the_users_settings_do_not_change_the_picture(draw: Callable[[str], Figure], tmp_path: Path) -> None:
+    figures.save(draw("caption"), tmp_path / "default.png")
+    with matplotlib.rc_context({"font.size": 30.0, "axes.facecolor": "red", "savefig.facecolor": "blue"}):
+        figures.save(draw("caption"), tmp_path / "inside.png")
+        figure = draw("caption")
+    with matplotlib.rc_context({"xtick.labelsize": 30.0, "xtick.color": "red", "font.sans-serif": ["cursive"]}):
+        figure.savefig(tmp_path / "later.png", dpi=150)  # not through save
+    default = np.asarray(Image.open(tmp_path / "default.png"))
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "inside.png")), default)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "later.png")), default)
+
+
+@pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
+def test_the_caption_stands_under_the_picture(draw: Callable[[str], Figure]) -> None:
+    caption = r"seed 0, a file named $\oops$"  # as mathematics it would be an error
+    with_caption, without = draw(caption), draw("")
+    assert with_caption.get_supxlabel() == caption
+    assert without.get_supxlabel() == ""
+    assert with_caption.get_size_inches()[1] > without.get_size_inches()[1]
+    with_caption.draw_without_rendering()
+    text = with_caption._supxlabel.get_window_extent()
+    assert text.x0 >= 0
+    assert text.y0 >= 0
+    for axes in with_caption.axes:
+        assert axes.get_tightbbox().y0 >= text.y1
+
+
+def test_long_captions_fit_into_the_width() -> None:
+    caption = "amortized diagonal guide, Wide Words With Many Majuscules, " * 10
+    figure = new_figure(6.0, 3.0, caption)
+    figure.subplots()
+    figure.draw_without_rendering()
+    text = figure._supxlabel.get_window_extent()
+    assert figure.get_supxlabel().count("\n") >= 5
+    assert " ".join(figure.get_supxlabel().split()) == caption.strip()
+    assert text.x1 <= figure.bbox.x1
+
+
+def test_saved_png_has_150_pixels_an_inch(tmp_path: Path) -> None:
+    path = tmp_path / "figure.png"
+    figures.save(new_figure(4.0, 2.0, ""), path)
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        assert picture.size == (600, 300)
+
+
+def test_class_colors_are_distinct() -> None:
+    assert class_colors(3) == list(CATEGORICAL[:3])
+    for count in (1, 10, 11, 100):
+        assert len(set(class_colors(count))) == count
+    assert not set(class_colors(11)) & set(CATEGORICAL)

@@ -1,0 +1,34 @@
+"""Builds the wheel, installs it into an empty folder and runs the tests against it, away from the checkout."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+        build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(work), str(ROOT)]
+        subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
+        (wheel,) = work.glob("*.whl")
+        # --no-deps into a folder: the environment's own libraries are used, its editable install of us is not.
+        subprocess.run([*pip, "install", "--no-deps", "--target", str(work / "site"), str(wheel)], check=True)
+        shutil.copytree(ROOT / "tests", work / "tests")
+        shutil.copy(ROOT / "pyproject.toml", work)
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(work / "site"),
+            "PPL_VAE_SHARED_DATA": os.environ.get("PPL_VAE_SHARED_DATA", str(ROOT.parent / "shared" / "data")),
+            "PPL_VAE_INSTALLED_IN": str(work / "site"),
+        }
+        return subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:]], cwd=work, env=environment).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

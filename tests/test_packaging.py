@@ -1,0 +1,76 @@
+"""What is installed is what git tracks, and there is one copy of it."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import ppl_vae
+
+ROOT = Path(__file__).resolve().parents[1]
+in_checkout = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the checkout, not an installed wheel")
+
+
+def test_tests_run_against_the_installed_wheel_where_that_is_asked_for():
+    expected = os.environ.get("PPL_VAE_INSTALLED_IN")
+    if expected is None:
+        pytest.skip("only `make test-wheel` says where the wheel is")
+    assert Path(ppl_vae.__file__).is_relative_to(expected)
+
+
+@in_checkout
+def test_wheel_holds_every_tracked_module(tmp_path):
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".py")}
+    tracked = subprocess.run(
+        ["git", "ls-files", "models/*.py", "guides/*.py", "ppl_vae/*.py"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    expected = {name if name.startswith("ppl_vae/") else f"ppl_vae/{name}" for name in tracked}
+    assert len(expected) > 30
+    assert packed == expected
+    assert "ppl_vae/py.typed" in zipfile.ZipFile(wheel).namelist()
+
+
+@in_checkout
+@pytest.mark.parametrize("name", ["models", "guides"])
+def test_a_second_copy_cannot_be_imported(name):
+    run = subprocess.run([sys.executable, "-c", f"import {name}"], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert f"import ppl_vae.{name}" in run.stderr
+
+
+def test_symlinked_packages_are_one_module():
+    from ppl_vae.guides import Diagonal
+    from ppl_vae.guides.families import Diagonal as Same
+
+    assert Diagonal is Same
+    assert Diagonal.__module__ == "ppl_vae.guides.families"
+
+
+@in_checkout
+@pytest.mark.parametrize("name", ["train", "evaluate", "sample"])
+def test_scripts_run_from_a_checkout(name, tmp_path):
+    script = ROOT / "scripts" / f"{name}.py"
+    run = subprocess.run([sys.executable, str(script), "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert f"ppl-vae {name}" in run.stdout
+
+
+def test_the_embedded_default_needs_no_torchvision():
+    code = (
+        "import sys; sys.modules['torchvision'] = None\n"
+        "import ppl_vae.app.train\n"
+        "from ppl_vae.data import load\n"
+        "assert len(load('digits').train) > 1000"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
