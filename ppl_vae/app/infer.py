@@ -50,9 +50,10 @@ class Infer:
         refuse_existing_file(self.out)
         opened = open_run(self.run_directory, self.device)
         x, y = read_npz(self.input)
-        if tuple(x.shape[1:]) != opened.event_shape:
+        shape = tuple(x.shape[1:])
+        if shape != opened.event_shape:
             raise UserError(
-                f"{self.input}: observations of shape {tuple(x.shape[1:])}, not the run's {opened.event_shape}; reshape x."
+                f"{self.input}: observations of shape {shape}, not the run's {opened.event_shape}; reshape x."
             )
         data = binarized(x, y, opened.run.record.config.data.binarization, self.seed).to(opened.device)
         arrays = self._infer(opened, data)

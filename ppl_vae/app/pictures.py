@@ -7,7 +7,6 @@ import torch
 from ppl_vae import figures
 from ppl_vae.app.pair import Pair
 from ppl_vae.app.run import Run
-from ppl_vae.batch import Batch
 from ppl_vae.data import Splits
 from ppl_vae.predictive import (
     latent_grid,
@@ -38,10 +37,12 @@ def draw_run(run: Run, pair: Pair, splits: Splits) -> list[Path]:
     drawn = {"training": figures.training_curves(run.history(), caption=title)}
     with seeded(0, device):
         batch = data.batch(torch.arange(len(data), device=device))
-        few = Batch(*(None if part is None else part[:_NUM_RECONSTRUCTIONS] for part in batch))
+        few = data.batch(batch.index[:_NUM_RECONSTRUCTIONS])
         means = posterior_predictive(model, guide, few).means[0].cpu()
         drawn["reconstructions"] = figures.reconstructions(
-            data.head(_NUM_RECONSTRUCTIONS).x.cpu(), means, caption=f"{title}. {name} data; below, E[x | z], z ~ q(z | x)."
+            data.head(len(means)).x.cpu(),
+            means,
+            caption=f"{title}. {name.title()} data; below, E[x | z], z ~ q(z | x).",
         )
         prior = prior_predictive(model, shape, _NUM_PRIOR).means.cpu()
         drawn["prior"] = figures.sheet(prior, caption=f"{title}. Prior predictive: E[x | z] for z ~ p(z).")
