@@ -6,6 +6,6 @@ if __name__ != "ppl_vae.guides":  # a second copy of every class, unequal to the
 from ppl_vae.guides.amortized import Amortized
 from ppl_vae.guides.base import Guide
 from ppl_vae.guides.families import Diagonal, Family, FullRank
-from ppl_vae.guides.latents import Latents
+from ppl_vae.latents import Latents
 
 __all__ = ["Amortized", "Diagonal", "Family", "FullRank", "Guide", "Latents"]

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from ppl_vae.batch import Batch
 from ppl_vae.guides.base import Guide
 from ppl_vae.guides.families import Family
-from ppl_vae.guides.latents import Latents
+from ppl_vae.latents import Latents
 
 
 class Amortized(Guide):

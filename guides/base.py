@@ -27,7 +27,7 @@ from torch import Tensor
 
 from ppl_vae.batch import Batch
 from ppl_vae.guides.families import Family
-from ppl_vae.guides.latents import Latents
+from ppl_vae.latents import Latents
 from ppl_vae.program import Program
 
 
@@ -60,5 +60,6 @@ class Guide(Program):
 
     def forward(self, batch: Batch) -> None:
         """Sample the model's latents."""
+        q = self.q(batch)  # before the plate: what works out the parameters may open one of its own
         with pyro.plate("data", len(batch.x), dim=-1):
-            self.latents.sample(self.q(batch))
+            self.latents.sample(q)

@@ -20,13 +20,13 @@ from torch.nn.functional import softplus
 # The smallest standard deviation that q may take: far below any posterior's, far above where its logarithm or its
 # inverse square leaves float32. softplus alone reaches exactly 0 at −104.
 SCALE_FLOOR = 1e-4
-# softplus(0 + _UNIT) = 1, so that zero parameters mean unit scale.
-_UNIT = log(e - 1)
+# softplus(0 + UNIT) = 1, so that zero parameters mean unit scale.
+UNIT = log(e - 1)
 
 
 def positive(raw: Tensor) -> Tensor:
     """Any real number to a scale of at least ``SCALE_FLOOR``; 0 to 1. Grows linearly, so it never overflows."""
-    return softplus(raw + _UNIT) + SCALE_FLOOR
+    return softplus(raw + UNIT) + SCALE_FLOOR
 
 
 class Family(nn.Module, ABC):
@@ -64,6 +64,26 @@ class Diagonal(Family):
         return q
 
 
+class LowRank(Family):
+    """q = N(loc, WWᵀ + diag(scale²)), W of a few columns: (2 + rank) D parameters (Rezende et al. 2014; Ong et al. 2018).
+
+    Args:
+        latent_dim: D.
+        rank: columns of W; by default the nearest integer to √D.
+    """
+
+    def __init__(self, latent_dim: int, rank: int | None = None) -> None:
+        super().__init__(latent_dim)
+        self.rank = rank or max(1, round(latent_dim**0.5))
+        self.num_params = (2 + self.rank) * latent_dim
+
+    def forward(self, params: Tensor) -> dist.TorchDistribution:
+        """Params ``(..., (2 + rank) D)``: loc, the raw scale, then W by rows."""
+        size = self.latent_dim
+        loc, raw_scale, factor = params.split([size, size, self.rank * size], dim=-1)
+        return dist.LowRankMultivariateNormal(loc, factor.unflatten(-1, (size, self.rank)), positive(raw_scale) ** 2)
+
+
 class FullRank(Family):
     """q = N(loc, LLᵀ), L lower triangular with a positive diagonal: D + D(D+1)/2 parameters."""
 
@@ -84,3 +104,18 @@ class FullRank(Family):
         scale_tril = torch.diag_embed(positive(raw_diagonal))  # (..., D, D)
         scale_tril[..., self.rows, self.columns] = below
         return dist.MultivariateNormal(loc, scale_tril=scale_tril)
+
+
+class Point(Family):
+    """q = a point: the code of a plain autoencoder; D parameters.
+
+    Its log-density is 0 by convention, so "KL" is −log p(z): no bound on log p(x), and no importance weights.
+    """
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__(latent_dim)
+        self.num_params = latent_dim
+
+    def forward(self, params: Tensor) -> dist.TorchDistribution:
+        """Params ``(..., D)``: the point."""
+        return dist.Delta(params, event_dim=1)

@@ -32,8 +32,8 @@ class Traces(NamedTuple):
         return list(self.model.observation_nodes)
 
     def sampled(self) -> list[str]:
-        """Names of all the guide's sites, auxiliary ones too."""
-        return list(self.guide.stochastic_nodes)
+        """Names of all the guide's sites: auxiliary ones too, and factors, which are terms of log q."""
+        return [name for name, site in self.guide.nodes.items() if site["type"] == "sample"]
 
 
 def run_pair(model: nn.Module, guide: nn.Module, batch: Batch, num_particles: int = 1) -> Traces:

@@ -24,7 +24,7 @@ from ppl_vae.interrupt import Interrupted, InterruptGuard
 from ppl_vae.objectives import Objective, TraceELBO, kl_weight_at
 from ppl_vae.pair import check_pair
 from ppl_vae.seeding import rng_state, seeded, set_rng_state
-from ppl_vae.svi import EagerStep, OptimizerConfig, learning_rate_at, make_optimizer
+from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer
 
 # A checkpoint is written at the first epoch's end that is this long after the last one: kill -9 loses no more.
 _CHECKPOINT_SECONDS = 10.0
@@ -151,11 +151,8 @@ class _Run:
         self.model, self.guide = model, guide
         self.data, self.validation = data, validation
         self.settings, self.device, self.path = settings, device, checkpoint_path
-        params = [*model.parameters(), *guide.parameters()]
-        self.optimizer = make_optimizer(params, settings.optimizer)
-        self.take_step = EagerStep(
-            model, guide, make_objective(settings), self.optimizer, data, settings.optimizer.clip_norm
-        )
+        self.optimizer = PairOptimizer(model, guide, settings.optimizer)
+        self.take_step = EagerStep(model, guide, make_objective(settings), self.optimizer, data)
         self.history: list[EpochMetrics] = []
         self.best: checkpoint.State | None = None  # {"elbo", "epoch", "model", "guide"}
         # Where the current epoch stands: the order of its rows, how many steps are done, [Σ reconstruction, Σ kl].
@@ -209,9 +206,7 @@ class _Run:
         """Set the step size of the coming step and return its KL weight."""
         settings, steps = self.settings, self.steps_per_epoch
         count = len(self.history) * steps + self.step
-        if settings.optimizer.schedule != "constant":
-            for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate_at(count, settings.epochs * steps, settings.optimizer)
+        self.optimizer.set_progress(count / (settings.epochs * steps))
         return kl_weight_at(count, settings.kl_warmup * steps, settings.kl_weight)
 
     def end_epoch(self, start: float) -> EpochMetrics:

@@ -21,11 +21,13 @@ class Dataset:
         x: observations, ``(N, *event)``, float; probabilities of a lit pixel if ``dynamic``.
         y: integer labels, ``(N,)``, or None.
         dynamic: draw x ~ Bernoulli(x) anew at every visit (Burda et al. 2016), from torch's own generator.
+        first: number of row 0 in the whole data set; each split has its own, so that no row is taken for another's.
     """
 
     x: Tensor
     y: Tensor | None = None
     dynamic: bool = False
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.x)
@@ -36,9 +38,10 @@ class Dataset:
         return tuple(self.x.shape[1:])
 
     def batch(self, index: Tensor) -> Batch:
-        """The rows of ``index``, ``(batch,)``, in its order; binarized now if dynamic."""
+        """The rows of ``index``, ``(batch,)`` from 0, in its order; binarized now if dynamic."""
         x = self.x[index]
-        return Batch(torch.bernoulli(x) if self.dynamic else x, None if self.y is None else self.y[index], index)
+        y = None if self.y is None else self.y[index]
+        return Batch(torch.bernoulli(x) if self.dynamic else x, y, index + self.first)
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """The whole split in order, in batches of at most ``batch_size``."""
@@ -51,6 +54,13 @@ class Dataset:
         first = torch.arange(min(2, len(self)), device=self.x.device)
         return self.batch(torch.cat([first, grey[:1]]))
 
+    def fixed(self, seed: int) -> Self:
+        """The same rows, no longer dynamic: binarized once, from the seed."""
+        if not self.dynamic:
+            return self
+        with seeded(seed, self.x.device):
+            return replace(self, x=torch.bernoulli(self.x), dynamic=False)
+
     def head(self, limit: int | None) -> Self:
         """The first ``limit`` rows; all of them if None or if there are fewer."""
         return replace(self, x=self.x[:limit], y=None if self.y is None else self.y[:limit])
@@ -60,7 +70,7 @@ class Dataset:
         return replace(self, x=self.x.to(device), y=None if self.y is None else self.y.to(device))
 
 
-def binarized(x: Tensor, y: Tensor | None, binarization: Binarization, seed: int) -> Dataset:
+def binarized(x: Tensor, y: Tensor | None, binarization: Binarization, seed: int, first: int = 0) -> Dataset:
     """A data set under one of the four protocols; figures are comparable only under the same one.
 
     Args:
@@ -69,10 +79,10 @@ def binarized(x: Tensor, y: Tensor | None, binarization: Binarization, seed: int
         binarization: ``dynamic`` draws x ~ Bernoulli(x) at every visit, ``static`` once (from ``seed``), ``threshold``
             takes x > ½, ``none`` takes x as it is.
         seed: for ``static``.
+        first: number of row 0 in the whole data set.
     """
     if binarization == "static":
-        with seeded(seed):
-            x = torch.bernoulli(x)
-    elif binarization == "threshold":
+        return Dataset(x, y, dynamic=True, first=first).fixed(seed)
+    if binarization == "threshold":
         x = (x > 0.5).to(x.dtype)
-    return Dataset(x, y, dynamic=binarization == "dynamic")
+    return Dataset(x, y, dynamic=binarization == "dynamic", first=first)

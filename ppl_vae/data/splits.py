@@ -84,20 +84,23 @@ def load(settings: DataConfig | str = "digits") -> Splits:
     if len(train) == 0:
         raise UserError(f"{len(order)} observations leave none to train on; lower the validation and test fractions.")
     labels = [y.max() for y in (source.y, source.test_y) if y is not None]
+    after_train, after_validation = len(train), len(train) + len(validation)
     test_split = (
-        _part(source, test, settings, 2)
+        _part(source, test, settings, 2, after_validation)
         if source.test_x is None
-        else binarized(source.test_x, source.test_y, settings.binarization, settings.data_seed + 2)
+        else binarized(
+            source.test_x, source.test_y, settings.binarization, settings.data_seed + 2, after_validation
+        )
     )
     return Splits(
-        train=_part(source, train, settings, 0),
-        validation=_part(source, validation, settings, 1) if len(validation) else None,
+        train=_part(source, train, settings, 0, 0),
+        validation=_part(source, validation, settings, 1, after_train) if len(validation) else None,
         test=test_split if len(test_split) else None,
         num_classes=int(max(labels)) + 1 if labels else 0,
     )
 
 
-def _part(source: Source, rows: torch.Tensor, settings: DataConfig, number: int) -> Dataset:
+def _part(source: Source, rows: torch.Tensor, settings: DataConfig, number: int, first: int) -> Dataset:
     """Some rows. Each part has a binarization seed of its own, so that no two share their noise."""
     y = None if source.y is None else source.y[rows]
-    return binarized(source.x[rows], y, settings.binarization, settings.data_seed + number)
+    return binarized(source.x[rows], y, settings.binarization, settings.data_seed + number, first)

@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.objectives import Objective
+from ppl_vae.rows import collect_leaves
+from ppl_vae.svi.optimizer import PairOptimizer
 
 
 class EagerStep:
@@ -16,37 +18,28 @@ class EagerStep:
         objective: what to maximise.
         optimizer: over the parameters of both.
         data: on the same device as the parameters.
-        clip_norm: largest norm of the gradient, or None.
     """
 
     def __init__(
-        self,
-        model: nn.Module,
-        guide: nn.Module,
-        objective: Objective,
-        optimizer: torch.optim.Optimizer,
-        data: Dataset,
-        clip_norm: float | None = None,
+        self, model: nn.Module, guide: nn.Module, objective: Objective, optimizer: PairOptimizer, data: Dataset
     ) -> None:
         self.model, self.guide, self.objective = model, guide, objective
-        self.optimizer, self.data, self.clip_norm = optimizer, data, clip_norm
+        self.optimizer, self.data = optimizer, data
 
     def __call__(self, index: Tensor, kl_weight: float | Tensor = 1.0) -> Tensor:
         """Take one step.
 
         Args:
-            index: rows of the data, ``(batch,)``, on the data's device.
+            index: rows of the data, ``(batch,)``, each at most once, on the data's device.
             kl_weight: β, the factor of the KL in the loss.
 
         Returns:
             reconstruction and KL summed over the batch, ``(2,)``, on the device, detached.
         """
         batch = self.data.batch(index)
-        terms = self.objective.terms(self.model, self.guide, batch, kl_weight)
         self.optimizer.zero_grad()
+        with collect_leaves(self.optimizer.tables) as leaves:
+            terms = self.objective.terms(self.model, self.guide, batch, kl_weight)
         terms.loss.backward()
-        if self.clip_norm is not None:
-            params = [param for group in self.optimizer.param_groups for param in group["params"]]
-            nn.utils.clip_grad_norm_(params, self.clip_norm)
-        self.optimizer.step()
+        self.optimizer.step(leaves)
         return torch.stack([terms.reconstruction.sum(), terms.kl.sum()])

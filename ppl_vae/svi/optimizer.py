@@ -1,13 +1,16 @@
-"""One torch optimizer over all parameters of a pair (Pyro makes one for each parameter, at a cost on every step)."""
+"""The optimizer of a pair: one torch optimizer over all parameters (Pyro makes one for each, at a cost on every step),
+and Adam row by row over the tables of per-datapoint guides."""
 
 import math
-from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, PositiveFloat
+from torch import nn
 
 from ppl_vae.config import config
+from ppl_vae.rows import Leaf, tables_of
+from ppl_vae.svi.row_adam import RowAdam
 
 
 @config
@@ -16,21 +19,68 @@ class OptimizerConfig:
 
     learning_rate: PositiveFloat = 1e-3
     """Step size of Adam (Kingma and Ba 2015)."""
+    row_learning_rate: PositiveFloat = 0.05
+    """Step size of Adam for the rows of a per-datapoint guide, each of which is visited once an epoch."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """How the step size goes on: as it is, or down to zero along half a cosine."""
+    """How the step sizes go on: as they are, or down to zero along half a cosine."""
     adam_epsilon: PositiveFloat = 1e-8
     """What Adam adds to the root of the second moment (Burda et al. use 1e-4)."""
     clip_norm: Annotated[float, Field(gt=0)] | None = None
-    """Largest norm of the gradient; longer ones are scaled down to it. None: no limit."""
+    """Largest norm of the gradient, rows apart; longer ones are scaled down to it. None: no limit."""
 
 
-def make_optimizer(params: Iterable[torch.nn.Parameter], settings: OptimizerConfig) -> torch.optim.Optimizer:
-    """Adam over the parameters, its update one fused kernel."""
-    return torch.optim.Adam(params, lr=settings.learning_rate, eps=settings.adam_epsilon, fused=True)
+class PairOptimizer:
+    """Moves the parameters of a pair.
 
+    Args:
+        model: p(x, z).
+        guide: q(z | x).
+        settings: how.
+    """
 
-def learning_rate_at(step: int, total_steps: int, settings: OptimizerConfig) -> float:
-    """The step size of step ``step`` of ``total_steps``, counted from 0."""
-    if settings.schedule == "constant":
-        return settings.learning_rate
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / total_steps))
+    def __init__(self, model: nn.Module, guide: nn.Module, settings: OptimizerConfig) -> None:
+        self.settings = settings
+        self.tables = tables_of(model, guide)
+        rows = {table.weight for table in self.tables}
+        self.shared = [param for program in (model, guide) for param in program.parameters() if param not in rows]
+        # Fused: one kernel for all parameters. Without any (a model that is all formulas) torch would refuse an empty list.
+        self.adam = (
+            torch.optim.Adam(self.shared, lr=settings.learning_rate, eps=settings.adam_epsilon, fused=True)
+            if self.shared
+            else None
+        )
+        self.row_adam = RowAdam(self.tables, settings.row_learning_rate, settings.adam_epsilon)
+
+    def set_progress(self, fraction: float) -> None:
+        """Set the step sizes for this fraction of all steps, from 0 to 1."""
+        factor = 1.0 if self.settings.schedule == "constant" else 0.5 * (1 + math.cos(math.pi * fraction))
+        for group in self.adam.param_groups if self.adam else ():
+            group["lr"] = self.settings.learning_rate * factor
+        self.row_adam.learning_rate = self.settings.row_learning_rate * factor
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        if self.adam:
+            self.adam.zero_grad()
+
+    def step(self, leaves: list[list[Leaf]]) -> None:
+        """Move the parameters along their gradients, and the rows that were read along theirs.
+
+        Args:
+            leaves: what each of ``tables`` has handed out.
+        """
+        if self.adam:
+            if self.settings.clip_norm is not None:
+                nn.utils.clip_grad_norm_(self.shared, self.settings.clip_norm)
+            self.adam.step()
+        self.row_adam.step(leaves)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Moments and counts."""
+        return {"shared": self.adam.state_dict() if self.adam else None, "rows": self.row_adam.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what :meth:`state_dict` returned."""
+        if self.adam:
+            self.adam.load_state_dict(state["shared"])
+        self.row_adam.load_state_dict(state["rows"])

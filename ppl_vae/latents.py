@@ -116,3 +116,22 @@ def _sample_mapped(site: LatentSite, part: Tensor) -> None:
     if log_density.dim() >= part.dim():  # one for each number; an empty list of dimensions would sum over the batch
         log_density = log_density.flatten(part.dim() - 1).sum(-1)  # (..., batch)
     pyro.sample(site.name, dist.Delta(value, log_density=log_density, event_dim=len(site.shape)))
+
+
+class FamilyProgram(nn.Module):
+    """The guide whose parameters are simply given.
+
+    Args:
+        latents: what to sample.
+        family: from parameters to a distribution over the latents' vector.
+        params: ``(batch, num_params)``, for the batch that it will be run on.
+    """
+
+    def __init__(self, latents: Latents, family: nn.Module, params: Tensor) -> None:
+        super().__init__()
+        self.latents, self.family, self.params = latents, family, params
+
+    def forward(self, batch: Batch) -> None:
+        """Sample the model's latents."""
+        with pyro.plate("data", len(batch.x), dim=-1):
+            self.latents.sample(self.family(self.params))

@@ -1,0 +1,111 @@
+"""Semi-amortized inference: an encoder's proposal, refined for each datapoint by a few gradient steps on its ELBO.
+
+    λ₀ = encoder(x),   λₜ₊₁ = λₜ + rate · clip(∇_λ ELBO(x; λₜ)),   q(z | x) = family(λ_T)
+
+Two ways to train it:
+
+* ``unroll``: differentiate through the refinement (Kim et al. 2018);
+* ``separate``: the encoder on its own bound, at λ₀, and the model on the refined one, at λ_T (as in Krishnan et al. 2018).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import pyro
+import torch
+from pyro import poutine
+from torch import Tensor, nn
+
+from ppl_vae.batch import Batch
+from ppl_vae.guides.base import Guide
+from ppl_vae.guides.families import Family
+from ppl_vae.latents import FamilyProgram, Latents
+from ppl_vae.objectives import TraceELBO
+
+Training = Literal["unroll", "separate"]
+
+# Longest step of one datapoint's gradient, in nats per unit of λ: early gradients are steep enough to throw λ away.
+_LONGEST_GRADIENT = 5.0
+
+
+class SemiAmortized(Guide):
+    """q(z | x) = family(refine(encoder(x))); the module's docstring has the formulas.
+
+    Args:
+        latents: what to sample, from ``Latents.of(model, batch)``.
+        family: what q is; its own parameters, if it has any, are trained like the encoder's.
+        encoder: maps x ``(batch, *event)`` to ``(batch, family.num_params)``.
+        model: whose ELBO the refinement climbs. Its parameters stay the model's.
+        num_steps: T, at least 1.
+        rate: step size, above 0.
+        training: ``unroll`` or ``separate``.
+    """
+
+    def __init__(
+        self,
+        latents: Latents,
+        family: Family,
+        encoder: nn.Module,
+        model: nn.Module,
+        num_steps: int = 5,
+        rate: float = 0.05,
+        training: Training = "unroll",
+    ) -> None:
+        super().__init__(latents, family)
+        self.encoder = encoder
+        self.num_steps, self.rate, self.unroll = num_steps, rate, training == "unroll"
+        # In a list, so that the model's parameters are not registered a second time as the guide's.
+        self._model = [model]
+
+    def params(self, batch: Batch) -> Tensor:
+        """The refined parameters, ``(batch, num_params)``."""
+        proposal: Tensor = self.encoder(batch.x)
+        through = self.unroll and torch.is_grad_enabled()
+        with poutine.block(), torch.enable_grad():
+            if through:
+                return self._refined(proposal, batch, through=True)
+            with _constant(self._model[0], self.family):
+                return self._refined(proposal.detach(), batch, through=False).detach()
+
+    def forward(self, batch: Batch) -> None:
+        """Sample the model's latents; under ``separate``, give the encoder the gradient of its own bound."""
+        q = self.q(batch)
+        lift = None if self.unroll or not torch.is_grad_enabled() else self._proposal_bound(batch)
+        with pyro.plate("data", len(batch.x), dim=-1):
+            if lift is not None:
+                # A factor of log q whose value is 0 and whose gradient is minus the bound's: any ELBO then climbs it.
+                pyro.factor("_proposal_bound", (lift.detach() - lift).expand(len(batch.x)), has_rsample=True)
+            self.latents.sample(q)
+
+    def _proposal_bound(self, batch: Batch) -> Tensor:
+        """Mean ELBO of the encoder's own proposal, ``()``, differentiable in the encoder alone."""
+        with poutine.block(), _constant(self._model[0], self.family):
+            return self._elbo(self.encoder(batch.x), batch) / len(batch.x)
+
+    def _refined(self, params: Tensor, batch: Batch, *, through: bool) -> Tensor:
+        for _ in range(self.num_steps):
+            params = params if params.requires_grad else params.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(self._elbo(params, batch), params, create_graph=through)
+            norm = gradient.norm(dim=-1, keepdim=True).clamp(min=_LONGEST_GRADIENT)
+            params = params + self.rate * gradient * (_LONGEST_GRADIENT / norm)
+            params = params if through else params.detach()
+        return params
+
+    def _elbo(self, params: Tensor, batch: Batch) -> Tensor:
+        """Σ ELBO over the batch, ``()``, from one draw for each datapoint."""
+        program = FamilyProgram(self.latents, self.family, params)
+        return -TraceELBO(analytic_kl=True).terms(self._model[0], program, batch).loss * len(batch.x)
+
+
+@contextmanager
+def _constant(*modules: nn.Module) -> Iterator[None]:
+    """Inside the block these modules' parameters are constants, so that no gradient is worked out for them."""
+    params = [param for module in modules for param in module.parameters() if param.requires_grad]
+    for param in params:
+        param.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for param in params:
+            param.requires_grad_(True)
