@@ -9,19 +9,20 @@ from ppl_vae.latents import Latents
 
 
 class Amortized(Guide):
-    """q(z | x) = family(encoder(x)).
+    """q(z | x) = family(encoder(x)), or q(z | x, y) = family(encoder(x, y)).
 
     Args:
         latents: what to sample, from ``Latents.of(model, batch)``.
         family: what q is.
         encoder: maps x ``(batch, *event)`` to ``(batch, family.num_params)``.
+        labelled: whether it is given the labels ``(batch,)`` too.
     """
 
-    def __init__(self, latents: Latents, family: Family, encoder: nn.Module) -> None:
+    def __init__(self, latents: Latents, family: Family, encoder: nn.Module, *, labelled: bool = False) -> None:
         super().__init__(latents, family)
-        self.encoder = encoder
+        self.encoder, self.labelled = encoder, labelled
 
     def params(self, batch: Batch) -> Tensor:
         """The encoder's output, ``(batch, num_params)``."""
-        params: Tensor = self.encoder(batch.x)
+        params: Tensor = self.encoder(batch.x, batch.y) if self.labelled else self.encoder(batch.x)
         return params

@@ -40,6 +40,7 @@ class SemiAmortized(Guide):
         num_steps: T, at least 1.
         rate: step size, above 0.
         training: ``unroll`` or ``separate``.
+        labelled: whether the encoder is given the labels ``(batch,)`` too.
     """
 
     def __init__(
@@ -51,16 +52,22 @@ class SemiAmortized(Guide):
         num_steps: int = 5,
         rate: float = 0.05,
         training: Training = "unroll",
+        labelled: bool = False,
     ) -> None:
         super().__init__(latents, family)
-        self.encoder = encoder
+        self.encoder, self.labelled = encoder, labelled
         self.num_steps, self.rate, self.unroll = num_steps, rate, training == "unroll"
         # In a list, so that the model's parameters are not registered a second time as the guide's.
         self._model = [model]
 
+    def proposal(self, batch: Batch) -> Tensor:
+        """The encoder's output, where the refinement starts: ``(batch, num_params)``."""
+        proposal: Tensor = self.encoder(batch.x, batch.y) if self.labelled else self.encoder(batch.x)
+        return proposal
+
     def params(self, batch: Batch) -> Tensor:
         """The refined parameters, ``(batch, num_params)``."""
-        proposal: Tensor = self.encoder(batch.x)
+        proposal = self.proposal(batch)
         through = self.unroll and torch.is_grad_enabled()
         with poutine.block(), torch.enable_grad():
             if through:
@@ -81,7 +88,7 @@ class SemiAmortized(Guide):
     def _proposal_bound(self, batch: Batch) -> Tensor:
         """Mean ELBO of the encoder's own proposal, ``()``, differentiable in the encoder alone."""
         with poutine.block(), _constant(self._model[0], self.family):
-            return self._elbo(self.encoder(batch.x), batch) / len(batch.x)
+            return self._elbo(self.proposal(batch), batch) / len(batch.x)
 
     def _refined(self, params: Tensor, batch: Batch, *, through: bool) -> Tensor:
         for _ in range(self.num_steps):

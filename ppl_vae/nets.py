@@ -45,14 +45,23 @@ def mlp(in_size: int, hidden: Sequence[int], out_size: int, activation: str) -> 
     return nn.Sequential(*layers, nn.Linear(in_size, out_size))
 
 
+def with_label(features: Tensor, y: Tensor | None, num_classes: int) -> Tensor:
+    """Features ``(..., batch, size)`` with their labels ``(batch,)`` one-hot behind them; as they are without classes."""
+    if not num_classes:
+        return features
+    one_hot = nn.functional.one_hot(cast(Tensor, y), num_classes).to(features)
+    return torch.cat([features, one_hot.expand(*features.shape[:-1], num_classes)], dim=-1)
+
+
 class Encoder(nn.Module):
-    """From an observation to numbers about it: ``(..., *event) -> (..., out_size)``.
+    """From an observation (and its label) to numbers about it: ``(..., *event) -> (..., out_size)``.
 
     Args:
         event_shape: shape of one observation.
         out_size: how many numbers, for instance a family's ``num_params``.
         hidden: widths of the hidden layers, from x upwards.
         activation: name of the nonlinearity.
+        num_classes: how many labels there are, if it is to read them; 0 to read x alone.
     """
 
     def __init__(
@@ -61,19 +70,21 @@ class Encoder(nn.Module):
         out_size: int,
         hidden: Sequence[int] = (400,),
         activation: str = "relu",
+        num_classes: int = 0,
     ) -> None:
         super().__init__()
-        self.event_dim = len(event_shape)
-        self.net = mlp(prod(event_shape), hidden, out_size, activation)
+        self.event_dim, self.num_classes = len(event_shape), num_classes
+        self.net = mlp(prod(event_shape) + num_classes, hidden, out_size, activation)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """X ``(..., *event)`` to ``(..., out_size)``."""
-        out: Tensor = self.net(x.flatten(start_dim=x.dim() - self.event_dim))
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """X ``(..., batch, *event)`` and labels ``(batch,)`` to ``(..., batch, out_size)``."""
+        features = with_label(x.flatten(start_dim=x.dim() - self.event_dim), y, self.num_classes)
+        out: Tensor = self.net(features)
         return out
 
 
 class Decoder(nn.Module):
-    """From a latent to the logits of its observation: ``(..., latent_dim) -> (..., *event)``.
+    """From a latent (and a label) to the logits of its observation: ``(..., latent_dim) -> (..., *event)``.
 
     Args:
         latent_dim: size of z.
@@ -82,6 +93,7 @@ class Decoder(nn.Module):
         activation: name of the nonlinearity.
         x_mean: mean of the training data, ``(*event)``, in [0, 1]. The output bias starts at its logit, so that the
             untrained decoder already knows how often each pixel is lit (Burda et al. 2016).
+        num_classes: how many labels there are, if it is to read them; 0 to read z alone.
     """
 
     def __init__(
@@ -91,18 +103,19 @@ class Decoder(nn.Module):
         hidden: Sequence[int] = (400,),
         activation: str = "relu",
         x_mean: Tensor | None = None,
+        num_classes: int = 0,
     ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
-        self.event_shape = tuple(event_shape)
-        self.net = mlp(latent_dim, hidden, prod(event_shape), activation)
+        self.event_shape, self.num_classes = tuple(event_shape), num_classes
+        self.net = mlp(latent_dim + num_classes, hidden, prod(event_shape), activation)
         if x_mean is not None:
             bias = cast(Tensor, self.net[-1].bias)
             with torch.no_grad():
                 bias.copy_(torch.logit(x_mean.flatten().clamp(*_MEAN_RANGE)))
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Z ``(..., latent_dim)`` to logits ``(..., *event)``."""
-        logits: Tensor = self.net(z)
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Z ``(..., batch, latent_dim)`` and labels ``(batch,)`` to logits ``(..., batch, *event)``."""
+        logits: Tensor = self.net(with_label(z, y, self.num_classes))
         x: Tensor = logits.unflatten(-1, self.event_shape)
         return x
