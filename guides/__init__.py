@@ -5,7 +5,23 @@ if __name__ != "ppl_vae.guides":  # a second copy of every class, unequal to the
 
 from ppl_vae.guides.amortized import Amortized
 from ppl_vae.guides.base import Guide
-from ppl_vae.guides.families import Diagonal, Family, FullRank
+from ppl_vae.guides.families import Diagonal, Family, FullRank, LowRank, Point
+from ppl_vae.guides.flows import InverseAutoregressive, Planar
+from ppl_vae.guides.per_datapoint import PerDatapoint
+from ppl_vae.guides.semi_amortized import SemiAmortized
 from ppl_vae.latents import Latents
 
-__all__ = ["Amortized", "Diagonal", "Family", "FullRank", "Guide", "Latents"]
+__all__ = [
+    "Amortized",
+    "Diagonal",
+    "Family",
+    "FullRank",
+    "Guide",
+    "InverseAutoregressive",
+    "Latents",
+    "LowRank",
+    "PerDatapoint",
+    "Planar",
+    "Point",
+    "SemiAmortized",
+]

@@ -18,9 +18,9 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from ppl_vae.batch import Batch
+from ppl_vae.guides.amortized import Amortized
 from ppl_vae.guides.base import Guide
-from ppl_vae.guides.families import Family
-from ppl_vae.latents import FamilyProgram, Latents
+from ppl_vae.latents import FamilyProgram
 from ppl_vae.objectives import TraceELBO
 
 Training = Literal["unroll", "separate"]
@@ -30,44 +30,28 @@ _LONGEST_GRADIENT = 5.0
 
 
 class SemiAmortized(Guide):
-    """q(z | x) = family(refine(encoder(x))); the module's docstring has the formulas.
+    """q(z | x) = family(refine(proposal's parameters)); the module's docstring has the formulas.
 
     Args:
-        latents: what to sample, from ``Latents.of(model, batch)``.
-        family: what q is; its own parameters, if it has any, are trained like the encoder's.
-        encoder: maps x ``(batch, *event)`` to ``(batch, family.num_params)``.
+        proposal: an amortized guide; where the refinement starts, and whose family is refined.
         model: whose ELBO the refinement climbs. Its parameters stay the model's.
         num_steps: T, at least 1.
         rate: step size, above 0.
         training: ``unroll`` or ``separate``.
-        labelled: whether the encoder is given the labels ``(batch,)`` too.
     """
 
     def __init__(
-        self,
-        latents: Latents,
-        family: Family,
-        encoder: nn.Module,
-        model: nn.Module,
-        num_steps: int = 5,
-        rate: float = 0.05,
-        training: Training = "unroll",
-        labelled: bool = False,
+        self, proposal: Amortized, model: nn.Module, num_steps: int = 5, rate: float = 0.05, training: Training = "unroll"
     ) -> None:
-        super().__init__(latents, family)
-        self.encoder, self.labelled = encoder, labelled
+        super().__init__(proposal.latents, proposal.family)
+        self.proposal = proposal
         self.num_steps, self.rate, self.unroll = num_steps, rate, training == "unroll"
         # In a list, so that the model's parameters are not registered a second time as the guide's.
         self._model = [model]
 
-    def proposal(self, batch: Batch) -> Tensor:
-        """The encoder's output, where the refinement starts: ``(batch, num_params)``."""
-        proposal: Tensor = self.encoder(batch.x, batch.y) if self.labelled else self.encoder(batch.x)
-        return proposal
-
     def params(self, batch: Batch) -> Tensor:
         """The refined parameters, ``(batch, num_params)``."""
-        proposal = self.proposal(batch)
+        proposal = self.proposal.params(batch)
         through = self.unroll and torch.is_grad_enabled()
         with poutine.block(), torch.enable_grad():
             if through:
@@ -88,7 +72,7 @@ class SemiAmortized(Guide):
     def _proposal_bound(self, batch: Batch) -> Tensor:
         """Mean ELBO of the encoder's own proposal, ``()``, differentiable in the encoder alone."""
         with poutine.block(), _constant(self._model[0], self.family):
-            return self._elbo(self.proposal(batch), batch) / len(batch.x)
+            return self._elbo(self.proposal.params(batch), batch) / len(batch.x)
 
     def _refined(self, params: Tensor, batch: Batch, *, through: bool) -> Tensor:
         for _ in range(self.num_steps):

@@ -33,19 +33,22 @@ class Moments(NamedTuple):
     std: Tensor
 
 
-def prior_predictive(model: nn.Module, event_shape: tuple[int, ...], num_samples: int) -> Draws:
-    """z ~ p(z), x ~ p(x | z).
+def prior_predictive(
+    model: nn.Module, event_shape: tuple[int, ...], num_samples: int, y: Tensor | None = None
+) -> Draws:
+    """z ~ p(z), x ~ p(x | z), or x ~ p(x | z, y).
 
     Args:
         model: p(x, z).
         event_shape: shape of one observation.
         num_samples: n, at least 1.
+        y: labels, ``(n,)``, for a conditional model.
 
     Returns:
         draws of shape ``(n, ...)``, from torch's own generator.
     """
     with frozen(model):
-        return _draws(_unobserved(model), _blank(model, num_samples, event_shape))
+        return _draws(_unobserved(model), _blank(model, num_samples, event_shape, y))
 
 
 def posterior_predictive(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int = 1) -> Draws:
@@ -69,13 +72,16 @@ def posterior_predictive(model: nn.Module, guide: nn.Module, batch: Batch, num_s
     return Draws(latents, draws.means.unsqueeze(0), draws.x.unsqueeze(0))
 
 
-def decode(model: nn.Module, latents: dict[str, Tensor], event_shape: tuple[int, ...]) -> Tensor:
-    """E[x | latents] at chosen latents.
+def decode(
+    model: nn.Module, latents: dict[str, Tensor], event_shape: tuple[int, ...], y: Tensor | None = None
+) -> Tensor:
+    """E[x | latents], or E[x | latents, y], at chosen latents.
 
     Args:
         model: p(x, z).
         latents: values by site, ``(n, *latent_event)``; sites left out are drawn from the prior.
         event_shape: shape of one observation.
+        y: labels, ``(n,)``, for a conditional model.
 
     Returns:
         means ``(n, *event)``.
@@ -83,10 +89,36 @@ def decode(model: nn.Module, latents: dict[str, Tensor], event_shape: tuple[int,
     num = len(next(iter(latents.values())))
     with frozen(model):
         program = poutine.condition(_unobserved(model), data=latents)
-        return _draws(program, _blank(model, num, event_shape)).means
+        return _draws(program, _blank(model, num, event_shape, y)).means
 
 
-def latent_grid(model: nn.Module, event_shape: tuple[int, ...], steps: int = 20, span: float = 3.0) -> Tensor:
+def label_sheet(model: nn.Module, event_shape: tuple[int, ...], num_classes: int, num_columns: int) -> Tensor:
+    """E[x | z, y] of a conditional model for every label and a few z ~ p(z), each shared by a column.
+
+    Args:
+        model: p(z) p(x | z, y).
+        event_shape: shape of one observation.
+        num_classes: rows.
+        num_columns: how many z, from torch's own generator.
+
+    Returns:
+        ``(num_classes, num_columns, *event)``.
+    """
+    labels = torch.arange(num_classes, device=_placement(model)["device"])
+    drawn = prior_predictive(model, event_shape, num_columns, labels[:1].expand(num_columns)).latents
+    shared = {name: value.repeat(num_classes, *[1] * (value.dim() - 1)) for name, value in drawn.items()}
+    means = decode(model, shared, event_shape, labels.repeat_interleave(num_columns))
+    sheet: Tensor = means.unflatten(0, (num_classes, num_columns))
+    return sheet
+
+
+def latent_grid(
+    model: nn.Module,
+    event_shape: tuple[int, ...],
+    steps: int = 20,
+    span: float = 3.0,
+    label: int | None = None,
+) -> Tensor:
     """The images of a 2-D latent plane: E[x | z] at z equally spaced from −span to span in both directions.
 
     Args:
@@ -94,6 +126,7 @@ def latent_grid(model: nn.Module, event_shape: tuple[int, ...], steps: int = 20,
         event_shape: shape of one observation.
         steps: points in each direction, at least 2.
         span: half the side of the square.
+        label: for a conditional model.
 
     Returns:
         ``(steps, steps, *event)``: rows are z₂ from −span upwards, columns z₁.
@@ -107,14 +140,16 @@ def latent_grid(model: nn.Module, event_shape: tuple[int, ...], steps: int = 20,
     axis = torch.linspace(-span, span, steps, **_placement(model))
     z2, z1 = torch.meshgrid(axis, axis, indexing="ij")
     z = torch.stack([z1.flatten(), z2.flatten()], dim=1)  # (steps², 2)
-    images: Tensor = decode(model, {name: z}, event_shape).unflatten(0, (steps, steps))
+    y = None if label is None else torch.full((len(z),), label, device=z.device)
+    images: Tensor = decode(model, {name: z}, event_shape, y).unflatten(0, (steps, steps))
     return images
 
 
 def plane_site(model: nn.Module, event_shape: tuple[int, ...]) -> str | None:
     """The name of the model's only latent if that is a plane, ``(2,)``; otherwise None."""
     with frozen(model), torch.random.fork_rng():
-        trace = poutine.trace(_unobserved(model)).get_trace(_blank(model, 1, event_shape))
+        y = torch.zeros(1, dtype=torch.long, device=_placement(model)["device"])
+        trace = poutine.trace(_unobserved(model)).get_trace(_blank(model, 1, event_shape, y))
     sites = latent_sites(trace)
     shapes = {name: tuple(site["fn"].event_shape) for name, site in sites.items() if name != "x"}
     return next(iter(shapes)) if list(shapes.values()) == [(2,)] else None
@@ -169,9 +204,9 @@ def _unobserved(model: nn.Module) -> Callable[[Batch], object]:
     return program
 
 
-def _blank(model: nn.Module, num: int, event_shape: tuple[int, ...]) -> Batch:
+def _blank(model: nn.Module, num: int, event_shape: tuple[int, ...], y: Tensor | None) -> Batch:
     placement = _placement(model)
-    return Batch(torch.zeros(num, *event_shape, **placement), None, torch.arange(num, device=placement["device"]))
+    return Batch(torch.zeros(num, *event_shape, **placement), y, torch.arange(num, device=placement["device"]))
 
 
 def _placement(model: nn.Module) -> dict[str, Any]:

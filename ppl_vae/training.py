@@ -23,6 +23,7 @@ from ppl_vae.evaluation.bounds import elbo
 from ppl_vae.interrupt import Interrupted, InterruptGuard
 from ppl_vae.objectives import Objective, TraceELBO, kl_weight_at
 from ppl_vae.pair import check_pair
+from ppl_vae.rows import check_rows, tables_of
 from ppl_vae.seeding import rng_state, seeded, set_rng_state
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer
 
@@ -121,6 +122,9 @@ def fit(
     settings = checked(settings or FitConfig())
     if settings.patience and validation is None:
         raise UserError("patience needs validation data; give a validation fraction above 0, or patience 0.")
+    check_rows(guide, train.first, len(train))
+    if settings.patience and tables_of(guide):
+        raise UserError("patience needs a guide that takes unseen data; a per-datapoint guide has none for validation.")
     device = choose_device(settings.device)
     model.to(device)
     guide.to(device)
@@ -218,7 +222,7 @@ class _Run:
                 "lower --learning-rate, or set --clip-norm, and start again."
             )
         validation_elbo = None
-        if self.validation is not None:
+        if self.validation is not None and not self.optimizer.tables:
             validation_elbo = elbo(self.model, self.guide, self.validation, seed=self.settings.seed).elbo.mean
         self.order = None
         self.step = 0

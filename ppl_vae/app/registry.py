@@ -13,8 +13,21 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from ppl_vae.errors import UserError, unknown_name
-from ppl_vae.guides import Amortized, Diagonal, Family, FullRank, Guide, Latents
-from ppl_vae.models import VAE, LinearGaussian
+from ppl_vae.guides import (
+    Amortized,
+    Diagonal,
+    Family,
+    FullRank,
+    InverseAutoregressive,
+    Latents,
+    LowRank,
+    PerDatapoint,
+    Planar,
+    Point,
+    SemiAmortized,
+)
+from ppl_vae.guides.semi_amortized import Training
+from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian
 from ppl_vae.nets import Decoder, Encoder
 
 Factory = Callable[..., nn.Module]
@@ -26,15 +39,62 @@ def _vae(
     return VAE(Decoder(latent_dim, event_shape, hidden[::-1], activation, x_mean), latent_dim)
 
 
+def _conditional(
+    event_shape: tuple[int, ...],
+    latent_dim: int,
+    hidden: tuple[int, ...],
+    activation: str,
+    x_mean: Tensor,
+    num_classes: int,
+) -> ConditionalVAE:
+    if not num_classes:
+        raise UserError("the conditional model needs labels and this data has none; add y, or use --model vae.")
+    decoder = Decoder(latent_dim, event_shape, hidden[::-1], activation, x_mean, num_classes)
+    return ConditionalVAE(decoder, latent_dim, num_classes)
+
+
 def _amortized(
-    latents: Latents, family: Family, event_shape: tuple[int, ...], hidden: tuple[int, ...], activation: str
-) -> Guide:
-    return Amortized(latents, family, Encoder(event_shape, family.num_params, hidden, activation))
+    model: nn.Module,
+    latents: Latents,
+    family: Family,
+    event_shape: tuple[int, ...],
+    hidden: tuple[int, ...],
+    activation: str,
+) -> Amortized:
+    num_classes = model.num_classes if isinstance(model, ConditionalVAE) else 0
+    encoder = Encoder(event_shape, family.num_params, hidden, activation, num_classes)
+    return Amortized(latents, family, encoder, labelled=num_classes > 0)
 
 
-MODELS: dict[str, Factory] = {"vae": _vae, "linear-gaussian": LinearGaussian}
-GUIDES: dict[str, Factory] = {"amortized": _amortized}
-FAMILIES: dict[str, Callable[[int], Family]] = {"diagonal": Diagonal, "full-rank": FullRank}
+def _semi_amortized(
+    model: nn.Module,
+    latents: Latents,
+    family: Family,
+    event_shape: tuple[int, ...],
+    hidden: tuple[int, ...],
+    activation: str,
+    refinement_steps: int,
+    refinement_rate: float,
+    refinement_training: Training,
+) -> SemiAmortized:
+    proposal = _amortized(model, latents, family, event_shape, hidden, activation)
+    return SemiAmortized(proposal, model, refinement_steps, refinement_rate, refinement_training)
+
+
+MODELS: dict[str, Factory] = {"vae": _vae, "conditional": _conditional, "linear-gaussian": LinearGaussian}
+GUIDES: dict[str, Factory] = {
+    "amortized": _amortized,
+    "per-datapoint": PerDatapoint,
+    "semi-amortized": _semi_amortized,
+}
+FAMILIES: dict[str, Callable[[int], Family]] = {
+    "diagonal": Diagonal,
+    "low-rank": LowRank,
+    "full-rank": FullRank,
+    "planar": Planar,
+    "iaf": InverseAutoregressive,
+    "point": Point,
+}
 
 
 def find(kind: str, name: str, table: Mapping[str, Factory]) -> Factory:

@@ -13,6 +13,7 @@ from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.evaluation.log_weights import log_weights
 from ppl_vae.objectives import TraceELBO
 from ppl_vae.pair import frozen
+from ppl_vae.rows import check_rows
 from ppl_vae.seeding import seeded
 
 # Elements of x that one call evaluates, samples × datapoints × event: enough to keep the cores busy, and the
@@ -52,6 +53,7 @@ def elbo(
     Returns:
         estimates in nats per datapoint; bigger is better.
     """
+    check_rows(guide, data.first, len(data))
     sums = []
     with frozen(model, guide), seeded(seed, data.x.device):
         for batch in data.batches(_BATCH_SIZE):
@@ -89,6 +91,7 @@ def importance_bound(
     Returns:
         the estimate in nats per datapoint; bigger is better.
     """
+    check_rows(guide, data.first, len(data))
     values = []
     with frozen(model, guide), seeded(seed, data.x.device):
         for batch in data.batches(_BATCH_SIZE):
