@@ -10,7 +10,8 @@ its line to ``tests/conformance.py``. Every parameterisation then has it.
 """
 
 from abc import ABC, abstractmethod
-from math import e, log
+from math import e, log, pi
+from typing import Any
 
 import pyro.distributions as dist
 import torch
@@ -65,7 +66,7 @@ class Diagonal(Family):
 
 
 class LowRank(Family):
-    """q = N(loc, WWᵀ + diag(scale²)), W of a few columns: (2 + rank) D parameters (Rezende et al. 2014; Ong et al. 2018).
+    """q = N(loc, WWᵀ + diag(scale²)), W of a few columns: (2 + rank) D parameters (Ong et al. 2018).
 
     Args:
         latent_dim: D.
@@ -103,7 +104,30 @@ class FullRank(Family):
         loc, raw_diagonal, below = params.split([size, size, self.num_params - 2 * size], dim=-1)
         scale_tril = torch.diag_embed(positive(raw_diagonal))  # (..., D, D)
         scale_tril[..., self.rows, self.columns] = below
-        return dist.MultivariateNormal(loc, scale_tril=scale_tril)
+        return _Cholesky(loc, scale_tril=scale_tril)
+
+
+class _Cholesky(dist.MultivariateNormal):
+    """A Gaussian that remembers the noise of its last draw.
+
+    The log-density of that draw then needs no L⁻¹(z − loc), which costs a triangular solve and, where L is badly
+    conditioned, loses the noise that it should give back: −½‖ε‖² is at hand.
+    """
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        noise = torch.randn(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
+        value = self.loc + (self._unbroadcasted_scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
+        self._drawn = (value, noise)
+        return value
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        drawn, noise = getattr(self, "_drawn", (None, None))
+        if drawn is not value or noise is None:
+            solved: Tensor = super().log_prob(value)  # type: ignore[no-untyped-call]
+            return solved
+        log_det = self._unbroadcasted_scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        log_prob: Tensor = -0.5 * (noise.square() + log(2 * pi)).sum(-1) - log_det
+        return log_prob
 
 
 class Point(Family):

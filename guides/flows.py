@@ -1,6 +1,6 @@
 """Families that are flows: a diagonal Gaussian sent through invertible maps, its density followed exactly."""
 
-from typing import Any
+from typing import Any, cast
 
 import pyro.distributions as dist
 import torch
@@ -88,7 +88,8 @@ class Planar(Family):
         u, w, b = maps.unflatten(-1, (self.num_maps, 2 * size + 1)).split([size, size, 1], dim=-1)
         w = w + self.directions
         planar = [PlanarMap(u[..., k, :], w[..., k, :], b[..., k, :]) for k in range(self.num_maps)]
-        return dist.TransformedDistribution(self.base(base), planar)
+        q: dist.TorchDistribution = dist.TransformedDistribution(self.base(base), planar)
+        return q
 
 
 class InverseAutoregressive(Family):
@@ -112,10 +113,14 @@ class InverseAutoregressive(Family):
         for number in range(num_maps if latent_dim > 1 else 0):
             permutation = order if number % 2 == 0 else order.flip(0)
             network = ConditionalAutoRegressiveNN(
-                latent_dim, latent_dim, [max(hidden, latent_dim)], permutation=permutation, nonlinearity=nn.ELU()
+                latent_dim,
+                latent_dim,
+                [max(hidden, latent_dim)],
+                permutation=cast(Any, permutation),
+                nonlinearity=nn.ELU(),
             )
-            nn.init.zeros_(network.layers[-1].weight)
-            nn.init.zeros_(network.layers[-1].bias)
+            for param in network.layers[-1].parameters():
+                nn.init.zeros_(param)
             maps.append(transforms.ConditionalAffineAutoregressive(network))
         self.maps = nn.ModuleList(maps)
 
@@ -123,4 +128,5 @@ class InverseAutoregressive(Family):
         """Params ``(..., 3D)``: the base's, then the context."""
         base, context = params.split([self.base.num_params, self.latent_dim], dim=-1)
         flow = [conditional.condition(context) for conditional in self.maps]  # type: ignore[operator]
-        return dist.TransformedDistribution(self.base(base), flow) if flow else self.base(base)
+        q: dist.TorchDistribution = dist.TransformedDistribution(self.base(base), flow) if flow else self.base(base)
+        return q

@@ -1,4 +1,4 @@
-"""Per-datapoint inference: classic variational inference, with free parameters for each datapoint (Jordan et al. 1999)."""
+"""Per-datapoint inference: classic variational inference, free parameters for each datapoint (Jordan et al. 1999)."""
 
 from torch import Tensor
 

@@ -5,7 +5,7 @@
 Two ways to train it:
 
 * ``unroll``: differentiate through the refinement (Kim et al. 2018);
-* ``separate``: the encoder on its own bound, at λ₀, and the model on the refined one, at λ_T (as in Krishnan et al. 2018).
+* ``separate``: the encoder on its own bound, at λ₀, the model on the refined one, at λ_T (Krishnan et al. 2018).
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,12 @@ class SemiAmortized(Guide):
     """
 
     def __init__(
-        self, proposal: Amortized, model: nn.Module, num_steps: int = 5, rate: float = 0.05, training: Training = "unroll"
+        self,
+        proposal: Amortized,
+        model: nn.Module,
+        num_steps: int = 5,
+        rate: float = 0.05,
+        training: Training = "unroll",
     ) -> None:
         super().__init__(proposal.latents, proposal.family)
         self.proposal = proposal

@@ -1,4 +1,4 @@
-"""The conditional VAE: what the label says is given, and z is left with the rest (Kingma et al. 2014; Sohn et al. 2015)."""
+"""The conditional VAE: the label is given, and z is left with the rest (Kingma et al. 2014; Sohn et al. 2015)."""
 
 import pyro
 import pyro.distributions as dist

@@ -2,13 +2,14 @@
 
 import os
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ppl_vae.errors import UserError
+from ppl_vae.errors import UserError, reason
 
 State = dict[str, Any]
 
@@ -44,14 +45,21 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
     if not path.is_file():
         raise UserError(f"{path}: no checkpoint there; name a run directory that 'ppl-vae train' wrote.")
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise UserError(f"{path}: damaged checkpoint ({damaged} has changed); restore it or train again.")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols that we do not write
+            state = torch.load(path, map_location=device, weights_only=True)
+    except UserError:
+        raise
     except pickle.UnpicklingError:
         raise UserError(
-            f"{path}: refused, it holds Python objects that would run code or is damaged; it is no checkpoint of ours."
+            f"{path}: refused, it holds Python objects that could run code; it is no checkpoint of ours."
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: damaged checkpoint ({reason}); restore it or train again.") from None
+    except Exception as error:  # a damaged file can raise anything
+        raise UserError(f"{path}: damaged checkpoint ({reason(error)}); restore it or train again.") from None
     if not isinstance(state, dict) or state.get("format") != _FORMAT:
         raise UserError(
             f"{path}: not a checkpoint of this version of ppl_vae; train again, or use the version that wrote it."

@@ -3,6 +3,7 @@
 Ranges stand in the field types (``Annotated[int, Field(ge=1)]``, or pydantic's ``PositiveInt``) and nowhere else.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, TypeVar, dataclass_transform
 
@@ -57,4 +58,7 @@ def checked(config: T) -> T:
     Raises:
         UserError: as :func:`from_plain`.
     """
-    return from_plain(type(config), to_plain(config))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydantic warns of what from_plain is about to refuse
+        plain = to_plain(config)
+    return from_plain(type(config), plain)

@@ -14,3 +14,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else "choose one of them."
     return UserError(f"unknown {kind} '{name}' (known: {', '.join(names)}); {hint}")
+
+
+def reason(error: BaseException) -> str:
+    """What somebody else's error says, on one line."""
+    first_line = str(error).strip().split("\n")[0].strip()
+    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__

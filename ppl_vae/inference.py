@@ -96,9 +96,7 @@ def infer(
     return Inferred(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def _start(
-    family: nn.Module, batch: Batch, data: Dataset, init: Tensor | Callable[[Batch], Tensor] | None
-) -> Tensor:
+def _start(family: nn.Module, batch: Batch, data: Dataset, init: Tensor | Callable[[Batch], Tensor] | None) -> Tensor:
     shape = (len(batch.x), int(family.num_params))  # type: ignore[arg-type]  # a family states its size
     if init is None:
         return torch.zeros(shape, dtype=batch.x.dtype, device=batch.x.device)

@@ -46,7 +46,7 @@ def mlp(in_size: int, hidden: Sequence[int], out_size: int, activation: str) -> 
 
 
 def with_label(features: Tensor, y: Tensor | None, num_classes: int) -> Tensor:
-    """Features ``(..., batch, size)`` with their labels ``(batch,)`` one-hot behind them; as they are without classes."""
+    """Features ``(..., batch, size)`` with their labels ``(batch,)`` one-hot behind them, if there are classes."""
     if not num_classes:
         return features
     one_hot = nn.functional.one_hot(cast(Tensor, y), num_classes).to(features)

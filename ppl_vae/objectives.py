@@ -11,12 +11,13 @@ from abc import abstractmethod
 from typing import Any, NamedTuple, cast
 
 import torch
-from pyro.distributions.util import is_identically_zero
+from pyro.distributions.util import is_identically_zero, scale_and_mask
 from pyro.infer import ELBO
 from torch import Tensor, nn
-from torch.distributions import kl_divergence
 
 from ppl_vae.batch import Batch
+from ppl_vae.errors import UserError
+from ppl_vae.kl import closed_form_kl
 from ppl_vae.pair import Traces, per_datapoint, run_pair
 
 
@@ -105,7 +106,7 @@ class TraceELBO(Objective):
         zero = torch.zeros((), dtype=batch.x.dtype, device=batch.x.device).expand(particles, len(batch.x))
         reconstruction = sum((column(name) for name in traces.observed()), zero)  # (particles, batch)
         kl, pathwise_kl, score = zero, zero, zero
-        closed = self._closed_forms(traces)
+        closed = closed_forms(traces) if self.analytic_kl else {}
         for divergence in closed.values():
             kl = kl + per_datapoint(divergence, batch, particles)
             pathwise_kl = pathwise_kl + per_datapoint(divergence, batch, particles)
@@ -121,25 +122,44 @@ class TraceELBO(Objective):
             if not is_identically_zero(score_part):
                 score = score + per_datapoint(score_part, batch, particles)
 
+        objective = reconstruction - kl_weight * kl
         surrogate = reconstruction - kl_weight * pathwise_kl
         if score is not zero:
-            surrogate = surrogate + (reconstruction - kl_weight * kl).detach() * score
+            surrogate = surrogate + objective.detach() * score
+            surrogate = objective.detach() + surrogate - surrogate.detach()  # its gradient, the objective's value
         reconstruction, kl = reconstruction.detach().mean(0), kl.detach().mean(0)
         return Terms(-surrogate.mean(), reconstruction - kl, reconstruction, kl)
 
-    def _closed_forms(self, traces: Traces) -> dict[str, Tensor]:
-        """KL(q ‖ p) by site, ``(batch,)`` or ``(particles, batch)``, where it is wanted and known."""
-        closed = {}
-        if self.analytic_kl:
-            for name in traces.latents():
-                p, q = cast(Any, traces.model.nodes[name]), cast(Any, traces.guide.nodes[name])
-                try:
-                    divergence = kl_divergence(q["fn"], p["fn"])
-                except NotImplementedError:
-                    continue
-                scale, mask = q["scale"], q["mask"]
-                closed[name] = divergence * scale if mask is None else divergence * scale * mask
-        return closed
+
+def closed_forms(traces: Traces) -> dict[str, Tensor]:
+    """KL(q ‖ p) by site, ``(batch,)`` or ``(num_particles, batch)``, for the latents where that is known.
+
+    A site's KL is the term of the ELBO only if the guide samples the latents in the model's order, and nothing besides
+    (the condition of Pyro's ``TraceMeanField_ELBO``); otherwise there are none.
+    """
+    names = traces.latents()
+    if list(traces.guide.stochastic_nodes) != names:
+        return {}
+    closed = {}
+    for name in names:
+        p, q = cast(Any, traces.model.nodes[name]), cast(Any, traces.guide.nodes[name])
+        divergence = closed_form_kl(q["fn"], p["fn"])
+        if divergence is not None:
+            closed[name] = scale_and_mask(divergence, q["scale"], q["mask"])
+    return closed
+
+
+def require_closed_forms(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
+    """See that ``analytic_kl`` has something to work with.
+
+    Raises:
+        UserError: a latent whose KL has no closed form; the message names the site.
+    """
+    with torch.no_grad():
+        traces = run_pair(model, guide, batch)
+    missing = [name for name in traces.latents() if name not in closed_forms(traces)]
+    if missing:
+        raise UserError(f"site '{missing[0]}': KL(q, p) has no closed form here; take the objective 'elbo'.")
 
 
 def kl_weight_at(step: int, warmup_steps: int, final: float = 1.0) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ppl_vae.batch import Batch
 from ppl_vae.pair import frozen, in_particles, latent_sites
+from ppl_vae.seeding import preserved
 
 
 class Draws(NamedTuple):
@@ -85,11 +86,19 @@ def decode(
 
     Returns:
         means ``(n, *event)``.
+
+    Raises:
+        ValueError: the model has no site of one of these names.
     """
     num = len(next(iter(latents.values())))
     with frozen(model):
         program = poutine.condition(_unobserved(model), data=latents)
-        return _draws(program, _blank(model, num, event_shape, y)).means
+        blank = _blank(model, num, event_shape, y)
+        with preserved(blank.x.device):
+            unknown = set(latents) - set(latent_sites(poutine.trace(_unobserved(model)).get_trace(blank)))
+        if unknown:
+            raise ValueError(f"the model samples no site '{min(unknown)}'")
+        return _draws(program, blank).means
 
 
 def label_sheet(model: nn.Module, event_shape: tuple[int, ...], num_classes: int, num_columns: int) -> Tensor:
@@ -147,7 +156,7 @@ def latent_grid(
 
 def plane_site(model: nn.Module, event_shape: tuple[int, ...]) -> str | None:
     """The name of the model's only latent if that is a plane, ``(2,)``; otherwise None."""
-    with frozen(model), torch.random.fork_rng():
+    with frozen(model), preserved(_placement(model)["device"]):
         y = torch.zeros(1, dtype=torch.long, device=_placement(model)["device"])
         trace = poutine.trace(_unobserved(model)).get_trace(_blank(model, 1, event_shape, y))
     sites = latent_sites(trace)
@@ -165,6 +174,20 @@ def posterior_moments(guide: nn.Module, batch: Batch, num_samples: int = 100) ->
     """
     with frozen(guide):
         return _moments(guide, batch, num_samples)
+
+
+def posterior_samples(guide: nn.Module, batch: Batch, num_samples: int) -> dict[str, Tensor]:
+    """Draws z ~ q(z | x), by site: ``(num_samples, batch, *latent_event)``, from torch's own generator.
+
+    Args:
+        guide: q(z | x).
+        batch: the observations.
+        num_samples: draws for each of them, at least 1.
+    """
+    with frozen(guide):
+        trace = poutine.trace(in_particles(guide, num_samples)).get_trace(batch)
+    sites = {name: site for name, site in latent_sites(trace).items() if not site["infer"].get("is_auxiliary")}
+    return {name: site["value"] if num_samples > 1 else site["value"].unsqueeze(0) for name, site in sites.items()}
 
 
 def _moments(guide: nn.Module, batch: Batch, num_samples: int) -> dict[str, Moments]:

@@ -1,8 +1,8 @@
 """A table with a row for each datapoint, of which a step reads and moves only those in its minibatch.
 
 An ordinary parameter of an ordinary module: saved, loaded and moved between devices like any other, and Pyro's own SVI
-differentiates it like any other, at a cost that grows with N. Our step asks it for leaves instead (:meth:`RowTable.leaves`)
-and moves the rows itself, at a cost that does not.
+differentiates it like any other, at a cost that grows with N. Our step asks for leaves instead
+(:meth:`RowTable.leaves`) and moves the rows itself, at a cost that does not.
 """
 
 from collections.abc import Iterator

@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -15,19 +15,19 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ppl_vae import checkpoint
-from ppl_vae.config import checked, config
+from ppl_vae.check import check_pair
+from ppl_vae.config import checked, config, to_plain
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.device import choose_device
-from ppl_vae.errors import UserError
+from ppl_vae.errors import UserError, reason
 from ppl_vae.evaluation.bounds import elbo
 from ppl_vae.interrupt import Interrupted, InterruptGuard
-from ppl_vae.objectives import Objective, TraceELBO, kl_weight_at
-from ppl_vae.pair import check_pair
+from ppl_vae.objectives import Objective, TraceELBO, kl_weight_at, require_closed_forms
 from ppl_vae.rows import check_rows, tables_of
-from ppl_vae.seeding import rng_state, seeded, set_rng_state
+from ppl_vae.seeding import rng_state, seeded, set_rng_state, stream
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer
 
-# A checkpoint is written at the first epoch's end that is this long after the last one: kill -9 loses no more.
+# A checkpoint is written after the first step that ends this long after the last one: kill -9 loses no more.
 _CHECKPOINT_SECONDS = 10.0
 
 
@@ -80,9 +80,10 @@ class EpochMetrics:
     seconds: float
 
 
-def make_objective(settings: FitConfig) -> Objective:
-    """The objective that the settings name."""
-    return TraceELBO(settings.num_particles, analytic_kl=settings.objective == "elbo-analytic-kl")
+def best_epoch(history: Sequence[EpochMetrics], kl_warmup: int = 0) -> EpochMetrics:
+    """The epoch after the warm-up with the best validation ELBO, or the last one: what ``patience`` keeps."""
+    validated = [row for row in history if row.validation_elbo is not None and row.epoch > kl_warmup]
+    return max(validated, key=lambda row: row.validation_elbo or -math.inf, default=history[-1])
 
 
 def fit(
@@ -99,7 +100,8 @@ def fit(
 ) -> list[EpochMetrics]:
     """Train a pair by stochastic variational inference (Hoffman et al. 2013; Kingma and Welling 2014).
 
-    The pair is moved to the device and changed in place. With ``patience`` it ends with the best epoch's weights.
+    The pair is moved to the device and changed in place. With ``patience`` it ends with the best epoch's weights;
+    patience begins after the KL's warm-up.
 
     Args:
         model: p(x, z); the contract is in ``models/base.py``.
@@ -122,17 +124,25 @@ def fit(
     settings = checked(settings or FitConfig())
     if settings.patience and validation is None:
         raise UserError("patience needs validation data; give a validation fraction above 0, or patience 0.")
-    check_rows(guide, train.first, len(train))
     if settings.patience and tables_of(guide):
-        raise UserError("patience needs a guide that takes unseen data; a per-datapoint guide has none for validation.")
+        raise UserError("patience needs a guide that takes unseen data; a per-datapoint guide knows its own only.")
+    if checkpoint_path and checkpoint_path.exists() and not resume:
+        raise UserError(f"{checkpoint_path} exists; resume it, or choose another path.")
+    check_rows(guide, train.first, len(train))
     device = choose_device(settings.device)
+    if not any(param.requires_grad for program in (model, guide) for param in program.parameters()):
+        raise UserError("the pair has no parameters: there is nothing to train.")
     model.to(device)
     guide.to(device)
     train, validation = train.to(device), validation.to(device) if validation else None
-    with seeded(settings.seed, device):
-        check_pair(model, guide, train.probe())
-    with seeded(settings.seed, device):
-        run = _Run(model, guide, train, validation, settings, device, checkpoint_path)
+    objective = TraceELBO(settings.num_particles, analytic_kl=settings.objective == "elbo-analytic-kl")
+    with seeded(stream(settings.seed, "check"), device):
+        probe = train.probe()
+        check_pair(model, guide, probe)
+        if objective.analytic_kl:
+            require_closed_forms(model, guide, probe)
+    with seeded(stream(settings.seed, "training"), device):
+        run = _Run(model, guide, objective, train, validation, settings, device, checkpoint_path)
         if resume:
             run.load()
         run.train(on_epoch, progress)
@@ -146,6 +156,7 @@ class _Run:
         self,
         model: nn.Module,
         guide: nn.Module,
+        objective: Objective,
         data: Dataset,
         validation: Dataset | None,
         settings: FitConfig,
@@ -156,7 +167,7 @@ class _Run:
         self.data, self.validation = data, validation
         self.settings, self.device, self.path = settings, device, checkpoint_path
         self.optimizer = PairOptimizer(model, guide, settings.optimizer)
-        self.take_step = EagerStep(model, guide, make_objective(settings), self.optimizer, data)
+        self.take_step = EagerStep(model, guide, objective, self.optimizer, data)
         self.history: list[EpochMetrics] = []
         self.best: checkpoint.State | None = None  # {"elbo", "epoch", "model", "guide"}
         # Where the current epoch stands: the order of its rows, how many steps are done, [Σ reconstruction, Σ kl].
@@ -177,7 +188,7 @@ class _Run:
         validate = True
         self.model.train()
         self.guide.train()
-        if self.path and not self.path.exists():
+        if not self.history and self.order is None:
             self.save()
         with bar, InterruptGuard() as interrupt, pyro.validation_enabled(False):
             while len(self.history) < epochs and not self.stopped_early():
@@ -194,17 +205,17 @@ class _Run:
                     bar.update()
                     if interrupt.requested:
                         self.save()
-                        raise Interrupted
+                        raise Interrupted("training was stopped between two steps; resume its checkpoint to go on")
+                    if time.monotonic() - self.saved_at > _CHECKPOINT_SECONDS:
+                        self.save()
                 metrics = self.end_epoch(start)
                 bar.set_postfix_str(_summary(metrics), refresh=False)
                 if on_epoch:
                     on_epoch(metrics)
-                if time.monotonic() - self.saved_at > _CHECKPOINT_SECONDS:
-                    self.save()
+            self.save()  # the last epoch's weights with the last epoch's moments: it could go on from here
         if self.settings.patience and self.best:
             self.model.load_state_dict(self.best["model"])
             self.guide.load_state_dict(self.best["guide"])
-        self.save()
 
     def prepare_step(self) -> float:
         """Set the step size of the coming step and return its KL weight."""
@@ -217,13 +228,13 @@ class _Run:
         """Read the epoch's sums (the one wait for the device), validate, remember the best."""
         reconstruction, kl = (self.sums / len(self.data)).tolist()
         if not math.isfinite(reconstruction - kl):
-            raise UserError(
-                f"training diverged in epoch {len(self.history) + 1} (reconstruction {reconstruction:g}, KL {kl:g}); "
-                "lower --learning-rate, or set --clip-norm, and start again."
-            )
+            raise self.diverged(f"reconstruction {reconstruction:g}, KL {kl:g}")
         validation_elbo = None
         if self.validation is not None and not self.optimizer.tables:
-            validation_elbo = elbo(self.model, self.guide, self.validation, seed=self.settings.seed).elbo.mean
+            seed = stream(self.settings.seed, "validation")  # the same every epoch: what changes is the pair
+            validation_elbo = elbo(self.model, self.guide, self.validation, seed=seed).elbo.mean
+            if not math.isfinite(validation_elbo):
+                raise self.diverged(f"validation ELBO {validation_elbo:g}")
         self.order = None
         self.step = 0
         epoch = len(self.history) + 1
@@ -235,9 +246,14 @@ class _Run:
         seconds = time.perf_counter() - start
         metrics = EpochMetrics(epoch, reconstruction - kl, reconstruction, kl, weight, validation_elbo, seconds)
         self.history.append(metrics)
-        if self.settings.patience and validation_elbo is not None:
+        if self.settings.patience and validation_elbo is not None and epoch > self.settings.kl_warmup:
             self.remember_best(validation_elbo)
         return metrics
+
+    def diverged(self, what: str) -> UserError:
+        return UserError(
+            f"training diverged in epoch {len(self.history) + 1} ({what}); lower the learning rate or set a clip norm."
+        )
 
     def remember_best(self, validation_elbo: float) -> None:
         if self.best is None or validation_elbo > self.best["elbo"]:
@@ -252,6 +268,8 @@ class _Run:
         if self.path is None:
             return
         state = {
+            "settings": to_plain(self.settings),
+            "num_data": len(self.data),
             "model": self.model.state_dict(),
             "guide": self.guide.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -269,13 +287,18 @@ class _Run:
         if self.path is None:
             raise UserError("resuming needs the path of a checkpoint.")
         state = checkpoint.load(self.path, self.device)
+        fixed = {"epochs", "device"}  # may differ
+        mine, theirs = to_plain(self.settings), state["settings"]
+        changed = sorted(key for key in mine if key not in fixed and mine[key] != theirs.get(key))
+        if changed or state["num_data"] != len(self.data):
+            what = ", ".join(changed) or "the number of datapoints"
+            raise UserError(f"{self.path}: {what} differ from the checkpoint's; resume with what it was begun with.")
         try:
             self.model.load_state_dict(state["model"])
             self.guide.load_state_dict(state["guide"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, KeyError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{self.path}: the checkpoint is of another model or guide ({reason}).") from None
+            raise UserError(f"{self.path}: the checkpoint is of another model or guide ({reason(error)}).") from None
         self.history = [EpochMetrics(**row) for row in state["history"]]
         self.best, self.order, self.step = state["best"], state["order"], state["step"]
         self.sums = state["sums"]

@@ -8,6 +8,10 @@ import pyro
 import pytest
 import torch
 
+# The tensors here are so small that threads cost more than they save, and far more where the machine has other work.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
+
 
 @pytest.fixture(autouse=True)
 def _no_global_state() -> Iterator[None]:

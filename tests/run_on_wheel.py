@@ -10,13 +10,24 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def build_wheel(work: Path) -> Path:
+    """Build from a copy of what git tracks: a build/ folder left over in the checkout would bring back deleted modules."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in listed.splitlines():
+        if (ROOT / name).is_symlink() or (ROOT / name).is_file():
+            (work / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, work / "source" / name, follow_symlinks=False)
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(work), str(work / "source")]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = work.glob("*.whl")
+    return wheel
+
+
 def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-        build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(work), str(ROOT)]
-        subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
-        (wheel,) = work.glob("*.whl")
+        wheel = build_wheel(work)
         # --no-deps into a folder: the environment's own libraries are used, its editable install of us is not.
         subprocess.run([*pip, "install", "--no-deps", "--target", str(work / "site"), str(wheel)], check=True)
         shutil.copytree(ROOT / "tests", work / "tests")

@@ -42,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"ppl-vae: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"ppl-vae: cannot read or write: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt as interrupt:
         print(f"\nppl-vae: {interrupt.args[0] if interrupt.args else 'interrupted'}", file=sys.stderr)
         return 130
@@ -57,7 +60,9 @@ def _parse(arguments: list[str]) -> Any:
     captured = io.StringIO()
     try:
         with redirect_stderr(captured):
-            parsed = tyro.cli(command, prog=f"ppl-vae {name}", args=rest, config=_TYRO, **_default(rest))
+            parsed = tyro.cli(
+                command, prog=f"ppl-vae {name}", args=rest, config=_TYRO, **(_default(rest) if name == "train" else {})
+            )
     except SystemExit as stop:
         if stop.code in (0, None):
             raise

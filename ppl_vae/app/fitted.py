@@ -1,4 +1,4 @@
-"""The guide with which a run meets data that it has not seen: its own where that is a function of x, else a fitted one."""
+"""The guide with which a run meets unseen data: its own where that is a function of x, else one fitted to the data."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ppl_vae.data import Dataset
-from ppl_vae.guides import Guide, PerDatapoint
+from ppl_vae.guides import Family, Guide, PerDatapoint
 from ppl_vae.inference import InferConfig, infer
 
 
@@ -40,7 +40,7 @@ def fit_locally(
     guide: Guide,
     data: Dataset,
     settings: InferConfig,
-    family: nn.Module | None = None,
+    family: Family | None = None,
     init: Callable[..., torch.Tensor] | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> PerDatapoint:

@@ -1,5 +1,6 @@
 """``ppl-vae infer``: the posterior of new observations."""
 
+from dataclasses import field
 from pathlib import Path
 
 import numpy as np
@@ -8,17 +9,21 @@ from pydantic import NonNegativeInt, PositiveInt
 from tqdm import tqdm
 from tyro.conf import Positional
 
-from ppl_vae.app.opened import OpenedRun, open_run, refuse_existing_file
+from ppl_vae.app.fitted import guide_for
+from ppl_vae.app.opened import OpenedRun, open_run
+from ppl_vae.app.paths import refuse_existing_file
+from ppl_vae.check import check_pair
 from ppl_vae.config import config
 from ppl_vae.data import Dataset, binarized
 from ppl_vae.data.npz import read_npz
 from ppl_vae.errors import UserError
-from ppl_vae.objectives import TraceELBO
-from ppl_vae.pair import check_pair, frozen
-from ppl_vae.predictive import posterior_moments, posterior_predictive
-from ppl_vae.seeding import seeded
+from ppl_vae.evaluation import elbo
+from ppl_vae.inference import InferConfig
+from ppl_vae.predictive import posterior_moments, posterior_samples
+from ppl_vae.seeding import seeded, stream
 
 _BATCH_SIZE = 256
+_UNSEEN = 2**40
 
 
 @config
@@ -45,6 +50,9 @@ class Infer:
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
 
+    infer: InferConfig = field(default_factory=InferConfig)
+    """Local inference, where the guide has no answer to unseen data."""
+
     def run(self) -> None:
         """Infer and write."""
         refuse_existing_file(self.out)
@@ -55,32 +63,27 @@ class Infer:
             raise UserError(
                 f"{self.input}: observations of shape {shape}, not the run's {opened.event_shape}; reshape x."
             )
-        data = binarized(x, y, opened.run.record.config.data.binarization, self.seed).to(opened.device)
-        arrays = self._infer(opened, data)
+        # Rows of nobody's split: a per-datapoint guide has none for them.
+        data = binarized(x, y, opened.run.record.config.data.binarization, self.seed, first=_UNSEEN)
+        arrays = self._infer(opened, data.to(opened.device).fixed(self.seed))
         with self.out.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]  # the stub takes the arrays for its own flags
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         print(f"latents  {self.out}: {shapes}")
 
     def _infer(self, opened: OpenedRun, data: Dataset) -> dict[str, np.ndarray]:
-        model, guide = opened.pair
-        parts: dict[str, list[torch.Tensor]] = {}
-        with seeded(self.seed, opened.device):
-            check_pair(model, guide, data.probe())
-        with (
-            seeded(self.seed, opened.device),
-            tqdm(total=len(data), unit="datapoint", disable=None, leave=False) as bar,
-        ):
+        model = opened.pair.model
+        with tqdm(total=len(data), unit="datapoint", desc="inferring", disable=None, leave=False) as bar:
+            guide = guide_for(model, opened.pair.guide, data, self.infer, bar.update)
+        check_pair(model, guide, data.probe())
+        arrays = {"elbo": elbo(model, guide, data, self.num_samples, self.seed).elbo.values.numpy()}
+        moments, samples = [], []
+        with seeded(stream(self.seed, "samples"), opened.device):
             for batch in data.batches(_BATCH_SIZE):
-                with frozen(model, guide):
-                    elbo = TraceELBO(self.num_samples).terms(model, guide, batch).elbo
-                draws = posterior_predictive(model, guide, batch, self.num_samples)
-                found = {"elbo": elbo}
-                for name, moments in posterior_moments(guide, batch).items():
-                    found |= {f"{name}_mean": moments.mean, f"{name}_std": moments.std}
-                    found[f"{name}_samples"] = draws.latents[name].transpose(0, 1)  # datapoints first, to join batches
-                for name, value in found.items():
-                    parts.setdefault(name, []).append(value.cpu())
-                bar.update(len(batch.x))
-        joined = {name: torch.cat(values).numpy() for name, values in parts.items()}
-        return {name: a.swapaxes(0, 1) if name.endswith("_samples") else a for name, a in joined.items()}
+                moments.append(posterior_moments(guide, batch))
+                samples.append(posterior_samples(guide, batch, self.num_samples))
+        for name in moments[0]:
+            arrays[f"{name}_mean"] = torch.cat([part[name].mean for part in moments]).cpu().numpy()
+            arrays[f"{name}_std"] = torch.cat([part[name].std for part in moments]).cpu().numpy()
+            arrays[f"{name}_samples"] = torch.cat([part[name] for part in samples], dim=1).cpu().numpy()
+        return arrays

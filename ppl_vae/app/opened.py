@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from ppl_vae.app.pair import Pair
+from ppl_vae.app.build import Pair
 from ppl_vae.app.run import Run
 from ppl_vae.data import Dataset, load
 from ppl_vae.device import choose_device
@@ -28,9 +28,15 @@ class OpenedRun(NamedTuple):
         """The first rows of a split of the run's own data, on the run's device.
 
         Raises:
-            UserError: the data is gone, or the split is empty.
+            UserError: the data is gone or has changed, or the split is empty.
         """
-        return load(self.run.record.config.data).get(name).head(limit).to(self.device)
+        splits = load(self.run.record.config.data)
+        if splits.fingerprint() != self.run.record.info.fingerprint:
+            data = self.run.record.config.data.data
+            raise UserError(
+                f"the data '{data}' is not what {self.run.path} was trained on; restore it, or train again."
+            )
+        return splits.get(name).head(limit).to(self.device)
 
 
 def open_run(path: Path, device: str) -> OpenedRun:
@@ -42,11 +48,3 @@ def open_run(path: Path, device: str) -> OpenedRun:
     chosen = choose_device(device)
     run = Run.open(path)
     return OpenedRun(run, run.load_pair(chosen), chosen)
-
-
-def refuse_existing_file(path: Path) -> None:
-    """Raise a UserError if a file cannot be made at that path."""
-    if path.exists():
-        raise UserError(f"{path} exists; choose another --out.")
-    if not path.parent.is_dir():
-        raise UserError(f"{path.parent} is no folder; make it, or choose another --out.")

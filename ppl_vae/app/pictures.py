@@ -1,61 +1,109 @@
 """The pictures that every run gets."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from matplotlib.figure import Figure
 
 from ppl_vae import figures
-from ppl_vae.app.pair import Pair
+from ppl_vae.app.build import Pair
 from ppl_vae.app.run import Run
 from ppl_vae.data import Splits
+from ppl_vae.models import ConditionalVAE
 from ppl_vae.predictive import (
+    label_sheet,
     latent_grid,
     plane_site,
     posterior_moments,
     posterior_predictive,
     prior_predictive,
 )
+from ppl_vae.rows import tables_of
 from ppl_vae.seeding import seeded
 
+_NUM_COLUMNS = 10
 _NUM_RECONSTRUCTIONS = 10
 _NUM_PRIOR = 64
 _NUM_CODES = 2000
 
 
 def draw_run(run: Run, pair: Pair, splits: Splits) -> list[Path]:
-    """Draw what a run has learned into its ``figures/``: training, reconstructions, prior predictive, latent space.
+    """Draw what a run has learned into its ``figures/``: training, reconstructions, predictive sheet, latent space.
+
+    What cannot be drawn, because the data has another shape than a picture, say, is left out with a line on stderr.
 
     Returns:
         the files.
     """
-    model, guide = pair
-    device = next(model.parameters()).device
-    name, split = ("test", splits.test) if splits.test else ("training", splits.train)
-    data = split.head(_NUM_CODES).to(device)
-    shape = data.event_shape
-    title = f"{run.record.config.data.data}: {run.record.config.pair.model} × {run.record.config.pair.guide}"
-    drawn = {"training": figures.training_curves(run.history(), caption=title)}
-    with seeded(0, device):
-        batch = data.batch(torch.arange(len(data), device=device))
-        few = data.batch(batch.index[:_NUM_RECONSTRUCTIONS])
-        means = posterior_predictive(model, guide, few).means[0].cpu()
-        drawn["reconstructions"] = figures.reconstructions(
-            data.head(len(means)).x.cpu(),
-            means,
-            caption=f"{title}. {name.title()} data; below, E[x | z], z ~ q(z | x).",
-        )
-        prior = prior_predictive(model, shape, _NUM_PRIOR).means.cpu()
-        drawn["prior"] = figures.sheet(prior, caption=f"{title}. Prior predictive: E[x | z] for z ~ p(z).")
-        moments = posterior_moments(guide, batch)
-    codes = torch.cat([site.mean.flatten(1) for site in moments.values()], dim=1).cpu()
-    drawn["latent"] = figures.latent_scatter(
-        codes, None if batch.y is None else batch.y.cpu(), caption=f"{title}. Means of q(z | x), {name} data."
-    )
-    if plane_site(model, shape):
-        images = latent_grid(model, shape).cpu()
-        drawn["grid"] = figures.grid(images, -3, 3, caption=f"{title}. E[x | z] over the latent plane.")
     paths = []
-    for stem, figure in drawn.items():
-        paths.append(run.figures / f"{stem}.png")
-        figures.save(figure, paths[-1])
+    for stem, draw in _PICTURES.items():
+        try:
+            with seeded(0, next(pair.model.parameters(), torch.zeros(())).device):
+                figure = draw(_Subject(run, pair, splits))
+        except ValueError as error:
+            print(f"left out {stem}: {error}", file=sys.stderr)
+            continue
+        if figure is not None:
+            paths.append(run.figures / f"{stem}.png")
+            figures.save(figure, paths[-1])
     return paths
+
+
+class _Subject:
+    """What the pictures of one run are made from."""
+
+    def __init__(self, run: Run, pair: Pair, splits: Splits) -> None:
+        self.run, self.pair = run, pair
+        self.info = run.record.info
+        self.title = f"{run.record.config.data.data}: {run.record.config.pair.model} × {run.record.config.pair.guide}"
+        # A per-datapoint guide knows its training data only; fitting rows to others takes longer than a picture should.
+        unseen = splits.test is not None and not tables_of(pair.guide)
+        self.split = "Test" if unseen else "Training"
+        self.grey = (splits.get("test") if unseen else splits.train).head(_NUM_CODES)
+        self.data = self.grey.fixed(0)
+        self.batch = self.data.batch(torch.arange(len(self.data)))
+
+
+def _training(subject: _Subject) -> Figure:
+    return figures.training_curves(subject.run.history(), caption=subject.title)
+
+
+def _reconstructions(subject: _Subject) -> Figure:
+    few = subject.data.batch(torch.arange(min(_NUM_RECONSTRUCTIONS, len(subject.data))))
+    means = posterior_predictive(*subject.pair, few).means[0]
+    caption = f"{subject.title}. {subject.split} data; below, E[x | z], z ~ q(z | x)."
+    return figures.reconstructions(subject.grey.head(len(means)).x, means, caption=caption)
+
+
+def _prior(subject: _Subject) -> Figure:
+    if isinstance(subject.pair.model, ConditionalVAE):
+        sheet = label_sheet(subject.pair.model, subject.info.event_shape, subject.info.num_classes, _NUM_COLUMNS)
+        caption = f"{subject.title}. E[x | z, y]: a row for each label y, a column for each z ~ p(z)."
+        return figures.sheet(sheet.flatten(0, 1), caption=caption, columns=_NUM_COLUMNS)
+    means = prior_predictive(subject.pair.model, subject.info.event_shape, _NUM_PRIOR).means
+    return figures.sheet(means, caption=f"{subject.title}. Prior predictive: E[x | z] for z ~ p(z).")
+
+
+def _latent(subject: _Subject) -> Figure:
+    moments = posterior_moments(subject.pair.guide, subject.batch)
+    codes = torch.cat([site.mean.flatten(1) for site in moments.values()], dim=1)
+    caption = f"{subject.title}. Means of q(z | x), {subject.split.lower()} data."
+    return figures.latent_scatter(codes, subject.batch.y, caption=caption)
+
+
+def _grid(subject: _Subject) -> Figure | None:
+    model, shape = subject.pair.model, subject.info.event_shape
+    if isinstance(model, ConditionalVAE) or not plane_site(model, shape):
+        return None
+    return figures.grid(latent_grid(model, shape), -3, 3, caption=f"{subject.title}. E[x | z] over the latent plane.")
+
+
+_PICTURES: dict[str, Callable[[_Subject], Figure | None]] = {
+    "training": _training,
+    "reconstructions": _reconstructions,
+    "prior": _prior,
+    "latent": _latent,
+    "grid": _grid,
+}

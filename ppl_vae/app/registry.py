@@ -1,7 +1,7 @@
 """The names of models, guides and families, and how the command line makes one: by name, or from a user's file.
 
 Whatever is named, a function here or a class in a user's file, is called with those of the available settings that its
-signature asks for by name (:mod:`ppl_vae.app.pair` lists them), so that both follow one rule.
+signature asks for by name (:mod:`ppl_vae.app.build` lists them), so that both follow one rule.
 """
 
 import importlib.util
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from ppl_vae.errors import UserError, unknown_name
+from ppl_vae.errors import UserError, reason, unknown_name
 from ppl_vae.guides import (
     Amortized,
     Diagonal,
@@ -108,11 +108,16 @@ def find(kind: str, name: str, table: Mapping[str, Factory]) -> Factory:
     Raises:
         UserError: unknown name, or a file that cannot be used.
     """
-    if ":" in name or name.endswith(".py"):
+    if names_file(name):
         return _from_file(kind, name)
     if name not in table:
         raise unknown_name(kind, name, [*table, "path/to/file.py:Class"])
     return table[name]
+
+
+def names_file(name: str) -> bool:
+    """Whether this names a user's file (and a class in it) rather than one of ours."""
+    return name.partition(".py")[2].startswith(":") or name.endswith(".py")
 
 
 def asks_for(factory: Factory, *names: str) -> bool:
@@ -145,7 +150,7 @@ def construct(kind: str, name: str, factory: Factory, available: Mapping[str, ob
     except UserError:
         raise
     except Exception as error:  # whatever a user's own constructor raises
-        raise UserError(f"{kind} {name} could not be made: {_reason(error)}") from error
+        raise UserError(f"{kind} {name} could not be made: {reason(error)}") from error
     if not isinstance(made, nn.Module):
         raise UserError(f"{kind} {name} is no module; derive it from pyro.nn.PyroModule.")
     return made
@@ -172,14 +177,9 @@ def _from_file(kind: str, name: str) -> Factory:
             spec.loader.exec_module(module)
         except Exception as error:  # whatever the file does
             del sys.modules[module_name]
-            raise UserError(f"{kind} {name}: '{path}' does not run: {_reason(error)}") from error
+            raise UserError(f"{kind} {name}: '{path}' does not run: {reason(error)}") from error
     classes = {key: value for key, value in vars(module).items() if isinstance(value, type)}
     if class_name not in classes:
         raise unknown_name(f"class in {path}", class_name, [k for k, v in classes.items() if issubclass(v, nn.Module)])
     found: Factory = classes[class_name]
     return found
-
-
-def _reason(error: Exception) -> str:
-    first_line = str(error).strip().splitlines()[:1]
-    return f"{type(error).__name__}: {first_line[0] if first_line else 'no message'}"

@@ -6,9 +6,9 @@ checkpoint.pt    weights, optimizer, random generators, history (see ppl_vae/che
 figures/         pictures
 """
 
+import contextlib
 import csv
 import platform
-import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import version
@@ -19,10 +19,11 @@ import torch
 import yaml
 
 from ppl_vae import checkpoint
-from ppl_vae.app.pair import DataInfo, Pair, PairConfig, build_pair
+from ppl_vae.app.build import DataInfo, Pair, PairConfig, build_pair
+from ppl_vae.app.paths import refuse_existing_run, write_atomically
 from ppl_vae.config import config, from_plain, to_plain
 from ppl_vae.data import DataConfig
-from ppl_vae.errors import UserError
+from ppl_vae.errors import UserError, reason
 from ppl_vae.training import EpochMetrics, FitConfig
 
 
@@ -86,10 +87,15 @@ class Run:
         refuse_existing_run(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            (path / "config.yaml").write_text(yaml.safe_dump(to_plain(record), sort_keys=False))
+            run = cls(path, record)
+            run.write_record()
         except OSError as error:
             raise UserError(f"{path}: cannot write there ({error.strerror}); choose another --out.") from None
-        return cls(path, record)
+        return run
+
+    def write_record(self) -> None:
+        """Write ``config.yaml`` anew."""
+        write_atomically(self.path / "config.yaml", yaml.safe_dump(to_plain(self.record), sort_keys=False))
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -104,7 +110,7 @@ class Run:
             raise UserError(f"{path} {there}; name one that 'ppl-vae train' wrote.")
         try:
             return cls(path, from_plain(Record, yaml.safe_load(file.read_text())))
-        except (yaml.YAMLError, UnicodeDecodeError):
+        except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
             raise UserError(f"{file}: damaged, it is not YAML; restore it or train again.") from None
         except UserError as error:
             raise UserError(f"{file}: not a configuration of this version of ppl_vae ({error})") from None
@@ -117,13 +123,12 @@ class Run:
         """
         state = checkpoint.load(self.checkpoint, device)
         pair = build_pair(self.record.config.pair, self.record.info, x_mean=None, seed=0)
-        weights = state["best"] or state
+        weights = state.get("best") or state
         try:
             pair.model.load_state_dict(weights["model"])
             pair.guide.load_state_dict(weights["guide"])
-        except (RuntimeError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{self.checkpoint}: the weights are of another pair ({reason}).") from None
+        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{self.checkpoint}: the weights are of another pair ({reason(error)}).") from None
         return Pair(pair.model.to(device), pair.guide.to(device))
 
     def history(self) -> list[EpochMetrics]:
@@ -143,24 +148,8 @@ class Run:
             csv.writer(file).writerow(asdict(row).values())
 
     def discard(self) -> None:
-        """Remove a run that came to nothing: nothing has been learned yet."""
-        if not self.checkpoint.exists():
-            shutil.rmtree(self.path)
-
-
-def refuse_existing_run(path: Path) -> None:
-    """Raise a UserError if there is anything at that path but an empty folder."""
-    if (path / "config.yaml").exists():
-        raise UserError(
-            f"{path} holds a run already; go on with it by 'ppl-vae train --resume {path}', or choose another --out."
-        )
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise UserError(f"{path} exists and is not empty; choose another --out.")
-
-
-def numbered(folder: Path, stem: str, suffix: str = "") -> Path:
-    """The first of ``stem-1``, ``stem-2``, … in the folder that does not exist yet."""
-    number = 1
-    while (folder / f"{stem}-{number}{suffix}").exists():
-        number += 1
-    return folder / f"{stem}-{number}{suffix}"
+        """Remove what was written of a run that came to nothing; the folder too, unless it holds something else."""
+        for name in ("config.yaml", "metrics.csv"):
+            (self.path / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()

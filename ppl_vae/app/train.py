@@ -1,17 +1,21 @@
 """``ppl-vae train``: SVI training of a model/guide pair."""
 
+from contextlib import closing
 from dataclasses import field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ppl_vae.app.pair import DataInfo, build_pair
+import torch
+
+from ppl_vae.app.build import DataInfo, build_pair
+from ppl_vae.app.paths import numbered, refuse_existing_run
 from ppl_vae.app.pictures import draw_run
-from ppl_vae.app.run import Record, Run, TrainConfig, numbered, refuse_existing_run
+from ppl_vae.app.run import Record, Run, TrainConfig
 from ppl_vae.config import config
 from ppl_vae.data import Splits, load
 from ppl_vae.errors import UserError
 from ppl_vae.interrupt import Interrupted
-from ppl_vae.training import EpochMetrics, fit
+from ppl_vae.training import EpochMetrics, best_epoch, fit
 
 # What may differ between a run and its continuation: nothing that would make its first part another run.
 _MAY_CHANGE = {"epochs", "device", "data_root"}
@@ -41,46 +45,20 @@ class Train:
     def run(self) -> None:
         """Train, then draw."""
         run, splits = self._continued() if self.resume else self._begun()
-        settings = run.record.config
-        x_mean = splits.train.x.mean(0)
-        pair = build_pair(settings.pair, run.record.info, x_mean, settings.fit.seed)
-        run.write_metrics(run.history() if self.resume else [])
-        record = _Recorder(run, self.tensorboard)
-        try:
-            history = fit(
-                *pair,
-                splits.train,
-                splits.validation,
-                settings.fit,
-                checkpoint_path=run.checkpoint,
-                resume=bool(self.resume),
-                on_epoch=record,
-            )
-        except Interrupted:
-            raise Interrupted(f"stopped; go on with: ppl-vae train --resume {run.path}") from None
-        except BaseException:
-            run.discard()
-            raise
-        finally:
-            record.close()
-        for picture in draw_run(run, pair, splits):
+        history = train_run(run, splits, resume=bool(self.resume), tensorboard=self.tensorboard)
+        for picture in draw_run(run, run.load_pair(torch.device("cpu")), splits):
             print(f"picture  {picture}")
-        last = history[-1]
-        validation = "" if last.validation_elbo is None else f", validation {last.validation_elbo:.2f}"
-        print(f"elbo     {last.elbo:.2f} nats per datapoint in epoch {last.epoch}{validation}")
+        kept = best_epoch(history, run.record.config.fit.kl_warmup) if run.record.config.fit.patience else history[-1]
+        validation = "" if kept.validation_elbo is None else f", validation {kept.validation_elbo:.2f}"
+        print(f"elbo     {kept.elbo:.2f} nats per datapoint in epoch {kept.epoch} of {len(history)}{validation}")
         print(f"run      {run.path}")
 
     def _begun(self) -> tuple[Run, Splits]:
         if self.out:
             refuse_existing_run(self.out)
         splits = load(self.settings.data)
-        stem = Path(self.settings.data.data).stem
-        out = self.out or numbered(Path("runs"), stem)
-        resolved = replace(
-            self.settings,
-            pair=self.settings.pair.absolute(),
-            data=self.settings.data.absolute(),
-        )
+        out = self.out or numbered(Path("runs"), Path(self.settings.data.data).stem)
+        resolved = replace(self.settings, pair=self.settings.pair.absolute(), data=self.settings.data.absolute())
         record = Record(resolved, DataInfo.of(splits))
         build_pair(resolved.pair, record.info, None, 0)  # fails on bad settings before anything is written
         return Run.create(out, record), splits
@@ -100,7 +78,51 @@ class Train:
         splits = load(self.settings.data)
         if DataInfo.of(splits) != run.record.info:
             raise UserError(f"the data is not what {self.resume} was trained on; restore it, or start a new run.")
-        return Run(run.path, replace(run.record, config=self.settings)), splits
+        continued = Run(run.path, Record(self.settings, run.record.info))
+        continued.load_pair(torch.device("cpu"))  # fails on a damaged checkpoint before anything is written
+        continued.write_record()
+        return continued, splits
+
+
+def train_run(
+    run: Run, splits: Splits, *, resume: bool = False, tensorboard: bool = False, progress: bool | None = None
+) -> list[EpochMetrics]:
+    """Train the pair that a run directory records, from its beginning or from its checkpoint.
+
+    Args:
+        run: made by ``Run.create``, or opened.
+        splits: the data that it records.
+        resume: go on from the checkpoint.
+        tensorboard: also write TensorBoard events.
+        progress: show a progress bar; None shows it on a terminal only.
+
+    Returns:
+        the metrics of every epoch.
+
+    Raises:
+        UserError: what came to nothing leaves nothing behind.
+        Interrupted: it can be resumed; the message says how.
+    """
+    settings = run.record.config
+    try:
+        pair = build_pair(settings.pair, run.record.info, splits.train.x.mean(0), settings.fit.seed)
+        run.write_metrics(run.history() if resume else [])
+        with closing(_Recorder(run, tensorboard)) as record:
+            return fit(
+                *pair,
+                splits.train,
+                splits.validation,
+                settings.fit,
+                checkpoint_path=run.checkpoint,
+                resume=resume,
+                on_epoch=record,
+                progress=progress,
+            )
+    except Interrupted:
+        raise Interrupted(f"stopped; go on with: ppl-vae train --resume {run.path}") from None
+    finally:
+        if not run.checkpoint.exists():
+            run.discard()
 
 
 class _Recorder:
@@ -113,7 +135,6 @@ class _Recorder:
             try:
                 from torch.utils.tensorboard import SummaryWriter  # an optional extra
             except ImportError:
-                run.discard()
                 raise UserError("TensorBoard is not installed; pip install 'ppl_vae[tensorboard]'.") from None
             self.writer = SummaryWriter(run.path / "tensorboard")
 

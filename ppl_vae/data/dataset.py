@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from ppl_vae.batch import Batch
-from ppl_vae.seeding import seeded
+from ppl_vae.seeding import seeded, stream
 
 Binarization = Literal["dynamic", "static", "threshold", "none"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """One split of a data set.
 
@@ -55,10 +55,10 @@ class Dataset:
         return self.batch(torch.cat([first, grey[:1]]))
 
     def fixed(self, seed: int) -> Self:
-        """The same rows, no longer dynamic: binarized once, from the seed."""
+        """The same rows, no longer dynamic: binarized once, from the seed, with bits of its own for each split."""
         if not self.dynamic:
             return self
-        with seeded(seed, self.x.device):
+        with seeded(stream(seed, f"bits from {self.first}"), self.x.device):
             return replace(self, x=torch.bernoulli(self.x), dynamic=False)
 
     def head(self, limit: int | None) -> Self:

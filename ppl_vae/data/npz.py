@@ -7,7 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ppl_vae.errors import UserError
+from ppl_vae.errors import UserError, reason
+
+# Labels become one-hot vectors; a larger one is an identifier, not a class.
+_MOST_CLASSES = 10_000
 
 
 def read_npz(path: Path) -> tuple[Tensor, Tensor | None]:
@@ -39,10 +42,10 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] if name in ("x", "y") else np.empty(0) for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged file can raise anything
         if "allow_pickle" in str(error):
             raise UserError(f"{path}: holds pickled objects, which are never loaded; save number arrays.") from None
-        raise UserError(f"{path}: not a readable .npz ({error}); write it with numpy.savez.") from None
+        raise UserError(f"{path}: not a readable .npz ({reason(error)}); write it with numpy.savez.") from None
 
 
 def _observations(path: Path, x: np.ndarray) -> Tensor:
@@ -54,20 +57,19 @@ def _observations(path: Path, x: np.ndarray) -> Tensor:
         return torch.from_numpy(x.astype(np.float32) / 255)
     if x.dtype != np.bool_ and not np.issubdtype(x.dtype, np.floating):
         raise UserError(f"{path}: x is {x.dtype}; store uint8 (0 to 255), bool, or float in [0, 1].")
-    values = x.astype(np.float32)
-    if not np.isfinite(values).all():
-        bad = int((~np.isfinite(values)).reshape(len(values), -1).any(1).argmax())
+    if not np.isfinite(x).all():
+        bad = int((~np.isfinite(x)).reshape(len(x), -1).any(1).argmax())
         raise UserError(f"{path}: x holds NaN or infinity, first in row {bad}; remove or fill those values.")
-    if values.min() < 0 or values.max() > 1:
-        raise UserError(
-            f"{path}: x runs from {values.min():g} to {values.max():g}; scale it into [0, 1], or store uint8."
-        )
-    return torch.from_numpy(values)
+    if x.min() < 0 or x.max() > 1:
+        raise UserError(f"{path}: x runs from {x.min():g} to {x.max():g}; scale it into [0, 1], or store uint8.")
+    return torch.from_numpy(x.astype(np.float32))
 
 
 def _labels(path: Path, y: np.ndarray, rows: int) -> Tensor:
     if y.shape != (rows,):
         raise UserError(f"{path}: y has shape {y.shape} where x has {rows} rows; it must be ({rows},).")
-    if not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
-        raise UserError(f"{path}: y must hold integer classes 0, 1, 2, ...; this is {y.dtype} from {y.min()}.")
+    if not np.issubdtype(y.dtype, np.integer):
+        raise UserError(f"{path}: y is {y.dtype}; it must hold integer classes 0, 1, 2, ...")
+    if y.min() < 0 or y.max() >= _MOST_CLASSES:
+        raise UserError(f"{path}: y runs from {y.min()} to {y.max()}; it must hold classes 0 to {_MOST_CLASSES - 1}.")
     return torch.from_numpy(y.astype(np.int64))

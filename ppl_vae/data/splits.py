@@ -1,5 +1,6 @@
 """Training, validation and test data, split by a seed."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -39,7 +40,7 @@ class DataConfig:
 
 
 class Splits(NamedTuple):
-    """The parts of a data set.
+    """The parts of a data set, their rows numbered on from training to test.
 
     Args:
         train: what the parameters are fitted to.
@@ -52,6 +53,14 @@ class Splits(NamedTuple):
     validation: Dataset | None
     test: Dataset | None
     num_classes: int
+
+    def fingerprint(self) -> str:
+        """The first 16 hexadecimal digits of a SHA-256 over every split's x and y."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.validation, self.test):
+            for tensor in (split.x, split.y) if split else ():
+                digest.update(b"" if tensor is None else tensor.numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def get(self, name: str) -> Dataset:
         """The split of that name.
@@ -86,21 +95,18 @@ def load(settings: DataConfig | str = "digits") -> Splits:
     labels = [y.max() for y in (source.y, source.test_y) if y is not None]
     after_train, after_validation = len(train), len(train) + len(validation)
     test_split = (
-        _part(source, test, settings, 2, after_validation)
+        _part(source, test, settings, after_validation)
         if source.test_x is None
-        else binarized(
-            source.test_x, source.test_y, settings.binarization, settings.data_seed + 2, after_validation
-        )
+        else binarized(source.test_x, source.test_y, settings.binarization, settings.data_seed, after_validation)
     )
     return Splits(
-        train=_part(source, train, settings, 0, 0),
-        validation=_part(source, validation, settings, 1, after_train) if len(validation) else None,
+        train=_part(source, train, settings, 0),
+        validation=_part(source, validation, settings, after_train) if len(validation) else None,
         test=test_split if len(test_split) else None,
         num_classes=int(max(labels)) + 1 if labels else 0,
     )
 
 
-def _part(source: Source, rows: torch.Tensor, settings: DataConfig, number: int, first: int) -> Dataset:
-    """Some rows. Each part has a binarization seed of its own, so that no two share their noise."""
+def _part(source: Source, rows: torch.Tensor, settings: DataConfig, first: int) -> Dataset:
     y = None if source.y is None else source.y[rows]
-    return binarized(source.x[rows], y, settings.binarization, settings.data_seed + number, first)
+    return binarized(source.x[rows], y, settings.binarization, settings.data_seed, first)

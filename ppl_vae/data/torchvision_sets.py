@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl_vae.errors import UserError
+from ppl_vae.errors import UserError, reason
 
 # Ours -> torchvision's class and what its constructor needs besides root, train and download.
 _SETS: dict[str, tuple[str, dict[str, str]]] = {
@@ -39,20 +39,22 @@ def read(name: str, root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _open(name: str, root: Path, *, train: bool) -> Any:
     try:
         import torchvision  # only here: it must match torch's build, and the embedded data needs none of it
-    except (ImportError, RuntimeError, OSError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # a build that does not match torch's can raise anything
         raise UserError(
-            f"torchvision does not load ({reason}); install torch and torchvision together, from the same index, "
+            f"torchvision does not load ({reason(error)}); install torch and torchvision together, from one index, "
             "or use --data digits or an .npz."
         ) from None
     class_name, options = _SETS[name]
+    folder = root / class_name / "raw"
+    there = folder.is_dir() and any(folder.iterdir())
     try:
         return getattr(torchvision.datasets, class_name)(root=str(root), train=train, download=True, **options)
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # no file, no network, or a damaged file
+        if there:
+            raise UserError(f"{name} in '{folder}' is damaged or incomplete ({reason(error)}); replace it.") from None
         raise UserError(
-            f"{name} is not in '{root}' and could not be downloaded there ({reason}); "
-            "pass --data-root FOLDER where FOLDER/" + class_name + "/raw holds its files."
+            f"{name} is not in '{root}' and could not be downloaded there ({reason(error)}); "
+            f"pass --data-root FOLDER where FOLDER/{class_name}/raw holds its files."
         ) from None
 
 

@@ -10,15 +10,15 @@ from torch import nn
 from ppl_vae.batch import Batch
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.estimate import Estimate
-from ppl_vae.evaluation.log_weights import log_weights
-from ppl_vae.objectives import TraceELBO
+from ppl_vae.evaluation.log_weights import log_weights, weighted_draws
 from ppl_vae.pair import frozen
 from ppl_vae.rows import check_rows
-from ppl_vae.seeding import seeded
+from ppl_vae.seeding import seeded, stream
 
-# Elements of x that one call evaluates, samples × datapoints × event: enough to keep the cores busy, and the
-# activations stay in a few hundred megabytes.
+# What one call evaluates at most, in elements of x (samples × datapoints × event) and in draws (samples × datapoints):
+# enough to keep the cores busy, and the activations, of whatever width, stay in a few hundred megabytes.
 _CALL_ELEMENTS = 2**23
+_CALL_DRAWS = 2**15
 _BATCH_SIZE = 256
 
 Advance = Callable[[int], object]
@@ -47,7 +47,8 @@ def elbo(
         guide: q(z | x).
         data: the datapoints, on the device of the pair.
         num_samples: draws of z for each datapoint, at least 1.
-        seed: of all draws; the caller's generators are left alone.
+        seed: of the binarization, if the data is dynamic, and of the draws; the caller's generators are left alone.
+            The same seed means the same bits whatever the estimator.
         advance: called with the number of datapoints done, for a progress bar.
 
     Returns:
@@ -55,12 +56,13 @@ def elbo(
     """
     check_rows(guide, data.first, len(data))
     sums = []
-    with frozen(model, guide), seeded(seed, data.x.device):
+    data = data.fixed(seed)
+    with frozen(model, guide), seeded(stream(seed, "draws"), data.x.device):
         for batch in data.batches(_BATCH_SIZE):
             total = torch.zeros(2, len(batch.x), dtype=batch.x.dtype, device=batch.x.device)
             for count in _chunks(num_samples, batch):
-                terms = TraceELBO(count).terms(model, guide, batch)
-                total += count * torch.stack([terms.reconstruction, terms.kl])
+                weighted = weighted_draws(model, guide, batch, count)
+                total += torch.stack([weighted.reconstruction.sum(0), weighted.kl.sum(0)])
             sums.append(total / num_samples)
             if advance:
                 advance(len(batch.x))
@@ -85,7 +87,8 @@ def importance_bound(
         guide: q(z | x), the proposal. The bound is only as tight as the proposal is good.
         data: the datapoints, on the device of the pair.
         num_samples: K, draws of z for each datapoint, at least 1.
-        seed: of all draws; the caller's generators are left alone.
+        seed: of the binarization, if the data is dynamic, and of the draws; the caller's generators are left alone.
+            The same seed means the same bits whatever the estimator.
         advance: called with the number of datapoints done, for a progress bar.
 
     Returns:
@@ -93,7 +96,8 @@ def importance_bound(
     """
     check_rows(guide, data.first, len(data))
     values = []
-    with frozen(model, guide), seeded(seed, data.x.device):
+    data = data.fixed(seed)
+    with frozen(model, guide), seeded(stream(seed, "draws"), data.x.device):
         for batch in data.batches(_BATCH_SIZE):
             total = torch.full((len(batch.x),), -math.inf, dtype=batch.x.dtype, device=batch.x.device)
             for count in _chunks(num_samples, batch):
@@ -106,7 +110,7 @@ def importance_bound(
 
 def _chunks(num_samples: int, batch: Batch) -> Iterator[int]:
     """How many samples to take in each call."""
-    most = max(1, _CALL_ELEMENTS // batch.x.numel())
+    most = max(1, min(_CALL_ELEMENTS // batch.x.numel(), _CALL_DRAWS // len(batch.x)))
     yield from (most for _ in range(num_samples // most))
     if num_samples % most:
         yield num_samples % most

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Estimate:
     """The mean over datapoints of a quantity in nats.
 
@@ -36,6 +36,7 @@ class Protocol:
 
     Args:
         data: name of the data set.
+        fingerprint: hash of the data and its splits.
         split: which part of it.
         num_datapoints: how many observations, from its beginning.
         binarization: how grey levels became bits.
@@ -46,6 +47,7 @@ class Protocol:
     """
 
     data: str
+    fingerprint: str
     split: str
     num_datapoints: int
     binarization: str

@@ -41,9 +41,10 @@ class PairOptimizer:
     def __init__(self, model: nn.Module, guide: nn.Module, settings: OptimizerConfig) -> None:
         self.settings = settings
         self.tables = tables_of(model, guide)
-        rows = {table.weight for table in self.tables}
-        self.shared = [param for program in (model, guide) for param in program.parameters() if param not in rows]
-        # Fused: one kernel for all parameters. Without any (a model that is all formulas) torch would refuse an empty list.
+        rows = {id(table.weight) for table in self.tables}
+        params = dict.fromkeys([*model.parameters(), *guide.parameters()])  # a guide may hold its model
+        self.shared = [param for param in params if id(param) not in rows]
+        # Fused: one kernel for all parameters. torch refuses an empty list, which a pair of tables and formulas has.
         self.adam = (
             torch.optim.Adam(self.shared, lr=settings.learning_rate, eps=settings.adam_epsilon, fused=True)
             if self.shared

@@ -1,7 +1,7 @@
 """Adam for row tables: only the rows of a minibatch move, and each has moments and a step count of its own.
 
 Adam over the whole table would go on moving the rows that are not in the minibatch, by their momentum, and would touch
-all N rows at every step. With its own count a row's first step is as long as anybody's first step, however late it comes.
+all N rows at every step. With its own count a row's first step is as long as anybody's, however late it comes.
 """
 
 from typing import Any

@@ -62,7 +62,7 @@ TRAIN_ROWS = {
     "missing npz": (["--data", "nowhere.npz"], ["nowhere.npz: no such file"]),
     "missing user file": (["--model", "nowhere.py:Model"], ["there is no file", "nowhere.py"]),
     "user file without class": (["--model", "nowhere.py"], ["path/to/file.py:Class"]),
-    "grey levels as bits": (["--binarization", "none"], ["site 'x'", "support", "--binarization dynamic"]),
+    "grey levels as bits": (["--binarization", "none"], ["site 'x'", "support", "binarize the data"]),
     "resume nothing": (["--resume", "nowhere"], ["nowhere", "ppl-vae train"]),
 }
 
@@ -86,8 +86,10 @@ NPZ_ROWS = {
     "words": ({"x": np.array([["a", "b"]])}, ["x is <U1", "uint8"]),
     "objects": ({"x": np.array([[{}]], dtype=object)}, ["pickled", "never loaded"]),
     "labels too short": ({"x": IMAGES, "y": np.zeros(3, dtype=int)}, ["y has shape (3,)", "20"]),
-    "labels not integers": ({"x": IMAGES, "y": np.zeros(20)}, ["y must hold integer"]),
-    "negative labels": ({"x": IMAGES, "y": np.full(20, -1)}, ["y must hold integer"]),
+    "labels not integers": ({"x": IMAGES, "y": np.zeros(20)}, ["y is float64", "integer classes"]),
+    "labels that are words": ({"x": IMAGES, "y": np.array(["a"] * 20)}, ["y is <U1", "integer classes"]),
+    "labels that are identifiers": ({"x": IMAGES, "y": np.full(20, 10**9)}, ["y runs from", "classes 0 to"]),
+    "negative labels": ({"x": IMAGES, "y": np.full(20, -1)}, ["y runs from -1", "classes 0 to"]),
     "one observation": ({"x": IMAGES[:1]}, ["none to train on"]),
 }
 

@@ -14,6 +14,7 @@ def test_evaluate_json_holds_value_error_and_protocol(cli, trained):
     result = json.loads(out)
     assert -40 < result["log_px"] < -15
     assert 0 < result["stderr"] < 3
+    assert len(result["protocol"].pop("fingerprint")) == 16
     assert result["protocol"] == {
         "data": "digits",
         "split": "test",

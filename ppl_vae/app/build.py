@@ -4,25 +4,27 @@ The constructor of a model or guide, ours or a user's, can ask by name for
 
 * ``event_shape``, ``num_classes``, ``num_data``: of the training data;
 * ``x_mean``: its mean, ``(*event)``; ½ everywhere when a trained run is loaded;
-* ``latent_dim``, ``hidden``, ``activation``: the flags of these names;
+* ``latent_dim``, ``hidden``, ``activation``, ``refinement_…``: the flags of these names;
 * guides only: ``model``, its ``latents`` (:class:`ppl_vae.guides.Latents`) and the ``family`` over them.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from ppl_vae.app.registry import FAMILIES, GUIDES, MODELS, asks_for, construct, find
+from ppl_vae.app.registry import FAMILIES, GUIDES, MODELS, asks_for, construct, find, names_file
 from ppl_vae.batch import Batch
 from ppl_vae.config import config
 from ppl_vae.data import Splits
 from ppl_vae.errors import unknown_name
 from ppl_vae.guides import Latents
+from ppl_vae.guides.semi_amortized import Training
 from ppl_vae.nets import Activation
-from ppl_vae.seeding import seeded
+from ppl_vae.seeding import seeded, stream
 
 
 @config
@@ -30,22 +32,28 @@ class PairConfig:
     """Which model and guide, and how large."""
 
     model: str = "vae"
-    """The generative program p(x, z): vae, linear-gaussian, or path/to/file.py:Class."""
+    """The generative program p(x, z): vae, conditional, linear-gaussian, or path/to/file.py:Class."""
     guide: str = "amortized"
-    """The variational program q(z | x): amortized, or path/to/file.py:Class."""
+    """The variational program q(z | x): amortized, per-datapoint, semi-amortized, or path/to/file.py:Class."""
     family: str = "diagonal"
-    """What q is: diagonal, full-rank."""
+    """What q is: diagonal, low-rank, full-rank, planar, iaf, point."""
     latent_dim: PositiveInt = 10
     """Size of z."""
     hidden: tuple[PositiveInt, ...] = (400,)
-    """Widths of the encoder's hidden layers from x upwards; the decoder has them in reverse. None: linear."""
+    """Widths of the encoder's hidden layers from x upwards; the decoder has them in reverse. No width: linear."""
     activation: Activation = "relu"
     """Nonlinearity after each hidden layer."""
+    refinement_steps: PositiveInt = 5
+    """Semi-amortized guides: gradient steps from the encoder's proposal."""
+    refinement_rate: PositiveFloat = 0.05
+    """Semi-amortized guides: their step size."""
+    refinement_training: Training = "unroll"
+    """Semi-amortized guides: differentiate through the refinement, or train the encoder on its own bound."""
 
     def absolute(self) -> "PairConfig":
         """The same with a user's files by absolute path, good from any working directory."""
-        model, guide = (str(Path(n).absolute()) if ".py" in n else n for n in (self.model, self.guide))
-        return PairConfig(model, guide, self.family, self.latent_dim, self.hidden, self.activation)
+        model, guide = (str(Path(n).absolute()) if names_file(n) else n for n in (self.model, self.guide))
+        return replace(self, model=model, guide=guide)
 
 
 @config
@@ -58,11 +66,13 @@ class DataInfo:
     """Number of labels; 0 without any."""
     num_data: int
     """Number of training datapoints."""
+    fingerprint: str
+    """Hash of all splits: two runs with the same one saw the same data, split alike."""
 
     @classmethod
     def of(cls, splits: Splits) -> "DataInfo":
         """Read it off the data."""
-        return cls(splits.train.event_shape, splits.num_classes, len(splits.train))
+        return cls(splits.train.event_shape, splits.num_classes, len(splits.train), splits.fingerprint())
 
 
 class Pair(NamedTuple):
@@ -94,10 +104,13 @@ def build_pair(settings: PairConfig, info: DataInfo, x_mean: Tensor | None, seed
         "latent_dim": settings.latent_dim,
         "hidden": settings.hidden,
         "activation": settings.activation,
+        "refinement_steps": settings.refinement_steps,
+        "refinement_rate": settings.refinement_rate,
+        "refinement_training": settings.refinement_training,
     }
     make_model = find("model", settings.model, MODELS)
     make_guide = find("guide", settings.guide, GUIDES)
-    with seeded(seed):
+    with seeded(stream(seed, "initial weights")):
         model = construct("model", settings.model, make_model, available)
         given = {**available, "model": model}
         if asks_for(make_guide, "latents", "family"):

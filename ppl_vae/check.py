@@ -1,0 +1,97 @@
+"""The check that a model and a guide match each other, the data and the contracts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.poutine import Trace
+from pyro.poutine.util import site_is_subsample
+from torch import nn
+
+from ppl_vae.batch import Batch
+from ppl_vae.errors import UserError
+from ppl_vae.pair import in_particles, latent_sites
+from ppl_vae.program import trace_program
+from ppl_vae.seeding import preserved
+
+
+def check_pair(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
+    """Run the pair on a batch and hold it against the contracts of ``models/base.py`` and ``guides/base.py``.
+
+    Args:
+        model: p(x, z).
+        guide: q(z | x).
+        batch: a few datapoints; random generators and parameters are left as they were.
+
+    Raises:
+        UserError: what does not match, with the site's name.
+    """
+    with preserved(batch.x.device), torch.no_grad(), pyro.validation_enabled():
+        for num_particles in (1, 2):
+            _check_once(model, guide, batch, num_particles)
+
+
+def _check_once(model: nn.Module, guide: nn.Module, batch: Batch, num_particles: int) -> None:
+    guide_trace = _run(guide, in_particles(guide, num_particles), batch, num_particles)
+    sampled = latent_sites(guide_trace)
+    # The prior alone first: replaying the wrong shape would fail inside the model, where the message names no site.
+    particles = in_particles(model, num_particles)
+    prior_trace = _run(model, particles, batch, num_particles)
+    latents = latent_sites(prior_trace)
+    _check_names(latents, sampled, prior_trace)
+    for name, site in latents.items():
+        ours, theirs = tuple(site["fn"].event_shape), tuple(sampled[name]["fn"].event_shape)
+        if ours != theirs:
+            raise UserError(f"site '{name}': event shape {ours} in the model, {theirs} in the guide.")
+    model_trace = _run(model, poutine.replay(particles, trace=guide_trace), batch, num_particles)
+    for trace, program in ((guide_trace, "guide"), (model_trace, "model")):
+        for name, site in trace.nodes.items():
+            if site["type"] == "sample" and not site_is_subsample(site):
+                _check_site(name, site, program, batch, num_particles)
+
+
+def _run(program: nn.Module, handled: Callable[[Batch], object], batch: Batch, num_particles: int) -> Trace:
+    try:
+        return trace_program(program, batch, handled)
+    except UserError as error:
+        if num_particles == 1:
+            raise
+        raise UserError(f"{error} (with leading dimensions, (samples, batch, event), which it must accept)") from error
+
+
+def _check_names(latents: dict[str, Any], sampled: dict[str, Any], model_trace: Trace) -> None:
+    if "x" not in model_trace.nodes or not model_trace.nodes["x"].get("is_observed"):
+        raise UserError("the model observes no site 'x': end it with pyro.sample('x', ..., obs=batch.x).")
+    missing = set(latents) - set(sampled)
+    if missing:
+        raise UserError(f"site '{min(missing)}' is sampled by the model but not by the guide.")
+    extra = {name for name, site in sampled.items() if not site["infer"].get("is_auxiliary")} - set(latents)
+    if extra:
+        raise UserError(f"site '{min(extra)}' is sampled by the guide but not by the model.")
+
+
+def _check_site(name: str, site: Any, program: str, batch: Batch, num_particles: int) -> None:
+    fn, value = site["fn"], site["value"]
+    if not bool(fn.support.check(value).all()):
+        advice = "; grey levels? binarize the data (dynamic, static or threshold)" if name == "x" else ""
+        raise UserError(f"site '{name}': values outside the support of the {program}'s {_name(fn)}{advice}.")
+    if not any(frame.dim == -1 for frame in site["cond_indep_stack"]):
+        raise UserError(
+            f"site '{name}' of the {program} is outside the batch's plate; sample it inside "
+            'pyro.plate("data", len(batch.x), dim=-1).'
+        )
+    shape = tuple(fn.log_prob(value).shape)
+    expected = (len(batch.x),) if num_particles == 1 else (num_particles, len(batch.x))
+    if shape != expected:
+        raise UserError(
+            f"site '{name}' of the {program}: log-density of shape {shape} where the batch is {expected}; "
+            'sample it inside pyro.plate("data", len(batch.x), dim=-1) and declare its event dims with .to_event().'
+        )
+
+
+def _name(fn: object) -> str:
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+    return type(fn).__name__

@@ -1,0 +1,153 @@
+"""A user's own file: what it may hold, and a table of what is wrong with others."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ppl_vae import UserError
+from ppl_vae.data.npz import read_npz
+
+X = np.linspace(0, 1, 12, dtype=np.float32).reshape(4, 3)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "input.npz"
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [
+        (X, X),
+        (X.astype(np.float64), X),
+        (X.astype(np.float16), X.astype(np.float16)),
+        (X.reshape(2, 2, 3), X.reshape(2, 2, 3)),
+        (X.reshape(2, 1, 2, 3), X.reshape(2, 1, 2, 3)),
+        (X > 0.5, X > 0.5),
+        (np.arange(256, dtype=np.uint8).reshape(16, 16), np.arange(256).reshape(16, 16) / 255),
+        (np.asfortranarray(X), X),
+        (X[::2], X[::2]),
+    ],
+)
+def test_observations(path: Path, x: np.ndarray, expected: np.ndarray) -> None:
+    np.savez(path, x=x)
+    found, labels = read_npz(path)
+    assert found.dtype == torch.float32
+    np.testing.assert_array_equal(found.numpy(), expected.astype(np.float32))
+    assert labels is None
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.int32])
+def test_labels(path: Path, dtype: type) -> None:
+    np.savez_compressed(path, x=X, y=np.array([2, 0, 1, 2], dtype=dtype), other=np.zeros(3))
+    _, labels = read_npz(path)
+    assert labels.dtype == torch.int64
+    assert labels.tolist() == [2, 0, 1, 2]
+
+
+ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
+    "no x": ({"images": X}, r"no array 'x' \(found: images\)"),
+    "nothing": ({}, r"no array 'x' \(found: nothing\)"),
+    "a number": ({"x": np.float32(1)}, r"x has shape \(\); it must be \(N, D\) or \(N, H, W\)"),
+    "one row": ({"x": X[0]}, r"x has shape \(3,\)"),
+    "no rows": ({"x": X[:0]}, r"x is empty, shape \(0, 3\)"),
+    "no columns": ({"x": X[:, :0]}, r"x is empty, shape \(4, 0\)"),
+    "integers": ({"x": X.astype(np.int64)}, r"x is int64; store uint8"),
+    "complex": ({"x": X.astype(complex)}, r"x is complex128"),
+    "text": ({"x": np.array([["a"]])}, r"x is <U1"),
+    "objects": ({"x": np.array([[{}]], dtype=object)}, r"pickled objects, which are never loaded"),
+    "nan": ({"x": np.where(X > 0.7, np.nan, X)}, r"x holds NaN or infinity, first in row 2"),
+    "infinity": ({"x": np.where(X > 0.95, np.inf, X)}, r"x holds NaN or infinity, first in row 3"),
+    "negative": ({"x": X - 0.5}, r"x runs from -0.5 to 0.5; scale it into \[0, 1\]"),
+    "0 to 255": ({"x": X * 255}, r"x runs from 0 to 255"),
+    "too few labels": ({"x": X, "y": np.arange(3)}, r"y has shape \(3,\) where x has 4 rows"),
+    "one-hot labels": ({"x": X, "y": np.eye(4, dtype=int)}, r"y has shape \(4, 4\)"),
+    "float labels": ({"x": X, "y": np.arange(4.0)}, r"y is float64; it must hold integer classes"),
+    "negative labels": ({"x": X, "y": np.array([0, -1, 1, 0])}, r"y runs from -1 to 1; it must hold classes"),
+    "boolean labels": ({"x": X, "y": np.ones(4, bool)}, r"y is bool; it must hold integer classes"),
+    "identifiers for labels": ({"x": X, "y": np.array([0, 1, 2, 10**9])}, r"y runs from 0 to 1000000000; it must hold"),
+    "object labels": ({"x": X, "y": np.array([{}, 1, 2, 3], dtype=object)}, r"pickled objects"),
+    "text labels": ({"x": X, "y": np.array(list("abcd"))}, r"y is <U1; it must hold integer classes"),
+    "huge": ({"x": X.astype(np.float64) * 1e300}, r"x runs from 0 to 1e\+300"),
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_wrong_arrays(path: Path, kind: str) -> None:
+    arrays, message = ARRAYS[kind]
+    np.savez(path, **arrays)
+    refused(path, message)
+
+
+def refused(path: Path, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        read_npz(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def saved(path: Path) -> bytes:
+    np.savez_compressed(path, x=np.random.default_rng(0).random((50, 50), dtype=np.float32))
+    return path.read_bytes()
+
+
+def npy(path: Path) -> bytes:
+    single = path.with_suffix(".npy")
+    np.save(single, X)
+    return single.read_bytes()
+
+
+def damaged(path: Path) -> bytes:
+    """The first bytes of the compressed array: a stream that cannot be inflated."""
+    data = saved(path)
+    return data[:60] + b"\xff" * 40 + data[100:]
+
+
+FILES: dict[str, Any] = {
+    "empty": lambda _: b"",
+    "text": lambda _: b"x,y\n1,2\n",
+    "pickle": lambda _: pickle.dumps({"x": X}),
+    "npy": npy,
+    "truncated": lambda path: saved(path)[:5000],
+    "wrong checksum": lambda path: saved(path).replace(saved(path)[5000:5010], bytes(10)),
+    "damaged": damaged,
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # numpy's, when it meets no zip
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_not_an_npz(path: Path, kind: str) -> None:
+    path.write_bytes(FILES[kind](path))
+    refused(path, "not a readable .npz|pickled objects")
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()], ids=["missing", "folder"])
+def test_no_file(path: Path, make: Any) -> None:
+    make(path)
+    refused(path, "no such file")
+
+
+class Malicious:
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.marker,)
+
+
+def test_nothing_is_unpickled(path: Path) -> None:
+    marker = path.with_name("it-ran")
+    for name in ("x", "y"):
+        array = np.empty((1, 1), dtype=object)
+        array[0, 0] = Malicious(marker)
+        np.savez(path, **{"x": np.zeros((1, 1)), name: array})
+        refused(path, "pickled objects, which are never loaded")
+        assert not marker.exists()
+    with np.load(path, allow_pickle=True) as file:
+        _ = file["y"]
+    assert marker.exists()  # it would have

@@ -1,0 +1,48 @@
+"""Where data comes from: the table of names, and the digits that need no file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ppl_vae import UserError
+from ppl_vae.data import SOURCES, read_source
+
+NOWHERE = Path("/nowhere")
+
+
+def test_digits() -> None:
+    from sklearn.datasets import load_digits
+
+    source = read_source("digits", NOWHERE)
+    assert source.x.shape == (1797, 8, 8)
+    assert source.x.dtype == torch.float32
+    assert source.y.dtype == torch.int64
+    assert (source.test_x, source.test_y) == (None, None)
+    assert torch.equal(source.x.unique() * 16, torch.arange(17.0))
+    images = load_digits().images  # (row, column): neither transposed nor reordered
+    assert np.array_equal(source.x.numpy() * 16, images)
+    assert source.y.bincount().tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+
+
+def test_an_npz_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    x = np.random.default_rng(0).random((5, 3), dtype=np.float32)
+    np.savez(path, x=x, y=np.arange(5))
+    source = read_source(str(path), NOWHERE)
+    assert np.array_equal(source.x.numpy(), x)
+    assert source.y.tolist() == [0, 1, 2, 3, 4]
+    assert source.test_x is None
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("mnits", "did you mean 'mnist'"), ("", "choose one"), ("digits.csv", "did you mean 'digits'")]
+)
+def test_unknown_name(name: str, hint: str) -> None:
+    with pytest.raises(UserError, match=f"unknown data set '{name}'.*{hint}"):
+        read_source(name, NOWHERE)
+
+
+def test_every_name_of_the_table() -> None:
+    assert set(SOURCES) == {"digits", "mnist", "fashion-mnist", "kmnist", "emnist"}

@@ -1,0 +1,137 @@
+"""Splits: a partition, decided by a seed, each part with its own noise."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ppl_vae import UserError
+from ppl_vae.data import DataConfig, Dataset, Source, load, sources
+
+# Each row is one of a kind: row i holds (2i + 1) / 2001.
+ROWS = (2 * torch.arange(1000.0) + 1) / 2001
+
+
+@pytest.fixture
+def numbered(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Load 1000 numbered rows under the given settings."""
+
+    def source(_: Path) -> Source:
+        return Source(ROWS[:, None].expand(-1, 4).clone(), torch.arange(1000) % 7)
+
+    monkeypatch.setitem(sources.SOURCES, "numbered", source)
+    return lambda **settings: load(DataConfig(data="numbered", binarization="none", **settings))
+
+
+def numbers(part: Dataset | None) -> list[int]:
+    return [] if part is None else ((part.x[:, 0] * 2001 - 1) / 2).round().long().tolist()
+
+
+@pytest.mark.parametrize(("validation", "test"), [(0.1, 0.2), (0.0, 0.2), (0.1, 0.0), (0.0, 0.0), (0.5, 0.5)])
+def test_every_row_is_in_exactly_one_part(numbered: Callable[..., Any], validation: float, test: float) -> None:
+    splits = numbered(validation_fraction=validation, test_fraction=test)
+    parts = [numbers(part) for part in (splits.train, splits.validation, splits.test)]
+    assert sorted(itertools.chain(*parts)) == list(range(1000))
+    num_test = round(1000 * test)
+    num_validation = round((1000 - num_test) * validation)
+    assert [len(part) for part in parts] == [1000 - num_test - num_validation, num_validation, num_test]
+    assert (splits.validation is None, splits.test is None) == (validation == 0, test == 0)
+
+
+def test_rows_are_shuffled_and_labels_go_with_them(numbered: Callable[..., Any]) -> None:
+    splits = numbered()
+    assert numbers(splits.train) != sorted(numbers(splits.train))
+    for part in (splits.train, splits.validation, splits.test):
+        assert part.y.tolist() == [number % 7 for number in numbers(part)]
+    assert splits.num_classes == 7
+
+
+def test_every_row_has_a_number_of_its_own(numbered: Callable[..., Any]) -> None:
+    """So that no part's rows are taken for another's, by a guide that keeps something for each of them."""
+    splits = numbered()
+    parts = (splits.train, splits.validation, splits.test)
+    index = torch.cat([part.batch(torch.arange(len(part))).index for part in parts])
+    assert torch.equal(index, torch.arange(1000))
+
+
+def test_the_seed_decides(numbered: Callable[..., Any]) -> None:
+    before = torch.get_rng_state()
+    first = numbered(data_seed=1)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(55)
+    assert numbers(numbered(data_seed=1).test) == numbers(first.test)
+    assert numbers(numbered(data_seed=2).test) != numbers(first.test)
+
+
+def test_the_test_part_does_not_depend_on_the_validation_fraction(numbered: Callable[..., Any]) -> None:
+    assert numbers(numbered(validation_fraction=0.0).test) == numbers(numbered(validation_fraction=0.4).test)
+
+
+def test_a_part_that_is_not_there_is_named(numbered: Callable[..., Any]) -> None:
+    splits = numbered(validation_fraction=0.0)
+    assert splits.get("train") is splits.train
+    with pytest.raises(UserError, match="no validation split"):
+        splits.get("validation")
+
+
+def test_nothing_left_to_train_on(tmp_path: Path) -> None:
+    path = tmp_path / "two.npz"
+    np.savez(path, x=np.zeros((2, 3), np.float32))
+    with pytest.raises(UserError, match="2 observations leave none to train on"):
+        load(DataConfig(data=str(path), validation_fraction=0.9, test_fraction=0.5))
+    assert len(load(str(path)).train) == 2
+
+
+@pytest.fixture
+def with_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A set that brings its own test part, all of the same grey: any difference in bits is noise."""
+
+    def source(_: Path) -> Source:
+        grey = torch.full((100, 50), 0.5)
+        return Source(grey, torch.zeros(100, dtype=torch.long), grey[:50], torch.full((50,), 4))
+
+    monkeypatch.setitem(sources.SOURCES, "own-test", source)
+
+
+@pytest.mark.usefixtures("with_test")
+def test_a_sets_own_test_part_is_kept() -> None:
+    splits = load(DataConfig(data="own-test", binarization="none", test_fraction=0.9))
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (90, 10, 50)
+    assert splits.num_classes == 5
+
+
+@pytest.mark.usefixtures("with_test")
+def test_no_two_parts_share_their_static_noise() -> None:
+    splits = load(DataConfig(data="own-test", binarization="static", validation_fraction=0.5))
+    heads: list[Tensor] = [part.x[:50] for part in (splits.train, splits.validation, splits.test)]
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        # Independent bits agree half of the time: 2500 of them, 5 standard errors.
+        agreement = (heads[i] == heads[j]).float().mean().item()
+        assert abs(agreement - 0.5) < 5 * 0.5 / 2500**0.5
+
+
+def test_without_labels(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    np.savez(path, x=np.zeros((20, 3), np.float32))
+    splits = load(str(path))
+    assert (splits.train.y, splits.num_classes) == (None, 0)
+
+
+def test_the_default_is_the_digits() -> None:
+    splits = load()
+    assert (len(splits.train), len(splits.validation), len(splits.test)) == (1294, 144, 359)
+    assert splits.train.dynamic
+    assert splits.num_classes == 10
+
+
+def test_paths_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = DataConfig(data="mine.npz").absolute()
+    assert settings.data == str(tmp_path / "mine.npz")
+    assert settings.data_root == tmp_path / "data"
+    assert DataConfig().absolute().data == "digits"

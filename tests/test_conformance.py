@@ -1,0 +1,213 @@
+"""Every model × family × parameterisation against every invariant; and pairs that each invariant must turn down."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ppl_vae import Batch, UserError
+from ppl_vae.guides import Amortized, Diagonal, Guide, Latents
+from ppl_vae.models import VAE, LinearGaussian, Model
+from ppl_vae.nets import Decoder, Encoder
+from tests import conformance
+from tests.conformance import CASES, CHECKS, Case
+from tests.pairs import all_of, bits
+
+OF_THE_MODEL_ALONE = {conformance.check_nuts}
+
+
+@pytest.mark.parametrize(
+    ("check", "case"),
+    [
+        pytest.param(check, case, id=f"{check.__name__}-{case.name}")
+        for check in CHECKS
+        for case in CASES
+        if check not in OF_THE_MODEL_ALONE or case.name.endswith("diagonal, amortized")
+    ],
+)
+def test_conformance(check: Callable[[Case], None], case: Case) -> None:
+    check(case)
+    assert not list(pyro.get_param_store().keys())
+
+
+# --- The checks can fail: one pair for each, broken in the one way that it looks for ----------------------------------
+
+
+def case_of(model: Callable[[], nn.Module], guide: Callable[[Latents], Guide] | None = None) -> Case:
+    def make() -> tuple[nn.Module, nn.Module]:
+        program = model()
+        latents = Latents.of(VAE(Decoder(2, (3, 4), (8,)), 2), all_of(bits(2)))
+        return program, (guide or encoded)(latents)
+
+    return Case("broken", make, bits(6, seed=3))
+
+
+def encoded(latents: Latents, kind: type[Amortized] = Amortized) -> Amortized:
+    return kind(latents, Diagonal(2), Encoder((3, 4), 4, (8,)))
+
+
+def vae() -> VAE:
+    return VAE(Decoder(2, (3, 4), (8,), "tanh"), 2)
+
+
+class BatchNormalised(Amortized):
+    """Looks at the other datapoints of the batch."""
+
+    def params(self, batch: Batch) -> Tensor:
+        params = super().params(batch)
+        return params - params.mean(0)
+
+
+class Blind(Guide):
+    """Does not look at x."""
+
+    def __init__(self, latents: Latents, family: Diagonal, encoder: nn.Module) -> None:
+        super().__init__(latents, family)
+        self.row = nn.Parameter(torch.zeros(4))
+
+    def params(self, batch: Batch) -> Tensor:
+        return self.row.expand(len(batch.x), -1)
+
+
+class Forgetful(VAE):
+    """Keeps a part of itself out of its state."""
+
+    def __init__(self) -> None:
+        super().__init__(Decoder(2, (3, 4), (8,)), 2)
+        self.register_buffer("shift", torch.randn(3, 4), persistent=False)
+
+    def forward(self, batch: Batch) -> Tensor:
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z = pyro.sample("z", dist.Normal(self.loc, torch.ones_like(self.loc)).to_event(1))
+            logits = self.decoder(z) + self.shift
+            return pyro.sample("x", dist.Bernoulli(logits=logits).to_event(2), obs=batch.x)
+
+
+class Single(VAE):
+    """Computes in float32 whatever it is given."""
+
+    def forward(self, batch: Batch) -> Tensor:
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z = pyro.sample("z", dist.Normal(self.loc, torch.ones_like(self.loc)).to_event(1))
+            logits = self.decoder(z).float()
+            return pyro.sample("x", dist.Bernoulli(logits=logits).to_event(2), obs=batch.x.float())
+
+
+class Idle(VAE):
+    """Has a parameter that nothing depends on."""
+
+    def __init__(self) -> None:
+        super().__init__(Decoder(2, (3, 4), (8,)), 2)
+        self.idle = nn.Parameter(torch.zeros(3))
+
+
+class Averaging(VAE):
+    """Mixes up the samples of its leading dimension."""
+
+    def forward(self, batch: Batch) -> Tensor:
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z = pyro.sample("z", dist.Normal(self.loc, torch.ones_like(self.loc)).to_event(1))
+            logits = self.decoder(z.mean(0, keepdim=True).expand_as(z) if z.dim() > 2 else z)
+            return pyro.sample("x", dist.Bernoulli(logits=logits).to_event(2), obs=batch.x)
+
+
+class Remembering(VAE):
+    """Another one at every call."""
+
+    calls = 0
+
+    def forward(self, batch: Batch) -> Tensor:
+        self.calls += 1
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z = pyro.sample("z", dist.Normal(self.loc, torch.ones_like(self.loc)).to_event(1))
+            return pyro.sample("x", dist.Bernoulli(logits=self.decoder(z) + 0.1 * self.calls).to_event(2), obs=batch.x)
+
+
+class Frozen(VAE):
+    """Cannot learn, and its guide's gradient is cut off too."""
+
+    def forward(self, batch: Batch) -> Tensor:
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z = pyro.sample("z", dist.Normal(self.loc, torch.ones_like(self.loc)).to_event(1))
+            logits = self.decoder(z).detach() + 0 * sum(param.sum() for param in self.parameters())
+            return pyro.sample("x", dist.Bernoulli(logits=logits).to_event(2), obs=batch.x)
+
+
+class Shapeless(Model):
+    """Forgets to declare the pixels."""
+
+    def forward(self, batch: Batch) -> Tensor:
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            return pyro.sample("x", dist.Normal(z.sum(-1), 1.0).expand([12, len(batch.x)]), obs=batch.x.flatten(1).T)
+
+
+BROKEN: dict[str, tuple[Callable[[Case], None], Case, Any]] = {
+    "undeclared event": (conformance.check_contract, case_of(Shapeless), UserError),
+    "mixed samples": (
+        conformance.check_leading_dimensions,
+        case_of(lambda: Averaging(Decoder(2, (3, 4), (8,)), 2)),
+        AssertionError,
+    ),
+    "batch statistics": (
+        conformance.check_rows_are_independent,
+        case_of(vae, lambda latents: encoded(latents, BatchNormalised)),
+        AssertionError,
+    ),
+    "blind guide": (
+        conformance.check_guide_looks_at_x,
+        case_of(vae, lambda latents: encoded(latents, Blind)),
+        AssertionError,
+    ),
+    "float32 only": (
+        conformance.check_precision,
+        case_of(lambda: Single(Decoder(2, (3, 4), (8,)), 2)),
+        (AssertionError, RuntimeError),
+    ),
+    "idle parameter": (conformance.check_gradients, case_of(Idle), AssertionError),
+    "unsaved state": (conformance.check_state_round_trip, case_of(Forgetful), AssertionError),
+    "memory": (
+        conformance.check_same_noise_same_answer,
+        case_of(lambda: Remembering(Decoder(2, (3, 4), (8,)), 2)),
+        AssertionError,
+    ),
+    "cannot learn": (
+        conformance.check_learning,
+        case_of(lambda: Frozen(Decoder(2, (3, 4), (8,)), 2)),
+        AssertionError,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_pair_is_turned_down(kind: str) -> None:
+    check, case, error = BROKEN[kind]
+    with pytest.raises(error):
+        check(case)
+
+
+def test_the_whole_suite_runs_on_a_users_own_pair() -> None:
+    """As the docstring of ``tests/conformance.py`` says."""
+
+    def make() -> tuple[nn.Module, nn.Module]:
+        return vae(), encoded(Latents.of(vae(), all_of(bits(2))))
+
+    case = Case("mine", make, bits(6, seed=3))
+    for check in CHECKS:
+        check(case)
+
+
+def test_every_family_and_model_is_in_the_table() -> None:
+    from ppl_vae import guides, models
+    from ppl_vae.guides.families import Family
+
+    families = {kind for kind in vars(guides).values() if isinstance(kind, type) and issubclass(kind, Family)}
+    assert families - {Family, guides.Point} == set(conformance.FAMILIES.values())
+    kinds = {kind for kind in vars(models).values() if isinstance(kind, type) and issubclass(kind, Model)}
+    made = {type(make()) for make, _ in conformance.MODELS.values()}
+    assert kinds - {Model} <= made
+    assert LinearGaussian in made
