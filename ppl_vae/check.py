@@ -11,7 +11,7 @@ from pyro.poutine.util import site_is_subsample
 from torch import nn
 
 from ppl_vae.batch import Batch
-from ppl_vae.errors import UserError
+from ppl_vae.errors import UserError, reason
 from ppl_vae.pair import in_particles, latent_sites
 from ppl_vae.program import trace_program
 from ppl_vae.seeding import preserved
@@ -74,7 +74,12 @@ def _check_names(latents: dict[str, Any], sampled: dict[str, Any], model_trace: 
 
 def _check_site(name: str, site: Any, program: str, batch: Batch, num_particles: int) -> None:
     fn, value = site["fn"], site["value"]
-    if not bool(fn.support.check(value).all()):
+    try:
+        inside = bool(fn.support.check(value).all())
+        shape = tuple(fn.log_prob(value).shape) if inside else None
+    except Exception as error:  # whatever a user's own distribution raises
+        raise UserError(f"site '{name}' of the {program}: {reason(error)}") from error
+    if not inside:
         advice = "; grey levels? binarize the data (dynamic, static or threshold)" if name == "x" else ""
         raise UserError(f"site '{name}': values outside the support of the {program}'s {_name(fn)}{advice}.")
     if not any(frame.dim == -1 for frame in site["cond_indep_stack"]):
@@ -82,7 +87,6 @@ def _check_site(name: str, site: Any, program: str, batch: Batch, num_particles:
             f"site '{name}' of the {program} is outside the batch's plate; sample it inside "
             'pyro.plate("data", len(batch.x), dim=-1).'
         )
-    shape = tuple(fn.log_prob(value).shape)
     expected = (len(batch.x),) if num_particles == 1 else (num_particles, len(batch.x))
     if shape != expected:
         raise UserError(

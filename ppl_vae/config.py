@@ -3,15 +3,19 @@
 Ranges stand in the field types (``Annotated[int, Field(ge=1)]``, or pydantic's ``PositiveInt``) and nowhere else.
 """
 
+import reprlib
 import warnings
 from dataclasses import dataclass
-from typing import Any, TypeVar, dataclass_transform
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from ppl_vae.errors import UserError
 
 T = TypeVar("T")
+
+# What torch, NumPy and every generator take.
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 @dataclass_transform(frozen_default=True)
@@ -46,7 +50,7 @@ def from_plain(kind: type[T], plain: object) -> T:
         fields = [str(part) for part in first["loc"] if str(part).isidentifier() and str(part) not in _BRANCHES]
         name = fields[-1].replace("_", "-") if fields else "configuration"
         problem = first["msg"].replace("Input should", "must").replace("Value error, ", "")
-        raise UserError(f"--{name}: {problem}, got {first['input']!r}.") from None
+        raise UserError(f"--{name}: {problem}, got {reprlib.repr(first['input'])}.") from None
 
 
 _BRANCHES = {"int", "float", "str", "none", "path"}

@@ -19,7 +19,9 @@ def choose_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise UserError(f"unknown device '{name}'; use auto, cpu, mps, cuda or cuda:N.") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    # torch keeps the number in a byte: cuda:1000 would come back as another.
+    number = int(name.partition(":")[2] or 0)
+    if device.type == "cuda" and number >= torch.cuda.device_count():
         raise UserError(
             f"device '{name}' is not there ({torch.cuda.device_count()} CUDA devices); use --device auto or cpu."
         )

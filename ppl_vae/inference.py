@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from ppl_vae.batch import Batch
-from ppl_vae.config import checked, config
+from ppl_vae.config import Seed, checked, config
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.latents import FamilyProgram, Latents
 from ppl_vae.objectives import TraceELBO
@@ -25,9 +25,9 @@ from ppl_vae.seeding import seeded
 class InferConfig:
     """How to fit the variational parameters of given datapoints."""
 
-    infer_rate: PositiveFloat = 0.1
+    infer_rate: PositiveFloat = 0.2
     """First step size of each datapoint's Adam."""
-    infer_window: PositiveInt = 20
+    infer_window: PositiveInt = 40
     """Steps over which the ELBO is averaged before it is judged."""
     infer_halvings: Annotated[int, Field(ge=0)] = 6
     """How often the step size is halved before a datapoint has converged."""
@@ -37,7 +37,7 @@ class InferConfig:
     """Draws of z for each datapoint in a step."""
     infer_chunk: PositiveInt = 1024
     """Datapoints fitted at once."""
-    infer_seed: NonNegativeInt = 0
+    infer_seed: Seed = 0
     """Seed of the draws."""
 
 

@@ -236,3 +236,20 @@ def _placement(model: nn.Module) -> dict[str, Any]:
     """Device and dtype of the model's parameters."""
     param = next(model.parameters(), torch.zeros(()))
     return {"device": param.device, "dtype": param.dtype}
+
+
+def expected_reconstruction(model: nn.Module, latents: dict[str, Tensor], batch: Batch) -> Tensor:
+    """The mean of log p(x | z) over given draws, ``(batch,)``, in nats.
+
+    Args:
+        model: p(x, z).
+        latents: draws by site, ``(num_samples, batch, *latent_event)``, from whatever sampler.
+        batch: the observations.
+    """
+    num_samples = len(next(iter(latents.values())))
+    with frozen(model):
+        program = in_particles(poutine.condition(model, data=latents), num_samples)
+        trace = poutine.trace(program).get_trace(batch)
+        trace.compute_log_prob(lambda name, site: name == "x")
+    log_prob = trace.nodes["x"]["unscaled_log_prob"]
+    return log_prob.expand(num_samples, len(batch.x)).mean(0)

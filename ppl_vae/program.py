@@ -68,7 +68,7 @@ def trace_program(program: nn.Module, batch: Batch, handled: Callable[[Batch], o
         trace = poutine.trace(handled or program).get_trace(batch)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         shape = tuple(batch.x.shape)
         raise UserError(f"{type(program).__name__} cannot run on x of shape {shape}: {reason(error)}") from error
     stray = set(store.keys()) - known

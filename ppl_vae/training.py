@@ -6,17 +6,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pyro
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from ppl_vae import checkpoint
 from ppl_vae.check import check_pair
-from ppl_vae.config import checked, config, to_plain
+from ppl_vae.config import Seed, checked, config, to_plain
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.device import choose_device
 from ppl_vae.errors import UserError, reason
@@ -37,7 +37,7 @@ class FitConfig:
 
     epochs: PositiveInt = 100
     """Passes over the training data."""
-    batch_size: PositiveInt = 128
+    batch_size: Annotated[int, Field(ge=1, lt=2**31)] = 128
     """Datapoints in a step."""
     objective: Literal["elbo", "elbo-analytic-kl"] = "elbo"
     """What to maximise: the ELBO from draws of the guide, or with its KL in closed form."""
@@ -51,7 +51,7 @@ class FitConfig:
     """Stop after this many epochs without a better validation ELBO and keep the best weights; 0 never stops."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """The optimizer."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of everything drawn in training."""
     device: str = "auto"
     """Where to compute: auto (CUDA, then MPS, then the CPU), cpu, cuda, cuda:1, mps."""
@@ -93,7 +93,7 @@ def fit(
     validation: Dataset | None = None,
     settings: FitConfig | None = None,
     *,
-    checkpoint_path: Path | None = None,
+    checkpoint_path: Path | str | None = None,
     resume: bool = False,
     on_epoch: Callable[[EpochMetrics], object] | None = None,
     progress: bool | None = None,
@@ -122,6 +122,8 @@ def fit(
         Interrupted: Ctrl-C or SIGTERM, after the checkpoint has been written.
     """
     settings = checked(settings or FitConfig())
+    checkpoint_path = Path(checkpoint_path) if checkpoint_path else None
+    validation = validation if validation is not None and len(validation) else None
     if settings.patience and validation is None:
         raise UserError("patience needs validation data; give a validation fraction above 0, or patience 0.")
     if settings.patience and tables_of(guide):
@@ -213,6 +215,8 @@ class _Run:
                 if on_epoch:
                     on_epoch(metrics)
             self.save()  # the last epoch's weights with the last epoch's moments: it could go on from here
+            if interrupt.requested:
+                raise Interrupted("training was stopped at its end; resume its checkpoint for more epochs")
         if self.settings.patience and self.best:
             self.model.load_state_dict(self.best["model"])
             self.guide.load_state_dict(self.best["guide"])
@@ -288,21 +292,23 @@ class _Run:
             raise UserError("resuming needs the path of a checkpoint.")
         state = checkpoint.load(self.path, self.device)
         fixed = {"epochs", "device"}  # may differ
-        mine, theirs = to_plain(self.settings), state["settings"]
+        mine, theirs = to_plain(self.settings), state.get("settings") or {}
         changed = sorted(key for key in mine if key not in fixed and mine[key] != theirs.get(key))
-        if changed or state["num_data"] != len(self.data):
+        if changed or state.get("num_data") != len(self.data):
             what = ", ".join(changed) or "the number of datapoints"
             raise UserError(f"{self.path}: {what} differ from the checkpoint's; resume with what it was begun with.")
         try:
             self.model.load_state_dict(state["model"])
             self.guide.load_state_dict(state["guide"])
             self.optimizer.load_state_dict(state["optimizer"])
-        except (RuntimeError, KeyError, ValueError) as error:
+            self.history = [EpochMetrics(**row) for row in state["history"]]
+            self.best, self.order, self.step = state["best"], state["order"], state["step"]
+            self.sums = state["sums"]
+            set_rng_state({kind: value.cpu() for kind, value in state["rng"].items()}, self.device)
+        except Exception as error:  # a checkpoint made by other hands can hold anything
             raise UserError(f"{self.path}: the checkpoint is of another model or guide ({reason(error)}).") from None
-        self.history = [EpochMetrics(**row) for row in state["history"]]
-        self.best, self.order, self.step = state["best"], state["order"], state["step"]
-        self.sums = state["sums"]
-        set_rng_state({kind: value.cpu() for kind, value in state["rng"].items()}, self.device)
+        if len(self.history) > self.settings.epochs:
+            raise UserError(f"{self.path} has {len(self.history)} epochs already; resume it for more, not fewer.")
 
 
 def _summary(metrics: EpochMetrics) -> str:

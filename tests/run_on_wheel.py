@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def build_wheel(work: Path) -> Path:
-    """Build from a copy of what git tracks: a build/ folder left over in the checkout would bring back deleted modules."""
+    """Build from a copy of what git tracks: an old build/ in the checkout would bring back deleted modules."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in listed.splitlines():
         if (ROOT / name).is_symlink() or (ROOT / name).is_file():

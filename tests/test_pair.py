@@ -155,7 +155,7 @@ BROKEN = {
     guide_outside_the_plate: r"site 'z' of the guide.*plate",
     batched_outside_the_plate: r"site 'z' of the guide.*plate",
     model_outside_the_plate: r"site 'shift' of the .*plate",
-    pixels_not_declared: r"site 'x'|cannot run",
+    pixels_not_declared: r"site 'x' of the model: log-density of shape \(5, 5\) where the batch is \(5,\)",
     grey_values: r"site 'x': values outside the support of the model's Bernoulli; .*binarize the data",
     nothing_observed: r"the model observes no site 'x'",
     x_sampled: r"the model observes no site 'x'",

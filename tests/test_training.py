@@ -91,8 +91,8 @@ def test_reaches_the_maximum_likelihood_optimum(objective: str) -> None:
     reached = model.log_px(x).mean().item()
     assert best - 0.01 < reached <= best
     evaluated = elbo(model, guide, Dataset(x), num_samples=20).elbo.mean
-    assert reached - 0.01 < evaluated < reached + 0.005
-    assert history[-1].elbo == pytest.approx(best, abs=0.02)
+    assert reached - 0.02 < evaluated < reached + 0.005
+    assert history[-1].elbo == pytest.approx(best, abs=0.05)
 
 
 def test_vae_learns_and_its_history_tells() -> None:
@@ -206,16 +206,21 @@ def test_beta_trades_reconstruction_for_kl() -> None:
 # --- Early stopping ---------------------------------------------------------------------------------------------------
 
 
-def overfitted(**changes: Any) -> tuple[nn.Module, nn.Module, list[EpochMetrics], FitConfig]:
+def overfitting(**changes: Any) -> FitConfig:
+    usual = {"epochs": 300, "batch_size": 8, "kl_warmup": 0, "optimizer": OptimizerConfig(learning_rate=0.02)}
+    return settings(**{**usual, **changes})
+
+
+def overfitted(chosen: FitConfig, seed: int = 0, **arguments: Any) -> tuple[nn.Module, nn.Module, list[EpochMetrics]]:
     """A pair that learns eight images by heart, judged on others."""
-    model, guide = vae_pair(hidden=(64,))
-    chosen = settings(epochs=300, batch_size=8, kl_warmup=0, optimizer=OptimizerConfig(learning_rate=0.02), **changes)
-    history = fit(model, guide, stripes_data(8, dynamic=False), VALIDATION, chosen)
-    return model, guide, history, chosen
+    model, guide = vae_pair(hidden=(64,), seed=seed)
+    history = fit(model, guide, stripes_data(8, dynamic=False), VALIDATION, chosen, **arguments)
+    return model, guide, history
 
 
 def test_early_stopping_keeps_the_best_weights() -> None:
-    model, guide, history, chosen = overfitted(patience=7)
+    chosen = overfitting(patience=7)
+    model, guide, history = overfitted(chosen)
     values = [metrics.validation_elbo for metrics in history]
     best = max(values)
     assert len(history) < 300
@@ -226,11 +231,39 @@ def test_early_stopping_keeps_the_best_weights() -> None:
 
 
 def test_without_patience_the_last_weights_stay() -> None:
-    model, guide, history, chosen = overfitted(patience=0)
+    chosen = overfitting(patience=0)
+    model, guide, history = overfitted(chosen)
     assert len(history) == 300
     last = history[-1].validation_elbo
     assert last < max(metrics.validation_elbo for metrics in history) - 0.5
     assert validated(model, guide, chosen) == last
+
+
+def test_patience_begins_after_the_warm_up() -> None:
+    """While the KL counts for less, the ELBO is of another objective's weights."""
+    chosen = overfitting(patience=7, kl_warmup=60)
+    model, guide, history = overfitted(chosen)
+    values = [metrics.validation_elbo for metrics in history]
+    assert max(values) == max(values[:60])
+    assert len(values) > 60
+    assert validated(model, guide, chosen) == max(values[60:]) < max(values)
+
+
+def test_the_best_weights_outlive_an_interruption(tmp_path: Path) -> None:
+    """Stopped after the best epoch and resumed, the run still ends with that epoch's weights."""
+    chosen = overfitting(patience=7)
+    *whole, history = overfitted(chosen)
+    path, best = tmp_path / "run.pt", best_epoch(history).epoch
+
+    def stop(metrics: EpochMetrics) -> None:
+        if metrics.epoch == best + 3:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        overfitted(chosen, checkpoint_path=path, on_epoch=stop)
+    *again, longer = overfitted(chosen, seed=99, checkpoint_path=path, resume=True)
+    assert len(longer) == len(history)
+    assert_same(weights(*again), weights(*whole))
 
 
 # --- Stopping and going on --------------------------------------------------------------------------------------------
@@ -356,6 +389,26 @@ def test_more_epochs_go_on_from_the_end(tmp_path: Path, patience: int) -> None:
     longer = vae_pair(seed=99)
     fit(*longer, TRAIN, VALIDATION, constant, checkpoint_path=path, resume=True)
     assert_same(weights(*longer), weights(*whole))
+
+
+def test_a_signal_in_the_last_epoch_is_not_swallowed(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+
+    def stop(metrics: EpochMetrics) -> None:
+        if metrics.epoch == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        fit(*vae_pair(), TRAIN, VALIDATION, settings(), checkpoint_path=path, on_epoch=stop)
+    assert len(checkpoint.load(path)["history"]) == 5
+    assert_same(resumed(path), uninterrupted(tmp_path / "whole.pt"))
+
+
+def test_resuming_for_fewer_epochs_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    fit(*vae_pair(), TRAIN, settings=settings(patience=0, epochs=3), checkpoint_path=path)
+    with pytest.raises(UserError, match=r"has 3 epochs already"):
+        fit(*vae_pair(), TRAIN, settings=settings(patience=0, epochs=2), checkpoint_path=path, resume=True)
 
 
 def test_a_checkpoint_is_not_overwritten(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ class PairConfig:
     model: str = "vae"
     """The generative program p(x, z): vae, conditional, linear-gaussian, or path/to/file.py:Class."""
     guide: str = "amortized"
-    """The variational program q(z | x): amortized, per-datapoint, semi-amortized, or path/to/file.py:Class."""
+    """The variational program q(z | x): amortized, per-datapoint, mean-field, semi-amortized, or file.py:Class."""
     family: str = "diagonal"
     """What q is: diagonal, low-rank, full-rank, planar, iaf, point."""
     latent_dim: PositiveInt = 10
@@ -60,7 +60,7 @@ class PairConfig:
 class DataInfo:
     """What a pair needs to know of the data; kept in the run, so that the data itself need not be read again."""
 
-    event_shape: tuple[int, ...]
+    event_shape: tuple[PositiveInt, ...]
     """Shape of one observation."""
     num_classes: int
     """Number of labels; 0 without any."""

@@ -1,6 +1,7 @@
 """The command line: one dataclass a command, read by tyro; one line and exit status 2 for every mistake."""
 
 import io
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from ppl_vae.errors import UserError, unknown_name
 COMMANDS = {
     "train": ("ppl_vae.app.train:Train", "train a model/guide pair and draw what it learned"),
     "evaluate": ("ppl_vae.app.evaluate:Evaluate", "ELBO and importance bound of a run, with standard errors"),
+    "compare": ("ppl_vae.app.compare:Compare", "one model under several guides, side by side"),
     "infer": ("ppl_vae.app.infer:Infer", "latents of new observations"),
     "sample": ("ppl_vae.app.sample:Sample", "prior and posterior predictive draws, latent grid"),
 }
@@ -34,21 +36,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         the exit status: 0 done, 2 bad input, 130 interrupted.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # "±" on a terminal that has none
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(_overview())
-            return 0
-        _parse(arguments).run()
+        else:
+            _parse(arguments).run()
+        sys.stdout.flush()
     except UserError as error:
-        print(f"ppl-vae: {error}", file=sys.stderr)
-        return 2
+        return _complain(str(error), 2)
+    except BrokenPipeError:  # whoever read our output has stopped
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
-        print(f"ppl-vae: cannot read or write: {error}", file=sys.stderr)
-        return 2
+        return _complain(f"cannot read or write {error.filename or ''}: {error.strerror or error}", 2)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not re.search("out of memory|allocate", str(error)):
+            raise
+        return _complain("out of memory; lower the batch size, the number of samples or the sizes of the model.", 2)
     except KeyboardInterrupt as interrupt:
-        print(f"\nppl-vae: {interrupt.args[0] if interrupt.args else 'interrupted'}", file=sys.stderr)
-        return 130
+        return _complain(str(interrupt.args[0]) if interrupt.args else "interrupted", 130)
     return 0
+
+
+def _complain(message: str, status: int) -> int:
+    print("ppl-vae: " + " ".join(message.split()), file=sys.stderr)
+    return status
 
 
 def _parse(arguments: list[str]) -> Any:
@@ -84,8 +99,8 @@ def _default(arguments: list[str]) -> dict[str, Any]:
 
 def _one_line(box: str, command: str) -> str:
     """What tyro says in a box, as one line: the complaint, the nearest right name, where to read on."""
-    lines = [re.sub(r"[│╭╮╰╯─]+", " ", line).strip() for line in box.splitlines()]
-    rules = [number for number, line in enumerate(box.splitlines()) if "───" in line]
+    lines = [re.sub(r"[│╭╮╰╯─|+]+|-{5,}", " ", line).strip() for line in box.splitlines()]
+    rules = [number for number, line in enumerate(box.splitlines()) if "───" in line or "-----" in line]
     end = rules[1] if len(rules) > 1 else len(lines)
     complaint = " ".join(line for line in lines[1:end] if line)
     near = next((lines[n + 1] for n, line in enumerate(lines) if line.startswith("Perhaps you meant")), "")

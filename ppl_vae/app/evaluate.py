@@ -6,14 +6,14 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import PositiveInt
 from tqdm import tqdm
 from tyro.conf import Positional
 
 from ppl_vae.app.fitted import guide_for
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.check import check_pair
-from ppl_vae.config import config
+from ppl_vae.config import Seed, config
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation import Estimate, Protocol, elbo, importance_bound
 from ppl_vae.guides import Guide, Point
@@ -35,7 +35,7 @@ class EvaluateConfig:
     """Which part of the data."""
     limit: PositiveInt | None = None
     """Only the first so many datapoints."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of the draws and of dynamic binarization."""
     infer: InferConfig = field(default_factory=InferConfig)
     """Local inference, where the guide has no answer to unseen data."""

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import PositiveInt
 from tqdm import tqdm
 from tyro.conf import Positional
 
 from ppl_vae.app.fitted import guide_for
 from ppl_vae.app.opened import OpenedRun, open_run
-from ppl_vae.app.paths import refuse_existing_file
+from ppl_vae.app.paths import refuse_existing_file, write_arrays
 from ppl_vae.check import check_pair
-from ppl_vae.config import config
+from ppl_vae.config import Seed, config
 from ppl_vae.data import Dataset, binarized
 from ppl_vae.data.npz import read_npz
 from ppl_vae.errors import UserError
@@ -45,7 +45,7 @@ class Infer:
     """The .npz to write."""
     num_samples: PositiveInt = 10
     """Draws of z for each observation."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of the draws and of binarization."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
@@ -66,8 +66,7 @@ class Infer:
         # Rows of nobody's split: a per-datapoint guide has none for them.
         data = binarized(x, y, opened.run.record.config.data.binarization, self.seed, first=_UNSEEN)
         arrays = self._infer(opened, data.to(opened.device).fixed(self.seed))
-        with self.out.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]  # the stub takes the arrays for its own flags
+        write_arrays(self.out, arrays)
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         print(f"latents  {self.out}: {shapes}")
 

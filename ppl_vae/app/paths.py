@@ -3,16 +3,20 @@
 import os
 from pathlib import Path
 
+import numpy as np
+
 from ppl_vae.errors import UserError
 
 
 def refuse_existing_run(path: Path) -> None:
-    """Raise a UserError if there is anything at that path but an empty folder."""
-    if (path / "config.yaml").exists():
+    """Raise a UserError if there is anything at that path but an empty folder, or a run without a checkpoint."""
+    if (path / "checkpoint.pt").exists():
         raise UserError(
             f"{path} holds a run already; go on with it by 'ppl-vae train --resume {path}', or choose another --out."
         )
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+    # A run that was killed before its first checkpoint has learned nothing: it does not stand in the way.
+    begun = {"config.yaml", "metrics.csv"}
+    if path.exists() and not (path.is_dir() and all(entry.name in begun for entry in path.iterdir())):
         raise UserError(f"{path} exists and is not empty; choose another --out.")
 
 
@@ -26,12 +30,23 @@ def refuse_existing_file(path: Path) -> None:
         raise UserError(f"{path.parent} cannot be written to; choose another --out.")
 
 
-def numbered(folder: Path, stem: str, suffix: str = "") -> Path:
-    """The first of ``stem-1``, ``stem-2``, … in the folder that does not exist yet."""
+def numbered(folder: Path, stem: str, *suffixes: str) -> Path:
+    """The first of ``stem-1``, ``stem-2``, … in the folder that does not exist yet, under any of the suffixes."""
     number = 1
-    while (folder / f"{stem}-{number}{suffix}").exists():
+    while any((folder / f"{stem}-{number}{suffix}").exists() for suffix in suffixes or ("",)):
         number += 1
-    return folder / f"{stem}-{number}{suffix}"
+    return folder / f"{stem}-{number}{suffixes[0] if suffixes else ''}"
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write an ``.npz`` in one piece or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # the stub takes the arrays for its own flags
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ from ppl_vae import figures
 from ppl_vae.app.build import Pair
 from ppl_vae.app.run import Run
 from ppl_vae.data import Splits
+from ppl_vae.errors import reason
 from ppl_vae.models import ConditionalVAE
 from ppl_vae.predictive import (
     label_sheet,
@@ -42,8 +43,8 @@ def draw_run(run: Run, pair: Pair, splits: Splits) -> list[Path]:
         try:
             with seeded(0, next(pair.model.parameters(), torch.zeros(())).device):
                 figure = draw(_Subject(run, pair, splits))
-        except ValueError as error:
-            print(f"left out {stem}: {error}", file=sys.stderr)
+        except Exception as error:  # a finished training must not end in a picture that cannot be drawn
+            print(f"left out {stem}: {reason(error)}", file=sys.stderr)
             continue
         if figure is not None:
             paths.append(run.figures / f"{stem}.png")
@@ -88,7 +89,7 @@ def _prior(subject: _Subject) -> Figure:
 
 def _latent(subject: _Subject) -> Figure:
     moments = posterior_moments(subject.pair.guide, subject.batch)
-    codes = torch.cat([site.mean.flatten(1) for site in moments.values()], dim=1)
+    codes = torch.cat([site.mean.reshape(len(site.mean), -1) for site in moments.values()], dim=1)
     caption = f"{subject.title}. Means of q(z | x), {subject.split.lower()} data."
     return figures.latent_scatter(codes, subject.batch.y, caption=caption)
 

@@ -66,6 +66,12 @@ def _amortized(
     return Amortized(latents, family, encoder, labelled=num_classes > 0)
 
 
+def _mean_field(latents: Latents, family: Family, num_data: int) -> PerDatapoint:
+    if not isinstance(family, Diagonal):
+        raise UserError("mean-field means the diagonal family; for another one say --guide per-datapoint.")
+    return PerDatapoint(latents, family, num_data)
+
+
 def _semi_amortized(
     model: nn.Module,
     latents: Latents,
@@ -85,6 +91,7 @@ MODELS: dict[str, Factory] = {"vae": _vae, "conditional": _conditional, "linear-
 GUIDES: dict[str, Factory] = {
     "amortized": _amortized,
     "per-datapoint": PerDatapoint,
+    "mean-field": _mean_field,
     "semi-amortized": _semi_amortized,
 }
 FAMILIES: dict[str, Callable[[int], Family]] = {
@@ -120,9 +127,16 @@ def names_file(name: str) -> bool:
     return name.partition(".py")[2].startswith(":") or name.endswith(".py")
 
 
+def _parameters(factory: Factory) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(factory).parameters
+    except ValueError:  # a builtin's
+        return {}
+
+
 def asks_for(factory: Factory, *names: str) -> bool:
     """Whether its signature has a parameter of one of these names."""
-    return not set(names).isdisjoint(inspect.signature(factory).parameters)
+    return not set(names).isdisjoint(_parameters(factory))
 
 
 def construct(kind: str, name: str, factory: Factory, available: Mapping[str, object]) -> nn.Module:
@@ -137,7 +151,7 @@ def construct(kind: str, name: str, factory: Factory, available: Mapping[str, ob
     Raises:
         UserError: the signature asks for something else, or the call fails.
     """
-    asked = inspect.signature(factory).parameters.values()
+    asked = _parameters(factory).values()
     rest = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     for parameter in asked:
         if parameter.name not in available and parameter.default is parameter.empty and parameter.kind not in rest:
@@ -149,7 +163,7 @@ def construct(kind: str, name: str, factory: Factory, available: Mapping[str, ob
         made = factory(**{p.name: available[p.name] for p in asked if p.name in available})
     except UserError:
         raise
-    except Exception as error:  # whatever a user's own constructor raises
+    except (Exception, SystemExit) as error:  # whatever a user's own constructor raises
         raise UserError(f"{kind} {name} could not be made: {reason(error)}") from error
     if not isinstance(made, nn.Module):
         raise UserError(f"{kind} {name} is no module; derive it from pyro.nn.PyroModule.")
@@ -175,7 +189,7 @@ def _from_file(kind: str, name: str) -> Factory:
         sys.modules[module_name] = module
         try:
             spec.loader.exec_module(module)
-        except Exception as error:  # whatever the file does
+        except (Exception, SystemExit) as error:  # whatever the file does
             del sys.modules[module_name]
             raise UserError(f"{kind} {name}: '{path}' does not run: {reason(error)}") from error
     classes = {key: value for key, value in vars(module).items() if isinstance(value, type)}

@@ -110,7 +110,7 @@ class Run:
             raise UserError(f"{path} {there}; name one that 'ppl-vae train' wrote.")
         try:
             return cls(path, from_plain(Record, yaml.safe_load(file.read_text())))
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
+        except (yaml.YAMLError, ValueError, RecursionError):
             raise UserError(f"{file}: damaged, it is not YAML; restore it or train again.") from None
         except UserError as error:
             raise UserError(f"{file}: not a configuration of this version of ppl_vae ({error})") from None
@@ -127,13 +127,17 @@ class Run:
         try:
             pair.model.load_state_dict(weights["model"])
             pair.guide.load_state_dict(weights["guide"])
-        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+        except Exception as error:  # a checkpoint made by other hands can hold anything
             raise UserError(f"{self.checkpoint}: the weights are of another pair ({reason(error)}).") from None
         return Pair(pair.model.to(device), pair.guide.to(device))
 
     def history(self) -> list[EpochMetrics]:
         """The metrics of all epochs up to the checkpoint."""
-        return [EpochMetrics(**row) for row in checkpoint.load(self.checkpoint)["history"]]
+        state = checkpoint.load(self.checkpoint)
+        try:
+            return [EpochMetrics(**row) for row in state["history"]]
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{self.checkpoint}: it holds no history ({reason(error)}); train again.") from None
 
     def write_metrics(self, rows: Iterable[EpochMetrics]) -> None:
         """Begin ``metrics.csv`` anew with these rows."""

@@ -4,7 +4,6 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -13,8 +12,8 @@ from tyro.conf import Positional
 from ppl_vae import figures
 from ppl_vae.app.fitted import guide_for
 from ppl_vae.app.opened import OpenedRun, open_run
-from ppl_vae.app.paths import numbered, refuse_existing_file
-from ppl_vae.config import config
+from ppl_vae.app.paths import numbered, refuse_existing_file, write_arrays
+from ppl_vae.config import Seed, config
 from ppl_vae.errors import UserError
 from ppl_vae.inference import InferConfig
 from ppl_vae.models import ConditionalVAE
@@ -60,7 +59,7 @@ class Sample:
     """Grid: from -span to span in each direction."""
     out: Path | None = None
     """The .npz to write, with a .png beside it; by default the next free RUN/samples/WHAT-N.npz."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of the draws."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
@@ -84,8 +83,7 @@ class Sample:
             }[self.what]
             arrays, figure = make(opened)
         out = self.out or self._default_out(opened)
-        with out.open("wb") as file:
-            np.savez(file, **{name: value.cpu().numpy() for name, value in arrays.items()})  # type: ignore[arg-type]
+        write_arrays(out, {name: value.cpu().numpy() for name, value in arrays.items()})
         figures.save(figure, out.with_suffix(".png"))
         print(f"arrays   {out}: " + ", ".join(f"{name} {tuple(value.shape)}" for name, value in arrays.items()))
         print(f"picture  {out.with_suffix('.png')}")
@@ -93,7 +91,7 @@ class Sample:
     def _default_out(self, opened: OpenedRun) -> Path:
         folder = opened.run.path / "samples"
         folder.mkdir(exist_ok=True)
-        return numbered(folder, self.what, ".npz")
+        return numbered(folder, self.what, ".npz", ".png")
 
     def _prior(self, opened: OpenedRun) -> tuple[Arrays, Figure]:
         if isinstance(opened.pair.model, ConditionalVAE):

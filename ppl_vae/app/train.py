@@ -120,6 +120,10 @@ def train_run(
             )
     except Interrupted:
         raise Interrupted(f"stopped; go on with: ppl-vae train --resume {run.path}") from None
+    except UserError:
+        if not resume and run.checkpoint.exists() and not run.history():
+            run.checkpoint.unlink()  # written at the start: nothing has been learned since
+        raise
     finally:
         if not run.checkpoint.exists():
             run.discard()

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import torch
-from pydantic import Field, NonNegativeInt
+from pydantic import Field
 
-from ppl_vae.config import config
+from ppl_vae.config import Seed, config
 from ppl_vae.data.dataset import Binarization, Dataset, binarized
 from ppl_vae.data.sources import Source, read_source
 from ppl_vae.errors import UserError
@@ -30,7 +30,7 @@ class DataConfig:
     """Share of the training data held out for early stopping; 0 for none."""
     test_fraction: Fraction = 0.2
     """Share held out for testing, for data without a test set of its own."""
-    data_seed: NonNegativeInt = 0
+    data_seed: Seed = 0
     """Seed of the splits and of static binarization."""
 
     def absolute(self) -> "DataConfig":
@@ -74,7 +74,7 @@ class Splits(NamedTuple):
         return split
 
 
-def load(settings: DataConfig | str = "digits") -> Splits:
+def load(settings: DataConfig | Path | str = "digits") -> Splits:
     """Read, split and binarize a data set.
 
     Args:
@@ -83,8 +83,8 @@ def load(settings: DataConfig | str = "digits") -> Splits:
     Raises:
         UserError: see :func:`ppl_vae.data.read_source`; or too few observations to split.
     """
-    if isinstance(settings, str):
-        settings = DataConfig(data=settings)
+    if not isinstance(settings, DataConfig):
+        settings = DataConfig(data=str(settings))
     source = read_source(settings.data, settings.data_root)
     order = torch.randperm(len(source.x), generator=torch.Generator().manual_seed(settings.data_seed))
     num_test = 0 if source.test_x is not None else round(len(order) * settings.test_fraction)

@@ -1,5 +1,6 @@
 """The image sets that torchvision knows: read from a folder, downloaded into it once."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,11 @@ def read(name: str, root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         UserError: torchvision cannot be imported, or the set is neither in the folder nor to be downloaded.
     """
     train, test = _open(name, root, train=True), _open(name, root, train=False)
+    for part in (train, test):
+        if len(part.data) != len(part.targets) or part.data.shape[1:] != train.data.shape[1:]:
+            raise UserError(
+                f"{name} in '{root}' is damaged: images {tuple(part.data.shape)}, {len(part.targets)} labels."
+            )
     return _images(name, train.data), train.targets.long(), _images(name, test.data), test.targets.long()
 
 
@@ -52,6 +58,9 @@ def _open(name: str, root: Path, *, train: bool) -> Any:
     except Exception as error:  # no file, no network, or a damaged file
         if there:
             raise UserError(f"{name} in '{folder}' is damaged or incomplete ({reason(error)}); replace it.") from None
+        for empty in (folder, folder.parent):
+            with contextlib.suppress(OSError):
+                empty.rmdir()
         raise UserError(
             f"{name} is not in '{root}' and could not be downloaded there ({reason(error)}); "
             f"pass --data-root FOLDER where FOLDER/{class_name}/raw holds its files."

@@ -110,6 +110,8 @@ def importance_bound(
 
 def _chunks(num_samples: int, batch: Batch) -> Iterator[int]:
     """How many samples to take in each call."""
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
     most = max(1, min(_CALL_ELEMENTS // batch.x.numel(), _CALL_DRAWS // len(batch.x)))
     yield from (most for _ in range(num_samples // most))
     if num_samples % most:

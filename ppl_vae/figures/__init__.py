@@ -4,9 +4,20 @@ Every function takes what ``numpy.asarray`` takes and returns a :class:`matplotl
 touches pyplot or changes a global setting; :func:`save` writes a figure as PNG.
 """
 
+from ppl_vae.figures.comparison import Row, comparison
 from ppl_vae.figures.curves import training_curves
 from ppl_vae.figures.images import grid, mosaic, reconstructions, sheet
 from ppl_vae.figures.latent import latent_scatter
 from ppl_vae.figures.style import save
 
-__all__ = ["grid", "latent_scatter", "mosaic", "reconstructions", "save", "sheet", "training_curves"]
+__all__ = [
+    "Row",
+    "comparison",
+    "grid",
+    "latent_scatter",
+    "mosaic",
+    "reconstructions",
+    "save",
+    "sheet",
+    "training_curves",
+]

@@ -46,6 +46,20 @@ def test_log_density_gradients(kind: type[Family], size: int) -> None:
 
 
 @every_family
+def test_a_draw_does_not_change_the_density_elsewhere(kind: type[Family]) -> None:
+    """A family may remember its last draw, but only for that draw."""
+    family = kind(3)
+    params = torch.randn(5, family.num_params, dtype=torch.float64)
+    q, z = family(params), torch.randn(5, 3, dtype=torch.float64)
+    expected = q.log_prob(z)
+    drawn = q.rsample()
+    torch.testing.assert_close(q.log_prob(z), expected)
+    torch.testing.assert_close(q.log_prob(drawn), family(params).log_prob(drawn.clone()))
+    first, _ = q.rsample(), q.rsample()
+    torch.testing.assert_close(q.log_prob(first), family(params).log_prob(first))
+
+
+@every_family
 def test_sample_gradients(kind: type[Family]) -> None:
     family = kind(3)
     params = torch.randn(2, family.num_params, dtype=torch.float64, requires_grad=True)

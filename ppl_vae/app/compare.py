@@ -1,0 +1,137 @@
+"""``ppl-vae compare``: the same model, data, seeds and budget under several guides, side by side."""
+
+import json
+from dataclasses import field, replace
+from pathlib import Path
+
+import yaml
+from pydantic import NonNegativeInt, PositiveInt
+
+from ppl_vae import figures
+from ppl_vae.app.build import PairConfig
+from ppl_vae.app.comparison import Job, as_csv, as_markdown, as_terminal, run_jobs, summarise
+from ppl_vae.app.evaluate import EvaluateConfig
+from ppl_vae.app.paths import numbered, write_atomically
+from ppl_vae.app.references import reference_rows
+from ppl_vae.app.registry import names_file
+from ppl_vae.app.run import TrainConfig
+from ppl_vae.config import config, to_plain
+from ppl_vae.data import DataConfig
+from ppl_vae.errors import UserError
+from ppl_vae.inference import InferConfig
+
+
+def _fixed_bits() -> TrainConfig:
+    # A per-datapoint guide has one q for each image: under dynamic binarization it would have to fit all its versions.
+    return TrainConfig(data=DataConfig(binarization="static"))
+
+
+@config
+class CompareConfig:
+    """What is compared, and on what terms."""
+
+    guides: tuple[str, ...] = ("amortized", "mean-field", "semi-amortized")
+    """Guides to compare: GUIDE or GUIDE:FAMILY, for instance amortized:iaf, mean-field, path/to/file.py:Class."""
+    seeds: PositiveInt = 3
+    """How many seeds; each guide is trained once with each."""
+    settings: TrainConfig = field(default_factory=_fixed_bits)
+    """Data, model and budget, the same for all."""
+    num_samples: PositiveInt = 500
+    """K of the importance bound; the ELBO takes a tenth."""
+    limit: PositiveInt | None = 1000
+    """Only the first so many test datapoints."""
+    infer: InferConfig = field(default_factory=InferConfig)
+    """Local inference on the test data, for per-datapoint guides."""
+    references: NonNegativeInt = 0
+    """On so many test datapoints, also Pyro's own: AutoNormal, AutoMultivariateNormal, AutoIAFNormal and NUTS."""
+
+
+@config
+class Compare:
+    """Train one model under several guides, same data, seeds and budget, and lay them side by side.
+
+    Writes a run directory for each guide and seed, table.md, table.csv, table.json and comparison.png. The same command
+    goes on where it was stopped.
+
+    examples:
+      ppl-vae compare
+      ppl-vae compare --guides amortized amortized:iaf mean-field semi-amortized --seeds 3 --out runs/compare
+      ppl-vae compare --data mnist --latent-dim 20 --epochs 20 --seeds 1 --references 5
+    """
+
+    terms: CompareConfig = field(default_factory=CompareConfig)
+    """The comparison."""
+    out: Path | None = None
+    """The folder to make, or to go on in; by default the next free runs/compare-N."""
+    workers: PositiveInt | None = None
+    """Runs at once; by default one for each GPU, or for each core."""
+
+    def run(self) -> None:
+        """Compare, print, write."""
+        terms = self.terms
+        if len(set(terms.guides)) < len(terms.guides) or not terms.guides:
+            raise UserError("--guides: name each guide once, at least one.")
+        if (terms.settings.pair.guide, terms.settings.pair.family) != (PairConfig.guide, PairConfig.family):
+            raise UserError("--guide and --family have no place here; name what to compare by --guides.")
+        jobs = [self._job(name, seed) for name in terms.guides for seed in range(terms.seeds)]
+        out = self._folder()
+        results = run_jobs(jobs, out, self.workers)
+        rows = summarise(results)
+        print(as_terminal(rows))
+        write_atomically(out / "table.csv", as_csv(rows))
+        report = {"rows": [row.to_dict() for row in rows], "protocol": results[0].protocol}
+        markdown = as_markdown(rows, results[0].protocol)
+        if terms.references:
+            found = out / "references.json"
+            if not found.is_file():
+                references = reference_rows(out / jobs[0].folder, terms.references, terms.infer)
+                write_atomically(found, json.dumps(references, indent=2))
+            references = json.loads(found.read_text())
+            report["references"] = references
+            lines = [f"{name:<32}{value}" for name, value in references["rows"].items()]
+            print(f"\n{references['title']}\n" + "\n".join(lines))
+            markdown += f"\n{references['title']}\n\n" + "\n".join(f"- {line}" for line in lines) + "\n"
+        write_atomically(out / "table.json", json.dumps(report, indent=2))
+        write_atomically(out / "table.md", markdown)
+        figure = figures.comparison(rows, caption=f"{terms.settings.data.data}: {terms.settings.pair.model}, test data")
+        figures.save(figure, out / "comparison.png")
+        print(f"\npicture  {out / 'comparison.png'}\ntable    {out / 'table.md'}")
+
+    def _job(self, name: str, seed: int) -> Job:
+        guide, family = split_guide(name)
+        terms = self.terms
+        pair = replace(terms.settings.pair, guide=guide, family=family).absolute()
+        settings = replace(
+            terms.settings, data=terms.settings.data.absolute(), pair=pair, fit=replace(terms.settings.fit, seed=seed)
+        )
+        few = max(1, terms.num_samples // 10)
+        bounds = (
+            EvaluateConfig(num_samples=few, limit=terms.limit, infer=terms.infer),
+            EvaluateConfig(estimator="iwae", num_samples=terms.num_samples, limit=terms.limit, infer=terms.infer),
+        )
+        stem = name.replace(":", "-") if not names_file(name) else f"{Path(guide).stem}-{guide.rpartition(':')[2]}"
+        return Job(name, f"{stem}-seed{seed}", settings, *bounds)
+
+    def _folder(self) -> Path:
+        """The folder, made or found again with the same terms in it."""
+        out = self.out or numbered(Path("runs"), "compare")
+        record, text = out / "compare.yaml", yaml.safe_dump(to_plain(self.terms), sort_keys=False)
+        if record.is_file():
+            if record.read_text() != text:
+                raise UserError(
+                    f"{out} holds a comparison on other terms; repeat its command, or choose another --out."
+                )
+        elif out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            raise UserError(f"{out} exists and holds no comparison; choose another --out.")
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+            write_atomically(record, text)
+        return out
+
+
+def split_guide(name: str) -> tuple[str, str]:
+    """GUIDE or GUIDE:FAMILY as (guide, family); a user's file keeps its own colon."""
+    if names_file(name):
+        return name, PairConfig.family
+    guide, _, family = name.partition(":")
+    return guide, family or PairConfig.family

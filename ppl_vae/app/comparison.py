@@ -1,0 +1,212 @@
+"""The runs of a comparison, worked off in parallel, and their table."""
+
+import csv
+import io
+import json
+import multiprocessing
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from tqdm import tqdm
+
+from ppl_vae.app.build import DataInfo, build_pair
+from ppl_vae.app.evaluate import EvaluateConfig, evaluate_run
+from ppl_vae.app.opened import open_run
+from ppl_vae.app.paths import write_atomically
+from ppl_vae.app.run import Record, Run, TrainConfig
+from ppl_vae.app.train import train_run
+from ppl_vae.data import load
+from ppl_vae.errors import UserError
+from ppl_vae.figures import Row
+from ppl_vae.guides import Guide, Point
+
+# Figures of a run, beside its seconds and parameters; the two bounds first.
+_NATS = ("elbo", "log_px", "reconstruction", "kl")
+
+
+class Job(NamedTuple):
+    """One run of a comparison.
+
+    Args:
+        guide: what the user called it.
+        folder: of the run, in the comparison's.
+        settings: of the run.
+        elbo: how to estimate the ELBO.
+        bound: how to estimate the importance bound.
+    """
+
+    guide: str
+    folder: str
+    settings: TrainConfig
+    elbo: EvaluateConfig
+    bound: EvaluateConfig
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run came to.
+
+    Args:
+        guide: what the user called it.
+        figures: elbo, log_px, reconstruction, kl (nats per test datapoint), seconds of training, the guide's
+            parameters; None where there is no such figure.
+        protocol: what they were estimated on and how.
+    """
+
+    guide: str
+    figures: dict[str, float | None]
+    protocol: dict[str, Any]
+
+
+def run_jobs(jobs: list[Job], out: Path, workers: int | None) -> list[Result]:
+    """Work off all jobs, several at a time; finished ones are read, begun ones go on.
+
+    Args:
+        jobs: what to run.
+        out: the comparison's folder.
+        workers: how many at once; None is one for each GPU, or for each core.
+
+    Raises:
+        UserError: a job's settings or data cannot be used.
+    """
+    gpus = torch.cuda.device_count() if jobs[0].settings.fit.device == "auto" else 0
+    workers = min(workers or gpus or os.cpu_count() or 1, len(jobs))
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    splits = load(jobs[0].settings.data)
+    for job in jobs:  # fails on bad settings before anything is trained
+        build_pair(job.settings.pair, DataInfo.of(splits), None, 0)
+    results: dict[str, Result] = {}
+    bar = tqdm(total=len(jobs), unit="run", disable=None)
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        device = {number: f"cuda:{number % gpus}" if gpus else None for number in range(len(jobs))}
+        futures = {
+            pool.submit(_run_job, job, out, threads, device[number]): job.folder for number, job in enumerate(jobs)
+        }
+        for future in as_completed(futures):
+            results[futures[future]] = future.result()
+            bar.update()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; the same command with this --out goes on") from None
+    finally:
+        bar.close()
+        pool.shutdown(cancel_futures=True)
+    return [results[job.folder] for job in jobs]
+
+
+def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:
+    torch.set_num_threads(threads)
+    path = out / job.folder
+    found = path / "result.json"
+    if found.is_file():
+        return Result(**json.loads(found.read_text()))
+    settings = replace(job.settings, fit=replace(job.settings.fit, device=device)) if device else job.settings
+    splits = load(settings.data)
+    begun = (path / "config.yaml").exists()
+    run = Run.open(path) if begun else Run.create(path, Record(settings, DataInfo.of(splits)))
+    history = train_run(run, splits, resume=begun, progress=False)
+    opened = open_run(path, settings.fit.device)
+    start = time.perf_counter()
+    parts, protocol = evaluate_run(opened, job.elbo, progress=False)
+    figures: dict[str, float | None] = {name: parts[name].mean for name in ("elbo", "reconstruction", "kl")}
+    guide = opened.pair.guide
+    weighs = not (isinstance(guide, Guide) and isinstance(guide.family, Point))
+    figures["log_px"] = evaluate_run(opened, job.bound, progress=False)[0]["log_px"].mean if weighs else None
+    figures["seconds"] = sum(row.seconds for row in history)
+    figures["evaluation_seconds"] = time.perf_counter() - start
+    figures["parameters"] = sum(param.numel() for param in guide.parameters())
+    result = Result(job.guide, figures, protocol.to_dict() | {"num_samples_log_px": job.bound.num_samples})
+    write_atomically(found, json.dumps(asdict(result), indent=2))
+    return result
+
+
+def summarise(results: list[Result]) -> list[Row]:
+    """One row a guide, means and standard errors over seeds, the best bound on log p(x) first.
+
+    Raises:
+        UserError: the results are of unlike protocols, which must not be ranked.
+    """
+    for result in results[1:]:
+        unlike = [key for key, value in results[0].protocol.items() if result.protocol.get(key) != value]
+        if unlike:
+            raise UserError(
+                f"{result.guide} was not evaluated like {results[0].guide} ({', '.join(unlike)} differ), so the two "
+                "cannot be ranked; compare them on the same terms, in a new --out."
+            )
+    rows = []
+    for guide in dict.fromkeys(result.guide for result in results):
+        mine = [result.figures for result in results if result.guide == guide]
+        rows.append(Row(guide, len(mine), {name: _over_seeds([f[name] for f in mine]) for name in mine[0]}))
+    return sorted(rows, key=lambda row: row.figures["log_px"] or row.figures["elbo"] or (0.0, 0.0), reverse=True)
+
+
+def _over_seeds(values: list[float | None]) -> tuple[float, float] | None:
+    """Mean and standard error; the error of a single seed is NaN."""
+    known = torch.tensor([value for value in values if value is not None], dtype=torch.float64)
+    if len(known) < len(values):
+        return None
+    stderr = float(known.std() / len(known) ** 0.5) if len(known) > 1 else float("nan")
+    return float(known.mean()), stderr
+
+
+_COLUMNS = {
+    "elbo": "ELBO",
+    "log_px": "log p(x) ≥",
+    "reconstruction": "reconstruction",
+    "kl": "KL",
+    "seconds": "seconds",
+    "parameters": "parameters",
+}
+
+
+def _cells(row: Row) -> list[str]:
+    cells = [row.guide]
+    for name in _COLUMNS:
+        figure = row.figures[name]
+        if figure is None:
+            cells.append("–")
+        elif name == "parameters":
+            cells.append(f"{figure[0]:,.0f}")
+        else:
+            mean, stderr = figure
+            digits = 2 if name in _NATS else 1
+            cells.append(f"{mean:.{digits}f}" + ("" if stderr != stderr else f" ± {stderr:.{digits}f}"))
+    return cells
+
+
+def as_terminal(rows: list[Row]) -> str:
+    """The table in columns."""
+    table = [["guide", *_COLUMNS.values()], *map(_cells, rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
+    return "\n".join([*lines, _footnote(rows)])
+
+
+def as_markdown(rows: list[Row], protocol: dict[str, Any]) -> str:
+    """The table in Markdown, with its protocol."""
+    lines = ["| guide | " + " | ".join(_COLUMNS.values()) + " |", "|---" * (len(_COLUMNS) + 1) + "|"]
+    lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
+    details = ", ".join(f"{key} {value}" for key, value in protocol.items())
+    return "\n".join([*lines, "", f"{_footnote(rows)} Protocol: {details}.", ""])
+
+
+def as_csv(rows: list[Row]) -> str:
+    """The table as CSV, every figure with its standard error in a column of its own."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    names = list(rows[0].figures)
+    writer.writerow(["guide", "seeds", *(column for name in names for column in (name, f"{name}_stderr"))])
+    for row in rows:
+        cells = [value for name in names for value in (row.figures[name] or ("", ""))]
+        writer.writerow([row.guide, row.seeds, *cells])
+    return text.getvalue()
+
+
+def _footnote(rows: list[Row]) -> str:
+    errors = "± standard error over seeds" if rows[0].seeds > 1 else "one seed, so no standard error"
+    return f"Nats per test datapoint, bigger is better; seconds of training; {rows[0].seeds} seed(s), {errors}."

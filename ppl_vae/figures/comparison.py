@@ -1,0 +1,84 @@
+"""Guides side by side: what each reaches, and what it costs."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from ppl_vae.figures.style import CATEGORICAL, new_figure, styled
+
+_BLUE, _ORANGE = CATEGORICAL[:2]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One guide of a comparison.
+
+    Args:
+        guide: its name.
+        seeds: how many runs it had.
+        figures: mean and standard error over seeds (NaN for one seed) by name: elbo, log_px, reconstruction and kl in
+            nats per datapoint, seconds of training, parameters; None where there is no such figure.
+    """
+
+    guide: str
+    seeds: int
+    figures: dict[str, tuple[float, float] | None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As dictionaries and numbers, NaN as None."""
+        plain = asdict(self)
+        plain["figures"] = {
+            name: None if pair is None else {"mean": pair[0], "stderr": None if math.isnan(pair[1]) else pair[1]}
+            for name, pair in self.figures.items()
+        }
+        return plain
+
+
+@styled
+def comparison(rows: Sequence[Row], caption: str = "") -> Figure:
+    """Each guide's ELBO and its importance bound on log p(x), and beside them its seconds of training.
+
+    Args:
+        rows: one for each guide, drawn from the top in the order given.
+        caption: what was done.
+
+    Returns:
+        the figure; its axes are labelled "bounds" and "seconds".
+
+    Raises:
+        ValueError: no row.
+    """
+    if not rows:
+        raise ValueError("there is no guide to compare.")
+    figure = new_figure(10.0, 1.9 + 0.5 * len(rows), caption)
+    axes = figure.subplot_mosaic([["bounds", "seconds"]], sharey=True, width_ratios=[2.2, 1])
+    places = list(range(len(rows)))
+    for name, label, color, marker, shift in (
+        ("elbo", "ELBO", _BLUE, "o", 0.12),
+        ("log_px", "importance bound on log p(x)", _ORANGE, "D", -0.12),
+    ):
+        known = [(place, pair) for place, row in zip(places, rows, strict=True) if (pair := row.figures[name])]
+        axes["bounds"].errorbar(
+            [pair[0] for _, pair in known],
+            [place + shift for place, _ in known],
+            xerr=[0.0 if math.isnan(pair[1]) else pair[1] for _, pair in known],
+            fmt=marker,
+            color=color,
+            markersize=8,
+            capsize=4,
+            linewidth=2,
+            label=label,
+        )
+    error = "± standard error over seeds" if rows[0].seeds > 1 else "one seed"
+    axes["bounds"].set(xlabel=f"nats per datapoint (right is better), {error}")
+    axes["bounds"].set_yticks(places, [row.guide for row in rows])
+    axes["bounds"].invert_yaxis()
+    axes["bounds"].grid(axis="both")
+    seconds = [pair[0] if (pair := row.figures["seconds"]) else 0.0 for row in rows]
+    axes["seconds"].barh(places, seconds, color=_BLUE, height=0.5)
+    axes["seconds"].set(xlabel="seconds of training")
+    figure.legend(*axes["bounds"].get_legend_handles_labels(), loc="outside upper left", ncols=2)
+    return figure
