@@ -76,7 +76,7 @@ def test_bad_values_name_the_flag_in_one_line(plain: object, message: str) -> No
 
 
 def test_underscores_become_dashes() -> None:
-    with pytest.raises(UserError, match=r"^--batch-size: must be greater than .*, got -1\.$"):
+    with pytest.raises(UserError, match=r"^--batch-size: must be greater than or equal to 1, got -1\.$"):
         checked(FitConfig(batch_size=-1))
 
 

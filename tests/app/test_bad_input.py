@@ -45,7 +45,7 @@ TRAIN_ROWS = {
     "word for a number": (["--epochs", "many"], ["--epochs", "many"]),
     "no epochs": (["--epochs", "0"], ["--epochs", "greater than 0"]),
     "negative epochs": (["--epochs", "-3"], ["--epochs", "greater than 0"]),
-    "empty batch": (["--batch-size", "0"], ["--batch-size", "greater than 0"]),
+    "empty batch": (["--batch-size", "0"], ["--batch-size", "greater than or equal to 1"]),
     "no latent": (["--latent-dim", "0"], ["--latent-dim", "greater than 0"]),
     "empty layer": (["--hidden", "400", "0"], ["--hidden", "greater than 0"]),
     "negative step": (["--learning-rate", "-1"], ["--learning-rate", "greater than 0"]),

@@ -15,17 +15,20 @@ from ppl_vae.training import EpochMetrics
 rng = np.random.default_rng(0)
 PIXELS = rng.random((4, 5, 6))
 
+FIGURES = ("elbo", "log_px", "seconds")
+
 DRAW: dict[str, Callable[[str], Figure]] = {
     "training_curves": lambda c: figures.training_curves([EpochMetrics(1, -3.0, -2.0, 1.0, 1.0, -4.0, 1.0)], c),
     "sheet": lambda c: figures.sheet(PIXELS, c),
     "reconstructions": lambda c: figures.reconstructions(PIXELS, PIXELS, c),
     "grid": lambda c: figures.grid(PIXELS.reshape(2, 2, 5, 6), -1, 1, c),
+    "comparison": lambda c: figures.comparison([figures.Row("amortized", 1, dict.fromkeys(FIGURES, (-1.0, 0.1)))], c),
     "latent_scatter": lambda c: figures.latent_scatter(PIXELS[0], np.arange(5), c),
 }
 
 
 def test_every_figure_is_tried_here() -> None:
-    assert set(DRAW) | {"mosaic", "save"} == set(figures.__all__)
+    assert set(DRAW) | {"Row", "mosaic", "save"} == set(figures.__all__)
 
 
 @pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
