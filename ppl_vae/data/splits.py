@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 import torch
 from pydantic import Field
 
-from ppl_vae.config import Seed, config
+from ppl_vae.config import Seed, checked, config
 from ppl_vae.data.dataset import Binarization, Dataset, binarized
 from ppl_vae.data.sources import Source, read_source
 from ppl_vae.errors import UserError
@@ -85,6 +85,7 @@ def load(settings: DataConfig | Path | str = "digits") -> Splits:
     """
     if not isinstance(settings, DataConfig):
         settings = DataConfig(data=str(settings))
+    settings = checked(settings)
     source = read_source(settings.data, settings.data_root)
     order = torch.randperm(len(source.x), generator=torch.Generator().manual_seed(settings.data_seed))
     num_test = 0 if source.test_x is not None else round(len(order) * settings.test_fraction)
