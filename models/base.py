@@ -12,19 +12,7 @@ The contract, all of it Pyro's own:
 Engine, guides and command line need nothing more, and take any module that keeps it; :class:`Model` only makes an
 incomplete one fail early. To add a model:
 
-1. copy this into ``models/mine.py`` and make it yours::
-
-       class Mine(Model):
-           def __init__(self, decoder: nn.Module, latent_dim: int) -> None:
-               super().__init__()
-               self.decoder = decoder
-               self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
-
-           def forward(self, batch: Batch) -> Tensor:
-               with pyro.plate("data", len(batch.x), dim=-1):
-                   z = pyro.sample("z", dist.Laplace(self.loc, torch.ones_like(self.loc)).to_event(1))
-                   return pyro.sample("x", dist.Bernoulli(logits=self.decoder(z)).to_event(2), obs=batch.x)
-
+1. copy ``models/vae.py`` (or, in a file of your own, ``examples/mine.py``) and make it yours;
 2. name it in ``ppl_vae/app/registry.py`` if the command line should know it (or leave it in your own file and pass
    ``--model path/to/file.py:Mine``);
 3. add its line to the conformance table, ``tests/conformance.py``.

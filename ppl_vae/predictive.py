@@ -173,7 +173,9 @@ def posterior_moments(guide: nn.Module, batch: Batch, num_samples: int = 100) ->
         num_samples: draws to take them from, at least 2, where q has no closed form.
     """
     with frozen(guide):
-        return _moments(guide, batch, num_samples)
+        moments = _moments(guide, batch, num_samples)
+    # A q whose parameters are the guide's own (no network between) hands them out as they are.
+    return {name: Moments(mean.detach(), std.detach()) for name, (mean, std) in moments.items()}
 
 
 def posterior_samples(guide: nn.Module, batch: Batch, num_samples: int) -> dict[str, Tensor]:

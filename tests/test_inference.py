@@ -95,7 +95,7 @@ def test_every_family_can_be_fitted(make: Callable[[], Family]) -> None:
     model = oracle()
     data = Dataset(simulate(model, 6))
     family = make().double()
-    found = infer(model, family, data, settings=InferConfig(infer_particles=4, infer_halvings=4))
+    found = infer(model, family, data, settings=InferConfig(infer_particles=4, infer_halvings=3))
     if isinstance(family, Point):
         assert model.posterior(data.x).loc.abs().max() > 0.5
         torch.testing.assert_close(found.params, model.posterior(data.x).loc.detach(), rtol=0.0, atol=0.02)
@@ -124,7 +124,7 @@ def test_starts_agree() -> None:
     model = oracle()
     data = Dataset(simulate(model, 20))
     family = Diagonal(3)
-    settings = InferConfig(infer_particles=8)
+    settings = InferConfig(infer_particles=8, infer_halvings=3)
     rows = torch.randn(20, 6, dtype=torch.float64)
     encoder = optimal(model, Diagonal)
     ends = [
@@ -212,9 +212,10 @@ def test_chunks_agree_with_one_chunk() -> None:
     model = oracle()
     data = Dataset(simulate(model, 20), first=100)
     family, done = Diagonal(3), list[int]()
-    whole = infer(model, family, data, settings=InferConfig(infer_particles=8))
-    parts = infer(model, family, data, settings=InferConfig(infer_particles=8, infer_chunk=7), advance=done.append)
-    assert done == [7, 7, 6]
+    whole = infer(model, family, data, settings=InferConfig(infer_particles=8, infer_halvings=3))
+    settings = InferConfig(infer_particles=8, infer_halvings=3, infer_chunk=8)
+    parts = infer(model, family, data, settings=settings, advance=done.append)
+    assert done == [8, 8, 4]
     assert parts.params.shape == whole.params.shape
     assert parts.steps.shape == parts.converged.shape == (20,)
     difference = values(model, family, data, parts.params, 1000) - values(model, family, data, whole.params, 1000)
@@ -280,14 +281,14 @@ def test_conditional_model() -> None:
     model = ConditionalVAE(Decoder(2, (3, 4), (), num_classes=3), 2, 3)
     with torch.no_grad():
         model.decoder.net[0].weight.mul_(8.0)
-    y = torch.tensor([0, 1, 2] * 8)
+    y = torch.tensor([0, 1, 2] * 20)
     with torch.no_grad():
-        x = torch.bernoulli(model.decoder(torch.randn(24, 2), y).sigmoid())
+        x = torch.bernoulli(model.decoder(torch.randn(60, 2), y).sigmoid())
     family = Diagonal(2)
     reached = []
     for labels in (y, (y + 1) % 3):
         data = Dataset(x, labels)
-        settings = InferConfig(infer_chunk=10, infer_halvings=3)
+        settings = InferConfig(infer_chunk=40, infer_halvings=2)
         found = infer(model, family, data, settings=settings)
         check_pair(model, local_guide(model, family, data, found.params), data.probe())
         after = values(model, family, data, found.params)
@@ -299,7 +300,7 @@ def test_conditional_model() -> None:
 
 
 def test_two_latents_neither_of_them_real() -> None:
-    """The ELBO comes near the importance bound, and q near the rate that made the data."""
+    """From far below, the ELBO comes near the importance bound; not all the way, for the posteriors are no Gaussians."""
     model = TwoLatents()
     rate = Gamma(torch.tensor(8.0), torch.tensor(1.0)).sample((20,))
     mix = torch.distributions.Dirichlet(torch.tensor([1.0, 2.0, 3.0])).sample((20,))
@@ -307,14 +308,14 @@ def test_two_latents_neither_of_them_real() -> None:
         x = rate.unsqueeze(1) * (mix @ model.weight) + 0.5 * torch.randn(20, 4)
     data = Dataset(x)
     family = FullRank(3)  # 1 for the rate, 2 for the three parts of the mix
-    settings = InferConfig(infer_particles=4, infer_halvings=4)
+    settings = InferConfig(infer_particles=64, infer_halvings=2)
     found = infer(model, family, data, settings=settings)
     start, end = (values(model, family, data, rows) for rows in (neutral(family, data), found.params))
     assert (end - start).mean() > 5
     guide = local_guide(model, family, data, found.params)
     bound = importance_bound(model, guide, data, 2000).values
     gap = bound - end
-    assert -5 * error_of(gap) < gap.mean() < 0.5
+    assert -5 * error_of(gap) < gap.mean() < 1
     assert TraceELBO(4).terms(model, guide, data.batch(torch.arange(20))).elbo.isfinite().all()
 
 
@@ -327,6 +328,6 @@ def test_extreme_images_have_a_finite_elbo() -> None:
         for param in model.parameters():
             param.mul_(10.0)
     for family in (Diagonal(2), FullRank(2), Planar(2)):
-        found = infer(model, family, data, settings=InferConfig(infer_steps=200))
+        found = infer(model, family, data, settings=InferConfig(infer_steps=80))
         assert found.params.isfinite().all()
         assert values(model, family, data, found.params, 50).isfinite().all()

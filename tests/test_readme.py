@@ -3,7 +3,10 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from ppl_vae.app.cli import main
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -23,3 +26,14 @@ def test_pictures_and_files_exist():
     assert len(targets) >= 4
     for target in targets:
         assert (README.parent / target).is_file(), target
+
+
+def test_the_example_pair_trains_and_is_used(tmp_path):
+    file = README.parent / "examples" / "mine.py"
+    names = ["--model", f"{file}:Mine", "--guide", f"{file}:Guide", "--latent-dim", "2"]
+    assert main(["train", *names, "--epochs", "2", "--out", str(tmp_path / "run")]) == 0
+    assert (tmp_path / "run" / "figures" / "latent.png").is_file()
+    assert main(["sample", str(tmp_path / "run"), "posterior"]) == 0
+    np.savez(tmp_path / "new.npz", x=np.zeros((3, 8, 8), dtype=np.uint8))
+    files = ["--input", str(tmp_path / "new.npz"), "--out", str(tmp_path / "z.npz")]
+    assert main(["infer", str(tmp_path / "run"), *files]) == 0

@@ -58,7 +58,9 @@ class _Subject:
     def __init__(self, run: Run, pair: Pair, splits: Splits) -> None:
         self.run, self.pair = run, pair
         self.info = run.record.info
-        self.title = f"{run.record.config.data.data}: {run.record.config.pair.model} × {run.record.config.pair.guide}"
+        pair_names = run.record.config.pair
+        data_name = Path(run.record.config.data.data).name
+        self.title = f"{data_name}: {pair_names.model}, {pair_names.guide} × {pair_names.family}"
         # A per-datapoint guide knows its training data only; fitting rows to others takes longer than a picture should.
         unseen = splits.test is not None and not tables_of(pair.guide)
         self.split = "Test" if unseen else "Training"

@@ -28,11 +28,14 @@ _SHEET_COLUMNS = 12
 class Sample:
     """Sample a predictive distribution of a trained model: arrays in an .npz, and a picture beside it.
 
-    prior        z ~ p(z), x ~ p(x | z)                        z, means, x
-    posterior    z ~ q(z | observation), x ~ p(x | z)          observations, z, means, x
-    conditional  z ~ p(z), x ~ p(x | z, y), y by --label; or   z, means, x
-                 a row for each label, a z for each column     means
-    grid         the plane of a 2-D latent, cut into squares   means
+    prior: z ~ p(z), x ~ p(x | z); arrays z, means, x.
+
+    posterior: z ~ q(z | observation), x ~ p(x | z); arrays observations, z, means, x.
+
+    conditional: z ~ p(z), x ~ p(x | z, y) with y by --label; without it the means of a sheet, a row for each
+    label and a z for each column.
+
+    grid: means on the plane of a 2-D latent, cut into squares.
 
     Means are E[x | z], for pixels the probability of being lit.
 

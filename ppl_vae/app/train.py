@@ -78,6 +78,9 @@ class Train:
         splits = load(self.settings.data)
         if DataInfo.of(splits) != run.record.info:
             raise UserError(f"the data is not what {self.resume} was trained on; restore it, or start a new run.")
+        done = len(run.history())
+        if done > self.settings.fit.epochs:
+            raise UserError(f"{self.resume} has {done} epochs already; name more by --epochs, not fewer.")
         continued = Run(run.path, Record(self.settings, run.record.info))
         continued.load_pair(torch.device("cpu"))  # fails on a damaged checkpoint before anything is written
         continued.write_record()

@@ -1,0 +1,241 @@
+"""``ppl-vae compare``: the table and the figure, going on, and what it refuses to lay side by side."""
+
+import csv
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+
+from ppl_vae import UserError
+from ppl_vae.app.cli import main
+from ppl_vae.app.compare import split_guide
+from ppl_vae.app.comparison import Result, as_csv, as_markdown, as_terminal, summarise
+
+GUIDES = ["amortized", "mean-field"]
+TERMS = [
+    *["--guides", *GUIDES, "--seeds", "2", "--epochs", "1", "--hidden", "16", "--latent-dim", "2"],
+    *["--limit", "20", "--num-samples", "10", "--infer-steps", "40", "--workers", "1"],
+]
+COLUMNS = ["elbo", "log_px", "reconstruction", "kl", "seconds", "parameters"]
+
+
+def refused(result, *parts):
+    status, out, err = result
+    assert status == 2, err
+    assert out == ""
+    assert err.count("\n") == 1, err
+    assert "Traceback" not in err
+    for part in parts:
+        assert part in err
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """A finished comparison; it is changed by no test."""
+    path = tmp_path_factory.mktemp("compare") / "out"
+    assert main(["compare", *TERMS, "--out", str(path)]) == 0
+    return path
+
+
+def results(path):
+    return {file.parent.name: json.loads(file.read_text()) for file in path.glob("*/result.json")}
+
+
+# --- What it writes ---------------------------------------------------------------------------------------------------
+
+
+def test_writes_a_run_for_each_guide_and_seed(compared):
+    names = {f"{guide}-seed{seed}" for guide in GUIDES for seed in (0, 1)}
+    assert {path.name for path in compared.iterdir() if path.is_dir()} == names
+    written = {path.name for path in compared.iterdir() if path.is_file()}
+    assert written == {"compare.yaml", "table.csv", "table.json", "table.md", "comparison.png"}
+    assert (compared / "comparison.png").stat().st_size > 5000
+    for name in names:
+        config = yaml.safe_load((compared / name / "config.yaml").read_text())["config"]
+        assert config["fit"]["seed"] == int(name[-1])
+        assert name.startswith(config["pair"]["guide"])
+        assert config["data"]["binarization"] == "static"
+
+
+def test_tables_agree_with_the_runs_and_with_each_other(compared):
+    found = results(compared)
+    report = json.loads((compared / "table.json").read_text())
+    with (compared / "table.csv").open() as file:
+        lines = {line["guide"]: line for line in csv.DictReader(file)}
+    markdown = (compared / "table.md").read_text()
+    assert [row["guide"] for row in report["rows"]] == list(lines)
+    assert set(lines) == set(GUIDES)
+    for row in report["rows"]:
+        seeds = [found[f"{row['guide']}-seed{seed}"]["figures"] for seed in (0, 1)]
+        line = lines[row["guide"]]
+        assert row["seeds"] == int(line["seeds"]) == 2
+        for name in COLUMNS:
+            values = [seed[name] for seed in seeds]
+            mean, stderr = sum(values) / 2, abs(values[0] - values[1]) / 2
+            assert row["figures"][name]["mean"] == pytest.approx(mean)
+            assert row["figures"][name]["stderr"] == pytest.approx(stderr, abs=1e-9)
+            assert float(line[name]) == row["figures"][name]["mean"]
+            assert float(line[f"{name}_stderr"]) == row["figures"][name]["stderr"]
+        elbo = row["figures"]["elbo"]
+        assert f"| {row['guide']} | {elbo['mean']:.2f} ± {elbo['stderr']:.2f} |" in markdown
+    bounds = [row["figures"]["log_px"]["mean"] for row in report["rows"]]
+    assert bounds == sorted(bounds, reverse=True)
+    assert report["protocol"]["num_datapoints"] == 20
+    assert f"fingerprint {report['protocol']['fingerprint']}" in markdown
+
+
+def test_figures_are_what_they_say(compared):
+    for name, result in results(compared).items():
+        figures = result["figures"]
+        assert figures["elbo"] == pytest.approx(figures["reconstruction"] - figures["kl"])
+        assert -80 < figures["elbo"] < figures["log_px"] < -15
+        assert figures["seconds"] > 0
+        rows = 1797 - 359 - 144  # training datapoints, each with 2 · 2 numbers
+        encoder = 64 * 16 + 16 + 16 * 4 + 4
+        assert figures["parameters"] == (encoder if name.startswith("amortized") else 4 * rows)
+
+
+def test_seeds_differ(compared):
+    found = results(compared)
+    for guide in GUIDES:
+        assert found[f"{guide}-seed0"]["figures"]["elbo"] != found[f"{guide}-seed1"]["figures"]["elbo"]
+
+
+def test_all_runs_share_their_protocol(compared):
+    protocols = [result["protocol"] for result in results(compared).values()]
+    assert all(protocol == protocols[0] for protocol in protocols)
+
+
+# --- Going on ---------------------------------------------------------------------------------------------------------
+
+
+def test_half_finished_goes_on_and_finished_is_left(cli, compared, tmp_path):
+    """Three of four runs are kept to the byte and the clock tick; the fourth comes out as it was."""
+    half = tmp_path / "half"
+    shutil.copytree(compared, half)
+    before = results(half)
+    shutil.rmtree(half / "mean-field-seed1")
+    for name in ("table.csv", "table.json", "table.md", "comparison.png"):
+        (half / name).unlink()
+    kept = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in half.glob("*/*") if path.is_file()}
+    status, out, err = cli("compare", *TERMS, "--out", half)
+    assert status == 0, err
+    assert all(guide in out for guide in GUIDES)
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in kept} == kept
+    again, first = results(half)["mean-field-seed1"]["figures"], before["mean-field-seed1"]["figures"]
+    assert {name: again[name] for name in ("elbo", "log_px", "kl")} == pytest.approx(
+        {name: first[name] for name in ("elbo", "log_px", "kl")}, rel=1e-6
+    )
+    assert (half / "table.csv").is_file()
+    assert (half / "comparison.png").is_file()
+
+
+def test_other_terms_are_refused(cli, compared):
+    before = {path: path.read_bytes() for path in compared.rglob("*") if path.is_file()}
+    for change in (["--epochs", "2"], ["--limit", "30"], ["--guides", "amortized"], ["--seeds", "3"]):
+        refused(cli("compare", *TERMS, *change, "--out", compared), "on other terms", "another --out")
+    assert {path: path.read_bytes() for path in compared.rglob("*") if path.is_file()} == before
+
+
+# --- What it refuses --------------------------------------------------------------------------------------------------
+
+REFUSED = {
+    "unknown guide": (["--guides", "amortized", "amortised"], ["unknown guide 'amortised'", "did you mean"]),
+    "unknown family": (["--guides", "amortized:iff"], ["unknown family 'iff'"]),
+    "family of mean-field": (["--guides", "mean-field:iaf"], ["mean-field means the diagonal family"]),
+    "twice": (["--guides", "amortized", "mean-field", "amortized"], ["name each guide once"]),
+    "a guide by its own flag": (["--guide", "mean-field"], ["name what to compare by --guides"]),
+    "a family by its own flag": (["--family", "iaf"], ["name what to compare by --guides"]),
+    "no seeds": (["--seeds", "0"], ["--seeds", "greater than 0"]),
+    "no workers": (["--workers", "0"], ["--workers", "greater than 0"]),
+    "unknown data": (["--data", "digit"], ["unknown data set 'digit'"]),
+}
+
+
+@pytest.mark.parametrize("row", REFUSED)
+def test_refuses(cli, tmp_path, row):
+    arguments, parts = REFUSED[row]
+    refused(cli("compare", *arguments, "--out", tmp_path / "out"), *parts)
+
+
+@pytest.mark.parametrize("row", ["twice", "a guide by its own flag", "no seeds"])
+def test_refuses_before_anything_is_written(cli, tmp_path, row):
+    refused(cli("compare", *REFUSED[row][0], "--out", tmp_path / "out"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_refuses_a_folder_of_something_else(cli, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    refused(cli("compare", *TERMS, "--out", tmp_path), "holds no comparison")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+# --- The table --------------------------------------------------------------------------------------------------------
+
+
+def result(guide, elbo, log_px=None, **protocol):
+    figures = {
+        "elbo": elbo,
+        "log_px": log_px,
+        "reconstruction": elbo + 5.0,
+        "kl": 5.0,
+        "seconds": 2.0,
+        "parameters": 1234.0,
+    }
+    return Result(guide, figures, {"data": "digits", "num_samples": 10, **protocol})
+
+
+def test_standard_error_over_seeds():
+    """s / √n with n − 1 below the root of s."""
+    values = [-20.0, -22.0, -27.0]
+    (row,) = summarise([result("amortized", value, value + 1) for value in values])
+    mean, stderr = row.figures["elbo"]
+    assert mean == pytest.approx(-23.0)
+    assert stderr == pytest.approx(np.std(values, ddof=1) / 3**0.5)
+    assert row.seeds == 3
+    assert row.figures["kl"] == (5.0, 0.0)
+
+
+def test_one_seed_has_no_standard_error():
+    (row,) = rows = summarise([result("amortized", -20.0, -19.0)])
+    assert math.isnan(row.figures["elbo"][1])
+    assert "±" not in as_terminal(rows).splitlines()[1]
+    assert "one seed" in as_terminal(rows)
+
+
+def test_best_bound_first_whatever_the_order():
+    rows = summarise([result("a", -20.0, -19.0), result("b", -21.0, -17.0), result("c", -25.0, -18.0)])
+    assert [row.guide for row in rows] == ["b", "c", "a"]
+
+
+def test_unlike_protocols_are_not_ranked():
+    with pytest.raises(UserError, match=r"mean-field was not evaluated like amortized \(num_samples differ\)"):
+        summarise([result("amortized", -20.0), result("mean-field", -21.0, num_samples=20)])
+    with pytest.raises(UserError, match="data differ"):
+        summarise([result("amortized", -20.0), result("amortized", -21.0, data="mnist")])
+
+
+def test_a_figure_that_is_not_there():
+    rows = summarise([result("amortized", -20.0, -19.0), result("amortized:point", -15.0, None)])
+    point = next(row for row in rows if row.guide == "amortized:point")
+    assert point.figures["log_px"] is None
+    lines = list(csv.DictReader(as_csv(rows).splitlines()))
+    assert next(line for line in lines if line["guide"] == "amortized:point")["log_px"] == ""
+    assert "–" in as_terminal(rows)
+    assert "| amortized:point | -15.00 | – |" in as_markdown(rows, {"data": "digits"})
+    assert "data digits" in as_markdown(rows, {"data": "digits"})
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("amortized", ("amortized", "diagonal")),
+        ("amortized:iaf", ("amortized", "iaf")),
+        ("path/to/mine.py:Guide", ("path/to/mine.py:Guide", "diagonal")),
+    ],
+)
+def test_split_guide(name, parts):
+    assert split_guide(name) == parts
