@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from ppl_vae.batch import Batch
+from ppl_vae.errors import UserError
 from ppl_vae.guides.base import Guide
 from ppl_vae.guides.families import Family
 from ppl_vae.latents import Latents
@@ -23,6 +24,12 @@ class Amortized(Guide):
         self.encoder, self.labelled = encoder, labelled
 
     def params(self, batch: Batch) -> Tensor:
-        """The encoder's output, ``(batch, num_params)``."""
+        """The encoder's output, ``(batch, num_params)``.
+
+        Raises:
+            UserError: it needs labels and the batch has none.
+        """
+        if self.labelled and batch.y is None:
+            raise UserError("this guide needs labels: give the data integer labels y.")
         params: Tensor = self.encoder(batch.x, batch.y) if self.labelled else self.encoder(batch.x)
         return params

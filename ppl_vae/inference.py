@@ -20,6 +20,10 @@ from ppl_vae.objectives import TraceELBO
 from ppl_vae.pair import frozen
 from ppl_vae.seeding import seeded
 
+# Adam's usual β₂ = 0.999 remembers a thousand steps, longer than most climbs: one huge early gradient, as constrained
+# latents give them, then shortens every step to the end, and the datapoint "converges" nats below its optimum.
+_BETA1, _BETA2 = 0.9, 0.95
+
 
 @config
 class InferConfig:
@@ -143,10 +147,10 @@ class _Climb:
         for step in range(1, self.settings.infer_window + 1):
             gradient, elbo = self.gradient(params, batch)
             total += elbo
-            moment1.lerp_(gradient, 1 - 0.9)
-            moment2.lerp_(gradient**2, 1 - 0.999)
+            moment1.lerp_(gradient, 1 - _BETA1)
+            moment2.lerp_(gradient**2, 1 - _BETA2)
             count = done + step
-            params = params + rate * (moment1 / (1 - 0.9**count)) / ((moment2 / (1 - 0.999**count)).sqrt() + 1e-8)
+            params = params + rate * (moment1 / (1 - _BETA1**count)) / ((moment2 / (1 - _BETA2**count)).sqrt() + 1e-8)
         self.params[active], self.moment1[active], self.moment2[active] = params, moment1, moment2
         self.steps[active] += self.settings.infer_window
         return total / self.settings.infer_window
@@ -156,6 +160,6 @@ class _Climb:
         with torch.enable_grad():
             leaf = params.detach().requires_grad_()
             objective = TraceELBO(self.settings.infer_particles, analytic_kl=True)
-            terms = objective.terms(self.model, FamilyProgram(self.latents, self.family, leaf), batch)
+            terms = objective.terms(self.model, FamilyProgram(self.latents, self.family, leaf, sticking=True), batch)
             (gradient,) = torch.autograd.grad(-terms.loss * len(batch.x), leaf)
         return gradient, terms.elbo

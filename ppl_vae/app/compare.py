@@ -9,7 +9,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from ppl_vae import figures
 from ppl_vae.app.build import PairConfig
-from ppl_vae.app.comparison import Job, as_csv, as_markdown, as_terminal, run_jobs, summarise
+from ppl_vae.app.comparison import Job, as_csv, as_markdown, as_terminal, check_jobs, run_jobs, summarise
 from ppl_vae.app.evaluate import EvaluateConfig
 from ppl_vae.app.paths import numbered, write_atomically
 from ppl_vae.app.references import reference_rows
@@ -74,6 +74,7 @@ class Compare:
         if (terms.settings.pair.guide, terms.settings.pair.family) != (PairConfig.guide, PairConfig.family):
             raise UserError("--guide and --family have no place here; name what to compare by --guides.")
         jobs = [self._job(name, seed) for name in terms.guides for seed in range(terms.seeds)]
+        check_jobs(jobs)
         out = self._folder()
         results = run_jobs(jobs, out, self.workers)
         rows = summarise(results)

@@ -63,6 +63,19 @@ class Result:
     protocol: dict[str, Any]
 
 
+def check_jobs(jobs: list[Job]) -> None:
+    """See that every job can begin, before anything is written.
+
+    Raises:
+        UserError: a job's settings or data cannot be used, or two jobs would share a folder.
+    """
+    if len({job.folder for job in jobs}) < len(jobs):
+        raise UserError("two guides go by the same name (file and class); rename one of the files.")
+    info = DataInfo.of(load(jobs[0].settings.data))
+    for job in jobs:
+        build_pair(job.settings.pair, info, None, 0)
+
+
 def run_jobs(jobs: list[Job], out: Path, workers: int | None) -> list[Result]:
     """Work off all jobs, several at a time; finished ones are read, begun ones go on.
 
@@ -70,16 +83,10 @@ def run_jobs(jobs: list[Job], out: Path, workers: int | None) -> list[Result]:
         jobs: what to run.
         out: the comparison's folder.
         workers: how many at once; None is one for each GPU, or for each core.
-
-    Raises:
-        UserError: a job's settings or data cannot be used.
     """
     gpus = torch.cuda.device_count() if jobs[0].settings.fit.device == "auto" else 0
     workers = min(workers or gpus or os.cpu_count() or 1, len(jobs))
     threads = max(1, (os.cpu_count() or 1) // workers)
-    splits = load(jobs[0].settings.data)
-    for job in jobs:  # fails on bad settings before anything is trained
-        build_pair(job.settings.pair, DataInfo.of(splits), None, 0)
     results: dict[str, Result] = {}
     bar = tqdm(total=len(jobs), unit="run", disable=None)
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
@@ -107,7 +114,7 @@ def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:
         return Result(**json.loads(found.read_text()))
     settings = replace(job.settings, fit=replace(job.settings.fit, device=device)) if device else job.settings
     splits = load(settings.data)
-    begun = (path / "config.yaml").exists()
+    begun = (path / "checkpoint.pt").exists()
     run = Run.open(path) if begun else Run.create(path, Record(settings, DataInfo.of(splits)))
     history = train_run(run, splits, resume=begun, progress=False)
     opened = open_run(path, settings.fit.device)

@@ -47,7 +47,7 @@ def fit_locally(
     """A per-datapoint guide with rows fitted to this data, the model frozen; of the guide's family if None is given."""
     chosen = family or guide.family
     inferred = infer(model, chosen, data, guide.latents, init, settings, advance)
-    local = PerDatapoint(guide.latents, chosen, len(data), data.first).to(data.x.device)
+    local = PerDatapoint(guide.latents, chosen, len(data), data.first).to(data.x)
     with torch.no_grad():
         local.table.weight.copy_(inferred.params)
     return local

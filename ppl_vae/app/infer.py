@@ -63,6 +63,9 @@ class Infer:
             raise UserError(
                 f"{self.input}: observations of shape {shape}, not the run's {opened.event_shape}; reshape x."
             )
+        classes = opened.run.record.info.num_classes
+        if y is not None and classes and int(y.max()) >= classes:
+            raise UserError(f"{self.input}: y runs to {int(y.max())}, the run's labels are 0 to {classes - 1}.")
         # Rows of nobody's split: a per-datapoint guide has none for them.
         data = binarized(x, y, opened.run.record.config.data.binarization, self.seed, first=_UNSEEN)
         arrays = self._infer(opened, data.to(opened.device).fixed(self.seed))

@@ -1,6 +1,7 @@
 """How training went: the ELBO and its two parts against epochs."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,7 +10,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ppl_vae.figures.style import CATEGORICAL, FAINT, new_figure, styled
-from ppl_vae.training import EpochMetrics
+
+if TYPE_CHECKING:  # the type alone: drawing needs no torch
+    from ppl_vae.training import EpochMetrics
 
 _BLUE, _ORANGE, _RED = CATEGORICAL[:3]
 _VIOLET = CATEGORICAL[4]
@@ -18,7 +21,7 @@ _ROUND = [1, 2, 5, 10]  # ticks are at multiples of these and their tenfolds
 
 
 @styled
-def training_curves(history: Sequence[EpochMetrics], caption: str = "") -> Figure:
+def training_curves(history: "Sequence[EpochMetrics]", caption: str = "") -> Figure:
     """The ELBO in training and validation, and beside it reconstruction and KL, each on its own scale.
 
     Args:
