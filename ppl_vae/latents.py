@@ -105,7 +105,7 @@ class Latents:
 def _is_real(support: constraints.Constraint) -> bool:
     while isinstance(support, constraints.independent):
         support = support.base_constraint
-    return support is constraints.real
+    return type(support) is type(constraints.real)  # not `is`: a copied guide has a copy of it
 
 
 def _sample_mapped(site: LatentSite, part: Tensor) -> None:

@@ -41,6 +41,7 @@ from ppl_vae.guides import (
     LowRank,
     PerDatapoint,
     Planar,
+    SemiAmortized,
 )
 from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian
 from ppl_vae.nets import Decoder, Encoder
@@ -133,10 +134,10 @@ def per_datapoint(latents: Latents, family: Family, data: Observations) -> Guide
     return guide
 
 
-# Not semi-amortized guides: their refinement draws random numbers, so that their q is not a function of x alone.
-PARAMETERISATIONS: dict[str, Callable[[Latents, Family, Observations], Guide]] = {
-    "amortized": amortized,
-    "per-datapoint": per_datapoint,
+PARAMETERISATIONS: dict[str, Callable[[nn.Module, Latents, Family, Observations], Guide]] = {
+    "amortized": lambda model, *rest: amortized(*rest),
+    "per-datapoint": lambda model, *rest: per_datapoint(*rest),
+    "semi-amortized": lambda model, *rest: SemiAmortized(amortized(*rest), model, num_steps=2),
 }
 
 
@@ -146,7 +147,7 @@ def _case(model: str, family: str, parameterisation: str) -> Case:
     def make() -> Pair:
         program = make_model()
         latents = Latents.of(program, data.head())
-        return program, PARAMETERISATIONS[parameterisation](latents, FAMILIES[family](latents.size), data)
+        return program, PARAMETERISATIONS[parameterisation](program, latents, FAMILIES[family](latents.size), data)
 
     return Case(f"{model}, {family}, {parameterisation}", make, *data)
 
