@@ -82,7 +82,10 @@ class LowRank(Family):
         """Params ``(..., (2 + rank) D)``: loc, the raw scale, then W by rows."""
         size = self.latent_dim
         loc, raw_scale, factor = params.split([size, size, self.rank * size], dim=-1)
-        return dist.LowRankMultivariateNormal(loc, factor.unflatten(-1, (size, self.rank)), positive(raw_scale) ** 2)
+        factor = factor.unflatten(-1, (size, self.rank))
+        # A floor that grows with W keeps the condition number of I + WᵀD⁻¹W where float32 can factorise it.
+        scale = positive(raw_scale) + 1e-3 * factor.norm(dim=-1)
+        return dist.LowRankMultivariateNormal(loc, factor, scale**2)
 
 
 class FullRank(Family):

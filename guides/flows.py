@@ -21,7 +21,8 @@ class PlanarMap(Transform):
     """y = x + u tanh(w·x + b), one for each datapoint (Rezende and Mohamed 2015).
 
     Args:
-        u: ``(..., D)``; what is used is the nearest u with w·u > −1, which makes the map invertible (their appendix A).
+        u: ``(..., D)``; its part along w is replaced by one with w·u > −1, which makes the map invertible (their
+            appendix A); u = 0 stays 0.
         w: ``(..., D)``.
         b: ``(..., 1)``.
     """
@@ -35,8 +36,9 @@ class PlanarMap(Transform):
         dot = (w * u).sum(-1, keepdim=True)
         allowed = (1 - _PLANAR_MARGIN) * softplus(dot + UNIT) + _PLANAR_MARGIN - 1  # 0 at 0: u = 0 stays the identity
         square = (w * w).sum(-1, keepdim=True).clamp(min=1e-12)
-        self.u, self.w, self.b = u + (allowed - dot) * w / square, w, b
-        self.dot = (self.w * self.u).sum(-1, keepdim=True)  # (..., 1)
+        self.u, self.w, self.b = (u - dot * w / square) + allowed * w / square, w, b
+        # What w·u comes to, (..., 1); summed up again from u it would lose the margin to rounding.
+        self.dot = allowed * (w * w).sum(-1, keepdim=True) / square
 
     def _call(self, x: Tensor) -> Tensor:
         return x + self.u * torch.tanh((self.w * x).sum(-1, keepdim=True) + self.b)

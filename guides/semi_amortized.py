@@ -2,6 +2,8 @@
 
     λ₀ = encoder(x),   λₜ₊₁ = λₜ + rate · clip(∇_λ ELBO(x; λₜ)),   q(z | x) = family(λ_T)
 
+The refinement climbs the ELBO with KL weight 1, whatever weight the objective gives it.
+
 Two ways to train it:
 
 * ``unroll``: differentiate through the refinement (Kim et al. 2018);

@@ -1,8 +1,9 @@
 """Local inference: the variational parameters of given datapoints, fitted with the model frozen.
 
 Each datapoint has its own Adam (its own moments and step size) and stops on its own: the ELBO is averaged over windows
-of steps; after a window that is no improvement on the best so far its step size is halved, and after ``halvings`` of
-them the datapoint has converged. (Cremer et al. 2018 stop after ten windows without improvement, at a fixed step size.)
+of steps; after a window that is no improvement on the best so far its step size is halved, and one more such window
+after ``halvings`` of them the datapoint has converged. (Cremer et al. 2018 stop after ten windows without improvement,
+at a fixed step size.)
 """
 
 from collections.abc import Callable
@@ -128,23 +129,26 @@ class _Climb:
         settings = self.settings
         smallest = settings.infer_rate * 0.5**settings.infer_halvings
         active = torch.arange(len(self.params), device=self.params.device)
-        for number in range(-(-settings.infer_steps // settings.infer_window)):
-            mean = self.window(active, number * settings.infer_window)
-            worse = mean <= self.best[active]
-            self.best[active] = torch.maximum(self.best[active], mean)
-            self.rate[active] *= torch.where(worse, 0.5, 1.0).unsqueeze(1).to(self.rate)
+        done = 0
+        while done < settings.infer_steps:
+            length = min(settings.infer_window, settings.infer_steps - done)
+            mean = self.window(active, done, length)
+            done += length
+            better = mean > self.best[active]  # False for NaN
+            self.best[active] = torch.where(better, mean, self.best[active])
+            self.rate[active] *= torch.where(better, 1.0, 0.5).unsqueeze(1).to(self.rate)
             active = active[self.rate[active].squeeze(1) >= smallest]
             if len(active) == 0:  # one wait for the device a window, so that the converged ones cost nothing more
                 break
         return Inferred(self.params, self.steps, self.rate.squeeze(1) < smallest)
 
-    def window(self, active: Tensor, done: int) -> Tensor:
+    def window(self, active: Tensor, done: int, length: int) -> Tensor:
         """Take a window of steps with these rows; their mean ELBO over it, ``(active,)``."""
         batch = Batch(*(None if part is None else part[active] for part in self.batch))  # type: ignore[arg-type]
         params, rate = self.params[active], self.rate[active]
         moment1, moment2 = self.moment1[active], self.moment2[active]
         total = torch.zeros_like(self.best[active])
-        for step in range(1, self.settings.infer_window + 1):
+        for step in range(1, length + 1):
             gradient, elbo = self.gradient(params, batch)
             total += elbo
             moment1.lerp_(gradient, 1 - _BETA1)
@@ -152,8 +156,8 @@ class _Climb:
             count = done + step
             params = params + rate * (moment1 / (1 - _BETA1**count)) / ((moment2 / (1 - _BETA2**count)).sqrt() + 1e-8)
         self.params[active], self.moment1[active], self.moment2[active] = params, moment1, moment2
-        self.steps[active] += self.settings.infer_window
-        return total / self.settings.infer_window
+        self.steps[active] += length
+        return total / length
 
     def gradient(self, params: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """∂ELBO/∂params, ``(active, num_params)``, and the ELBO, ``(active,)``."""

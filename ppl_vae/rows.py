@@ -20,11 +20,13 @@ class Leaf(NamedTuple):
 
     Args:
         table: from which table.
+        asked: what was asked for, ``batch.index``.
         rows: where in it, ``(batch,)``.
         values: the rows, ``(batch, width)``, a leaf that gathers the gradient.
     """
 
     table: "RowTable"
+    asked: Tensor
     rows: Tensor
     values: Tensor
 
@@ -49,8 +51,11 @@ class RowTable(nn.Module):
         rows = index - self.first if self.first else index
         if self._leaves is None:
             return self.weight[rows]
+        for leaf in self._leaves:  # read again in the same step: one leaf gathers all of the gradient
+            if leaf.asked is index:
+                return leaf.values
         values = self.weight.detach()[rows].requires_grad_()
-        self._leaves.append(Leaf(self, rows, values))
+        self._leaves.append(Leaf(self, index, rows, values))
         return values
 
     @contextmanager

@@ -69,13 +69,14 @@ class Compare:
     def run(self) -> None:
         """Compare, print, write."""
         terms = self.terms
-        if len(set(terms.guides)) < len(terms.guides) or not terms.guides:
-            raise UserError("--guides: name each guide once, at least one.")
+        if len({split_guide(name) for name in terms.guides}) < len(terms.guides) or not terms.guides:
+            raise UserError("--guides: name each guide once, at least one (amortized is amortized:diagonal).")
         if (terms.settings.pair.guide, terms.settings.pair.family) != (PairConfig.guide, PairConfig.family):
             raise UserError("--guide and --family have no place here; name what to compare by --guides.")
         jobs = [self._job(name, seed) for name in terms.guides for seed in range(terms.seeds)]
         check_jobs(jobs)
         out = self._folder()
+        print(f"folder   {out}")
         results = run_jobs(jobs, out, self.workers)
         rows = summarise(results)
         print(as_terminal(rows))
@@ -118,7 +119,7 @@ class Compare:
         out = self.out or numbered(Path("runs"), "compare")
         record, text = out / "compare.yaml", yaml.safe_dump(to_plain(self.terms), sort_keys=False)
         if record.is_file():
-            if record.read_text() != text:
+            if record.read_bytes() != text.encode():
                 raise UserError(
                     f"{out} holds a comparison on other terms; repeat its command, or choose another --out."
                 )

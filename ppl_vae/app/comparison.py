@@ -21,9 +21,11 @@ from ppl_vae.app.paths import write_atomically
 from ppl_vae.app.run import Record, Run, TrainConfig
 from ppl_vae.app.train import train_run
 from ppl_vae.data import load
-from ppl_vae.errors import UserError
+from ppl_vae.errors import UserError, reason
 from ppl_vae.figures import Row
 from ppl_vae.guides import Guide, Point
+from ppl_vae.objectives import require_closed_forms
+from ppl_vae.rows import tables_of
 
 # Figures of a run, beside its seconds and parameters; the two bounds first.
 _NATS = ("elbo", "log_px", "reconstruction", "kl")
@@ -71,9 +73,16 @@ def check_jobs(jobs: list[Job]) -> None:
     """
     if len({job.folder for job in jobs}) < len(jobs):
         raise UserError("two guides go by the same name (file and class); rename one of the files.")
-    info = DataInfo.of(load(jobs[0].settings.data))
+    splits = load(jobs[0].settings.data)
+    splits.get("test")
     for job in jobs:
-        build_pair(job.settings.pair, info, None, 0)
+        pair = build_pair(job.settings.pair, DataInfo.of(splits), None, 0)
+        if job.settings.fit.patience and tables_of(pair.guide):
+            raise UserError(
+                f"{job.guide} has no validation ELBO, so --patience cannot be the same for all; leave it out."
+            )
+        if job.settings.fit.objective == "elbo-analytic-kl":
+            require_closed_forms(*pair, splits.train.probe())
 
 
 def run_jobs(jobs: list[Job], out: Path, workers: int | None) -> list[Result]:
@@ -111,11 +120,20 @@ def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:
     path = out / job.folder
     found = path / "result.json"
     if found.is_file():
-        return Result(**json.loads(found.read_text()))
+        try:
+            result = Result(**json.loads(found.read_text()))
+            if not {*_NATS, "seconds", "parameters"} <= set(result.figures):
+                raise ValueError("figures are missing")
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{found}: damaged ({reason(error)}); delete it and repeat the command.") from None
+        return result
     settings = replace(job.settings, fit=replace(job.settings.fit, device=device)) if device else job.settings
     splits = load(settings.data)
     begun = (path / "checkpoint.pt").exists()
-    run = Run.open(path) if begun else Run.create(path, Record(settings, DataInfo.of(splits)))
+    record = Record(settings, DataInfo.of(splits))
+    if begun and Run.open(path).record.info != record.info:
+        raise UserError(f"the data is not what {path} was begun with; restore it, or compare anew in another --out.")
+    run = Run(path, record) if begun else Run.create(path, record)
     history = train_run(run, splits, resume=begun, progress=False)
     opened = open_run(path, settings.fit.device)
     start = time.perf_counter()
@@ -123,6 +141,8 @@ def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:
     figures: dict[str, float | None] = {name: parts[name].mean for name in ("elbo", "reconstruction", "kl")}
     guide = opened.pair.guide
     weighs = not (isinstance(guide, Guide) and isinstance(guide.family, Point))
+    if not weighs:  # a point has no density: its "elbo" bounds nothing and must not be ranked
+        figures["elbo"] = None
     figures["log_px"] = evaluate_run(opened, job.bound, progress=False)[0]["log_px"].mean if weighs else None
     figures["seconds"] = sum(row.seconds for row in history)
     figures["evaluation_seconds"] = time.perf_counter() - start
@@ -149,7 +169,13 @@ def summarise(results: list[Result]) -> list[Row]:
     for guide in dict.fromkeys(result.guide for result in results):
         mine = [result.figures for result in results if result.guide == guide]
         rows.append(Row(guide, len(mine), {name: _over_seeds([f[name] for f in mine]) for name in mine[0]}))
-    return sorted(rows, key=lambda row: row.figures["log_px"] or row.figures["elbo"] or (0.0, 0.0), reverse=True)
+    return sorted(rows, key=_rank, reverse=True)
+
+
+def _rank(row: Row) -> tuple[bool, float]:
+    """By the bound on log p(x), the best first; what has none comes last."""
+    bound = row.figures["log_px"]
+    return bound is not None, bound[0] if bound else 0.0
 
 
 def _over_seeds(values: list[float | None]) -> tuple[float, float] | None:

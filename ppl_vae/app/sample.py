@@ -123,12 +123,18 @@ class Sample:
             sheet = label_sheet(model, opened.event_shape, classes, columns)
             caption = "E[x | z, y]: a row for each label y, a column for each z ~ p(z)."
             return {"means": sheet}, figures.sheet(sheet.flatten(0, 1).cpu(), caption=caption, columns=columns)
-        if self.label >= classes:
-            raise UserError(f"--label {self.label}: the labels of this run are 0 to {classes - 1}.")
+        self._check_label(opened)
         y = torch.full((self.num_samples,), self.label, device=opened.device)
         draws = prior_predictive(model, opened.event_shape, self.num_samples, y)
         figure = figures.sheet(draws.means.cpu(), caption=f"E[x | z, y = {self.label}] for z ~ p(z).")
         return {**draws.latents, "means": draws.means, "x": draws.x}, figure
+
+    def _check_label(self, opened: OpenedRun) -> None:
+        classes = opened.run.record.info.num_classes
+        if not isinstance(opened.pair.model, ConditionalVAE):
+            raise UserError("--label: this run's model takes no labels; train one with --model conditional.")
+        if self.label is not None and self.label >= classes:
+            raise UserError(f"--label {self.label}: the labels of this run are 0 to {classes - 1}.")
 
     def _grid(self, opened: OpenedRun) -> tuple[Arrays, Figure]:
         model = opened.pair.model
@@ -136,6 +142,8 @@ class Sample:
             raise UserError("a grid needs one latent of size 2; train with --latent-dim 2.")
         if isinstance(model, ConditionalVAE) and self.label is None:
             raise UserError("this model is conditional on labels; say which by --label.")
+        if self.label is not None:
+            self._check_label(opened)
         means = latent_grid(model, opened.event_shape, self.steps, self.span, self.label)
         figure = figures.grid(means.cpu(), -self.span, self.span, caption="E[x | z] over the latent plane.")
         return {"means": means}, figure

@@ -70,7 +70,9 @@ class Splits(NamedTuple):
         """
         split: Dataset | None = getattr(self, name)
         if split is None:
-            raise UserError(f"this data has no {name} split (its fraction is 0); use --split train.")
+            raise UserError(
+                f"this data has no {name} split (its fraction is 0, or it has too few rows); use --split train."
+            )
         return split
 
 
