@@ -1,20 +1,23 @@
 """The check that a model and a guide match each other, the data and the contracts."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pyro
 import torch
 from pyro import poutine
 from pyro.poutine import Trace
 from pyro.poutine.util import site_is_subsample
-from torch import nn
+from torch import Tensor, nn
+from torch.distributions import Bernoulli
 
 from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError, reason
 from ppl_vae.pair import in_particles, latent_sites
 from ppl_vae.program import trace_program
 from ppl_vae.seeding import preserved
+
+Likelihood = Literal["proper", "none (Bernoulli on grey levels)"]
 
 
 def check_pair(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
@@ -31,6 +34,34 @@ def check_pair(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
     with preserved(batch.x.device), torch.no_grad(), pyro.validation_enabled():
         for num_particles in (1, 2):
             _check_once(model, guide, batch, num_particles)
+
+
+def likelihood_label(model: nn.Module, batch: Batch) -> Likelihood:
+    """Whether what the model says of this x is a likelihood.
+
+    A Bernoulli's p(x) = λˣ (1 − λ)¹⁻ˣ is a probability for x in {0, 1}. On grey levels it is neither that nor a
+    density: over x in [0, 1] it integrates to 1 / C(λ), where C(λ) = 2 artanh(1 − 2λ) / (1 − 2λ) is the factor that it
+    leaves out (Loaiza-Ganem and Cunningham 2019).
+
+    Args:
+        model: p(x, z).
+        batch: datapoints among which there is one with grey levels if there is any, as ``Dataset.probe`` gives;
+            random generators are left as they were.
+
+    Returns:
+        ``"proper"``, or what it is instead.
+    """
+    with preserved(batch.x.device), torch.no_grad(), pyro.validation_enabled(False):
+        trace = trace_program(model, batch)
+    for name in trace.observation_nodes:
+        fn, value = trace.nodes[name]["fn"], trace.nodes[name]["value"]
+        if isinstance(_base(fn), Bernoulli) and isinstance(value, Tensor) and _is_grey(value):
+            return "none (Bernoulli on grey levels)"
+    return "proper"
+
+
+def _is_grey(x: Tensor) -> bool:
+    return bool(((x != 0) & (x != 1)).any())
 
 
 def _check_once(model: nn.Module, guide: nn.Module, batch: Batch, num_particles: int) -> None:
@@ -81,7 +112,9 @@ def _check_site(name: str, site: Any, program: str, batch: Batch, num_particles:
         raise UserError(f"site '{name}' of the {program}: {reason(error)}") from error
     if not inside:
         advice = "; grey levels? binarize the data (dynamic, static or threshold)" if name == "x" else ""
-        raise UserError(f"site '{name}': values outside the support of the {program}'s {_name(fn)}{advice}.")
+        raise UserError(
+            f"site '{name}': values outside the support of the {program}'s {type(_base(fn)).__name__}{advice}."
+        )
     if not any(frame.dim == -1 for frame in site["cond_indep_stack"]):
         raise UserError(
             f"site '{name}' of the {program} is outside the batch's plate; sample it inside "
@@ -95,7 +128,8 @@ def _check_site(name: str, site: Any, program: str, batch: Batch, num_particles:
         )
 
 
-def _name(fn: object) -> str:
+def _base(fn: object) -> object:
+    """The distribution inside its wrappers: declared event dims, expansions, masks."""
     while hasattr(fn, "base_dist"):
         fn = fn.base_dist
-    return type(fn).__name__
+    return fn

@@ -18,6 +18,7 @@ from ppl_vae.app.run import TrainConfig
 from ppl_vae.config import config, to_plain
 from ppl_vae.data import DataConfig
 from ppl_vae.errors import UserError
+from ppl_vae.evaluation.estimate import shared
 from ppl_vae.inference import InferConfig
 
 
@@ -81,8 +82,13 @@ class Compare:
         rows = summarise(results)
         print(as_terminal(rows))
         write_atomically(out / "table.csv", as_csv(rows))
-        report = {"rows": [row.to_dict() for row in rows], "protocol": results[0].protocol}
-        markdown = as_markdown(rows, results[0].protocol)
+        protocol = shared(results[0].protocol)
+        weights = {
+            job.folder: {name: result.protocol[name] for name in ("model", "guide")}
+            for job, result in zip(jobs, results, strict=True)
+        }
+        report = {"rows": [row.to_dict() for row in rows], "protocol": protocol, "weights": weights}
+        markdown = as_markdown(rows, protocol)
         if terms.references:
             found = out / "references.json"
             if not found.is_file():

@@ -22,6 +22,7 @@ from ppl_vae.app.run import Record, Run, TrainConfig
 from ppl_vae.app.train import train_run
 from ppl_vae.data import load
 from ppl_vae.errors import UserError, reason
+from ppl_vae.evaluation.estimate import unlike
 from ppl_vae.figures import Row
 from ppl_vae.guides import Guide, Point
 from ppl_vae.objectives import require_closed_forms
@@ -159,10 +160,10 @@ def summarise(results: list[Result]) -> list[Row]:
         UserError: the results are of unlike protocols, which must not be ranked.
     """
     for result in results[1:]:
-        unlike = [key for key, value in results[0].protocol.items() if result.protocol.get(key) != value]
-        if unlike:
+        differing = unlike(results[0].protocol, result.protocol)
+        if differing:
             raise UserError(
-                f"{result.guide} was not evaluated like {results[0].guide} ({', '.join(unlike)} differ), so the two "
+                f"{result.guide} was not evaluated like {results[0].guide} ({', '.join(differing)} differ), so the two "
                 "cannot be ranked; compare them on the same terms, in a new --out."
             )
     rows = []
@@ -224,7 +225,7 @@ def as_markdown(rows: list[Row], protocol: dict[str, Any]) -> str:
     """The table in Markdown, with its protocol."""
     lines = ["| guide | " + " | ".join(_COLUMNS.values()) + " |", "|---" * (len(_COLUMNS) + 1) + "|"]
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
-    details = ", ".join(f"{key} {value}" for key, value in protocol.items())
+    details = ", ".join(f"{key} {value}" for key, value in protocol.items() if value != {})
     return "\n".join([*lines, "", f"{_footnote(rows)} Protocol: {details}.", ""])
 
 

@@ -12,10 +12,11 @@ from tyro.conf import Positional
 
 from ppl_vae.app.fitted import guide_for
 from ppl_vae.app.opened import OpenedRun, open_run
-from ppl_vae.check import check_pair
+from ppl_vae.check import check_pair, likelihood_label
 from ppl_vae.config import Seed, config
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation import Estimate, Protocol, elbo, importance_bound
+from ppl_vae.evaluation.fingerprint import fingerprint_of
 from ppl_vae.guides import Guide, Point
 from ppl_vae.inference import InferConfig
 
@@ -100,9 +101,12 @@ def evaluate_run(
         num_datapoints=len(data),
         binarization=record.config.data.binarization,
         data_seed=record.config.data.data_seed,
+        likelihood=likelihood_label(model, data.probe()),
         estimator=settings.estimator,
         num_samples=settings.num_samples,
         seed=settings.seed,
+        model=fingerprint_of(model),
+        guide=fingerprint_of(guide),
     )
     return results, protocol
 
@@ -122,5 +126,7 @@ def _number(value: float) -> float | None:
 
 def _as_table(results: dict[str, Estimate], protocol: Protocol) -> str:
     lines = [f"{name:<16}{value.mean:>12.3f} ± {value.stderr:.3f}" for name, value in results.items()]
-    details = ", ".join(f"{key} {value}" for key, value in protocol.to_dict().items())
+    fields = protocol.to_dict()
+    fields |= fields.pop("details")
+    details = ", ".join(f"{key} {value}" for key, value in fields.items())
     return "\n".join([*lines, f"nats per datapoint, ± standard error over datapoints; {details}"])

@@ -1,10 +1,16 @@
 """An estimate with its error, and the protocol that says what it may be compared with."""
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import Tensor
+
+from ppl_vae.check import Likelihood
+
+# What a comparison compares; two results that differ only here can be ranked.
+_COMPARED = ("model", "guide")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +38,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Protocol:
-    """What an estimate was made on and how; two estimates are comparable only where this agrees.
+    """What an estimate was made on, with what and how; :meth:`unlike` says what forbids ranking two together.
 
     Args:
         data: name of the data set.
@@ -41,9 +47,14 @@ class Protocol:
         num_datapoints: how many observations, from its beginning.
         binarization: how grey levels became bits.
         data_seed: seed of the split and of static binarization.
+        likelihood: whether p(x) is a likelihood of these x at all; see :func:`ppl_vae.check.likelihood_label`.
         estimator: name of the estimator.
         num_samples: its draws for each datapoint.
         seed: seed of its draws, and of dynamic binarization's.
+        model: hash of the model's weights alone, the same under every guide; see
+            :func:`ppl_vae.evaluation.fingerprint.fingerprint_of`.
+        guide: hash of the weights of the guide that the estimate was made with, local rows included.
+        details: settings that only this estimator has, by name.
     """
 
     data: str
@@ -52,10 +63,31 @@ class Protocol:
     num_datapoints: int
     binarization: str
     data_seed: int
+    likelihood: Likelihood
     estimator: str
     num_samples: int
     seed: int
+    model: str
+    guide: str
+    details: Mapping[str, str | int | float | None] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name."""
         return asdict(self)
+
+    def unlike(self, other: "Protocol") -> list[str]:
+        """Names of the fields that forbid ranking the two together: all that differ but the weights' hashes."""
+        return unlike(self.to_dict(), other.to_dict())
+
+
+def unlike(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """:meth:`Protocol.unlike` of protocols as they are stored; a field that only one of them has differs."""
+    absent = object()
+    return [
+        name for name in {**one, **other} if name not in _COMPARED and one.get(name, absent) != other.get(name, absent)
+    ]
+
+
+def shared(protocol: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a stored protocol that results ranked together have in common."""
+    return {name: value for name, value in protocol.items() if name not in _COMPARED}

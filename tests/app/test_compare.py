@@ -106,8 +106,14 @@ def test_seeds_differ(compared):
 
 
 def test_all_runs_share_their_protocol(compared):
-    protocols = [result["protocol"] for result in results(compared).values()]
-    assert all(protocol == protocols[0] for protocol in protocols)
+    """All but the hashes of their weights, which are all different, and which the table keeps for each run."""
+    found = results(compared)
+    report = json.loads((compared / "table.json").read_text())
+    for name in ("model", "guide"):
+        hashes = {folder: result["protocol"].pop(name) for folder, result in found.items()}
+        assert len(set(hashes.values())) == 4
+        assert {folder: weights[name] for folder, weights in report["weights"].items()} == hashes
+    assert all(result["protocol"] == report["protocol"] for result in found.values())
 
 
 # --- Going on ---------------------------------------------------------------------------------------------------------
@@ -217,6 +223,15 @@ def test_unlike_protocols_are_not_ranked():
         summarise([result("amortized", -20.0), result("mean-field", -21.0, num_samples=20)])
     with pytest.raises(UserError, match="data differ"):
         summarise([result("amortized", -20.0), result("amortized", -21.0, data="mnist")])
+    with pytest.raises(UserError, match="details differ"):
+        summarise([result("amortized", -20.0), result("mean-field", -21.0, details={"temperatures": 9})])
+
+
+def test_other_weights_are_ranked():
+    made = [result("amortized", -20.0, -19.0), result("iaf", -19.0, -18.0)]
+    for number, each in enumerate(made):
+        each.protocol.update(model=f"{number}", guide=f"{number}")
+    assert [row.guide for row in summarise(made)] == ["iaf", "amortized"]
 
 
 def test_a_figure_that_is_not_there():

@@ -4,8 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from ppl_vae.app.cli import main
+from ppl_vae.app.run import Run
+from ppl_vae.evaluation.fingerprint import fingerprint_of
 
 
 def test_evaluate_json_holds_value_error_and_protocol(cli, trained):
@@ -14,17 +17,30 @@ def test_evaluate_json_holds_value_error_and_protocol(cli, trained):
     result = json.loads(out)
     assert -40 < result["log_px"] < -15
     assert 0 < result["stderr"] < 3
-    assert len(result["protocol"].pop("fingerprint")) == 16
+    assert next(iter(result)) == "log_px"
+    for name in ("fingerprint", "model", "guide"):
+        assert len(result["protocol"].pop(name)) == 16
     assert result["protocol"] == {
         "data": "digits",
         "split": "test",
         "num_datapoints": 40,
         "binarization": "dynamic",
         "data_seed": 0,
+        "likelihood": "proper",
         "estimator": "iwae",
         "num_samples": 50,
         "seed": 0,
+        "details": {},
     }
+
+
+def test_evaluate_names_the_weights(cli, trained):
+    """Of this pair, whatever else is asked of it."""
+    pair = Run.open(trained).load_pair(torch.device("cpu"))
+    for flags in ([], ["--estimator", "iwae", "--seed", "1", "--split", "train", "--limit", "5"]):
+        protocol = json.loads(cli("evaluate", trained, *flags, "--json")[1])["protocol"]
+        assert protocol["model"] == fingerprint_of(pair.model)
+        assert protocol["guide"] == fingerprint_of(pair.guide) != protocol["model"]
 
 
 def test_evaluate_elbo_has_its_parts(cli, trained):
@@ -43,6 +59,7 @@ def test_evaluate_table_names_the_protocol(cli, trained):
     assert "± nan" in out
     assert "nats per datapoint" in out
     assert "split validation" in out
+    assert "likelihood proper" in out
     assert json.loads(cli("evaluate", trained, "--limit", "1", "--json")[1])["stderr"] is None
 
 
