@@ -30,7 +30,7 @@ class ConditionalVAE(Model):
         self.register_buffer("loc", torch.zeros(latent_dim), persistent=False)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Sample z ``(..., batch, latent_dim)``, observe x ``(batch, *event)`` in {0, 1}.
+        """Sample z ``(..., batch, latent_dim)``, observe x ``(batch, *event)`` in {0, 1} (in [0, 1]: no likelihood).
 
         Raises:
             UserError: the batch has no labels.
@@ -41,5 +41,7 @@ class ConditionalVAE(Model):
             z = pyro.sample("z", dist.Normal(self.loc, torch.ones_like(self.loc)).to_event(1))
             logits = self.decoder(z, batch.y)
             event_dim = batch.x.dim() - 1
-            x: Tensor = pyro.sample("x", dist.Bernoulli(logits=logits).to_event(event_dim), obs=batch.x)
+            # Grey levels are let through, and labelled where they come out; that x is in [0, 1] check_pair sees to.
+            likelihood = dist.Bernoulli(logits=logits, validate_args=False).to_event(event_dim)
+            x: Tensor = pyro.sample("x", likelihood, obs=batch.x)
         return x

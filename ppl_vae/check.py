@@ -13,7 +13,7 @@ from torch.distributions import Bernoulli
 
 from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError, reason
-from ppl_vae.pair import in_particles, latent_sites
+from ppl_vae.pair import frozen, in_particles, latent_sites
 from ppl_vae.program import trace_program
 from ppl_vae.seeding import preserved
 
@@ -51,7 +51,7 @@ def likelihood_label(model: nn.Module, batch: Batch) -> Likelihood:
     Returns:
         ``"proper"``, or what it is instead.
     """
-    with preserved(batch.x.device), torch.no_grad(), pyro.validation_enabled(False):
+    with preserved(batch.x.device), frozen(model):
         trace = trace_program(model, batch)
     for name in trace.observation_nodes:
         fn, value = trace.nodes[name]["fn"], trace.nodes[name]["value"]
@@ -105,16 +105,21 @@ def _check_names(latents: dict[str, Any], sampled: dict[str, Any], model_trace: 
 
 def _check_site(name: str, site: Any, program: str, batch: Batch, num_particles: int) -> None:
     fn, value = site["fn"], site["value"]
+    kind = type(_base(fn)).__name__
+    grey = name == "x" and isinstance(_base(fn), Bernoulli) and _is_grey(value)
     try:
-        inside = bool(fn.support.check(value).all())
+        inside = bool(((value >= 0) & (value <= 1) if grey else fn.support.check(value)).all())
         shape = tuple(fn.log_prob(value).shape) if inside else None
     except Exception as error:  # whatever a user's own distribution raises
+        if grey:
+            raise UserError(
+                f"site 'x': the {program}'s {kind} refuses grey levels; binarize the data (dynamic, static or "
+                "threshold), or make it with validate_args=False for numbers that are no log-likelihoods."
+            ) from error
         raise UserError(f"site '{name}' of the {program}: {reason(error)}") from error
     if not inside:
-        advice = "; grey levels? binarize the data (dynamic, static or threshold)" if name == "x" else ""
-        raise UserError(
-            f"site '{name}': values outside the support of the {program}'s {type(_base(fn)).__name__}{advice}."
-        )
+        advice = "; scale x into [0, 1]" if grey else ""
+        raise UserError(f"site '{name}': values outside the support of the {program}'s {kind}{advice}.")
     if not any(frame.dim == -1 for frame in site["cond_indep_stack"]):
         raise UserError(
             f"site '{name}' of the {program} is outside the batch's plate; sample it inside "

@@ -10,10 +10,11 @@ from pyro import poutine
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
-from ppl_vae import Batch, UserError
-from ppl_vae.check import check_pair
+from ppl_vae import Batch, FitConfig, UserError, fit
+from ppl_vae.check import check_pair, likelihood_label
+from ppl_vae.data import Dataset
 from ppl_vae.guides import FullRank, Latents
-from ppl_vae.models import VAE
+from ppl_vae.models import VAE, LinearGaussian
 from ppl_vae.nets import Decoder
 from ppl_vae.pair import frozen, per_datapoint, run_pair
 from tests.pairs import TwoLatents, all_of, amortized, bits, oracle, simulate, stripes, vae_pair
@@ -111,8 +112,26 @@ def pixels_not_declared() -> tuple[nn.Module, nn.Module, Tensor]:
     return Program(model), sites(z=normal(2)), torch.zeros(5, 5)
 
 
+def validating(batch: Batch) -> None:
+    with plate(batch):
+        logits = pyro.sample("z", normal(2)).sum(-1)[..., None, None].expand(*batch.x.shape)
+        pyro.sample("x", dist.Bernoulli(logits=logits).to_event(2), obs=batch.x)
+
+
 def grey_values() -> tuple[nn.Module, nn.Module, Tensor]:
-    return *vae_pair(), stripes(5)
+    return Program(validating), sites(z=normal(2)), stripes(5)
+
+
+def above_one() -> tuple[nn.Module, nn.Module, Tensor]:
+    return *vae_pair(), 255 * stripes(5)
+
+
+def below_zero() -> tuple[nn.Module, nn.Module, Tensor]:
+    return *vae_pair(), stripes(5) - 0.5
+
+
+def not_a_number() -> tuple[nn.Module, nn.Module, Tensor]:
+    return vae_pair()[0], sites(z=normal(2)), stripes(5) * torch.nan  # an encoder would stumble first
 
 
 def nothing_observed() -> tuple[nn.Module, nn.Module, Tensor]:
@@ -156,7 +175,10 @@ BROKEN = {
     batched_outside_the_plate: r"site 'z' of the guide.*plate",
     model_outside_the_plate: r"site 'shift' of the .*plate",
     pixels_not_declared: r"site 'x' of the model: log-density of shape \(5, 5\) where the batch is \(5,\)",
-    grey_values: r"site 'x': values outside the support of the model's Bernoulli; .*binarize the data",
+    grey_values: r"site 'x': the model's Bernoulli refuses grey levels; binarize the data .*validate_args=False",
+    above_one: r"site 'x': values outside the support of the model's Bernoulli; scale x into \[0, 1\]",
+    below_zero: r"site 'x': values outside the support of the model's Bernoulli; scale x",
+    not_a_number: r"site 'x': values outside the support of the model's Bernoulli; scale x",
     nothing_observed: r"the model observes no site 'x'",
     x_sampled: r"the model observes no site 'x'",
     no_leading_dims: r"VAE cannot run on x of shape \(5, 3, 4\).*leading dimensions",
@@ -233,6 +255,64 @@ def test_good_pairs_pass_and_nothing_moves(rows: int) -> None:
         after = [*model.parameters(), *guide.parameters()]
         assert all(torch.equal(a, b) for a, b in zip(weights, after, strict=True))
         assert all(param.grad is None for param in after)
+
+
+# --- Grey levels ------------------------------------------------------------------------------------------------------
+
+GREY, PROPER = "none (Bernoulli on grey levels)", "proper"
+
+
+def masked(batch: Batch) -> None:
+    with plate(batch):
+        logits = pyro.sample("z", normal(2)).sum(-1)[..., None, None] + torch.zeros(3, 4)
+        likelihood = dist.Bernoulli(logits=logits, validate_args=False).mask(torch.tensor(True)).to_event(2)
+        pyro.sample("x", likelihood, obs=batch.x)
+
+
+def continuous(batch: Batch) -> None:
+    with plate(batch):
+        logits = pyro.sample("z", normal(2)).sum(-1)[..., None, None] + torch.zeros(3, 4)
+        pyro.sample("x", dist.ContinuousBernoulli(logits=logits).to_event(2), obs=batch.x)
+
+
+@pytest.mark.parametrize(
+    ("model", "grey"),
+    [
+        (vae_pair()[0], GREY),
+        (Program(masked), GREY),
+        (Program(continuous), PROPER),
+        (LinearGaussian((3, 4), 2), PROPER),
+    ],
+    ids=["vae", "masked", "continuous", "gaussian"],
+)
+def test_a_bernoulli_is_no_likelihood_of_grey_levels(model: nn.Module, grey: str) -> None:
+    """They are let through and labelled; one pixel of the second row is enough."""
+    guide, before = sites(z=normal(2)), torch.get_rng_state()
+    x = X.clone()
+    assert likelihood_label(model, all_of(x)) == PROPER
+    x[1, 2, 3] = 0.5
+    for values in (x, stripes(5)):
+        assert likelihood_label(model, all_of(values)) == grey
+        check_pair(model, guide, all_of(values))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_label_is_read_without_touching_the_model() -> None:
+    decoder = nn.Sequential(Decoder(2, (12,)), nn.BatchNorm1d(12), nn.Unflatten(-1, (3, 4)))
+    model = VAE(decoder, 2).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert likelihood_label(model, all_of(stripes(5))) == GREY
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert model.training
+
+
+@pytest.mark.parametrize("row", [0, 3, 59])
+def test_values_outside_are_found_in_any_row(row: int) -> None:
+    x = stripes(60)
+    fit(*vae_pair(), Dataset(x), settings=FitConfig(epochs=1, device="cpu"))
+    x[row, 0, 0] = 1.5
+    with pytest.raises(UserError, match=r"site 'x': .*scale x into"):
+        fit(*vae_pair(), Dataset(x), settings=FitConfig(epochs=1, device="cpu"))
 
 
 def test_a_run_holds_the_latents_the_observation_and_the_auxiliaries() -> None:

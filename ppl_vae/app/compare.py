@@ -79,10 +79,9 @@ class Compare:
         out = self._folder()
         print(f"folder   {out}")
         results = run_jobs(jobs, out, self.workers)
-        rows = summarise(results)
-        print(as_terminal(rows))
-        write_atomically(out / "table.csv", as_csv(rows))
-        protocol = shared(results[0].protocol)
+        rows, protocol = summarise(results), shared(results[0].protocol)
+        print(as_terminal(rows, protocol))
+        write_atomically(out / "table.csv", as_csv(rows, protocol))
         weights = {
             job.folder: {name: result.protocol[name] for name in ("model", "guide")}
             for job, result in zip(jobs, results, strict=True)
@@ -101,7 +100,10 @@ class Compare:
             markdown += f"\n{references['title']}\n\n" + "\n".join(f"- {line}" for line in lines) + "\n"
         write_atomically(out / "table.json", json.dumps(report, indent=2))
         write_atomically(out / "table.md", markdown)
-        figure = figures.comparison(rows, caption=f"{terms.settings.data.data}: {terms.settings.pair.model}, test data")
+        caption = f"{terms.settings.data.data}: {terms.settings.pair.model}, test data"
+        if protocol["likelihood"] != "proper":
+            caption += f", likelihood: {protocol['likelihood']}"
+        figure = figures.comparison(rows, caption)
         figures.save(figure, out / "comparison.png")
         print(f"\npicture  {out / 'comparison.png'}\ntable    {out / 'table.md'}")
 

@@ -6,8 +6,9 @@ import json
 import multiprocessing
 import os
 import time
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,13 +17,14 @@ from tqdm import tqdm
 
 from ppl_vae.app.build import DataInfo, build_pair
 from ppl_vae.app.evaluate import EvaluateConfig, evaluate_run
+from ppl_vae.app.grey_levels import warn_of_grey_levels, words_of
 from ppl_vae.app.opened import open_run
 from ppl_vae.app.paths import write_atomically
 from ppl_vae.app.run import Record, Run, TrainConfig
 from ppl_vae.app.train import train_run
 from ppl_vae.data import load
 from ppl_vae.errors import UserError, reason
-from ppl_vae.evaluation.estimate import unlike
+from ppl_vae.evaluation.estimate import Protocol, unlike
 from ppl_vae.figures import Row
 from ppl_vae.guides import Guide, Point
 from ppl_vae.objectives import require_closed_forms
@@ -84,6 +86,7 @@ def check_jobs(jobs: list[Job]) -> None:
             )
         if job.settings.fit.objective == "elbo-analytic-kl":
             require_closed_forms(*pair, splits.train.probe())
+    warn_of_grey_levels(pair, splits.train)
 
 
 def run_jobs(jobs: list[Job], out: Path, workers: int | None) -> list[Result]:
@@ -125,6 +128,8 @@ def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:
             result = Result(**json.loads(found.read_text()))
             if not {*_NATS, "seconds", "parameters"} <= set(result.figures):
                 raise ValueError("figures are missing")
+            if not {each.name for each in fields(Protocol)} <= set(result.protocol):
+                raise ValueError("its protocol is not whole")
         except (ValueError, TypeError) as error:
             raise UserError(f"{found}: damaged ({reason(error)}); delete it and repeat the command.") from None
         return result
@@ -213,31 +218,33 @@ def _cells(row: Row) -> list[str]:
     return cells
 
 
-def as_terminal(rows: list[Row]) -> str:
-    """The table in columns."""
+def as_terminal(rows: list[Row], protocol: Mapping[str, Any]) -> str:
+    """The table in columns, with what has to be said of it."""
     table = [["guide", *_COLUMNS.values()], *map(_cells, rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
-    return "\n".join([*lines, _footnote(rows)])
+    return "\n".join([*lines, _footnote(rows), *words_of(protocol)])
 
 
-def as_markdown(rows: list[Row], protocol: dict[str, Any]) -> str:
+def as_markdown(rows: list[Row], protocol: Mapping[str, Any]) -> str:
     """The table in Markdown, with its protocol."""
     lines = ["| guide | " + " | ".join(_COLUMNS.values()) + " |", "|---" * (len(_COLUMNS) + 1) + "|"]
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
     details = ", ".join(f"{key} {value}" for key, value in protocol.items() if value != {})
-    return "\n".join([*lines, "", f"{_footnote(rows)} Protocol: {details}.", ""])
+    notes = [_footnote(rows), *words_of(protocol), f"Protocol: {details}."]
+    return "\n".join([*lines, "", " ".join(notes), ""])
 
 
-def as_csv(rows: list[Row]) -> str:
-    """The table as CSV, every figure with its standard error in a column of its own."""
+def as_csv(rows: list[Row], protocol: Mapping[str, Any]) -> str:
+    """The table as CSV, every figure with its standard error in a column of its own, and the kind of likelihood."""
     text = io.StringIO()
     writer = csv.writer(text)
     names = list(rows[0].figures)
-    writer.writerow(["guide", "seeds", *(column for name in names for column in (name, f"{name}_stderr"))])
+    columns = [column for name in names for column in (name, f"{name}_stderr")]
+    writer.writerow(["guide", "seeds", *columns, "likelihood"])
     for row in rows:
         cells = [value for name in names for value in (row.figures[name] or ("", ""))]
-        writer.writerow([row.guide, row.seeds, *cells])
+        writer.writerow([row.guide, row.seeds, *cells, protocol["likelihood"]])
     return text.getvalue()
 
 

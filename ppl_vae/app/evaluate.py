@@ -11,6 +11,7 @@ from tqdm import tqdm
 from tyro.conf import Positional
 
 from ppl_vae.app.fitted import guide_for
+from ppl_vae.app.grey_levels import words_of
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.check import check_pair, likelihood_label
 from ppl_vae.config import Seed, config
@@ -129,4 +130,5 @@ def _as_table(results: dict[str, Estimate], protocol: Protocol) -> str:
     fields = protocol.to_dict()
     fields |= fields.pop("details")
     details = ", ".join(f"{key} {value}" for key, value in fields.items())
+    lines += words_of(fields)
     return "\n".join([*lines, f"nats per datapoint, ± standard error over datapoints; {details}"])

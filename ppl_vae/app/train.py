@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from ppl_vae.app.build import DataInfo, build_pair
+from ppl_vae.app.grey_levels import warn_of_grey_levels
 from ppl_vae.app.paths import numbered, refuse_existing_run
 from ppl_vae.app.pictures import draw_run
 from ppl_vae.app.run import Record, Run, TrainConfig
@@ -60,7 +61,8 @@ class Train:
         out = self.out or numbered(Path("runs"), Path(self.settings.data.data).stem)
         resolved = replace(self.settings, pair=self.settings.pair.absolute(), data=self.settings.data.absolute())
         record = Record(resolved, DataInfo.of(splits))
-        build_pair(resolved.pair, record.info, None, 0)  # fails on bad settings before anything is written
+        pair = build_pair(resolved.pair, record.info, None, 0)  # fails on bad settings before anything is written
+        warn_of_grey_levels(pair, splits.train)
         return Run.create(out, record), splits
 
     def _continued(self) -> tuple[Run, Splits]:
@@ -82,7 +84,8 @@ class Train:
         if done > self.settings.fit.epochs:
             raise UserError(f"{self.resume} has {done} epochs already; name more by --epochs, not fewer.")
         continued = Run(run.path, Record(self.settings, run.record.info))
-        continued.load_pair(torch.device("cpu"))  # fails on a damaged checkpoint before anything is written
+        pair = continued.load_pair(torch.device("cpu"))  # fails on a damaged checkpoint before anything is written
+        warn_of_grey_levels(pair, splits.train)
         continued.write_record()
         return continued, splits
 

@@ -49,10 +49,13 @@ class Dataset:
             yield self.batch(index)
 
     def probe(self) -> Batch:
-        """A few rows to try a pair on: the first two, and the first with grey levels, which not every model takes."""
-        grey = ((self.x != 0) & (self.x != 1)).flatten(1).any(1).nonzero().flatten()
+        """A few rows to try a pair on: the first two, and the first ones with values that not every model takes, grey
+        levels and what is outside [0, 1]."""
+        rows = self.x.flatten(1)
+        grey = ((rows != 0) & (rows != 1)).any(1).nonzero().flatten()
+        outside = (~((rows >= 0) & (rows <= 1))).any(1).nonzero().flatten()  # NaN too
         first = torch.arange(min(2, len(self)), device=self.x.device)
-        return self.batch(torch.cat([first, grey[:1]]))
+        return self.batch(torch.cat([first, grey[:1], outside[:1]]))
 
     def fixed(self, seed: int) -> Self:
         """The same rows, no longer dynamic: binarized once, from the seed, with bits of its own for each split."""

@@ -62,7 +62,6 @@ TRAIN_ROWS = {
     "missing npz": (["--data", "nowhere.npz"], ["nowhere.npz: no such file"]),
     "missing user file": (["--model", "nowhere.py:Model"], ["there is no file", "nowhere.py"]),
     "user file without class": (["--model", "nowhere.py"], ["path/to/file.py:Class"]),
-    "grey levels as bits": (["--binarization", "none"], ["site 'x'", "support", "binarize the data"]),
     "resume nothing": (["--resume", "nowhere"], ["nowhere", "ppl-vae train"]),
 }
 

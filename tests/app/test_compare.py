@@ -183,6 +183,9 @@ def test_refuses_a_folder_of_something_else(cli, tmp_path):
 # --- The table --------------------------------------------------------------------------------------------------------
 
 
+PROTOCOL = {"data": "digits", "likelihood": "proper"}
+
+
 def result(guide, elbo, log_px=None, **protocol):
     figures = {
         "elbo": elbo,
@@ -209,8 +212,8 @@ def test_standard_error_over_seeds():
 def test_one_seed_has_no_standard_error():
     (row,) = rows = summarise([result("amortized", -20.0, -19.0)])
     assert math.isnan(row.figures["elbo"][1])
-    assert "±" not in as_terminal(rows).splitlines()[1]
-    assert "one seed" in as_terminal(rows)
+    assert "±" not in as_terminal(rows, PROTOCOL).splitlines()[1]
+    assert "one seed" in as_terminal(rows, PROTOCOL)
 
 
 def test_best_bound_first_whatever_the_order():
@@ -238,11 +241,11 @@ def test_a_figure_that_is_not_there():
     rows = summarise([result("amortized", -20.0, -19.0), result("amortized:point", -15.0, None)])
     point = next(row for row in rows if row.guide == "amortized:point")
     assert point.figures["log_px"] is None
-    lines = list(csv.DictReader(as_csv(rows).splitlines()))
+    lines = list(csv.DictReader(as_csv(rows, PROTOCOL).splitlines()))
     assert next(line for line in lines if line["guide"] == "amortized:point")["log_px"] == ""
-    assert "–" in as_terminal(rows)
-    assert "| amortized:point | -15.00 | – |" in as_markdown(rows, {"data": "digits"})
-    assert "data digits" in as_markdown(rows, {"data": "digits"})
+    assert "–" in as_terminal(rows, PROTOCOL)
+    assert "| amortized:point | -15.00 | – |" in as_markdown(rows, PROTOCOL)
+    assert "data digits" in as_markdown(rows, PROTOCOL)
 
 
 @pytest.mark.parametrize(
