@@ -4,6 +4,7 @@ Every function takes what ``numpy.asarray`` takes and returns a :class:`matplotl
 touches pyplot or changes a global setting; :func:`save` writes a figure as PNG.
 """
 
+from ppl_vae.figures.calibration import calibration
 from ppl_vae.figures.comparison import Row, comparison
 from ppl_vae.figures.curves import training_curves
 from ppl_vae.figures.images import grid, mosaic, reconstructions, sheet
@@ -12,6 +13,7 @@ from ppl_vae.figures.style import save
 
 __all__ = [
     "Row",
+    "calibration",
     "comparison",
     "grid",
     "latent_scatter",

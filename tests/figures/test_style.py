@@ -22,6 +22,7 @@ DRAW: dict[str, Callable[[str], Figure]] = {
     "sheet": lambda c: figures.sheet(PIXELS, c),
     "reconstructions": lambda c: figures.reconstructions(PIXELS, PIXELS, c),
     "grid": lambda c: figures.grid(PIXELS.reshape(2, 2, 5, 6), -1, 1, c),
+    "calibration": lambda c: figures.calibration(np.arange(8).reshape(4, 2), 7, ["z[0]", "z[1]"], c),
     "comparison": lambda c: figures.comparison([figures.Row("amortized", 1, dict.fromkeys(FIGURES, (-1.0, 0.1)))], c),
     "latent_scatter": lambda c: figures.latent_scatter(PIXELS[0], np.arange(5), c),
 }
