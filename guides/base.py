@@ -29,6 +29,7 @@ from ppl_vae.batch import Batch
 from ppl_vae.guides.families import Family
 from ppl_vae.latents import Latents
 from ppl_vae.program import Program
+from ppl_vae.variational import once
 
 
 class Guide(Program):
@@ -55,7 +56,7 @@ class Guide(Program):
 
     def q(self, batch: Batch) -> TorchDistribution:
         """q(z | x) over the latents' flat vector: batch shape ``(batch,)``, event shape ``(latents.size,)``."""
-        q: TorchDistribution = self.family(self.params(batch))
+        q: TorchDistribution = self.family(once(self.params, batch))
         return q
 
     def forward(self, batch: Batch) -> None:

@@ -10,8 +10,6 @@ Two ways to train it:
 * ``separate``: the encoder on its own bound, at λ₀, the model on the refined one, at λ_T (Krishnan et al. 2018).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 import pyro
@@ -24,6 +22,8 @@ from ppl_vae.guides.amortized import Amortized
 from ppl_vae.guides.base import Guide
 from ppl_vae.latents import FamilyProgram
 from ppl_vae.objectives import TraceELBO
+from ppl_vae.pair import constant
+from ppl_vae.variational import once, side_loss
 
 Training = Literal["unroll", "separate"]
 
@@ -63,22 +63,21 @@ class SemiAmortized(Guide):
         with poutine.block(), torch.enable_grad():
             if through:
                 return self._refined(proposal, batch, through=True)
-            with _constant(self._model[0], self.family):
+            with constant(self._model[0], self.family):
                 return self._refined(proposal.detach(), batch, through=False).detach()
 
     def forward(self, batch: Batch) -> None:
         """Sample the model's latents; under ``separate``, give the encoder the gradient of its own bound."""
         q = self.q(batch)
-        lift = None if self.unroll or not torch.is_grad_enabled() else self._proposal_bound(batch)
+        lift = None if self.unroll or not torch.is_grad_enabled() else once(self._proposal_bound, batch)
         with pyro.plate("data", len(batch.x), dim=-1):
             if lift is not None:
-                # A factor of log q whose value is 0 and whose gradient is minus the bound's: any ELBO then climbs it.
-                pyro.factor("_proposal_bound", (lift.detach() - lift).expand(len(batch.x)), has_rsample=True)
+                side_loss("_proposal_bound", -lift.expand(len(batch.x)))
             self.latents.sample(q)
 
     def _proposal_bound(self, batch: Batch) -> Tensor:
         """Mean ELBO of the encoder's own proposal, ``()``, differentiable in the encoder alone."""
-        with poutine.block(), _constant(self._model[0], self.family):
+        with poutine.block(), constant(self._model[0], self.family):
             return self._elbo(self.proposal.params(batch), batch) / len(batch.x)
 
     def _refined(self, params: Tensor, batch: Batch, *, through: bool) -> Tensor:
@@ -94,16 +93,3 @@ class SemiAmortized(Guide):
         """Σ ELBO over the batch, ``()``, from one draw for each datapoint."""
         program = FamilyProgram(self.latents, self.family, params)
         return -TraceELBO(analytic_kl=True).terms(self._model[0], program, batch).loss * len(batch.x)
-
-
-@contextmanager
-def _constant(*modules: nn.Module) -> Iterator[None]:
-    """Inside the block these modules' parameters are constants, so that no gradient is worked out for them."""
-    params = [param for module in modules for param in module.parameters() if param.requires_grad]
-    for param in params:
-        param.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for param in params:
-            param.requires_grad_(True)

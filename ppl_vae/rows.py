@@ -53,7 +53,7 @@ class RowTable(nn.Module):
             return self.weight[rows]
         for leaf in self._leaves:  # read again in the same step: one leaf gathers all of the gradient
             if leaf.asked is index:
-                return leaf.values
+                return leaf.values if self.weight.requires_grad else leaf.values.detach()
         values = self.weight.detach()[rows].requires_grad_()
         self._leaves.append(Leaf(self, index, rows, values))
         return values
