@@ -3,8 +3,8 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,9 +20,10 @@ from ppl_vae.config import Seed, checked, config, to_plain
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.device import choose_device
 from ppl_vae.errors import UserError, reason
-from ppl_vae.evaluation.bounds import elbo
+from ppl_vae.evaluation.bounds import elbo, importance_bound
 from ppl_vae.interrupt import Interrupted, InterruptGuard
-from ppl_vae.objectives import Objective, TraceELBO, kl_weight_at, require_closed_forms
+from ppl_vae.metrics import EpochMetrics
+from ppl_vae.objectives import ImportanceWeighted, Objective, TraceELBO, kl_weight_at
 from ppl_vae.rows import check_rows, tables_of
 from ppl_vae.seeding import rng_state, seeded, set_rng_state, stream
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer
@@ -39,16 +40,17 @@ class FitConfig:
     """Passes over the training data."""
     batch_size: Annotated[int, Field(ge=1, lt=2**31)] = 128
     """Datapoints in a step."""
-    objective: Literal["elbo", "elbo-analytic-kl"] = "elbo"
-    """What to maximise: the ELBO from draws of the guide, or with its KL in closed form."""
+    objective: Literal["elbo", "elbo-analytic-kl", "iwae", "dreg"] = "elbo"
+    """What to maximise: the ELBO from draws of the guide, or with its KL in closed form; or the importance bound of
+    num_particles draws (iwae), also with the guide's gradient along the draws alone (dreg)."""
     num_particles: PositiveInt = 1
     """Draws of z for each datapoint in a step."""
     kl_weight: NonNegativeFloat = 1.0
-    """Factor of the KL in the loss (beta); reported ELBOs always have 1."""
+    """Factor of the KL in the loss (beta); reported bounds always have 1."""
     kl_warmup: NonNegativeInt = 0
     """Epochs over which that factor rises linearly from zero."""
     patience: NonNegativeInt = 0
-    """Stop after this many epochs without a better validation ELBO and keep the best weights; 0 never stops."""
+    """Stop after this many epochs without a better validation bound and keep the best weights; 0 never stops."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """The optimizer."""
     seed: Seed = 0
@@ -57,33 +59,13 @@ class FitConfig:
     """Where to compute: auto (CUDA, then MPS, then the CPU), cpu, cuda, cuda:1, mps."""
 
 
-@dataclass(frozen=True)
-class EpochMetrics:
-    """What one epoch came to, in nats per datapoint; bigger is better.
-
-    Args:
-        epoch: from 1.
-        elbo: mean over the epoch's minibatches, while the parameters moved; with KL weight 1.
-        reconstruction: its first part, E_q[log p(x | z)].
-        kl: its second part, KL(q ‖ p(z)); elbo = reconstruction − kl.
-        kl_weight: the weight of the KL in the loss at the epoch's end.
-        validation_elbo: on the validation data after the epoch, or None without any.
-        seconds: what the epoch took.
-    """
-
-    epoch: int
-    elbo: float
-    reconstruction: float
-    kl: float
-    kl_weight: float
-    validation_elbo: float | None
-    seconds: float
-
-
-def best_epoch(history: Sequence[EpochMetrics], kl_warmup: int = 0) -> EpochMetrics:
-    """The epoch after the warm-up with the best validation ELBO, or the last one: what ``patience`` keeps."""
-    validated = [row for row in history if row.validation_elbo is not None and row.epoch > kl_warmup]
-    return max(validated, key=lambda row: row.validation_elbo or -math.inf, default=history[-1])
+def objective_of(settings: FitConfig) -> Objective:
+    """The objective that the settings name."""
+    match settings.objective:
+        case "iwae" | "dreg":
+            return ImportanceWeighted(settings.num_particles, doubly_reparameterised=settings.objective == "dreg")
+        case _:
+            return TraceELBO(settings.num_particles, analytic_kl=settings.objective == "elbo-analytic-kl")
 
 
 def fit(
@@ -107,7 +89,7 @@ def fit(
         model: p(x, z); the contract is in ``models/base.py``.
         guide: q(z | x); the contract is in ``guides/base.py``.
         train: the data.
-        validation: for the validation ELBO and early stopping.
+        validation: for the validation bound and early stopping.
         settings: how; the defaults of :class:`FitConfig` if None.
         checkpoint_path: written at the start, as training goes on, when it is interrupted and at the end.
         resume: go on from ``checkpoint_path``; on the CPU the outcome is bit for bit that of never having stopped.
@@ -118,7 +100,7 @@ def fit(
         the metrics of every epoch, resumed ones included.
 
     Raises:
-        UserError: settings out of range, a pair that does not match, a foreign checkpoint, an ELBO that is not finite.
+        UserError: settings out of range, a pair that does not match, a foreign checkpoint, a bound that is not finite.
         Interrupted: Ctrl-C or SIGTERM, after the checkpoint has been written.
     """
     settings = checked(settings or FitConfig())
@@ -137,12 +119,11 @@ def fit(
     model.to(device)
     guide.to(device)
     train, validation = train.to(device), validation.to(device) if validation else None
-    objective = TraceELBO(settings.num_particles, analytic_kl=settings.objective == "elbo-analytic-kl")
+    objective = objective_of(settings)
     with seeded(stream(settings.seed, "check"), device):
         probe = train.probe()
         check_pair(model, guide, probe)
-        if objective.analytic_kl:
-            require_closed_forms(model, guide, probe)
+        objective.check(model, guide, probe)
     with seeded(stream(settings.seed, "training"), device):
         run = _Run(model, guide, objective, train, validation, settings, device, checkpoint_path)
         if resume:
@@ -171,11 +152,11 @@ class _Run:
         self.optimizer = PairOptimizer(model, guide, settings.optimizer)
         self.take_step = EagerStep(model, guide, objective, self.optimizer, data)
         self.history: list[EpochMetrics] = []
-        self.best: checkpoint.State | None = None  # {"elbo", "epoch", "model", "guide"}
-        # Where the current epoch stands: the order of its rows, how many steps are done, [Σ reconstruction, Σ kl].
+        self.best: checkpoint.State | None = None  # {"bound", "epoch", "model", "guide"}
+        # Where the current epoch stands: the order of its rows, how many steps are done, Σ of what a step returns.
         self.order: Tensor | None = None
         self.step = 0
-        self.sums = torch.zeros(2, dtype=data.x.dtype, device=device)
+        self.sums = torch.zeros(3, dtype=data.x.dtype, device=device)
         self.saved_at = -math.inf
 
     @property
@@ -230,15 +211,14 @@ class _Run:
 
     def end_epoch(self, start: float) -> EpochMetrics:
         """Read the epoch's sums (the one wait for the device), validate, remember the best."""
-        reconstruction, kl = (self.sums / len(self.data)).tolist()
-        if not math.isfinite(reconstruction - kl):
+        bound, reconstruction, kl = (self.sums / len(self.data)).tolist()
+        if not math.isfinite(bound):
             raise self.diverged(f"reconstruction {reconstruction:g}, KL {kl:g}")
-        validation_elbo = None
+        validation_bound = None
         if self.validation is not None and not self.optimizer.tables:
-            seed = stream(self.settings.seed, "validation")  # the same every epoch: what changes is the pair
-            validation_elbo = elbo(self.model, self.guide, self.validation, seed=seed).elbo.mean
-            if not math.isfinite(validation_elbo):
-                raise self.diverged(f"validation ELBO {validation_elbo:g}")
+            validation_bound = self.validate(self.validation)
+            if not math.isfinite(validation_bound):
+                raise self.diverged(f"validation bound {validation_bound:g}")
         self.order = None
         self.step = 0
         epoch = len(self.history) + 1
@@ -248,21 +228,29 @@ class _Run:
             self.settings.kl_weight,
         )
         seconds = time.perf_counter() - start
-        metrics = EpochMetrics(epoch, reconstruction - kl, reconstruction, kl, weight, validation_elbo, seconds)
+        elbo = reconstruction - kl
+        metrics = EpochMetrics(epoch, elbo, bound, reconstruction, kl, weight, validation_bound, seconds)
         self.history.append(metrics)
-        if self.settings.patience and validation_elbo is not None and epoch > self.settings.kl_warmup:
-            self.remember_best(validation_elbo)
+        if self.settings.patience and validation_bound is not None and epoch > self.settings.kl_warmup:
+            self.remember_best(validation_bound)
         return metrics
+
+    def validate(self, data: Dataset) -> float:
+        """The bound that is trained, on other data, nats per datapoint."""
+        seed = stream(self.settings.seed, "validation")  # the same every epoch: what changes is the pair
+        if isinstance(self.take_step.objective, ImportanceWeighted):
+            return importance_bound(self.model, self.guide, data, self.settings.num_particles, seed).mean
+        return elbo(self.model, self.guide, data, seed=seed).elbo.mean
 
     def diverged(self, what: str) -> UserError:
         return UserError(
             f"training diverged in epoch {len(self.history) + 1} ({what}); lower the learning rate or set a clip norm."
         )
 
-    def remember_best(self, validation_elbo: float) -> None:
-        if self.best is None or validation_elbo > self.best["elbo"]:
+    def remember_best(self, bound: float) -> None:
+        if self.best is None or bound > self.best["bound"]:
             weights = copy.deepcopy({"model": self.model.state_dict(), "guide": self.guide.state_dict()})
-            self.best = {"elbo": validation_elbo, "epoch": len(self.history), **weights}
+            self.best = {"bound": bound, "epoch": len(self.history), **weights}
 
     def stopped_early(self) -> bool:
         patience = self.settings.patience
@@ -312,7 +300,7 @@ class _Run:
 
 
 def _summary(metrics: EpochMetrics) -> str:
-    text = f"epoch {metrics.epoch}, elbo {metrics.elbo:.2f}"
-    if metrics.validation_elbo is not None:
-        text += f", validation {metrics.validation_elbo:.2f}"
+    text = f"epoch {metrics.epoch}, bound {metrics.bound:.2f}"
+    if metrics.validation_bound is not None:
+        text += f", validation {metrics.validation_bound:.2f}"
     return text

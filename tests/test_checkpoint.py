@@ -19,7 +19,7 @@ from tests.pairs import vae_pair
 STATE = {
     "weights": torch.arange(300_000, dtype=torch.float32),
     "order": torch.tensor([2, 0, 1]),
-    "history": [{"epoch": 1, "elbo": -3.5, "validation_elbo": None}],
+    "history": [{"epoch": 1, "elbo": -3.5, "validation_bound": None}],
     "step": 3,
 }
 

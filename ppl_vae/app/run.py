@@ -24,7 +24,8 @@ from ppl_vae.app.paths import refuse_existing_run, write_atomically
 from ppl_vae.config import config, from_plain, to_plain
 from ppl_vae.data import DataConfig
 from ppl_vae.errors import UserError, reason
-from ppl_vae.training import EpochMetrics, FitConfig
+from ppl_vae.metrics import EpochMetrics
+from ppl_vae.training import FitConfig
 
 
 @config

@@ -16,7 +16,8 @@ from ppl_vae.config import config
 from ppl_vae.data import Splits, load
 from ppl_vae.errors import UserError
 from ppl_vae.interrupt import Interrupted
-from ppl_vae.training import EpochMetrics, best_epoch, fit
+from ppl_vae.metrics import EpochMetrics, best_epoch
+from ppl_vae.training import fit
 
 # What may differ between a run and its continuation: nothing that would make its first part another run.
 _MAY_CHANGE = {"epochs", "device", "data_root"}
@@ -50,8 +51,9 @@ class Train:
         for picture in draw_run(run, run.load_pair(torch.device("cpu")), splits):
             print(f"picture  {picture}")
         kept = best_epoch(history, run.record.config.fit.kl_warmup) if run.record.config.fit.patience else history[-1]
-        validation = "" if kept.validation_elbo is None else f", validation {kept.validation_elbo:.2f}"
-        print(f"elbo     {kept.elbo:.2f} nats per datapoint in epoch {kept.epoch} of {len(history)}{validation}")
+        validation = "" if kept.validation_bound is None else f", validation {kept.validation_bound:.2f}"
+        name = "elbo " if run.record.config.fit.objective.startswith("elbo") else "bound"
+        print(f"{name}    {kept.bound:.2f} nats per datapoint in epoch {kept.epoch} of {len(history)}{validation}")
         print(f"run      {run.path}")
 
     def _begun(self) -> tuple[Run, Splits]:
@@ -151,8 +153,12 @@ class _Recorder:
     def __call__(self, metrics: EpochMetrics) -> None:
         self.run.append_metrics(metrics)
         if self.writer:
-            values = {"elbo/train": metrics.elbo, "elbo/validation": metrics.validation_elbo}
-            values |= {"parts/reconstruction": metrics.reconstruction, "parts/kl": metrics.kl}
+            values = {"bound/train": metrics.bound, "bound/validation": metrics.validation_bound}
+            values |= {
+                "parts/elbo": metrics.elbo,
+                "parts/reconstruction": metrics.reconstruction,
+                "parts/kl": metrics.kl,
+            }
             for name, value in values.items():
                 if value is not None:
                     self.writer.add_scalar(name, value, metrics.epoch)

@@ -1,4 +1,4 @@
-"""How training went: the ELBO and its two parts against epochs."""
+"""How training went: the bound, the ELBO and its two parts against epochs."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,24 +12,26 @@ from numpy.typing import NDArray
 from ppl_vae.figures.style import CATEGORICAL, FAINT, new_figure, styled
 
 if TYPE_CHECKING:  # the type alone: drawing needs no torch
-    from ppl_vae.training import EpochMetrics
+    from ppl_vae.metrics import EpochMetrics
 
 _BLUE, _ORANGE, _RED = CATEGORICAL[:3]
-_VIOLET = CATEGORICAL[4]
+_GREY, _VIOLET = CATEGORICAL[3:5]
 _MARKED = 20  # up to this many epochs each one gets a marker; a single epoch has no line to be seen by
 _ROUND = [1, 2, 5, 10]  # ticks are at multiples of these and their tenfolds
 
 
 @styled
 def training_curves(history: "Sequence[EpochMetrics]", caption: str = "") -> Figure:
-    """The ELBO in training and validation, and beside it reconstruction and KL, each on its own scale.
+    """The bound in training and validation, and beside it reconstruction and KL, each on its own scale.
+
+    Where the bound is not the ELBO, the ELBO of the same draws stands below it.
 
     Args:
         history: of :func:`ppl_vae.training.fit`: one or more epochs, in nats per datapoint.
         caption: what was done.
 
     Returns:
-        the figure; its axes are labelled "elbo", "reconstruction" and "kl".
+        the figure; its axes are labelled "bound", "reconstruction" and "kl".
 
     Raises:
         ValueError: an empty history.
@@ -38,19 +40,25 @@ def training_curves(history: "Sequence[EpochMetrics]", caption: str = "") -> Fig
         raise ValueError("the history is empty: there is no epoch to draw.")
     epochs = [metrics.epoch for metrics in history]
     figure = new_figure(10.0, 4.8, caption)
-    axes = figure.subplot_mosaic([["elbo", "reconstruction"], ["elbo", "kl"]], sharex=True, width_ratios=[1.25, 1])
+    axes = figure.subplot_mosaic([["bound", "reconstruction"], ["bound", "kl"]], sharex=True, width_ratios=[1.25, 1])
 
-    # The training ELBO is a mean over the epoch, so it trails: without these words it seems worse than validation's.
-    train = np.array([metrics.elbo for metrics in history])
-    _plot(axes["elbo"], epochs, train, _BLUE, "training, during the epoch")
+    # The training bound is a mean over the epoch, so it trails: without these words it seems worse than validation's.
+    train = np.array([metrics.bound for metrics in history])
+    elbo = np.array([metrics.elbo for metrics in history])
+    _plot(axes["bound"], epochs, train, _BLUE, "training, during the epoch")
     curves = [train]
-    if any(metrics.validation_elbo is not None for metrics in history):
-        validation = np.array([metrics.validation_elbo for metrics in history], dtype=float)
-        _plot(axes["elbo"], epochs, validation, _ORANGE, "validation, after it")
+    if any(metrics.validation_bound is not None for metrics in history):
+        validation = np.array([metrics.validation_bound for metrics in history], dtype=float)
+        _plot(axes["bound"], epochs, validation, _ORANGE, "validation, after it")
         curves.append(validation)
-    _set_limits(axes["elbo"], curves)
-    axes["elbo"].set(xlabel="epoch", ylabel="ELBO in nats per datapoint\n(bigger is better)")
-    figure.legend(*axes["elbo"].get_legend_handles_labels(), loc="outside upper left", ncols=2)
+    name = "ELBO"
+    if not np.allclose(train, elbo, rtol=1e-5, atol=1e-4):  # beyond float32's rounding of the same sum
+        name = "importance bound"
+        _plot(axes["bound"], epochs, elbo, _GREY, "ELBO in training")
+        curves.append(elbo)
+    _set_limits(axes["bound"], curves)
+    axes["bound"].set(xlabel="epoch", ylabel=f"{name} in nats per datapoint\n(bigger is better)")
+    figure.legend(*axes["bound"].get_legend_handles_labels(), loc="outside upper left", ncols=len(curves))
 
     reconstruction = np.array([metrics.reconstruction for metrics in history])
     _plot(axes["reconstruction"], epochs, reconstruction, _VIOLET, "reconstruction")

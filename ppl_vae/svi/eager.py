@@ -34,7 +34,7 @@ class EagerStep:
             kl_weight: β, the factor of the KL in the loss.
 
         Returns:
-            reconstruction and KL summed over the batch, ``(2,)``, on the device, detached.
+            bound, reconstruction and KL summed over the batch, ``(3,)``, on the device, detached.
         """
         batch = self.data.batch(index)
         self.optimizer.zero_grad()
@@ -42,4 +42,4 @@ class EagerStep:
             terms = self.objective.terms(self.model, self.guide, batch, kl_weight)
         terms.loss.backward()
         self.optimizer.step(leaves)
-        return torch.stack([terms.reconstruction.sum(), terms.kl.sum()])
+        return torch.stack([terms.bound.sum(), terms.reconstruction.sum(), terms.kl.sum()])

@@ -98,7 +98,7 @@ def test_numbers_its_runs(cli, tmp_path, monkeypatch):
 
 def test_training_learns(cli, tmp_path):
     assert cli("train", *SMALL, "--epochs", "80", "--learning-rate", "0.01", "--out", tmp_path / "run")[0] == 0
-    elbos = [float(row["validation_elbo"]) for row in rows(tmp_path / "run")]
+    elbos = [float(row["validation_bound"]) for row in rows(tmp_path / "run")]
     splits = load("digits")
     rates = splits.train.x.mean(0).clamp(0.001, 0.999)
     x = splits.validation.x

@@ -1,16 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ppl_vae.figures import training_curves
-from ppl_vae.training import EpochMetrics
+from ppl_vae.metrics import EpochMetrics
 
 
 def history(elbos: list[float], validation: list[float | None] | None = None) -> list[EpochMetrics]:
     kls = [3.0 + 0.1 * epoch for epoch in range(len(elbos))]
     return [
-        EpochMetrics(epoch, elbo, elbo + kl, kl, 1.0, validation[epoch - 1] if validation else None, 0.5)
+        EpochMetrics(epoch, elbo, elbo, elbo + kl, kl, 1.0, validation[epoch - 1] if validation else None, 0.5)
         for epoch, (elbo, kl) in enumerate(zip(elbos, kls, strict=True), start=1)
     ]
 
@@ -22,8 +24,8 @@ def panels(figure: Figure) -> dict[str, Axes]:
 def test_panels_hold_the_history() -> None:
     rows = history([-50.0, -40.0, -35.0], [-49.0, -41.0, -36.0])
     axes = panels(training_curves(rows))
-    assert set(axes) == {"elbo", "reconstruction", "kl"}
-    train, validation = axes["elbo"].lines
+    assert set(axes) == {"bound", "reconstruction", "kl"}
+    train, validation = axes["bound"].lines
     assert list(train.get_xdata()) == [1, 2, 3]
     assert list(train.get_ydata()) == [-50.0, -40.0, -35.0]
     assert list(validation.get_ydata()) == [-49.0, -41.0, -36.0]
@@ -32,11 +34,28 @@ def test_panels_hold_the_history() -> None:
         assert list(line.get_ydata()) == [getattr(row, part) for row in rows]
 
 
+def test_a_bound_that_is_not_the_elbo_is_called_by_its_name() -> None:
+    """The ELBO of the same draws stands beside it; one that differs by rounding does not."""
+    rows = [replace(row, bound=row.elbo + 2) for row in history([-50.0, -40.0, -35.0], [-49.0, -41.0, -36.0])]
+    figure = training_curves(rows)
+    axes = panels(figure)["bound"]
+    assert [list(line.get_ydata()) for line in axes.lines] == [
+        [-48.0, -38.0, -33.0],
+        [-49.0, -41.0, -36.0],
+        [-50.0, -40.0, -35.0],
+    ]
+    assert axes.get_ylabel().startswith("importance bound in nats")
+    assert [text.get_text() for text in figure.legends[0].get_texts()][2] == "ELBO in training"
+    rounded = panels(training_curves([replace(row, bound=row.elbo * (1 + 1e-7)) for row in rows]))["bound"]
+    assert len(rounded.lines) == 2
+    assert rounded.get_ylabel().startswith("ELBO in nats")
+
+
 def test_the_axis_says_what_is_better() -> None:
     axes = panels(training_curves(history([-50.0, -40.0])))
-    assert "nats per datapoint" in axes["elbo"].get_ylabel()
-    assert "bigger is better" in axes["elbo"].get_ylabel()
-    assert axes["elbo"].get_xlabel() == axes["kl"].get_xlabel() == "epoch"
+    assert "nats per datapoint" in axes["bound"].get_ylabel()
+    assert "bigger is better" in axes["bound"].get_ylabel()
+    assert axes["bound"].get_xlabel() == axes["kl"].get_xlabel() == "epoch"
 
 
 @pytest.mark.parametrize(("validation", "names"), [(None, ["training"]), ([-1.0, -2.0], ["training", "validation"])])
@@ -47,7 +66,7 @@ def test_legend_names_the_curves_there_are(validation: list[float | None] | None
 
 def test_terrible_first_epochs_are_cut_off_and_said_so() -> None:
     elbos = [-5000.0, -900.0, *np.linspace(-110, -100, 48)]
-    axes = panels(training_curves(history(elbos)))["elbo"]
+    axes = panels(training_curves(history(elbos)))["bound"]
     low, high = axes.get_ylim()
     assert -120 < low < -110
     assert -100 < high < -98
@@ -56,20 +75,20 @@ def test_terrible_first_epochs_are_cut_off_and_said_so() -> None:
 
 def test_late_trouble_is_never_cut_off() -> None:
     elbos = [*np.linspace(-110, -100, 49), -5000.0]
-    axes = panels(training_curves(history(elbos)))["elbo"]
+    axes = panels(training_curves(history(elbos)))["bound"]
     assert axes.get_ylim()[0] < -5000
     assert axes.get_title(loc="left") == ""
 
 
 def test_limits_hold_validation_too() -> None:
-    low, high = panels(training_curves(history([-100.0] * 10, [-130.0] * 10)))["elbo"].get_ylim()
+    low, high = panels(training_curves(history([-100.0] * 10, [-130.0] * 10)))["bound"].get_ylim()
     assert low < -130
     assert high > -100
 
 
 def test_a_gap_in_validation_stays_a_gap() -> None:
     figure = training_curves(history([-5.0, -4.0, -3.0], [None, None, -3.5]))
-    _, validation = panels(figure)["elbo"].lines
+    _, validation = panels(figure)["bound"].lines
     np.testing.assert_array_equal(validation.get_ydata(), [np.nan, np.nan, -3.5])
 
 
@@ -84,8 +103,8 @@ def test_one_epoch_is_visible() -> None:
 
 def test_epochs_are_whole_numbers() -> None:
     figure = training_curves(history([-5.0, -4.0, -3.0]))
-    low, high = panels(figure)["elbo"].get_xlim()
-    ticks = [tick for tick in panels(figure)["elbo"].get_xticks() if low <= tick <= high]
+    low, high = panels(figure)["bound"].get_xlim()
+    ticks = [tick for tick in panels(figure)["bound"].get_xticks() if low <= tick <= high]
     assert ticks == [1, 2, 3]
 
 

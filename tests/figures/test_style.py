@@ -10,7 +10,7 @@ from PIL import Image
 
 from ppl_vae import figures
 from ppl_vae.figures.style import CATEGORICAL, class_colors, new_figure
-from ppl_vae.training import EpochMetrics
+from ppl_vae.metrics import EpochMetrics
 
 rng = np.random.default_rng(0)
 PIXELS = rng.random((4, 5, 6))
@@ -18,7 +18,7 @@ PIXELS = rng.random((4, 5, 6))
 FIGURES = ("elbo", "log_px", "seconds")
 
 DRAW: dict[str, Callable[[str], Figure]] = {
-    "training_curves": lambda c: figures.training_curves([EpochMetrics(1, -3.0, -2.0, 1.0, 1.0, -4.0, 1.0)], c),
+    "training_curves": lambda c: figures.training_curves([EpochMetrics(1, -3.0, -3.0, -2.0, 1.0, 1.0, -4.0, 1.0)], c),
     "sheet": lambda c: figures.sheet(PIXELS, c),
     "reconstructions": lambda c: figures.reconstructions(PIXELS, PIXELS, c),
     "grid": lambda c: figures.grid(PIXELS.reshape(2, 2, 5, 6), -1, 1, c),
