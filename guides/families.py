@@ -102,11 +102,13 @@ class FullRank(Family):
         self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, params: Tensor) -> dist.TorchDistribution:
-        """Params ``(..., D + D(D+1)/2)``: loc, the raw diagonal of L, then what is below it, row by row."""
+        """Params ``(..., D + D(D+1)/2)``: loc, the raw diagonal of L, then √D times what is below it, row by row."""
         size = self.latent_dim
         loc, raw_diagonal, below = params.split([size, size, self.num_params - 2 * size], dim=-1)
         scale_tril = torch.diag_embed(positive(raw_diagonal))  # (..., D, D)
-        scale_tril[..., self.rows, self.columns] = below
+        # Over √D, so that a step along all of a row's numbers moves z as far as a step along its diagonal: without it
+        # Adam, whose steps are of one length whatever the gradient, is thrown off by a row of fifty.
+        scale_tril[..., self.rows, self.columns] = below / size**0.5
         return _Cholesky(loc, scale_tril=scale_tril)
 
 

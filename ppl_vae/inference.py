@@ -30,7 +30,7 @@ _BETA1, _BETA2 = 0.9, 0.95
 class InferConfig:
     """How to fit the variational parameters of given datapoints."""
 
-    infer_rate: PositiveFloat = 0.2
+    infer_rate: PositiveFloat = 0.05
     """First step size of each datapoint's Adam."""
     infer_window: PositiveInt = 40
     """Steps over which the ELBO is averaged before it is judged."""
@@ -119,9 +119,10 @@ class _Climb:
     ) -> None:
         self.model, self.family, self.latents, self.batch, self.settings = model, family, latents, batch, settings
         self.params = start
-        self.moment1, self.moment2 = torch.zeros_like(start), torch.zeros_like(start)
+        self.moments = torch.zeros(2, *start.shape, dtype=start.dtype, device=start.device)
         count = len(start)
         self.rate = torch.full((count, 1), settings.infer_rate, dtype=start.dtype, device=start.device)
+        self.count = torch.zeros((count, 1), dtype=start.dtype, device=start.device)  # steps behind the moments
         self.best = torch.full((count,), -torch.inf, dtype=start.dtype, device=start.device)
         self.steps = torch.zeros(count, dtype=torch.long, device=start.device)
 
@@ -132,32 +133,35 @@ class _Climb:
         done = 0
         while done < settings.infer_steps:
             length = min(settings.infer_window, settings.infer_steps - done)
-            mean = self.window(active, done, length)
+            self.window(active, length)
             done += length
-            better = mean > self.best[active]  # False for NaN
-            self.best[active] = torch.where(better, mean, self.best[active])
-            self.rate[active] *= torch.where(better, 1.0, 0.5).unsqueeze(1).to(self.rate)
             active = active[self.rate[active].squeeze(1) >= smallest]
             if len(active) == 0:  # one wait for the device a window, so that the converged ones cost nothing more
                 break
         return Inferred(self.params, self.steps, self.rate.squeeze(1) < smallest)
 
-    def window(self, active: Tensor, done: int, length: int) -> Tensor:
-        """Take a window of steps with these rows; their mean ELBO over it, ``(active,)``."""
+    def window(self, active: Tensor, length: int) -> None:
+        """Take a window of steps with these rows, and keep what it came to where its mean ELBO is the best yet."""
         batch = Batch(*(None if part is None else part[active] for part in self.batch))  # type: ignore[arg-type]
-        params, rate = self.params[active], self.rate[active]
-        moment1, moment2 = self.moment1[active], self.moment2[active]
-        total = torch.zeros_like(self.best[active])
-        for step in range(1, length + 1):
+        params, rate, count = self.params[active], self.rate[active], self.count[active]
+        moment1, moment2 = self.moments[:, active]
+        elbos = []
+        for _ in range(length):
             gradient, elbo = self.gradient(params, batch)
-            total += elbo
-            moment1.lerp_(gradient, 1 - _BETA1)
-            moment2.lerp_(gradient**2, 1 - _BETA2)
-            count = done + step
+            elbos.append(elbo)
+            moment1 = moment1.lerp(gradient, 1 - _BETA1)
+            moment2 = moment2.lerp(gradient**2, 1 - _BETA2)
+            count = count + 1
             params = params + rate * (moment1 / (1 - _BETA1**count)) / ((moment2 / (1 - _BETA2**count)).sqrt() + 1e-8)
-        self.params[active], self.moment1[active], self.moment2[active] = params, moment1, moment2
+        mean = torch.stack(elbos).mean(0)
+        better = mean > self.best[active]  # False for NaN
+        self.best[active] = torch.where(better, mean, self.best[active])
+        self.rate[active] *= torch.where(better, 1.0, 0.5).unsqueeze(1).to(rate)
+        finite = mean.isfinite() & params.isfinite().all(1)
+        stays = active[finite]  # a window that left the numbers is undone
+        self.params[stays], self.count[stays] = params[finite], count[finite]
+        self.moments[:, stays] = torch.stack([moment1, moment2])[:, finite]
         self.steps[active] += length
-        return total / length
 
     def gradient(self, params: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """∂ELBO/∂params, ``(active, num_params)``, and the ELBO, ``(active,)``."""

@@ -4,6 +4,7 @@ A family is a distribution over that vector, so a new model needs no new guide: 
 sites, reshaped, and mapped to each site's support (Kucukelbir et al. 2017).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Self, cast
@@ -19,6 +20,9 @@ from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError
 from ppl_vae.program import trace_program
 from ppl_vae.seeding import preserved
+
+VECTOR = "_latents"
+"""Name of the auxiliary site that a guide samples the whole vector at, where that is not itself the model's site."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,16 @@ class LatentSite:
     def size(self) -> int:
         """How many real numbers this site takes of the vector."""
         return prod(self.unconstrained_shape)
+
+    def mapped(self, part: Tensor) -> tuple[Tensor, Tensor]:
+        """Its part of the vector, ``(..., size)``, as a value ``(..., *shape)``; and log |dvalue/dpart|, ``(...)``."""
+        transform = biject_to(self.support)
+        real = part.unflatten(-1, self.unconstrained_shape) if self.unconstrained_shape else part.squeeze(-1)
+        value = transform(real)
+        log_det = transform.log_abs_det_jacobian(real, value)
+        if log_det.dim() >= part.dim():  # one for each number; an empty list of dimensions would sum over the batch
+            log_det = log_det.flatten(part.dim() - 1).sum(-1)
+        return value, log_det
 
 
 @dataclass(frozen=True)
@@ -96,27 +110,35 @@ class Latents:
         if len(self.sites) == 1 and first.shape == (self.size,) and _is_real(first.support):
             pyro.sample(first.name, q)  # the vector is the site: q's own density, entropy and KL stay visible
             return
-        vector = pyro.sample("_latents", q, infer={"is_auxiliary": True})  # (..., size)
-        parts = vector.split([site.size for site in self.sites], dim=-1)
-        for site, part in zip(self.sites, parts, strict=True):
-            _sample_mapped(site, part)
+        vector = pyro.sample(VECTOR, q, infer={"is_auxiliary": True})  # (..., size)
+        for site, part in zip(self.sites, self._parts(vector), strict=True):
+            value, log_det = site.mapped(part)
+            pyro.sample(site.name, dist.Delta(value, log_density=-log_det, event_dim=len(site.shape)))
+
+    def mapped(self, vector: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """The vector ``(..., size)`` as values by site, ``(..., *shape)``, and log |dvalues/dvector|, ``(...)``."""
+        pairs = [site.mapped(part) for site, part in zip(self.sites, self._parts(vector), strict=True)]
+        values = {site.name: value for site, (value, _) in zip(self.sites, pairs, strict=True)}
+        return values, torch.stack([log_det for _, log_det in pairs]).sum(0)
+
+    def flattened(self, values: Mapping[str, Tensor]) -> Tensor:
+        """The inverse of :meth:`mapped`: values by site, ``(..., *shape)``, as a vector ``(..., size)``."""
+        reals = [biject_to(site.support).inv(values[site.name]) for site in self.sites]
+        parts = [
+            real.flatten(real.dim() - len(site.unconstrained_shape)) if site.unconstrained_shape else real.unsqueeze(-1)
+            for site, real in zip(self.sites, reals, strict=True)
+        ]
+        return torch.cat(parts, dim=-1)
+
+    def _parts(self, vector: Tensor) -> tuple[Tensor, ...]:
+        parts: tuple[Tensor, ...] = vector.split([site.size for site in self.sites], dim=-1)
+        return parts
 
 
 def _is_real(support: constraints.Constraint) -> bool:
     while isinstance(support, constraints.independent):
         support = support.base_constraint
     return type(support) is type(constraints.real)  # not `is`: a copied guide has a copy of it
-
-
-def _sample_mapped(site: LatentSite, part: Tensor) -> None:
-    """Sample one site as the image of its part ``(..., site.size)`` of the vector, with the map's log-density."""
-    transform = biject_to(site.support)
-    real = part.unflatten(-1, site.unconstrained_shape) if site.unconstrained_shape else part.squeeze(-1)
-    value = transform(real)
-    log_density = transform.inv.log_abs_det_jacobian(value, real)
-    if log_density.dim() >= part.dim():  # one for each number; an empty list of dimensions would sum over the batch
-        log_density = log_density.flatten(part.dim() - 1).sum(-1)  # (..., batch)
-    pyro.sample(site.name, dist.Delta(value, log_density=log_density, event_dim=len(site.shape)))
 
 
 class FamilyProgram(nn.Module):

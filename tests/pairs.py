@@ -82,7 +82,7 @@ def optimal(model: LinearGaussian, family: type[Family]) -> Amortized:
         constants = [raw_scale(exact.precision_matrix.diagonal().rsqrt())]
     else:
         rows, columns = torch.tril_indices(latent_dim, latent_dim, offset=-1)
-        constants = [raw_scale(exact.scale_tril.diagonal()), exact.scale_tril[rows, columns]]
+        constants = [raw_scale(exact.scale_tril.diagonal()), latent_dim**0.5 * exact.scale_tril[rows, columns]]
     linear = guide.encoder.net[0]
     with torch.no_grad():
         linear.weight.zero_()

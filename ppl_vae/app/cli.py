@@ -18,8 +18,12 @@ from ppl_vae.errors import UserError, unknown_name
 # Name -> where its dataclass is (imported when it is called for) and what it does.
 COMMANDS = {
     "train": ("ppl_vae.app.train:Train", "train a model/guide pair and draw what it learned"),
-    "evaluate": ("ppl_vae.app.evaluate:Evaluate", "ELBO and importance bound of a run, with standard errors"),
+    "evaluate": (
+        "ppl_vae.app.evaluate:Evaluate",
+        "log p(x) by ELBO, importance bound, AIS or BDMC; diagnostics, calibration",
+    ),
     "compare": ("ppl_vae.app.compare:Compare", "one model under several guides, side by side"),
+    "gaps": ("ppl_vae.app.gaps:Gaps", "where inference loses its nats: approximation and amortization gap"),
     "infer": ("ppl_vae.app.infer:Infer", "latents of new observations"),
     "sample": ("ppl_vae.app.sample:Sample", "prior and posterior predictive draws, latent grid"),
 }

@@ -10,7 +10,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from ppl_vae import figures
 from ppl_vae.app.build import PairConfig
 from ppl_vae.app.comparison import Job, as_csv, as_markdown, as_terminal, check_jobs, run_jobs, summarise
-from ppl_vae.app.evaluate import EvaluateConfig
+from ppl_vae.app.estimators import EvaluateConfig
 from ppl_vae.app.paths import numbered, write_atomically
 from ppl_vae.app.references import reference_rows
 from ppl_vae.app.registry import names_file

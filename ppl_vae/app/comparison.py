@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from ppl_vae.app.build import DataInfo, build_pair
-from ppl_vae.app.evaluate import EvaluateConfig, evaluate_run
+from ppl_vae.app.estimators import EvaluateConfig, evaluate_run
 from ppl_vae.app.grey_levels import warn_of_grey_levels, words_of
 from ppl_vae.app.opened import open_run
 from ppl_vae.app.paths import write_atomically
@@ -153,7 +153,7 @@ def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:
     figures["seconds"] = sum(row.seconds for row in history)
     figures["evaluation_seconds"] = time.perf_counter() - start
     figures["parameters"] = sum(param.numel() for param in guide.parameters())
-    result = Result(job.guide, figures, protocol.to_dict() | {"num_samples_log_px": job.bound.num_samples})
+    result = Result(job.guide, figures, protocol.to_dict() | {"num_samples_log_px": job.bound.draws})
     write_atomically(found, json.dumps(asdict(result), indent=2))
     return result
 

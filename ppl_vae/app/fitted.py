@@ -5,9 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from ppl_vae.batch import Batch
 from ppl_vae.data import Dataset
-from ppl_vae.guides import Family, Guide, PerDatapoint
+from ppl_vae.guides import Family, PerDatapoint
 from ppl_vae.inference import InferConfig, infer
+from ppl_vae.latents import Latents
 
 
 def guide_for(
@@ -32,22 +34,32 @@ def guide_for(
     """
     if not isinstance(guide, PerDatapoint):
         return guide
-    return fit_locally(model, guide, data, settings, advance=advance)
+    return fit_locally(model, guide.family, guide.latents, data, settings, advance=advance)
 
 
 def fit_locally(
     model: nn.Module,
-    guide: Guide,
+    family: Family,
+    latents: Latents,
     data: Dataset,
     settings: InferConfig,
-    family: Family | None = None,
-    init: Callable[..., torch.Tensor] | None = None,
+    init: Callable[[Batch], torch.Tensor] | None = None,
     advance: Callable[[int], object] | None = None,
 ) -> PerDatapoint:
-    """A per-datapoint guide with rows fitted to this data, the model frozen; of the guide's family if None is given."""
-    chosen = family or guide.family
-    inferred = infer(model, chosen, data, guide.latents, init, settings, advance)
-    local = PerDatapoint(guide.latents, chosen, len(data), data.first).to(data.x)
+    """A per-datapoint guide with rows fitted to this data, the model and what the family has learned frozen.
+
+    Args:
+        model: p(x, z), trained.
+        family: what q is.
+        latents: of the model.
+        data: not dynamic, on the device of the model.
+        settings: of the fits.
+        init: where they start; the neutral value if None.
+        advance: called with the number of datapoints done.
+    """
+    family = family.to(data.x)  # a fresh one is in torch's default precision, on the CPU
+    inferred = infer(model, family, data, latents, init, settings, advance)
+    local = PerDatapoint(latents, family, len(data), data.first).to(data.x)
     with torch.no_grad():
         local.table.weight.copy_(inferred.params)
     return local

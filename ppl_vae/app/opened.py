@@ -1,15 +1,22 @@
 """A run opened for use: its pair on a device, and the data it was trained on."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
+from torch import nn
 
 from ppl_vae.app.build import Pair
 from ppl_vae.app.run import Run
+from ppl_vae.check import likelihood_label
 from ppl_vae.data import Dataset, load
 from ppl_vae.device import choose_device
 from ppl_vae.errors import UserError
+from ppl_vae.evaluation.estimate import Protocol
+from ppl_vae.evaluation.fingerprint import fingerprint_of
+
+SplitName = Literal["test", "validation", "train"]
 
 
 class OpenedRun(NamedTuple):
@@ -37,6 +44,44 @@ class OpenedRun(NamedTuple):
                 f"the data '{data}' is not what {self.run.path} was trained on; restore it, or train again."
             )
         return splits.get(name).head(limit).to(self.device)
+
+    def protocol(
+        self,
+        estimator: str,
+        split: str,
+        data: Dataset,
+        num_samples: int,
+        seed: int,
+        guide: nn.Module | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> Protocol:
+        """What an estimate on this data was made on, with what and how.
+
+        Args:
+            estimator: its name.
+            split: where the data comes from.
+            data: as it was used.
+            num_samples: draws for each datapoint.
+            seed: of the draws.
+            guide: that it was made with; the run's own if None.
+            details: settings that only this estimator has.
+        """
+        record = self.run.record
+        return Protocol(
+            data=record.config.data.data,
+            fingerprint=record.info.fingerprint,
+            split=split,
+            num_datapoints=len(data),
+            binarization=record.config.data.binarization,
+            data_seed=record.config.data.data_seed,
+            likelihood=likelihood_label(self.pair.model, data.probe()),
+            estimator=estimator,
+            num_samples=num_samples,
+            seed=seed,
+            model=fingerprint_of(self.pair.model),
+            guide=fingerprint_of(guide or self.pair.guide),
+            details=details or {},
+        )
 
 
 def open_run(path: Path, device: str) -> OpenedRun:

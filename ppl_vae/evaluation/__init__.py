@@ -1,18 +1,29 @@
 """Numbers about a trained pair, each with its standard error and protocol."""
 
+from ppl_vae.evaluation.annealing import AnnealingConfig, annealed_importance_bound, reverse_annealed_bound
 from ppl_vae.evaluation.bounds import ElboParts, elbo, importance_bound
 from ppl_vae.evaluation.calibration import Calibration, calibrate, simulate
+from ppl_vae.evaluation.diagnostics import Diagnostics, diagnose
 from ppl_vae.evaluation.estimate import Estimate, Protocol
+from ppl_vae.evaluation.gaps import Gaps, GapsConfig, inference_gaps
 from ppl_vae.evaluation.log_weights import log_weights
 
 __all__ = [
+    "AnnealingConfig",
     "Calibration",
+    "Diagnostics",
     "ElboParts",
     "Estimate",
+    "Gaps",
+    "GapsConfig",
     "Protocol",
+    "annealed_importance_bound",
     "calibrate",
+    "diagnose",
     "elbo",
     "importance_bound",
+    "inference_gaps",
     "log_weights",
+    "reverse_annealed_bound",
     "simulate",
 ]

@@ -35,6 +35,14 @@ class Estimate:
             return math.nan
         return float(self.values.double().std() / len(self.values) ** 0.5)
 
+    def __sub__(self, other: "Estimate") -> "Estimate":
+        """The difference at each datapoint: what the two share, such as how hard an x is, is no part of its error."""
+        return Estimate(self.values.double() - other.values.double())
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Mean and standard error, NaN as None."""
+        return {"mean": self.mean, "stderr": None if math.isnan(self.stderr) else self.stderr}
+
 
 @dataclass(frozen=True)
 class Protocol:

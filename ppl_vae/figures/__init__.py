@@ -7,14 +7,17 @@ touches pyplot or changes a global setting; :func:`save` writes a figure as PNG.
 from ppl_vae.figures.calibration import calibration
 from ppl_vae.figures.comparison import Row, comparison
 from ppl_vae.figures.curves import training_curves
+from ppl_vae.figures.gaps import GapBar, gaps
 from ppl_vae.figures.images import grid, mosaic, reconstructions, sheet
 from ppl_vae.figures.latent import latent_scatter
 from ppl_vae.figures.style import save
 
 __all__ = [
+    "GapBar",
     "Row",
     "calibration",
     "comparison",
+    "gaps",
     "grid",
     "latent_scatter",
     "mosaic",

@@ -127,7 +127,9 @@ def test_uniform_ranks_are_refused_as_often_as_the_level_says() -> None:
     rng = np.random.default_rng(0)
     for num_samples, num in ((63, 200), (9, 50), (7, 20), (10, 100)):
         ranks = rng.integers(num_samples + 1, size=(1000, num, 4))
-        refused = [not judge(torch.from_numpy(each), num_samples, tuple("abcd")).passed for each in ranks]
+        found = [judge(torch.from_numpy(each), num_samples, tuple("abcd")) for each in ranks]
+        assert all(each.passed == (set(each.failures) == {"none"}) for each in found)
+        refused = [not each.passed for each in found]
         assert np.mean(refused) < 0.01 + 5 * (0.01 * 0.99 / 1000) ** 0.5, (num_samples, num)
 
 

@@ -107,6 +107,7 @@ def test_full_rank_reads_its_parameters_row_by_row() -> None:
     q = FullRank(3)(torch.tensor(loc + raw_diagonal + below))
     diagonal = positive(torch.tensor(raw_diagonal)).tolist()
     expected = torch.tensor([[diagonal[0], 0.0, 0.0], [0.1, diagonal[1], 0.0], [0.2, -0.3, diagonal[2]]])
+    expected = expected.tril(-1) / 3**0.5 + expected.diag().diag()
     torch.testing.assert_close(q.scale_tril, expected)
     torch.testing.assert_close(q.loc, torch.tensor(loc))
 

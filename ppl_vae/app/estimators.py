@@ -1,0 +1,187 @@
+"""The estimators of ``ppl-vae evaluate`` by name, run on a split of a run's data or on data simulated by its model."""
+
+from dataclasses import field, replace
+from typing import Any, Literal
+
+import torch
+from pydantic import PositiveInt
+from torch import nn
+from tqdm import tqdm
+
+from ppl_vae.app.fitted import guide_for
+from ppl_vae.app.opened import OpenedRun, SplitName
+from ppl_vae.check import check_pair
+from ppl_vae.config import Seed, config, to_plain
+from ppl_vae.data import Dataset
+from ppl_vae.errors import UserError
+from ppl_vae.evaluation import (
+    AnnealingConfig,
+    Calibration,
+    Estimate,
+    Protocol,
+    annealed_importance_bound,
+    calibrate,
+    elbo,
+    importance_bound,
+    reverse_annealed_bound,
+    simulate,
+)
+from ppl_vae.guides import Guide, Point
+from ppl_vae.inference import InferConfig
+from ppl_vae.latents import Latents
+
+Estimator = Literal["elbo", "iwae", "ais", "bdmc", "sbc"]
+
+# Draws where none are asked for: of z for the first two, chains for the next two, draws that a latent is ranked among.
+_NUM_SAMPLES: dict[Estimator, int] = {"elbo": 10, "iwae": 500, "ais": 16, "bdmc": 16, "sbc": 63}
+# Datapoints to simulate where none are asked for.
+_NUM_SIMULATED: dict[Estimator, int] = {"bdmc": 100, "sbc": 1000}
+_UNSEEN = 2**40  # the number of the first simulated datapoint: a row of nobody's split
+
+
+@config
+class EvaluateConfig:
+    """What to estimate, on what."""
+
+    estimator: Estimator = "elbo"
+    """elbo, with its reconstruction and KL; iwae, the K-sample importance bound; ais, annealed importance sampling;
+    bdmc, log p(x) of simulated data from both sides; sbc, whether q is calibrated on simulated data."""
+    num_samples: PositiveInt | None = None
+    """elbo, iwae: draws of z for each datapoint (10, 500). ais, bdmc: chains (16). sbc: draws that a latent is ranked
+    among (63)."""
+    split: SplitName = "test"
+    """Which part of the data."""
+    limit: PositiveInt | None = None
+    """Only the first so many datapoints; how many to simulate for bdmc (100) and sbc (1000)."""
+    seed: Seed = 0
+    """Seed of the draws and of dynamic binarization."""
+    annealing: AnnealingConfig = field(default_factory=AnnealingConfig)
+    """ais and bdmc."""
+    infer: InferConfig = field(default_factory=InferConfig)
+    """Local inference, where the guide has no answer to unseen data."""
+
+    @property
+    def draws(self) -> int:
+        """``num_samples``, or the estimator's own default."""
+        return self.num_samples or _NUM_SAMPLES[self.estimator]
+
+
+def evaluate_run(
+    opened: OpenedRun, settings: EvaluateConfig, progress: bool | None = None
+) -> tuple[dict[str, Estimate], Protocol]:
+    """Estimate on a split of the run's data, binarized once, so that every estimator sees the same bits.
+
+    Args:
+        opened: the run.
+        settings: what to estimate, on what; not ``sbc``, which is no estimate (:func:`calibrate_run`).
+        progress: show a progress bar; None shows it on a terminal only.
+
+    Returns:
+        estimates by name, the headline first, and the protocol.
+    """
+    refuse_point(opened.pair.guide, settings)
+    if settings.estimator == "bdmc":
+        return _bidirectional(opened, settings, progress)
+    model = opened.pair.model
+    data = opened.split(settings.split, settings.limit).fixed(settings.seed)
+    anneals = settings.estimator == "ais"
+    if anneals and settings.annealing.start == "prior":
+        guide = opened.pair.guide  # not looked at
+    else:
+        guide = fitted_guide(opened, data, settings.infer, progress)
+    total = len(data) * (settings.annealing.total if anneals else 1)
+    with _bar(total, "temperature" if anneals else "datapoint", "evaluating", progress) as bar:
+        if settings.estimator == "elbo":
+            results = elbo(model, guide, data, settings.draws, settings.seed, bar.update)._asdict()
+        elif settings.estimator == "iwae":
+            results = {"log_px": importance_bound(model, guide, data, settings.draws, settings.seed, bar.update)}
+        else:
+            annealed = annealed_importance_bound(
+                model, guide, data, settings.draws, settings.annealing, seed=settings.seed, advance=bar.update
+            )
+            results = {"log_px": annealed.log_px}
+    return results, _protocol(opened, settings, settings.split, data, guide)
+
+
+def _bidirectional(
+    opened: OpenedRun, settings: EvaluateConfig, progress: bool | None
+) -> tuple[dict[str, Estimate], Protocol]:
+    """log p(x) of data from the model itself, bounded from below and above by the same annealing."""
+    model = opened.pair.model
+    y = _labels(opened, settings)
+    data, truth = simulate(model, opened.event_shape, _num_simulated(settings), y, settings.seed)
+    data = replace(data, first=_UNSEEN)
+    latents = Latents.of(model, data.probe())
+    posterior = latents.flattened(truth)
+    guide = opened.pair.guide
+    if settings.annealing.start == "guide":
+        guide = fitted_guide(opened, data, settings.infer, progress)
+    with _bar(2 * len(data) * settings.annealing.total, "temperature", "evaluating", progress) as bar:
+        common = (settings.draws, settings.annealing, latents, settings.seed, bar.update)
+        lower = annealed_importance_bound(model, guide, data, *common).log_px
+        upper = reverse_annealed_bound(model, guide, data, posterior, *common).log_px
+    results = {"bdmc_gap": upper - lower, "log_px_lower": lower, "log_px_upper": upper}
+    return results, _protocol(opened, settings, "simulated", data, guide)
+
+
+def calibrate_run(
+    opened: OpenedRun, settings: EvaluateConfig, progress: bool | None = None
+) -> tuple[Calibration, Protocol]:
+    """Simulation-based calibration of a run's guide."""
+    refuse_point(opened.pair.guide, settings)
+    count = _num_simulated(settings)
+    fitted: list[nn.Module] = []
+    simulated: list[Dataset] = []
+
+    def fit(data: Dataset) -> nn.Module:
+        simulated.append(data)
+        fitted.append(fitted_guide(opened, data, settings.infer, progress))
+        return fitted[0]
+
+    with _bar(count, "simulation", "calibrating", progress) as bar:
+        y = _labels(opened, settings)
+        calibration = calibrate(
+            opened.pair.model, fit, opened.event_shape, count, settings.draws, y, settings.seed, bar.update
+        )
+    return calibration, _protocol(opened, settings, "simulated", simulated[0], fitted[0])
+
+
+def fitted_guide(opened: OpenedRun, data: Dataset, infer: InferConfig, progress: bool | None = None) -> nn.Module:
+    """The guide for this data, see :func:`ppl_vae.app.fitted.guide_for`, checked against model and data."""
+    with _bar(len(data), "datapoint", "inferring", progress) as bar:
+        guide = guide_for(*opened.pair, data, infer, bar.update)
+    check_pair(opened.pair.model, guide, data.probe())
+    return guide
+
+
+def refuse_point(guide: nn.Module, settings: EvaluateConfig) -> None:
+    """Raise a UserError if the guide is a point and the estimator needs its density."""
+    needs = settings.estimator in ("iwae", "sbc") or (
+        settings.estimator in ("ais", "bdmc") and settings.annealing.start == "guide"
+    )
+    if needs and isinstance(guide, Guide) and isinstance(guide.family, Point):
+        raise UserError(
+            "a point has no density, so it gives no importance weights; use --estimator elbo, or ais from the prior."
+        )
+
+
+def _num_simulated(settings: EvaluateConfig) -> int:
+    return settings.limit or _NUM_SIMULATED[settings.estimator]
+
+
+def _labels(opened: OpenedRun, settings: EvaluateConfig) -> torch.Tensor | None:
+    """Labels for simulated data, the split's own, over and over; None where the data has none."""
+    if not opened.run.record.info.num_classes:
+        return None
+    y = opened.split(settings.split).y
+    return None if y is None else y[torch.arange(_num_simulated(settings), device=y.device) % len(y)]
+
+
+def _protocol(opened: OpenedRun, settings: EvaluateConfig, split: str, data: Dataset, guide: nn.Module) -> Protocol:
+    details = to_plain(settings.annealing) if settings.estimator in ("ais", "bdmc") else None
+    return opened.protocol(settings.estimator, split, data, settings.draws, settings.seed, guide, details)
+
+
+def _bar(total: int, unit: str, what: str, progress: bool | None) -> "tqdm[Any]":
+    hide = None if progress is None else not progress
+    return tqdm(total=total, unit=unit, desc=what, disable=hide, leave=False)

@@ -1,0 +1,117 @@
+"""How good a proposal the guide is: the effective sample size of its importance weights, and the weight of their tail.
+
+    ESS = (Σₖ wₖ)² / Σₖ wₖ²,   wₖ = p(x, zₖ) / q(zₖ | x),   zₖ ~ q(z | x)                         (Kish 1965)
+
+ESS is K where q is the posterior and 1 where a single draw has all the weight. It is an estimate from the same draws,
+and the worse the proposal, the more it flatters it: a region that q misses shows in no weight. k̂, the shape of a
+generalised Pareto distribution fitted to the largest weights, looks at the tail itself: moments of w above 1/k̂ do not
+exist, and above 0.7 no number of draws that one can afford makes the estimate good (Vehtari et al. 2024). As a check
+of variational inference it is Yao et al.'s (2018).
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ppl_vae.batch import Batch
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.evaluation.estimate import Estimate
+from ppl_vae.evaluation.log_weights import log_weights
+
+KHAT_RELIABLE = 0.7
+"""The k̂ up to which importance sampling can be relied on (Yao et al. 2018; Vehtari et al. 2024)."""
+
+# Largest less smallest log-weight, in nats, below which the weights count as equal: their tail is then rounding, and no
+# tail of theirs could matter.
+_EQUAL = 1e-3
+_UNDERFLOW = 700.0  # exp(−700) is near the smallest number of float64
+_BATCH_SIZE = 256
+# The most that one call evaluates: elements of x (samples × datapoints × event), and draws (samples × datapoints).
+_CALL_ELEMENTS = 2**23
+_CALL_DRAWS = 2**15
+
+
+class WeightTails(NamedTuple):
+    """What the importance weights of each datapoint are like.
+
+    Args:
+        ess: effective sample size, in draws, from 1 to the number of draws; 0 where no draw has any weight.
+        khat: k̂, ``(N,)`` in float64; −∞ where all weights are equal (q is the posterior), ∞ where the few draws with
+            any weight do not even make a tail.
+    """
+
+    ess: Estimate
+    khat: Tensor
+
+    @property
+    def unreliable(self) -> float:
+        """Share of datapoints with k̂ above 0.7."""
+        return float((self.khat > KHAT_RELIABLE).double().mean())
+
+    def khat_quantile(self, share: float) -> float:
+        """The least k̂ that this share of the datapoints does not exceed; no interpolation, since k̂ may be infinite."""
+        return float(np.quantile(self.khat.numpy(), share, method="inverted_cdf"))
+
+
+def weight_tails(
+    model: nn.Module, guide: nn.Module, data: Dataset, num_samples: int, advance: Callable[[int], object] | None = None
+) -> WeightTails:
+    """ESS and k̂ of each datapoint, from torch's own generator; a batch's weights are held at a time.
+
+    Args:
+        model: p(x, z).
+        guide: q(z | x).
+        data: the datapoints, not dynamic.
+        num_samples: K, enough for a tail: 100 or more.
+        advance: called with the number of datapoints done.
+    """
+    ess, khat = [], []
+    for batch in data.batches(_BATCH_SIZE):
+        weights = _all_log_weights(model, guide, batch, num_samples).cpu().double()  # (K, batch)
+        # Without any weight it is 0 / 0.
+        ess.append((2 * weights.logsumexp(0) - (2 * weights).logsumexp(0)).exp().nan_to_num(nan=0.0))
+        khat.append(torch.from_numpy(pareto_khat(weights.mT.contiguous().numpy())))
+        if advance:
+            advance(len(batch.x))
+    return WeightTails(Estimate(torch.cat(ess)), torch.cat(khat))
+
+
+def _all_log_weights(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int) -> Tensor:
+    per_call = max(1, min(_CALL_ELEMENTS // batch.x.numel(), _CALL_DRAWS // len(batch.x)))
+    starts = range(0, num_samples, per_call)
+    return torch.cat([log_weights(model, guide, batch, min(per_call, num_samples - start)) for start in starts])
+
+
+def pareto_khat(log_weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """k̂ of each row of log-weights ``(N, K)``, K ≥ 25; see :class:`WeightTails` for the infinite ones.
+
+    Pareto-smoothed importance sampling's fit, from ArviZ (Vehtari et al. 2024).
+    """
+    from arviz_stats.base import array_stats  # type: ignore[attr-defined]  # here: it takes a second
+
+    ordered = np.sort(log_weights, axis=1)
+    low, high = ordered[:, 0], ordered[:, -1]
+    equal = np.isfinite(low) & (high - np.where(np.isfinite(low), low, 0.0) < _EQUAL)
+    # The fit takes its scale from the tail's lower quartile. Where that underflows beside the largest weight there is
+    # no tail worth the name, and the library may call it a light one.
+    tail = math.ceil(min(log_weights.shape[1] / 5, 3 * log_weights.shape[1] ** 0.5))
+    quartile = ordered[:, -tail + tail // 4]
+    fitted = np.isfinite(high) & (quartile > high - _UNDERFLOW)
+    khat = np.where(equal, -np.inf, np.inf)
+    for row in np.flatnonzero(fitted & ~equal):
+        # It raises where the tail's values are all the same: then too there is none.
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            try:
+                # Minus: it takes log-likelihoods, whose inverses are the weights of leave-one-out cross-validation.
+                found = float(array_stats.psislw(-log_weights[row])[1])  # type: ignore[no-untyped-call]
+            except ValueError:
+                continue
+        khat[row] = found if np.isfinite(found) else np.inf
+    return khat

@@ -1,0 +1,79 @@
+"""The inference gap as stacked bars."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ppl_vae.figures.style import CATEGORICAL, new_figure, styled
+
+_BLUE, _ORANGE = CATEGORICAL[:2]
+_SMALLEST_LABELLED = 0.12  # of the axis: a shorter bar has its number beside it
+
+
+class GapBar(NamedTuple):
+    """How one family divides an inference gap; nats per datapoint, each with its standard error.
+
+    Args:
+        label: of the family.
+        approximation: log p(x) less the family's local optimum.
+        amortization: the local optimum less the guide's ELBO.
+    """
+
+    label: str
+    approximation: tuple[float, float]
+    amortization: tuple[float, float]
+
+
+@styled
+def gaps(groups: Sequence[tuple[str, Sequence[GapBar]]], caption: str = "") -> Figure:
+    """What stands between the guide's ELBO and log p(x): a bar for each family, in a panel for each split.
+
+    Args:
+        groups: title and bars of each panel, from the left.
+        caption: what was done.
+
+    Returns:
+        the figure.
+
+    Raises:
+        ValueError: nothing to draw.
+    """
+    if not groups or not all(bars for _, bars in groups):
+        raise ValueError("there is no gap to draw.")
+    rows = max(len(bars) for _, bars in groups)
+    figure = new_figure(5.0 + 4.0 * len(groups), 1.7 + 0.75 * rows, caption)
+    panels = figure.subplots(1, len(groups), sharex=True, squeeze=False)[0]
+    longest = max(bar.approximation[0] + bar.amortization[0] for _, bars in groups for bar in bars)
+    for axes, (title, bars) in zip(panels, groups, strict=True):
+        _draw_panel(axes, title, bars, longest)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=1)
+    return figure
+
+
+def _draw_panel(axes: Axes, title: str, bars: Sequence[GapBar], longest: float) -> None:
+    places = list(range(len(bars)))
+    starts = [0.0] * len(bars)
+    parts = (
+        ("approximation gap: what no q of the family can reach", _BLUE, [bar.approximation for bar in bars]),
+        (
+            "amortization gap: what the guide's own q misses of the family's best",
+            _ORANGE,
+            [b.amortization for b in bars],
+        ),
+    )
+    for label, color, values in parts:
+        means = [mean for mean, _ in values]
+        axes.barh(places, means, left=starts, color=color, height=0.55, label=label)
+        for place, start, (mean, error) in zip(places, starts, values, strict=True):
+            text = f"{mean:.2f}" if error != error else f"{mean:.2f} ± {error:.2f}"
+            if mean >= 2 * _SMALLEST_LABELLED * longest:
+                axes.text(start + mean / 2, place, text, ha="center", va="center")
+            else:  # under the bar, where the neighbour's number is not in the way
+                axes.text(start, place + 0.4, text, ha="left", va="center", size="small")
+        starts = [start + mean for start, mean in zip(starts, means, strict=True)]
+    axes.set(title=title, xlabel="nats per datapoint below log p(x)", xlim=(0, 1.08 * longest))
+    axes.set_yticks(places, [bar.label for bar in bars])
+    axes.set_ylim(len(bars) - 0.4, -0.5)
+    axes.grid(axis="y", visible=False)
