@@ -141,7 +141,7 @@ class _Climb:
         return Inferred(self.params, self.steps, self.rate.squeeze(1) < smallest)
 
     def window(self, active: Tensor, length: int) -> None:
-        """Take a window of steps with these rows, and keep what it came to where its mean ELBO is the best yet."""
+        """Take a window of steps with these rows; where it is no improvement, halve their step size."""
         batch = Batch(*(None if part is None else part[active] for part in self.batch))  # type: ignore[arg-type]
         params, rate, count = self.params[active], self.rate[active], self.count[active]
         moment1, moment2 = self.moments[:, active]
@@ -154,10 +154,10 @@ class _Climb:
             count = count + 1
             params = params + rate * (moment1 / (1 - _BETA1**count)) / ((moment2 / (1 - _BETA2**count)).sqrt() + 1e-8)
         mean = torch.stack(elbos).mean(0)
-        better = mean > self.best[active]  # False for NaN
+        finite = mean.isfinite() & params.isfinite().all(1)
+        better = (mean > self.best[active]) & finite
         self.best[active] = torch.where(better, mean, self.best[active])
         self.rate[active] *= torch.where(better, 1.0, 0.5).unsqueeze(1).to(rate)
-        finite = mean.isfinite() & params.isfinite().all(1)
         stays = active[finite]  # a window that left the numbers is undone
         self.params[stays], self.count[stays] = params[finite], count[finite]
         self.moments[:, stays] = torch.stack([moment1, moment2])[:, finite]

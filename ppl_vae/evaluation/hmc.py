@@ -87,8 +87,9 @@ def transition(
         last = number == num_leapfrog - 1
         momentum = momentum + (0.5 if last else 1.0) * step * moved.gradient(beta)
     after = moved.log_density(beta) - 0.5 * momentum.square().sum(-1)
-    # A trajectory that left the numbers is one that is not accepted.
-    acceptance = (after - before).nan_to_num(nan=-torch.inf).clamp(max=0.0).exp()
+    # A trajectory that left the numbers, be it for +∞, is one that is not accepted.
+    usable = after.isfinite() & ~before.isnan()
+    acceptance = torch.where(usable, after - before, -torch.inf).clamp(max=0.0).exp()
     accepted = torch.rand_like(acceptance) < acceptance
     return State(*(_where(accepted, new, old) for new, old in zip(moved, state, strict=True))), acceptance
 
