@@ -45,14 +45,17 @@ def gaps(groups: Sequence[tuple[str, Sequence[GapBar]]], caption: str = "") -> F
     rows = max(len(bars) for _, bars in groups)
     figure = new_figure(5.0 + 4.0 * len(groups), 1.7 + 0.75 * rows, caption)
     panels = figure.subplots(1, len(groups), sharex=True, squeeze=False)[0]
-    longest = max(bar.approximation[0] + bar.amortization[0] for _, bars in groups for bar in bars)
+    ends = [0.0]  # of the bars' parts; a gap may come out a little below zero, or be zero
+    for bar in (bar for _, bars in groups for bar in bars):
+        ends += [bar.approximation[0], bar.approximation[0] + bar.amortization[0]]
     for axes, (title, bars) in zip(panels, groups, strict=True):
-        _draw_panel(axes, title, bars, longest)
+        _draw_panel(axes, title, bars, (min(ends), max(ends)))
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=1)
     return figure
 
 
-def _draw_panel(axes: Axes, title: str, bars: Sequence[GapBar], longest: float) -> None:
+def _draw_panel(axes: Axes, title: str, bars: Sequence[GapBar], span: tuple[float, float]) -> None:
+    longest = span[1] - span[0] or 1.0
     places = list(range(len(bars)))
     starts = [0.0] * len(bars)
     parts = (
@@ -73,7 +76,7 @@ def _draw_panel(axes: Axes, title: str, bars: Sequence[GapBar], longest: float) 
             else:  # under the bar, where the neighbour's number is not in the way
                 axes.text(start, place + 0.4, text, ha="left", va="center", size="small")
         starts = [start + mean for start, mean in zip(starts, means, strict=True)]
-    axes.set(title=title, xlabel="nats per datapoint below log p(x)", xlim=(0, 1.08 * longest))
+    axes.set(title=title, xlabel="nats per datapoint below log p(x)", xlim=(span[0], span[0] + 1.08 * longest))
     axes.set_yticks(places, [bar.label for bar in bars])
     axes.set_ylim(len(bars) - 0.4, -0.5)
     axes.grid(axis="y", visible=False)
