@@ -40,8 +40,9 @@ class Estimate:
         return Estimate(self.values.double() - other.values.double())
 
     def to_dict(self) -> dict[str, float | None]:
-        """Mean and standard error, NaN as None."""
-        return {"mean": self.mean, "stderr": None if math.isnan(self.stderr) else self.stderr}
+        """Mean and standard error, as JSON takes them: None for what is not finite."""
+        both = {"mean": self.mean, "stderr": self.stderr}
+        return {name: value if math.isfinite(value) else None for name, value in both.items()}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ log p(x) itself is the better of two lower bounds, both started from the best lo
 sampling and annealed importance sampling. So what the guide misses is not missed by the ruler.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ from torch import nn
 
 from ppl_vae.config import Seed, checked, config
 from ppl_vae.data.dataset import Dataset
+from ppl_vae.errors import UserError
 from ppl_vae.evaluation.annealing import AnnealingConfig, annealed_importance_bound
 from ppl_vae.evaluation.bounds import elbo, importance_bound
 from ppl_vae.evaluation.estimate import Estimate
@@ -112,13 +114,19 @@ def inference_gaps(
 
     Raises:
         ValueError: the data is dynamic, or there is no family.
+        UserError: an ELBO is not finite (the message names the family), or neither bound on log p(x) is.
     """
     settings = checked(settings or GapsConfig())
     if data.dynamic or not local:
         raise ValueError("gaps need fixed data, data.fixed(seed), and at least one family")
     seed, draws = settings.seed, settings.elbo_samples
     reached = elbo(model, guide, data, draws, seed).elbo
+    _refuse_unless_finite(reached, "the guide's ELBO", "the pair cannot be measured; train it again.")
     optima = {name: elbo(model, program, data, draws, seed).elbo for name, program in local.items()}
+    for name, optimum in optima.items():
+        # Not left out with a note: a family of which the datapoints that it fails on are missing has no gap.
+        advice = "leave the family out, or fit it with a smaller --infer-rate."
+        _refuse_unless_finite(optimum, f"family '{name}': the ELBO of its local fit", advice)
     proposal = local[max(optima, key=lambda name: optima[name].mean)]
     bounds = {
         "importance": importance_bound(model, proposal, data, settings.num_samples, seed),
@@ -126,7 +134,15 @@ def inference_gaps(
             model, proposal, data, settings.chains, settings.annealing, seed=seed, advance=advance
         ).log_px,
     }
-    best = max(bounds, key=lambda name: bounds[name].mean)
+    # NaN compares with nothing: as it stands it would win from the first place.
+    best = max(bounds, key=lambda name: bounds[name].mean if math.isfinite(bounds[name].mean) else -math.inf)
+    _refuse_unless_finite(bounds[best], "the bound on log p(x)", "the pair cannot be measured; train it again.")
     log_px = bounds[best]
     families = {name: FamilyGap(optimum, log_px - optimum, optimum - reached) for name, optimum in optima.items()}
     return Gaps(log_px, best, bounds, reached, log_px - reached, families)
+
+
+def _refuse_unless_finite(estimate: Estimate, what: str, advice: str) -> None:
+    failed = int((~estimate.values.isfinite()).sum())
+    if failed:
+        raise UserError(f"{what} is not finite on {failed} of {len(estimate.values)} datapoints; {advice}")
