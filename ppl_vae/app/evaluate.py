@@ -111,14 +111,14 @@ def _pair(estimate: Estimate) -> str:
 def as_json(results: dict[str, Estimate], protocol: Protocol) -> dict[str, Any]:
     """The headline first: its value and stderr, then the other parts with theirs, then the protocol."""
     headline, *others = results
-    plain: dict[str, Any] = {headline: results[headline].mean, "stderr": _number(results[headline].stderr)}
+    plain: dict[str, Any] = {headline: _number(results[headline].mean), "stderr": _number(results[headline].stderr)}
     for name in others:
-        plain |= {name: results[name].mean, f"{name}_stderr": _number(results[name].stderr)}
+        plain |= {name: _number(results[name].mean), f"{name}_stderr": _number(results[name].stderr)}
     return {**plain, "unit": "nats per datapoint", "protocol": protocol.to_dict()}
 
 
 def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    return value if math.isfinite(value) else None
 
 
 def _as_table(results: dict[str, Estimate]) -> str:

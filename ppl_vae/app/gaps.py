@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
@@ -26,7 +27,7 @@ from ppl_vae.errors import UserError, unknown_name
 from ppl_vae.evaluation import Estimate, GapsConfig, Protocol, inference_gaps
 from ppl_vae.evaluation import Gaps as Parts
 from ppl_vae.figures import GapBar
-from ppl_vae.guides import Family, Guide
+from ppl_vae.guides import Family, Guide, PerDatapoint
 from ppl_vae.inference import InferConfig
 from ppl_vae.latents import Latents
 
@@ -71,8 +72,8 @@ class Gaps:
 
     def run(self) -> None:
         """Measure, print, write."""
-        if self.out and self.out.exists():
-            raise UserError(f"{self.out} exists; choose another --out.")
+        if self.out:
+            _refuse_folder(self.out)
         if not self.splits or len(set(self.splits)) < len(self.splits):
             raise UserError("--splits: name each split once, at least one.")
         opened = open_run(self.run_directory, self.device)
@@ -81,10 +82,11 @@ class Gaps:
         }
         latents = Latents.of(opened.pair.model, next(iter(data.values())).probe())
         families = local_families(opened.pair.guide, latents, self.families)
-        results: dict[str, Parts] = {
-            split: self._measure(opened, families, latents, part) for split, part in data.items()
-        }
-        protocols = {split: self._protocol(opened, split, part) for split, part in data.items()}
+        results: dict[str, Parts] = {}
+        protocols: dict[str, Protocol] = {}
+        for split, part in data.items():
+            results[split], guide = self._measure(opened, families, latents, part, own=split == "train")
+            protocols[split] = self._protocol(opened, split, part, guide)
         plain = {split: gaps.to_dict() | {"protocol": protocols[split].to_dict()} for split, gaps in results.items()}
         text = json.dumps({"unit": "nats per datapoint", "splits": plain}, indent=2)
         print(text if self.json else _as_table(results, protocols))
@@ -96,25 +98,37 @@ class Gaps:
         if not self.json:
             print(f"\npicture  {out / 'gaps.png'}\nfigures  {out / 'gaps.json'}, {out / 'gaps.csv'}")
 
-    def _measure(self, opened: OpenedRun, families: Mapping[str, Family], latents: Latents, data: Dataset) -> Parts:
+    def _measure(
+        self, opened: OpenedRun, families: Mapping[str, Family], latents: Latents, data: Dataset, *, own: bool
+    ) -> tuple[Parts, nn.Module]:
+        """The gap on a split, and the guide whose it is.
+
+        Args:
+            opened: the run.
+            families: to take it apart by.
+            latents: of the model.
+            data: the split's.
+            own: whether it is what the run was trained on, of which a per-datapoint guide has rows of its own.
+        """
         model, trained = opened.pair
-        with tqdm(total=len(data) * (len(families) + 1), unit="fit", desc="fitting", disable=None, leave=False) as bar:
-            guide = guide_for(model, trained, data, self.infer, bar.update)
+        fits = len(families) + (isinstance(trained, PerDatapoint) and not own)
+        with tqdm(total=len(data) * fits, unit="fit", desc="fitting", disable=None, leave=False) as bar:
+            guide = trained if own else guide_for(model, trained, data, self.infer, bar.update)
             check_pair(model, guide, data.probe())
             local = {}
             for name, family in families.items():
                 # Its own family starts where the guide is, so that its optimum cannot be missed by more than the guide.
-                own = isinstance(trained, Guide) and family is trained.family
-                start = guide.params if own and isinstance(guide, Guide) else None
+                same = isinstance(trained, Guide) and family is trained.family
+                start = guide.params if same and isinstance(guide, Guide) else None
                 local[name] = fit_locally(model, family, latents, data, self.infer, start, bar.update)
         passes = len(data) * self.settings.annealing.total
         with tqdm(total=passes, unit="temperature", desc="annealing", disable=None, leave=False) as bar:
-            return inference_gaps(model, guide, local, data, self.settings, bar.update)
+            return inference_gaps(model, guide, local, data, self.settings, bar.update), guide
 
-    def _protocol(self, opened: OpenedRun, split: str, data: Dataset) -> Protocol:
+    def _protocol(self, opened: OpenedRun, split: str, data: Dataset, guide: nn.Module) -> Protocol:
         details = to_plain(self.settings) | to_plain(self.infer)
         details |= details.pop("annealing")
-        return opened.protocol("gaps", split, data, self.settings.num_samples, self.settings.seed, details=details)
+        return opened.protocol("gaps", split, data, self.settings.num_samples, self.settings.seed, guide, details)
 
 
 def local_families(guide: nn.Module, latents: Latents, names: tuple[str, ...]) -> dict[str, Family]:
@@ -143,17 +157,19 @@ def local_families(guide: nn.Module, latents: Latents, names: tuple[str, ...]) -
     return families
 
 
+def _refuse_folder(path: Path) -> None:
+    """Raise a UserError if no folder can be made at that path; its parents are made with it."""
+    if path.exists():
+        raise UserError(f"{path} exists; choose another --out.")
+    nearest = next(parent for parent in path.absolute().parents if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UserError(f"{nearest} is no folder that can be written to; choose another --out.")
+
+
 def _figure(opened: OpenedRun, results: Mapping[str, Parts]) -> Figure:
     groups = []
     for split, gaps in results.items():
-        bars = [
-            GapBar(
-                name,
-                (gap.approximation.mean, gap.approximation.stderr),
-                (gap.amortization.mean, gap.amortization.stderr),
-            )
-            for name, gap in gaps.families.items()
-        ]
+        bars = [GapBar(name, _pair(gap.approximation), _pair(gap.amortization)) for name, gap in gaps.families.items()]
         groups.append((_TITLES[split], bars))
     first = next(iter(results.values()))
     pair = opened.run.record.config.pair

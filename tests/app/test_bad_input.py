@@ -136,6 +136,7 @@ def test_resume_refuses_another_run(cli, trained):
 
 RUN_COMMANDS = {
     "evaluate": ["evaluate", "RUN"],
+    "gaps": ["gaps", "RUN"],
     "sample": ["sample", "RUN", "prior"],
     "infer": ["infer", "RUN", "--input", "NPZ", "--out", "OUT"],
     "resume": ["train", "--resume", "RUN", "--epochs", "9"],
@@ -213,6 +214,12 @@ OTHER_ROWS = {
     "no datapoints": (["evaluate", "RUN", "--limit", "0"], ["--limit", "greater than 0"]),
     "unknown split": (["evaluate", "RUN", "--split", "tests"], ["invalid choice 'tests'"]),
     "no run": (["evaluate"], ["ppl-vae evaluate"]),
+    "no temperatures": (["evaluate", "RUN", "--temperatures", "0"], ["--temperatures", "greater than 0"]),
+    "no leapfrog step": (["evaluate", "RUN", "--leapfrog", "0"], ["--leapfrog", "greater than 0"]),
+    "unknown schedule": (["evaluate", "RUN", "--schedule", "cosine"], ["invalid choice 'cosine'"]),
+    "unknown start": (["evaluate", "RUN", "--start", "posterior"], ["invalid choice 'posterior'"]),
+    "too few simulations": (["evaluate", "RUN", "--estimator", "sbc", "--limit", "19"], ["at least 20 simulations"]),
+    "too few ranked": (["evaluate", "RUN", "--estimator", "sbc", "--num-samples", "6"], ["at least 7 samples"]),
     "unknown distribution": (["sample", "RUN", "priors"], ["invalid choice 'priors'"]),
     "tiny grid": (["sample", "RUN", "grid", "--steps", "1"], ["--steps", "greater than or equal to 2"]),
     "negative span": (["sample", "RUN", "grid", "--span", "-1"], ["--span", "greater than 0"]),

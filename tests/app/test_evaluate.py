@@ -1,0 +1,248 @@
+"""``ppl-vae evaluate`` by every estimator: what it prints, what it draws by default, whom it refuses."""
+
+import json
+
+import pytest
+import torch
+
+from ppl_vae.app import estimators, evaluate
+from ppl_vae.app.cli import main
+from ppl_vae.app.estimators import EvaluateConfig
+from ppl_vae.app.run import Run
+from ppl_vae.evaluation import Estimate, Protocol, calibration
+from ppl_vae.evaluation.fingerprint import fingerprint_of
+from ppl_vae.models import ConditionalVAE
+
+TINY = ["--latent-dim", "2", "--hidden", "16", "--epochs", "1"]
+SHORT = ["--temperatures", 3, "--leapfrog", 2, "--num-samples", 3]
+BRIEF = ["--infer-steps", 20, "--infer-window", 10]
+
+
+def refused(result, *parts):
+    status, out, err = result
+    assert status == 2, err
+    assert out == ""
+    assert err.count("\n") == 1, err
+    for part in parts:
+        assert part in err
+
+
+def train(tmp_path_factory, name, *arguments):
+    path = tmp_path_factory.mktemp("runs") / name
+    assert main(["train", *TINY, "--out", str(path), *arguments]) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    return train(tmp_path_factory, "conditional", "--model", "conditional")
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    return train(tmp_path_factory, "local", "--guide", "per-datapoint", "--binarization", "static")
+
+
+@pytest.fixture(scope="module")
+def point(tmp_path_factory):
+    return train(tmp_path_factory, "point", "--family", "point")
+
+
+@pytest.fixture
+def plain(cli):
+    """Run ``evaluate --json`` and read it."""
+
+    def run(*arguments):
+        status, out, err = cli("evaluate", *arguments, "--json")
+        assert status == 0, err
+        return json.loads(out)
+
+    return run
+
+
+# --- Annealing --------------------------------------------------------------------------------------------------------
+
+
+def test_ais(plain, trained):
+    """Close to the importance bound, which has no trouble in two dimensions."""
+    flags = ["--estimator", "ais", "--limit", 20, "--temperatures", 30, "--leapfrog", 4, "--num-samples", 8]
+    found = plain(trained, *flags)
+    bound = plain(trained, "--estimator", "iwae", "--limit", 20, "--num-samples", 1000)
+    assert list(found) == ["log_px", "stderr", "unit", "protocol"]
+    assert found["log_px"] == pytest.approx(bound["log_px"], abs=0.3)
+    assert 0 < found["stderr"] < 3
+    protocol = found["protocol"]
+    assert (protocol["estimator"], protocol["split"], protocol["num_datapoints"]) == ("ais", "test", 20)
+    assert protocol["num_samples"] == 8
+    assert protocol["details"] == {"temperatures": 30, "leapfrog": 4, "schedule": "sigmoid", "start": "prior"}
+
+
+def test_ais_from_the_guide_is_another_estimate(plain, trained):
+    flags = ["--estimator", "ais", "--limit", 40, "--temperatures", 1, "--num-samples", 2]
+    prior, guide = plain(trained, *flags), plain(trained, *flags, "--start", "guide")
+    assert guide["log_px"] > prior["log_px"] + 0.5  # with nothing between, all depends on the start
+    assert guide["protocol"]["details"]["start"] == "guide"
+
+
+def test_bdmc(plain, trained):
+    found = plain(trained, "--estimator", "bdmc", "--limit", 30, "--temperatures", 20, "--num-samples", 4)
+    assert list(found) == [
+        *["bdmc_gap", "stderr", "log_px_lower", "log_px_lower_stderr", "log_px_upper", "log_px_upper_stderr"],
+        *["unit", "protocol"],
+    ]
+    assert found["bdmc_gap"] == pytest.approx(found["log_px_upper"] - found["log_px_lower"])
+    assert -5 * found["stderr"] < found["bdmc_gap"] < 2
+    assert (found["protocol"]["split"], found["protocol"]["num_datapoints"]) == ("simulated", 30)
+    short = plain(trained, "--estimator", "bdmc", "--limit", 30, *SHORT)
+    assert short["bdmc_gap"] > found["bdmc_gap"] + 5 * found["stderr"]
+
+
+def test_annealing_has_no_diagnostics(cli, trained):
+    status, out, _ = cli("evaluate", trained, "--estimator", "ais", "--limit", 5, *SHORT)
+    assert status == 0
+    assert "log_px" in out
+    assert "temperatures 3" in out
+    assert "effective sample size" not in out
+
+
+# --- Calibration ------------------------------------------------------------------------------------------------------
+
+
+def test_sbc(plain, cli, trained):
+    flags = ["--estimator", "sbc", "--limit", 40, "--num-samples", 15]
+    before = set(trained.rglob("*"))
+    found = plain(trained, *flags)
+    assert found["num_simulations"] == 40
+    assert found["num_samples"] == 15
+    assert found["names"] == ["z[0]", "z[1]", calibration.LIKELIHOOD]
+    assert isinstance(found["passed"], bool)
+    assert 0 <= found["p_value"] <= 1
+    assert (found["protocol"]["split"], found["protocol"]["num_datapoints"]) == ("simulated", 40)
+    (picture,) = set(trained.rglob("*")) - before
+    assert str(picture) == found["picture"]
+    assert picture.stat().st_size > 1000
+    status, out, _ = cli("evaluate", trained, *flags)
+    assert status == 0
+    assert out.startswith(found["verdict"])
+    assert "calibration-2.png" in out
+
+
+# --- Defaults ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("estimator", "draws"), [("elbo", 10), ("iwae", 500), ("ais", 16), ("bdmc", 16), ("sbc", 63)])
+def test_draws_by_default(estimator, draws):
+    assert EvaluateConfig(estimator=estimator).draws == draws
+    assert EvaluateConfig(estimator=estimator, num_samples=7).draws == 7
+
+
+def test_simulated_datapoints_by_default(plain, trained):
+    assert plain(trained, "--estimator", "bdmc", *SHORT)["protocol"]["num_datapoints"] == 100
+    assert plain(trained, "--estimator", "sbc", "--num-samples", 7)["protocol"]["num_datapoints"] == 1000
+
+
+def test_default_draws_are_in_the_protocol(plain, trained):
+    assert plain(trained, "--limit", 5)["protocol"]["num_samples"] == 10
+    assert plain(trained, "--limit", 5, "--estimator", "iwae")["protocol"]["num_samples"] == 500
+
+
+# --- Diagnostics ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", ["elbo", "iwae"])
+def test_diagnostics_come_with_the_guides_own_bounds(plain, cli, trained, estimator):
+    flags = [trained, "--estimator", estimator, "--limit", 20, "--num-samples", 5]
+    found = plain(*flags)
+    assert found["diagnostics"]["num_datapoints"] == 20
+    without = plain(*flags, "--no-diagnose")
+    assert "diagnostics" not in without
+    assert without == {name: value for name, value in found.items() if name != "diagnostics"}
+    assert "active units" in cli("evaluate", *flags)[1]
+    assert "active units" not in cli("evaluate", *flags, "--no-diagnose")[1]
+
+
+def test_one_datapoint_has_no_diagnostics(plain, trained):
+    assert "diagnostics" not in plain(trained, "--limit", 1)
+
+
+def test_warnings_are_in_words(cli, plain, trained, monkeypatch):
+    found = evaluate.diagnose_run
+    monkeypatch.setattr(evaluate, "diagnose_run", lambda *arguments: Warned(found(*arguments)))
+    out = cli("evaluate", trained, "--limit", 20)[1]
+    assert "warning: the proposal misses half of it" in out
+    assert plain(trained, "--limit", 20)["diagnostics"]["warnings"] == ["the proposal misses half of it"]
+
+
+class Warned:
+    """Diagnostics with a warning."""
+
+    def __init__(self, found):
+        self.found = found
+        self.warnings = ["the proposal misses half of it"]
+
+    def __getattr__(self, name):
+        return getattr(self.found, name)
+
+    def to_dict(self):
+        return {**self.found.to_dict(), "warnings": self.warnings}
+
+
+# --- Runs of every kind -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flags", [["ais", *SHORT], ["bdmc", *SHORT], ["sbc", "--num-samples", 7]])
+def test_conditional_runs_are_given_labels(plain, conditional, monkeypatch, flags):
+    """The split's own, over and over: more simulations than it has labels can be asked for."""
+    seen = []
+    forward = ConditionalVAE.forward
+
+    def spy(model, batch):
+        seen.append(batch.y)
+        return forward(model, batch)
+
+    monkeypatch.setattr(ConditionalVAE, "forward", spy)
+    found = plain(conditional, "--estimator", *flags, "--limit", 400)
+    assert found["protocol"]["num_datapoints"] == (359 if flags[0] == "ais" else 400)
+    assert all(y is not None for y in seen)
+    assert len(torch.cat(seen).unique()) == 10
+
+
+@pytest.mark.parametrize("start", ["prior", "guide"])
+def test_per_datapoint_runs(plain, local, monkeypatch, start):
+    """Rows are fitted to unseen data, but only where the guide is looked at."""
+    fits = []
+    guide_for = estimators.guide_for
+    monkeypatch.setattr(
+        estimators, "guide_for", lambda model, guide, *rest: fits.append(guide) or guide_for(model, guide, *rest)
+    )
+    for estimator in ("ais", "bdmc"):
+        found = plain(local, "--estimator", estimator, "--limit", 6, *SHORT, "--start", start, *BRIEF)
+        assert found["protocol"]["num_datapoints"] == 6
+    assert len(fits) == (2 if start == "guide" else 0)
+
+
+def test_the_guide_of_the_estimate_is_named(plain, local):
+    """Fitted rows are part of the guide that an estimate was made with."""
+    found = [
+        plain(local, "--estimator", "ais", "--limit", 6, *SHORT, "--start", start, *BRIEF)["protocol"]["guide"]
+        for start in ("prior", "guide")
+    ]
+    assert found[0] == fingerprint_of(Run.open(local).load_pair(torch.device("cpu")).guide)
+    assert found[0] != found[1]
+
+
+def test_a_point_has_no_density(cli, plain, point):
+    from_the_guide = ["--start", "guide"]
+    for flags in (["iwae"], ["sbc"], ["ais", *from_the_guide], ["bdmc", *from_the_guide]):
+        refused(cli("evaluate", point, "--estimator", *flags), "a point has no density", "ais from the prior")
+    assert not list((point / "figures").glob("calibration-*"))
+    assert -60 < plain(point, "--estimator", "ais", "--limit", 6, *SHORT)["log_px"] < -15
+    assert plain(point, "--estimator", "bdmc", "--limit", 6, *SHORT)["bdmc_gap"] > -1
+    assert "elbo" in plain(point, "--limit", 6)
+
+
+def test_json_holds_none_for_what_is_not_finite():
+    results = {"elbo": Estimate(torch.tensor([-1.0, -torch.inf]))}
+    fields = ["data", "fingerprint", "split", 2, "none", 0, "proper", "elbo", 1, 0, "", ""]
+    written = json.dumps(evaluate.as_json(results, Protocol(*fields)), allow_nan=False)
+    assert json.loads(written)["elbo"] is None
