@@ -1,7 +1,9 @@
 """Local inference: on the oracle it reaches the posterior, alone or in chunks, from wherever it starts."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import pyro.distributions as dist
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,7 @@ from ppl_vae.check import check_pair
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo, importance_bound
 from ppl_vae.guides import Diagonal, Family, FullRank, InverseAutoregressive, Latents, PerDatapoint, Planar, Point
-from ppl_vae.inference import InferConfig, Inferred, infer
+from ppl_vae.inference import InferConfig, Inferred, _Climb, infer
 from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian
 from ppl_vae.nets import Decoder
 from ppl_vae.objectives import TraceELBO
@@ -70,6 +72,73 @@ def test_full_rank_has_no_gap() -> None:
     assert (exact - values(model, family, data, neutral(family, data))).mean() > 5
     gaps = exact - values(model, family, data, infer(model, family, data).params)
     assert -5 * error_of(gaps) < gaps.mean() < 0.05 + 5 * error_of(gaps)
+
+
+def test_full_rank_of_many_dimensions_has_no_gap_either() -> None:
+    """From the neutral start, 860 numbers for each datapoint: larger steps throw them away, and NaN is no optimum."""
+    torch.manual_seed(1)
+    model = LinearGaussian((60,), 40).double()
+    with torch.no_grad():
+        model.weight.copy_(torch.randn(60, 40) / 40**0.5)
+        model.mean.copy_(torch.linspace(-1.0, 1.0, 60))
+        model.log_scale.fill_(-1.2)
+    data = Dataset(simulate(model, 8))
+    family = FullRank(40)
+    assert family.num_params == 860
+    exact = model.log_px(data.x).detach()
+    assert (exact - values(model, family, data, neutral(family, data))).min() > 100
+    assert model.best_diagonal_gap() > 4
+    found = infer(model, family, data)
+    assert found.params.isfinite().all()
+    assert found.converged.all()
+    gaps = exact - values(model, family, data, found.params)
+    assert gaps.isfinite().all()
+    assert -5 * error_of(gaps) < gaps.mean() < 0.05 + 5 * error_of(gaps)
+
+
+class Walled(Diagonal):
+    """No number where a mean is beyond 2.5, as a posterior's decoder may be where it was never trained."""
+
+    def forward(self, params: Tensor) -> dist.TorchDistribution:
+        beyond = (params[..., : self.latent_dim] > 2.5).any(-1, keepdim=True)
+        return super().forward(torch.where(beyond, torch.nan, params))
+
+
+def test_a_window_that_left_the_numbers_is_undone() -> None:
+    """At the first rate one window of steps leads straight over the wall; at smaller ones the optimum is found."""
+    model = LinearGaussian((2,), 1).double()
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+        model.log_scale.fill_(-1.0)
+    data = Dataset(torch.tensor([[1.0, 1.6], [2.2, 2.0], [-1.5, -1.0]], dtype=torch.float64))
+    exact = model.posterior(data.x).loc.detach()
+    settings = InferConfig(infer_rate=1.0, infer_window=20, infer_halvings=9, infer_particles=8)
+    over = infer(model, Diagonal(1), data, settings=replace(settings, infer_steps=4)).params[:, :1]
+    assert (over > 2.5).any()
+    found = infer(model, Walled(1), data, settings=settings)
+    assert found.params.isfinite().all()
+    torch.testing.assert_close(found.params[:, :1], exact, rtol=0.0, atol=0.05)
+
+
+@pytest.mark.parametrize("elbo_of_it", [torch.nan, torch.inf, 1e9])
+def test_a_window_that_left_the_numbers_sets_no_record(monkeypatch: pytest.MonkeyPatch, elbo_of_it: float) -> None:
+    """However great the ELBO that was seen on the way: it is undone, its step is halved, and the climb goes on."""
+    gradient, calls = _Climb.gradient, list[int]()
+
+    def broken(climb: _Climb, params: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        calls.append(len(params))
+        ours, elbos = gradient(climb, params, batch)
+        return (ours, elbos) if len(calls) > 20 else (ours * torch.nan, torch.full_like(elbos, elbo_of_it))
+
+    monkeypatch.setattr(_Climb, "gradient", broken)
+    model = oracle()
+    data = Dataset(simulate(model, 6))
+    settings = InferConfig(infer_rate=0.2, infer_window=20, infer_particles=8)
+    found = infer(model, Diagonal(3), data, settings=settings)
+    assert found.converged.all()
+    exact = model.posterior(data.x).loc.detach()
+    assert exact.abs().max() > 0.5
+    torch.testing.assert_close(found.params[:, :3], exact, rtol=0.0, atol=0.1)
 
 
 def test_diagonal_reaches_the_closed_form_gap() -> None:
