@@ -49,7 +49,8 @@ def with_label(features: Tensor, y: Tensor | None, num_classes: int) -> Tensor:
     """Features ``(..., batch, size)`` with their labels ``(batch,)`` one-hot behind them, if there are classes."""
     if not num_classes:
         return features
-    one_hot = nn.functional.one_hot(cast(Tensor, y), num_classes).to(features)
+    # Not functional.one_hot, which reads the labels to see that they are in range: a wait for the device at each call.
+    one_hot = (cast(Tensor, y).unsqueeze(-1) == torch.arange(num_classes, device=features.device)).to(features)
     return torch.cat([features, one_hot.expand(*features.shape[:-1], num_classes)], dim=-1)
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pyro
 import torch
@@ -26,7 +26,7 @@ from ppl_vae.metrics import EpochMetrics
 from ppl_vae.objectives import ImportanceWeighted, Objective, TraceELBO, kl_weight_at
 from ppl_vae.rows import check_rows, tables_of
 from ppl_vae.seeding import rng_state, seeded, set_rng_state, stream
-from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer
+from ppl_vae.svi import EagerStep, Engine, OptimizerConfig, PairOptimizer, TracedStep, choose_step
 
 # A checkpoint is written after the first step that ends this long after the last one: kill -9 loses no more.
 _CHECKPOINT_SECONDS = 10.0
@@ -55,6 +55,8 @@ class FitConfig:
     """The optimizer."""
     seed: Seed = 0
     """Seed of everything drawn in training."""
+    engine: Engine = "auto"
+    """How to take steps: eager, plain Pyro; traced, compiled once and replayed; auto, what ends the job sooner."""
     device: str = "auto"
     """Where to compute: auto (CUDA, then MPS, then the CPU), cpu, cuda, cuda:1, mps."""
 
@@ -78,6 +80,7 @@ def fit(
     checkpoint_path: Path | str | None = None,
     resume: bool = False,
     on_epoch: Callable[[EpochMetrics], object] | None = None,
+    on_engine: Callable[[str], object] | None = None,
     progress: bool | None = None,
 ) -> list[EpochMetrics]:
     """Train a pair by stochastic variational inference (Hoffman et al. 2013; Kingma and Welling 2014).
@@ -94,6 +97,7 @@ def fit(
         checkpoint_path: written at the start, as training goes on, when it is interrupted and at the end.
         resume: go on from ``checkpoint_path``; on the CPU the outcome is bit for bit that of never having stopped.
         on_epoch: called with the metrics after each epoch.
+        on_engine: called with the engine that was chosen, and why, in words.
         progress: show a progress bar; None shows it on a terminal only.
 
     Returns:
@@ -128,7 +132,7 @@ def fit(
         run = _Run(model, guide, objective, train, validation, settings, device, checkpoint_path)
         if resume:
             run.load()
-        run.train(on_epoch, progress)
+        run.train(on_epoch, on_engine, progress)
     return run.history
 
 
@@ -150,7 +154,7 @@ class _Run:
         self.data, self.validation = data, validation
         self.settings, self.device, self.path = settings, device, checkpoint_path
         self.optimizer = PairOptimizer(model, guide, settings.optimizer)
-        self.take_step = EagerStep(model, guide, objective, self.optimizer, data)
+        self.objective = objective
         self.history: list[EpochMetrics] = []
         self.best: checkpoint.State | None = None  # {"bound", "epoch", "model", "guide"}
         # Where the current epoch stands: the order of its rows, how many steps are done, Σ of what a step returns.
@@ -163,7 +167,12 @@ class _Run:
     def steps_per_epoch(self) -> int:
         return math.ceil(len(self.data) / self.settings.batch_size)
 
-    def train(self, on_epoch: Callable[[EpochMetrics], object] | None, progress: bool | None) -> None:
+    def train(
+        self,
+        on_epoch: Callable[[EpochMetrics], object] | None,
+        on_engine: Callable[[str], object] | None,
+        progress: bool | None,
+    ) -> None:
         epochs, steps = self.settings.epochs, self.steps_per_epoch
         done = len(self.history) * steps + self.step
         hide = None if progress is None else not progress
@@ -174,6 +183,7 @@ class _Run:
         if not self.history and self.order is None:
             self.save()
         with bar, InterruptGuard() as interrupt, pyro.validation_enabled(False):
+            take_step = self.choose_step(bar, on_engine)
             while len(self.history) < epochs and not self.stopped_early():
                 start = time.perf_counter()
                 if self.order is None:
@@ -182,7 +192,7 @@ class _Run:
                     self.sums.zero_()
                 for index in self.order.split(self.settings.batch_size)[self.step :]:
                     with pyro.validation_enabled(validate):
-                        self.sums += self.take_step(index, self.prepare_step())
+                        self.sums += take_step(index, self.prepare_step())
                     validate = False
                     self.step += 1
                     bar.update()
@@ -201,6 +211,26 @@ class _Run:
         if self.settings.patience and self.best:
             self.model.load_state_dict(self.best["model"])
             self.guide.load_state_dict(self.best["guide"])
+
+    def choose_step(self, bar: "tqdm[Any]", on_engine: Callable[[str], object] | None) -> EagerStep | TracedStep:
+        """What takes the steps; only now, since a traced step holds the very tensors that a checkpoint was put in."""
+        settings = self.settings
+        bar.set_description("preparing")
+        step, why = choose_step(
+            settings.engine,
+            self.model,
+            self.guide,
+            self.objective,
+            self.optimizer,
+            self.data,
+            settings.batch_size,
+            settings.epochs * self.steps_per_epoch,
+        )
+        bar.set_description("training")
+        bar.unpause()  # what was spent on compiling says nothing about how long the rest will take
+        if on_engine:
+            on_engine(why)
+        return step
 
     def prepare_step(self) -> float:
         """Set the step size of the coming step and return its KL weight."""
@@ -238,7 +268,7 @@ class _Run:
     def validate(self, data: Dataset) -> float:
         """The bound that is trained, on other data, nats per datapoint."""
         seed = stream(self.settings.seed, "validation")  # the same every epoch: what changes is the pair
-        if isinstance(self.take_step.objective, ImportanceWeighted):
+        if isinstance(self.objective, ImportanceWeighted):
             return importance_bound(self.model, self.guide, data, self.settings.num_particles, seed).mean
         return elbo(self.model, self.guide, data, seed=seed).elbo.mean
 
@@ -279,7 +309,7 @@ class _Run:
         if self.path is None:
             raise UserError("resuming needs the path of a checkpoint.")
         state = checkpoint.load(self.path, self.device)
-        fixed = {"epochs", "device"}  # may differ
+        fixed = {"epochs", "device", "engine"}  # may differ
         mine, theirs = to_plain(self.settings), state.get("settings") or {}
         changed = sorted(key for key in mine if key not in fixed and mine[key] != theirs.get(key))
         if changed or state.get("num_data") != len(self.data):

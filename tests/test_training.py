@@ -21,7 +21,7 @@ from ppl_vae.metrics import EpochMetrics, best_epoch
 from ppl_vae.models import LinearGaussian
 from ppl_vae.objectives import ImportanceWeighted, Objective, TraceELBO
 from ppl_vae.seeding import stream
-from ppl_vae.svi import EagerStep, OptimizerConfig
+from ppl_vae.svi import EagerStep, OptimizerConfig, engine
 from tests.pairs import TwoLatents, amortized, optimal, oracle, simulate, stripes_data, vae_pair
 
 
@@ -149,7 +149,7 @@ def test_warm_up_reaches_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
             rates.append(self.optimizer.adam.param_groups[0]["lr"])
             return super().__call__(index, kl_weight)
 
-    monkeypatch.setattr(training, "EagerStep", Recorder)
+    monkeypatch.setattr(engine, "EagerStep", Recorder)
     history = fit(*vae_pair(), TRAIN, settings=settings(epochs=3, kl_warmup=2, kl_weight=0.5, patience=0))
     steps = 4  # 50 rows in batches of 16
     assert seen == pytest.approx([0.5 * (i + 1) / 8 for i in range(2 * steps)] + [0.5] * steps)
@@ -167,7 +167,7 @@ def test_every_row_is_visited_once_an_epoch_in_a_new_order(monkeypatch: pytest.M
             seen.append(index.tolist())
             return super().__call__(index, kl_weight)
 
-    monkeypatch.setattr(training, "EagerStep", Recorder)
+    monkeypatch.setattr(engine, "EagerStep", Recorder)
     fit(*vae_pair(), TRAIN, settings=settings(epochs=2, patience=0))
     assert [len(index) for index in seen] == [16, 16, 16, 2] * 2
     first, second = list(itertools.chain(*seen[:4])), list(itertools.chain(*seen[4:]))
@@ -195,7 +195,7 @@ def test_settings_choose_the_objective(
             seen.append(self.objective)
             return super().__call__(index, kl_weight)
 
-    monkeypatch.setattr(training, "EagerStep", Recorder)
+    monkeypatch.setattr(engine, "EagerStep", Recorder)
     fit(*vae_pair(), TRAIN, settings=settings(epochs=1, objective=name, num_particles=3, patience=0))
     kind, switches = expected
     (objective,) = set(seen)
@@ -334,7 +334,7 @@ def test_stopped_at_any_step_of_an_epoch(tmp_path: Path, monkeypatch: pytest.Mon
 
     path = tmp_path / "cut.pt"
     with monkeypatch.context() as patch:
-        patch.setattr(training, "EagerStep", Stopping)
+        patch.setattr(engine, "EagerStep", Stopping)
         with pytest.raises(Interrupted):
             fit(*vae_pair(), TRAIN, VALIDATION, settings(), checkpoint_path=path)
     assert checkpoint.load(path)["step"] == stop_at - 8
@@ -358,7 +358,7 @@ def test_resuming_from_the_last_save_is_as_if_it_had_not_crashed(
 
     path = tmp_path / "cut.pt"
     with monkeypatch.context() as patch:
-        patch.setattr(training, "EagerStep", Crashing)
+        patch.setattr(engine, "EagerStep", Crashing)
         patch.setattr(training, "_CHECKPOINT_SECONDS", -1.0)
         with pytest.raises(RuntimeError, match="the power failed"):
             fit(*vae_pair(), TRAIN, VALIDATION, settings(), checkpoint_path=path)

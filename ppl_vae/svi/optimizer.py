@@ -2,14 +2,16 @@
 and Adam row by row over the tables of per-datapoint guides."""
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, PositiveFloat
-from torch import nn
+from torch import Tensor, nn
 
 from ppl_vae.config import config
 from ppl_vae.rows import Leaf, tables_of
+from ppl_vae.svi.adam import Moments, adam
 from ppl_vae.svi.row_adam import RowAdam
 
 
@@ -43,7 +45,7 @@ class PairOptimizer:
         self.tables = tables_of(model, guide)
         rows = {id(table.weight) for table in self.tables}
         params = dict.fromkeys([*model.parameters(), *guide.parameters()])  # a guide may hold its model
-        self.shared = [param for param in params if id(param) not in rows]
+        self.shared = [param for param in params if id(param) not in rows and param.requires_grad]
         # Fused: one kernel for all parameters. torch refuses an empty list, which a pair of tables and formulas has.
         self.adam = (
             torch.optim.Adam(self.shared, lr=settings.learning_rate, eps=settings.adam_epsilon, fused=True)
@@ -75,6 +77,50 @@ class PairOptimizer:
                 nn.utils.clip_grad_norm_(self.shared, self.settings.clip_norm)
             self.adam.step()
         self.row_adam.step(leaves)
+
+    def state_tensors(self) -> list[Tensor]:
+        """All that a step moves, in the order of :class:`ppl_vae.svi.traced.TracedStep`: parameters, then each one's
+        count and moments, then each table with its own."""
+        moments = []
+        for param in self.shared:
+            assert self.adam
+            state = self.adam.state[param]
+            if not state:  # torch makes it at the first step
+                state["step"] = torch.zeros((), device=param.device)
+                state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(param), torch.zeros_like(param)
+            moments += [state["step"], state["exp_avg"], state["exp_avg_sq"]]
+        rows = [[table.weight, *moments] for table, moments in zip(self.tables, self.row_adam.moments, strict=True)]
+        found = [*self.shared, *moments, *(tensor for row in rows for tensor in row)]
+        return [tensor.detach() for tensor in found]  # the same memory, and nothing to differentiate
+
+    def write_rates(self, rates: Tensor) -> None:
+        """Write the step sizes of parameters and rows, ``(2,)``."""
+        rates[0] = self.adam.param_groups[0]["lr"] if self.adam else 0.0
+        rates[1] = self.row_adam.learning_rate
+
+    def move(
+        self, params: Sequence[Tensor], gradients: Sequence[Tensor | None], moments: Sequence[Moments], rate: Tensor
+    ) -> None:
+        """What :meth:`step` does to the parameters that are not rows, in tensor operations that can be traced.
+
+        Args:
+            params: moved in place.
+            gradients: None where the loss does not depend on the parameter.
+            moments: moved in place.
+            rate: ``()``.
+        """
+        known = [gradient for gradient in gradients if gradient is not None]
+        scale = torch.ones_like(rate)
+        if self.settings.clip_norm is not None and known:
+            norm = nn.utils.get_total_norm(known)
+            scale = (self.settings.clip_norm / (norm + 1e-6)).clamp(max=1.0)
+        for param, gradient, before in zip(params, gradients, moments, strict=True):
+            if gradient is None:
+                continue
+            value, after = adam(param, gradient * scale, before, rate, self.settings.adam_epsilon)
+            param.copy_(value)
+            for old, new in zip(before, after, strict=True):
+                old.copy_(new)
 
     def state_dict(self) -> dict[str, Any]:
         """Moments and counts."""

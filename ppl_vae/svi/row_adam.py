@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from ppl_vae.rows import Leaf, RowTable
-
-_BETA1, _BETA2 = 0.9, 0.999
+from ppl_vae.svi.adam import Moments, adam
 
 
 class RowAdam:
@@ -26,7 +25,7 @@ class RowAdam:
     def __init__(self, tables: list[RowTable], learning_rate: float, epsilon: float) -> None:
         self.tables = tables
         self.learning_rate, self.epsilon = learning_rate, epsilon
-        self.state = [_state(table.weight) for table in tables]
+        self.moments = [_moments(table.weight) for table in tables]
 
     @torch.no_grad()
     def step(self, leaves: list[list[Leaf]]) -> None:
@@ -35,33 +34,41 @@ class RowAdam:
         Args:
             leaves: what each table has handed out in this step; no row twice.
         """
-        for table, state, read in zip(self.tables, self.state, leaves, strict=True):
+        for table, moments, read in zip(self.tables, self.moments, leaves, strict=True):
             for leaf in read:
-                if leaf.values.grad is not None:
-                    self._move(table, state, leaf.rows, leaf.values, leaf.values.grad)
+                self.move(table.weight, moments, leaf.rows, leaf.values.grad, self.learning_rate)
 
-    def _move(self, table: RowTable, state: dict[str, Tensor], rows: Tensor, values: Tensor, gradient: Tensor) -> None:
-        count = state["count"][rows] + 1
-        mean = state["mean"][rows].lerp(gradient, 1 - _BETA1)
-        square = state["square"][rows].lerp(gradient**2, 1 - _BETA2)
-        root = (square / (1 - _BETA2**count)).sqrt() + self.epsilon
-        table.weight[rows] = values.detach() - self.learning_rate * (mean / (1 - _BETA1**count)) / root
-        state["count"][rows], state["mean"][rows], state["square"][rows] = count, mean, square
+    def move(
+        self, weight: Tensor, moments: Moments, rows: Tensor, gradient: Tensor | None, rate: float | Tensor
+    ) -> None:
+        """Move rows in place.
+
+        Args:
+            weight: the table, ``(N, width)``.
+            moments: of its rows, ``(N, 1)``, ``(N, width)`` twice.
+            rows: which, ``(batch,)``.
+            gradient: of each, ``(batch, width)``; None if nothing depended on them.
+            rate: the step size.
+        """
+        if gradient is None:
+            return
+        before = Moments(*(part[rows] for part in moments))
+        value, after = adam(weight[rows], gradient, before, rate, self.epsilon)
+        weight[rows] = value
+        for part, new in zip(moments, after, strict=True):
+            part[rows] = new
 
     def state_dict(self) -> dict[str, Any]:
         """Moments and counts of each table."""
-        return {"tables": self.state}
+        return {"tables": [moments._asdict() for moments in self.moments]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what :meth:`state_dict` returned."""
-        for mine, theirs in zip(self.state, state["tables"], strict=True):
-            for name, value in mine.items():
+        for mine, theirs in zip(self.moments, state["tables"], strict=True):
+            for name, value in mine._asdict().items():
                 value.copy_(theirs[name])
 
 
-def _state(weight: Tensor) -> dict[str, Tensor]:
-    return {
-        "count": torch.zeros(len(weight), 1, dtype=weight.dtype, device=weight.device),
-        "mean": torch.zeros_like(weight, requires_grad=False),
-        "square": torch.zeros_like(weight, requires_grad=False),
-    }
+def _moments(weight: Tensor) -> Moments:
+    steps = torch.zeros(len(weight), 1, dtype=weight.dtype, device=weight.device)
+    return Moments(steps, torch.zeros_like(weight, requires_grad=False), torch.zeros_like(weight, requires_grad=False))

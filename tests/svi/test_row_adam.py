@@ -64,7 +64,7 @@ def test_every_row_is_an_adam_of_its_own() -> None:
             theirs[row].step()
     expected = torch.cat([param.detach() for param in alone])
     torch.testing.assert_close(table.weight.detach(), expected, rtol=0.0, atol=1e-12)
-    assert len(set(ours.state[0]["count"].flatten().tolist())) > 1
+    assert len(set(ours.moments[0].steps.flatten().tolist())) > 1
 
 
 def test_a_row_first_visited_late_takes_a_full_first_step() -> None:
@@ -78,7 +78,7 @@ def test_a_row_first_visited_late_takes_a_full_first_step() -> None:
     moved = (table.weight.detach() - before).abs()
     torch.testing.assert_close(moved[4], torch.full((3,), RATE, dtype=torch.float64), rtol=1e-6, atol=0.0)
     assert not moved[:4].any()
-    assert adam.state[0]["count"].flatten().tolist() == [500, 500, 0, 0, 1]
+    assert adam.moments[0].steps.flatten().tolist() == [500, 500, 0, 0, 1]
 
 
 def test_rows_of_a_later_split() -> None:
@@ -114,7 +114,7 @@ def test_a_leaf_without_gradient_does_not_move_or_count() -> None:
         table(torch.tensor([1, 2]))
     adam.step(leaves)
     assert torch.equal(table.weight, before)
-    assert not adam.state[0]["count"].any()
+    assert not adam.moments[0].steps.any()
 
 
 def test_state_goes_on_where_it_was() -> None:
@@ -138,7 +138,7 @@ def test_a_loaded_state_is_a_copy() -> None:
     step(table, adam, torch.tensor([0]))
     other.load_state_dict(adam.state_dict())
     step(table, adam, torch.tensor([0]))
-    assert other.state[0]["count"].flatten().tolist() == [1, 0, 0, 0, 0]
+    assert other.moments[0].steps.flatten().tolist() == [1, 0, 0, 0, 0]
 
 
 def test_pair_optimizer_keeps_rows_to_row_adam() -> None:

@@ -1,0 +1,97 @@
+"""A function of tensors, traced once to its tensor operations and compiled: a Pyro program without Pyro's overhead.
+
+``make_fx`` runs the function once and records what reaches torch's dispatcher: the handlers, the distributions and the
+autograd engine have then done their work and leave only tensor operations. Inductor compiles those. (``torch.compile``
+straight over the handlers breaks into a dozen graphs, since it traces Python, which is where Pyro's work is done.)
+
+What the record cannot hold: Python's own decisions are taken once, at the trace, so a program that reads a tensor's
+value to decide what to do cannot be captured; :class:`NotTraceableError` says why.
+"""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import pyro
+from torch import Tensor, nn
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from ppl_vae.errors import reason
+from ppl_vae.seeding import preserved
+
+Function = Callable[..., tuple[Tensor, ...]]
+
+
+class NotTraceableError(Exception):
+    """A function that cannot be captured; the message says why, in one line."""
+
+
+def trace(function: Function, examples: Iterable[Tensor]) -> GraphModule:
+    """The tensor operations of a function.
+
+    Args:
+        function: of tensors, to a tuple of tensors; it may change its arguments in place. What it draws is drawn anew
+            at every call of the graph.
+        examples: arguments of the shapes, types and devices that it will be called with. They are copied: what the
+            trace does to them is not seen. The generators are left as they were.
+
+    Raises:
+        NotTraceableError: it decides by a tensor's value, or fails.
+    """
+    copies = [example.clone() for example in examples]
+    try:
+        with preserved(copies[0].device), pyro.validation_enabled(False):
+            return make_fx(function)(*copies)
+    except Exception as error:  # whatever a user's program raises at being traced
+        raise NotTraceableError(_why(error)) from error
+
+
+def compiled(graph: GraphModule, examples: Iterable[Tensor]) -> Function:
+    """The graph as a function, compiled by inductor for tensors of the examples' shapes.
+
+    Raises:
+        NotTraceableError: inductor cannot compile it; there may be no C++ compiler.
+    """
+    from torch import _inductor  # a second to import, which an eager run need not pay
+
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that there is no CUDA is no news
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of its own use of itself
+            function: Function = _inductor.compile(graph, list(examples))
+    except Exception as error:
+        raise NotTraceableError(_why(error)) from error
+    return function
+
+
+def _why(error: Exception) -> str:
+    if "_local_scalar_dense" in str(error) or "data-dependent" in str(error):
+        return "the program reads a tensor's value to decide what to do"
+    return reason(error)
+
+
+@contextmanager
+def standing_in(programs: Iterable[nn.Module], stand_ins: Mapping[int, Tensor]) -> Iterator[None]:
+    """Inside the block the programs' parameters are other tensors.
+
+    Args:
+        programs: whose parameters.
+        stand_ins: by the parameter's ``id``, what to put in its place; a parameter that several modules share is
+            replaced in all of them.
+    """
+    places = {
+        (module, name): param
+        for program in programs
+        for module in program.modules()
+        for name, param in module._parameters.items()
+        if param is not None and id(param) in stand_ins
+    }
+    for (module, name), param in places.items():
+        module._parameters[name] = stand_ins[id(param)]  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for (module, name), param in places.items():
+            module._parameters[name] = param

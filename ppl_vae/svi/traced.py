@@ -1,0 +1,112 @@
+"""One step of SVI, traced once to its tensor operations and replayed: the same step, without Pyro's Python.
+
+The whole step is one graph: binarizing, guide, model, loss, gradients, clipping, Adam, and the update of the rows that
+a per-datapoint guide has read. It changes the parameters and the optimizer's moments in place, the very tensors that
+the eager step changes, so that the two can take turns: a ragged last batch is an eager step.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule
+
+from ppl_vae.capture import Function, NotTraceableError, compiled, standing_in, trace
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.objectives import Objective
+from ppl_vae.rows import collect_leaves
+from ppl_vae.svi.adam import Moments
+from ppl_vae.svi.eager import EagerStep
+from ppl_vae.svi.optimizer import PairOptimizer
+
+
+class TracedStep:
+    """The step of :class:`EagerStep`, compiled for batches of one size.
+
+    Args:
+        model: p(x, z).
+        guide: q(z | x).
+        objective: what to maximise.
+        optimizer: over the parameters of both.
+        data: on the same device as the parameters.
+        batch_size: of the batches to compile for; others are taken eagerly.
+        compile_graph: from a graph and examples to the function that runs it.
+
+    Raises:
+        NotTraceableError: the pair cannot be traced; the message says why.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        guide: nn.Module,
+        objective: Objective,
+        optimizer: PairOptimizer,
+        data: Dataset,
+        batch_size: int,
+        compile_graph: Callable[[GraphModule, Sequence[Tensor]], Function] = compiled,
+    ) -> None:
+        self.model, self.guide, self.objective = model, guide, objective
+        self.optimizer, self.data, self.batch_size = optimizer, data, batch_size
+        self.eager = EagerStep(model, guide, objective, optimizer, data)
+        device = data.x.device
+        # Numbers that change from step to step are tensors too; as Python's they would be the trace's for ever.
+        self.kl_weight = torch.ones((), dtype=data.x.dtype, device=device)
+        self.rates = torch.zeros(2, dtype=data.x.dtype, device=device)
+        buffers = {name: buffer.clone() for name, buffer in _buffers(model, guide)}
+        index = torch.arange(batch_size, device=device)
+        self.state = [*optimizer.state_tensors(), data.x, *([] if data.y is None else [data.y])]
+        examples = [*self.state, self.kl_weight, self.rates, index]
+        graph = trace(self._step, examples)
+        moved = [name for name, buffer in _buffers(model, guide) if not torch.equal(buffer, buffers[name])]
+        if moved:
+            raise NotTraceableError(f"the program changes its buffer '{moved[0]}' as it runs")
+        self.function: Function = compile_graph(graph, examples)
+
+    def __call__(self, index: Tensor, kl_weight: float | Tensor = 1.0) -> Tensor:
+        """Take one step; see :meth:`EagerStep.__call__`."""
+        if len(index) != self.batch_size:
+            return self.eager(index, kl_weight)
+        self.kl_weight.fill_(kl_weight)
+        self.optimizer.write_rates(self.rates)
+        (sums,) = self.function(*self.state, self.kl_weight, self.rates, index)
+        return sums
+
+    def _step(self, *tensors: Tensor) -> tuple[Tensor]:
+        """The step as a function of all that it reads; what it changes, it changes in place."""
+        *state, kl_weight, rates, index = tensors
+        given = iter(state)
+        shared, tables = self.optimizer.shared, self.optimizer.tables
+        params = list(islice(given, len(shared)))
+        moments = [Moments(*islice(given, 3)) for _ in shared]
+        rows = [(weight, Moments(*islice(given, 3))) for weight in _each(given, len(tables))]
+        x, *y = given
+        data = replace(self.data, x=x, y=y[0] if y else None)
+        leaves = [param.detach().requires_grad_() for param in params]
+        stand_ins = {id(param): leaf for param, leaf in zip(shared, leaves, strict=True)}
+        stand_ins |= {
+            id(t.weight): weight.detach().requires_grad_() for t, (weight, _) in zip(tables, rows, strict=True)
+        }
+        with standing_in((self.model, self.guide), stand_ins), collect_leaves(tables) as read:
+            terms = self.objective.terms(self.model, self.guide, data.batch(index), kl_weight)
+        handed_out = [leaf.values for leaves_of in read for leaf in leaves_of]
+        gradients = list(torch.autograd.grad(terms.loss, [*leaves, *handed_out], allow_unused=True))
+        with torch.no_grad():
+            self.optimizer.move(params, gradients[: len(params)], moments, rates[0])
+            of_rows = iter(gradients[len(params) :])
+            for (weight, row_moments), leaves_of in zip(rows, read, strict=True):
+                for leaf in leaves_of:
+                    self.optimizer.row_adam.move(weight, row_moments, leaf.rows, next(of_rows), rates[1])
+        return (torch.stack([terms.bound.sum(), terms.reconstruction.sum(), terms.kl.sum()]),)
+
+
+def _each(given: Iterator[Tensor], count: int) -> Iterator[Tensor]:
+    """The next tensor, so many times, whatever else is taken in between."""
+    for _ in range(count):
+        yield next(given)
+
+
+def _buffers(*programs: nn.Module) -> list[tuple[str, Tensor]]:
+    return [pair for program in programs for pair in program.named_buffers()]

@@ -1,0 +1,265 @@
+"""The traced step takes the eager step's steps: on the same noise, the same sums and parameters."""
+
+import copy
+from collections.abc import Callable, Iterator
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+import torch._inductor.config as inductor
+from torch import Tensor, nn
+from torch.fx import GraphModule
+
+from ppl_vae import Batch
+from ppl_vae.capture import NotTraceableError
+from ppl_vae.data import Dataset
+from ppl_vae.guides import Diagonal, Family, FullRank, PerDatapoint
+from ppl_vae.models import LinearGaussian, Model
+from ppl_vae.objectives import ImportanceWeighted, Objective, TraceELBO
+from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer, TracedStep, choose_step
+from tests.conformance import CASES, Case
+from tests.pairs import amortized, oracle, simulate, stripes_data, vae_pair
+
+Step = EagerStep | TracedStep
+Pair = tuple[nn.Module, nn.Module]
+BATCH = 5
+
+OBJECTIVES: dict[str, Objective] = {
+    "analytic": TraceELBO(2, analytic_kl=True),
+    "iwae": ImportanceWeighted(5),
+    "dreg": ImportanceWeighted(5, doubly_reparameterised=True),
+}
+
+
+@pytest.fixture(autouse=True)
+def _same_noise() -> Iterator[None]:
+    """Inductor draws from generators of its own unless it is told to draw as eager torch does."""
+    with inductor.patch(fallback_random=True):
+        yield
+
+
+def as_traced(graph: GraphModule, examples: object) -> Callable[..., tuple[Tensor, ...]]:
+    """The graph as it is, operation by operation: seconds less than compiling it."""
+    return graph
+
+
+def both(
+    pair: Pair, data: Dataset, objective: Objective, settings: OptimizerConfig, *, compile_it: bool = False
+) -> list[tuple[Step, Pair]]:
+    """An eager and a traced step of two copies of a pair."""
+    found: list[tuple[Step, Pair]] = []
+    for kind in (EagerStep, TracedStep):
+        model, guide = copy.deepcopy(pair)
+        optimizer = PairOptimizer(model, guide, settings)
+        more = () if kind is EagerStep else (BATCH,) if compile_it else (BATCH, as_traced)
+        found.append((kind(model, guide, objective, optimizer, data, *more), (model, guide)))
+    return found
+
+
+def steps(step: Step, data: Dataset, count: int) -> Tensor:
+    """Take steps, every seventh with a ragged batch, with a KL weight that changes."""
+    generator = torch.Generator().manual_seed(5)
+    torch.manual_seed(3)
+    sums = []
+    with pyro.validation_enabled(False):
+        for number in range(count):
+            size = BATCH if number % 7 else BATCH - 1
+            index = torch.randperm(len(data), generator=generator)[:size]
+            sums.append(step(index, min(1.0, 0.1 + number / 50)))
+    return torch.stack(sums)
+
+
+def assert_equal(
+    pair: Pair,
+    data: Dataset,
+    objective: Objective | None = None,
+    settings: OptimizerConfig | None = None,
+    count: int = 100,
+    tolerance: float = 1e-10,
+    *,
+    compile_it: bool = False,
+) -> None:
+    """The same sums and the same parameters, which have moved."""
+    objective, settings = objective or TraceELBO(), settings or OptimizerConfig(learning_rate=0.01)
+    before = copy.deepcopy(pair)
+    (eager, one), (traced, other) = both(pair, data, objective, settings, compile_it=compile_it)
+    close = {"rtol": tolerance, "atol": tolerance}
+    torch.testing.assert_close(steps(traced, data, count), steps(eager, data, count), **close)
+    moved = False
+    for a, b, start in zip(*([*m.parameters(), *g.parameters()] for m, g in (one, other, before)), strict=True):
+        torch.testing.assert_close(b, a, **close)
+        moved = moved or not torch.equal(b, start)
+    assert moved
+
+
+def oracle_pair(family: type[Family] = Diagonal) -> tuple[Pair, Dataset]:
+    torch.manual_seed(0)
+    x = simulate(oracle(), 60)
+    model = LinearGaussian((5,), 3).double()
+    return (model, amortized(model, x, family)), Dataset(x)
+
+
+# --- Equality -----------------------------------------------------------------------------------------------------
+
+
+# Tracing a flow's inverse or a refinement takes seconds, so the rest of the table is for `make test-all`.
+QUICK = [", diagonal,", ", full-rank, amortized", ", full-rank, per-datapoint", ", iaf, amortized"]
+TABLE = [
+    pytest.param(case, id=case.name, marks=() if any(part in case.name for part in QUICK) else pytest.mark.slow)
+    for case in CASES
+]
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_every_pair_of_the_table_takes_the_eager_steps(case: Case) -> None:
+    case = case.double()
+    assert_equal(case.pair(), Dataset(case.x, case.y), count=8, tolerance=1e-9)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
+def test_every_objective(objective: str) -> None:
+    pair, data = oracle_pair(FullRank)
+    assert_equal(pair, data, OBJECTIVES[objective], OptimizerConfig(learning_rate=0.01, clip_norm=1.0))
+
+
+def test_compiled_on_the_oracle() -> None:
+    assert_equal(*oracle_pair(), compile_it=True)
+
+
+def test_compiled_with_a_table_of_rows() -> None:
+    (model, guide), data = oracle_pair(FullRank)
+    local = PerDatapoint(guide.latents, guide.family, len(data)).double()
+    assert_equal((model, local), data, compile_it=True)
+
+
+def test_compiled_in_float32_with_fresh_bits() -> None:
+    assert_equal(vae_pair(), stripes_data(60), count=100, tolerance=1e-3, compile_it=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_every_pair_of_the_table_compiled(case: Case) -> None:
+    case = case.double()
+    assert_equal(case.pair(), Dataset(case.x, case.y), count=20, tolerance=1e-8, compile_it=True)
+
+
+# --- What a replay must not have frozen ---------------------------------------------------------------------------
+
+
+def test_noise_is_fresh_at_every_replay() -> None:
+    pair, data = vae_pair(), stripes_data(60)
+    step = both(pair, data, TraceELBO(), OptimizerConfig(learning_rate=1e-12), compile_it=True)[1][0]
+    index = torch.arange(BATCH)
+    first, second = step(index), step(index)
+    assert not torch.equal(first, second)
+
+
+def test_the_noise_follows_the_seed() -> None:
+    """Also with inductor's own generators: resuming puts torch's state back, and theirs follow it."""
+    outcomes = []
+    for seed in (1, 1, 2):
+        with inductor.patch(fallback_random=False):
+            step, _ = both(vae_pair(), stripes_data(60), TraceELBO(), OptimizerConfig(), compile_it=True)[1]
+        torch.manual_seed(seed)
+        outcomes.append(torch.stack([step(torch.arange(BATCH)) for _ in range(5)]))
+    assert torch.equal(outcomes[0], outcomes[1])
+    assert not torch.equal(outcomes[0], outcomes[2])
+
+
+def test_a_step_size_may_change_on_the_way() -> None:
+    pair, data = oracle_pair()
+    for fraction in (0.0, 1.0):
+        (step, (model, _)) = both(pair, data, TraceELBO(), OptimizerConfig(schedule="cosine"))[1]
+        step(torch.arange(BATCH))
+        before = model.weight.detach().clone()
+        step.optimizer.set_progress(fraction)
+        step(torch.arange(BATCH))
+        assert torch.equal(model.weight, before) == (fraction == 1.0)
+
+
+def test_building_a_step_changes_nothing() -> None:
+    pair, data = vae_pair(), stripes_data(60)
+    torch.manual_seed(7)
+    state = torch.get_rng_state()
+    _, (_, other) = both(pair, data, TraceELBO(), OptimizerConfig())
+    assert torch.equal(torch.get_rng_state(), state)
+    for program, copied in zip(pair, other, strict=True):
+        for param, same in zip(program.parameters(), copied.parameters(), strict=True):
+            assert torch.equal(param, same)
+            assert isinstance(same, nn.Parameter)
+
+
+def test_a_frozen_parameter_stays() -> None:
+    (model, guide), data = oracle_pair()
+    model.mean.requires_grad_(False)
+    (_, _), (step, (copied, _)) = both((model, guide), data, TraceELBO(), OptimizerConfig())
+    step(torch.arange(BATCH))
+    assert torch.equal(copied.mean, model.mean)
+    assert not torch.equal(copied.weight, model.weight)
+
+
+def test_rows_that_were_not_read_stay() -> None:
+    (model, guide), data = oracle_pair()
+    local = PerDatapoint(guide.latents, guide.family, len(data)).double()
+    step, (_, copied) = both((model, local), data, TraceELBO(), OptimizerConfig(), compile_it=True)[1]
+    for _ in range(5):
+        step(torch.arange(BATCH))
+    assert not copied.table.weight[:BATCH].eq(0).any()
+    assert torch.equal(copied.table.weight[BATCH:], torch.zeros_like(copied.table.weight[BATCH:]))
+
+
+# --- What cannot be traced ----------------------------------------------------------------------------------------
+
+
+class Undecided(Model):
+    """A program that looks at its draw before it goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, batch: Batch) -> Tensor:
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            loc = z.sum(-1, keepdim=True) * (self.scale if z.sum() > 0 else 2 * self.scale)
+            return pyro.sample("x", dist.Normal(loc.expand(*loc.shape[:-1], 5), 1.0).to_event(1), obs=batch.x)
+
+
+class Counting(Undecided):
+    """A program that counts its runs in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("runs", torch.zeros(()))
+
+    def forward(self, batch: Batch) -> Tensor:
+        self.runs += 1
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            loc = (z.sum(-1, keepdim=True) * self.scale).expand(*z.shape[:-1], 5)
+            return pyro.sample("x", dist.Normal(loc, 1.0).to_event(1), obs=batch.x)
+
+
+@pytest.mark.parametrize(("kind", "words"), [(Undecided, "reads a tensor's value"), (Counting, "buffer 'runs'")])
+def test_what_cannot_be_traced_is_taken_eagerly_and_says_why(kind: type[Model], words: str) -> None:
+    data = Dataset(torch.randn(20, 5))
+    model = kind()
+    guide = amortized(model, data.x)
+    optimizer = PairOptimizer(model, guide, OptimizerConfig())
+    with pytest.raises(NotTraceableError, match=words):
+        TracedStep(model, guide, TraceELBO(), optimizer, data, BATCH)
+    chosen = choose_step("traced", model, guide, TraceELBO(), optimizer, data, BATCH, 10)
+    assert isinstance(chosen.step, EagerStep)
+    assert words in chosen.why
+    assert chosen.step(torch.arange(BATCH)).isfinite().all()
+
+
+def test_auto_compiles_only_what_is_worth_it() -> None:
+    pair, data = oracle_pair()
+    optimizer = PairOptimizer(*pair, OptimizerConfig())
+    few = choose_step("auto", *pair, TraceELBO(), optimizer, data, BATCH, 100)
+    assert isinstance(few.step, EagerStep)
+    many = choose_step("auto", *pair, TraceELBO(), optimizer, data, BATCH, 1_000_000)
+    assert isinstance(many.step, TracedStep)
+    assert isinstance(choose_step("eager", *pair, TraceELBO(), optimizer, data, BATCH, 1_000_000).step, EagerStep)
