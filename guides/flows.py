@@ -81,7 +81,7 @@ class Planar(Family):
         # u = w = 0 would be a saddle point that gradients cannot leave, so w starts along fixed directions.
         generator = torch.Generator().manual_seed(0)
         directions = nn.functional.normalize(torch.randn(num_maps, latent_dim, generator=generator), dim=-1)
-        self.register_buffer("directions", directions, persistent=False)
+        self.register_buffer("directions", directions)
 
     def forward(self, params: Tensor) -> dist.TorchDistribution:
         """Params ``(..., num_params)``: the base's, then u, w and b of each map."""

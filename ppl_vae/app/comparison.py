@@ -27,8 +27,8 @@ from ppl_vae.errors import UserError, reason
 from ppl_vae.evaluation.estimate import Protocol, unlike
 from ppl_vae.figures import Row
 from ppl_vae.guides import Guide, Point
-from ppl_vae.objectives import require_closed_forms
 from ppl_vae.rows import tables_of
+from ppl_vae.training import objective_of
 
 # Figures of a run, beside its seconds and parameters; the two bounds first.
 _NATS = ("elbo", "log_px", "reconstruction", "kl")
@@ -84,8 +84,7 @@ def check_jobs(jobs: list[Job]) -> None:
             raise UserError(
                 f"{job.guide} has no validation ELBO, so --patience cannot be the same for all; leave it out."
             )
-        if job.settings.fit.objective == "elbo-analytic-kl":
-            require_closed_forms(*pair, splits.train.probe())
+        objective_of(job.settings.fit).check(*pair, splits.train.probe())
     warn_of_grey_levels(pair, splits.train)
 
 

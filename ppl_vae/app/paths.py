@@ -52,5 +52,5 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file in one piece or not at all."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)

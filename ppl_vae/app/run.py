@@ -4,6 +4,7 @@ config.yaml      the resolved configuration, what was known of the data, version
 metrics.csv      a row for each epoch
 checkpoint.pt    weights, optimizer, random generators, history (see ppl_vae/checkpoint.py)
 figures/         pictures
+report.html      all of it on one page (see ppl_vae/app/report.py)
 """
 
 import contextlib

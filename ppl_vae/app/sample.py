@@ -77,6 +77,8 @@ class Sample:
             refuse_existing_file(self.out)
             refuse_existing_file(self.out.with_suffix(".png"))
         opened = open_run(self.run_directory, self.device)
+        if self.label is not None and self.what != "conditional":
+            self._check_label(opened)
         with seeded(self.seed, opened.device):
             make = {
                 "prior": self._prior,
@@ -142,8 +144,6 @@ class Sample:
             raise UserError("a grid needs one latent of size 2; train with --latent-dim 2.")
         if isinstance(model, ConditionalVAE) and self.label is None:
             raise UserError("this model is conditional on labels; say which by --label.")
-        if self.label is not None:
-            self._check_label(opened)
         means = latent_grid(model, opened.event_shape, self.steps, self.span, self.label)
         figure = figures.grid(means.cpu(), -self.span, self.span, caption="E[x | z] over the latent plane.")
         return {"means": means}, figure

@@ -11,6 +11,7 @@ from ppl_vae.app.build import DataInfo, build_pair
 from ppl_vae.app.grey_levels import warn_of_grey_levels
 from ppl_vae.app.paths import numbered, refuse_existing_run
 from ppl_vae.app.pictures import draw_run
+from ppl_vae.app.report import write_report
 from ppl_vae.app.run import Record, Run, TrainConfig
 from ppl_vae.config import config
 from ppl_vae.data import Splits, load
@@ -45,11 +46,14 @@ class Train:
     """Also write TensorBoard events into the run directory."""
 
     def run(self) -> None:
-        """Train, then draw."""
+        """Train, then draw and report."""
         run, splits = self._continued() if self.resume else self._begun()
         history = train_run(run, splits, resume=bool(self.resume), tensorboard=self.tensorboard)
-        for picture in draw_run(run, run.load_pair(torch.device("cpu")), splits):
+        pictures = draw_run(run, run.load_pair(torch.device("cpu")), splits)
+        for picture in pictures:
             print(f"picture  {picture}")
+        if report := write_report(run, splits, pictures):
+            print(f"report   {report}")
         kept = best_epoch(history, run.record.config.fit.kl_warmup) if run.record.config.fit.patience else history[-1]
         validation = "" if kept.validation_bound is None else f", validation {kept.validation_bound:.2f}"
         name = "elbo " if run.record.config.fit.objective.startswith("elbo") else "bound"

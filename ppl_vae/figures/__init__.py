@@ -11,6 +11,7 @@ from ppl_vae.figures.gaps import GapBar, gaps
 from ppl_vae.figures.images import grid, mosaic, reconstructions, sheet
 from ppl_vae.figures.latent import latent_scatter
 from ppl_vae.figures.style import save
+from ppl_vae.figures.units import kl_by_unit
 
 __all__ = [
     "GapBar",
@@ -19,6 +20,7 @@ __all__ = [
     "comparison",
     "gaps",
     "grid",
+    "kl_by_unit",
     "latent_scatter",
     "mosaic",
     "reconstructions",

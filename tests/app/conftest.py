@@ -4,6 +4,14 @@ import pytest
 from ppl_vae.app.cli import main
 
 
+@pytest.fixture(scope="session", autouse=True)
+def brief_reports():
+    """Reports of few datapoints: here nearly every test trains something."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ppl_vae.app.report.NUM_DATAPOINTS", 20)
+        yield
+
+
 @pytest.fixture
 def cli(capsys):
     """Run a command: (exit status, standard output, standard error)."""

@@ -159,6 +159,8 @@ REFUSED = {
     "no seeds": (["--seeds", "0"], ["--seeds", "greater than 0"]),
     "no workers": (["--workers", "0"], ["--workers", "greater than 0"]),
     "unknown data": (["--data", "digit"], ["unknown data set 'digit'"]),
+    "iwae of a point": (["--guides", "amortized", "amortized:point", "--objective", "iwae"], ["site 'z'", "density"]),
+    "analytic KL of a flow": (["--guides", "amortized:iaf", "--objective", "elbo-analytic-kl"], ["no closed form"]),
 }
 
 
@@ -168,7 +170,7 @@ def test_refuses(cli, tmp_path, row):
     refused(cli("compare", *arguments, "--out", tmp_path / "out"), *parts)
 
 
-@pytest.mark.parametrize("row", ["twice", "a guide by its own flag", "no seeds"])
+@pytest.mark.parametrize("row", ["twice", "a guide by its own flag", "no seeds", "iwae of a point"])
 def test_refuses_before_anything_is_written(cli, tmp_path, row):
     refused(cli("compare", *REFUSED[row][0], "--out", tmp_path / "out"))
     assert not list(tmp_path.iterdir())

@@ -88,7 +88,9 @@ def test_grid_needs_a_label(cli, conditional, tmp_path):
 
 
 def test_other_models_take_no_label(cli, local):
-    refused(cli("sample", local, "conditional", "--label", 3), "takes no labels", "--model conditional")
+    for what in ("conditional", "prior", "posterior", "grid"):
+        refused(cli("sample", local, what, "--label", 3), "takes no labels", "--model conditional")
+    assert not (local / "samples").exists()
 
 
 def test_evaluate_and_posterior(cli, conditional, tmp_path):

@@ -84,7 +84,9 @@ def test_writes_what_it_promises(trained):
     for row in rows(trained):
         assert float(row["elbo"]) == pytest.approx(float(row["reconstruction"]) - float(row["kl"]))
     pictures = {path.name for path in (trained / "figures").iterdir()}
-    assert pictures == {"training.png", "reconstructions.png", "prior.png", "latent.png", "grid.png"}
+    drawn = ("training", "reconstructions", "prior", "latent", "grid", "kl-by-unit")
+    assert pictures == {f"{name}.png" for name in drawn}
+    assert (trained / "report.html").is_file()
 
 
 def test_numbers_its_runs(cli, tmp_path, monkeypatch):

@@ -24,12 +24,14 @@ DRAW: dict[str, Callable[[str], Figure]] = {
     "grid": lambda c: figures.grid(PIXELS.reshape(2, 2, 5, 6), -1, 1, c),
     "calibration": lambda c: figures.calibration(np.arange(8).reshape(4, 2), 7, ["z[0]", "z[1]"], c),
     "comparison": lambda c: figures.comparison([figures.Row("amortized", 1, dict.fromkeys(FIGURES, (-1.0, 0.1)))], c),
+    "gaps": lambda c: figures.gaps([("test data", [figures.GapBar("diagonal", (1.0, 0.1), (0.5, 0.1))])], c),
+    "kl_by_unit": lambda c: figures.kl_by_unit([1.0, 0.0], [0.1, 0.0], [True, False], ["z[0]", "z[1]"], c),
     "latent_scatter": lambda c: figures.latent_scatter(PIXELS[0], np.arange(5), c),
 }
 
 
 def test_every_figure_is_tried_here() -> None:
-    assert set(DRAW) | {"Row", "mosaic", "save"} == set(figures.__all__)
+    assert set(DRAW) | {"GapBar", "Row", "mosaic", "save"} == set(figures.__all__)
 
 
 @pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)

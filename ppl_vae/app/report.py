@@ -1,0 +1,245 @@
+"""The report of a run: one page that says what was run, what came of it, and how to do it again."""
+
+import math
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from tqdm import tqdm
+
+from ppl_vae import figures
+from ppl_vae.app.evaluate import diagnostics_lines
+from ppl_vae.app.grey_levels import words_of
+from ppl_vae.app.opened import OpenedRun
+from ppl_vae.app.page import PAGE, bullets, lines_of_code, picture_of, table, text
+from ppl_vae.app.paths import write_atomically
+from ppl_vae.app.run import Run, TrainConfig
+from ppl_vae.data import Dataset, Splits
+from ppl_vae.data.torchvision_sets import NAMES
+from ppl_vae.device import choose_device
+from ppl_vae.errors import reason
+from ppl_vae.evaluation import Diagnostics, Estimate, Protocol, diagnose, elbo, importance_bound
+from ppl_vae.evaluation.aggregate import has_density
+from ppl_vae.metrics import best_epoch
+from ppl_vae.rows import tables_of
+from ppl_vae.seeding import seeded
+
+NUM_DATAPOINTS = 250
+"""The importance bound and the diagnostics look at the first so many datapoints: seconds on two cores."""
+_ELBO_SAMPLES, _BOUND_SAMPLES, _SEED = 10, 500, 0  # what `ppl-vae evaluate` takes where nothing else is asked for
+_QUIET_SECONDS = 2.0  # a progress bar only after these
+
+_T = TypeVar("_T")
+
+# What each picture shows.
+_CAPTIONS = {
+    "training": "The bound and its two parts over the epochs; bigger is better.",
+    "reconstructions": "Observations, and below each what the model expects after q(z | x) has seen it.",
+    "prior": "What the model expects for latents drawn from its prior.",
+    "latent": "Where the guide puts the data: means of q(z | x).",
+    "grid": "The latent plane, decoded place by place.",
+    "kl-by-unit": "What each unit of z is used for: its KL, and whether its posterior mean moves with x.",
+}
+
+
+def write_report(run: Run, splits: Splits, pictures: Iterable[Path]) -> Path | None:
+    """Estimate, diagnose and write ``report.html``, in one piece, over an older one.
+
+    What cannot be had of an odd pair or data is left out, and the page says why.
+
+    Args:
+        run: trained.
+        splits: its data.
+        pictures: to show, besides the KL by unit that is drawn here.
+
+    Returns:
+        the page; None, with a line on stderr, if none could be made.
+    """
+    path = run.path / "report.html"
+    try:
+        pair = run.load_pair(choose_device(run.record.config.fit.device))
+        device = next(pair.model.parameters(), torch.zeros(())).device
+        page = _Report(OpenedRun(run, pair, device), splits).page(list(pictures))
+        write_atomically(path, page)
+    except Exception as error:  # a finished training must not end in a page that cannot be made
+        print(f"left out report: {reason(error)}", file=sys.stderr)
+        return None
+    return path
+
+
+class _Report:
+    """What the report of one run is made from."""
+
+    def __init__(self, opened: OpenedRun, splits: Splits) -> None:
+        self.opened, self.run, self.pair = opened, opened.run, opened.pair
+        self.config = self.run.record.config
+        # A per-datapoint guide knows its training data only; fitting rows to others takes longer than a report should.
+        self.local = bool(tables_of(self.pair.guide))
+        self.split = "train" if self.local or splits.test is None else "test"
+        data = splits.get(self.split).to(opened.device)
+        self.once = ", binarized once" if data.dynamic else ""
+        self.data = data.fixed(_SEED)  # the bits that `ppl-vae evaluate` takes
+        self.few = self.data.head(NUM_DATAPOINTS)
+        self.missing: list[str] = []
+        self.protocols: dict[str, Protocol] = {}
+
+    def page(self, pictures: list[Path]) -> str:
+        """The whole page."""
+        with seeded(_SEED, self.opened.device):
+            point = not has_density(self.pair.guide, self.few.probe())
+        bounded = 0 if point else len(self.few)
+        total = len(self.data) + bounded + len(self.few)
+        with tqdm(total=total, unit="datapoint", desc="report", disable=None, leave=False, delay=_QUIET_SECONDS) as bar:
+            rows = self._estimates(point, bar.update)
+            found = self._try("diagnostics", lambda: diagnose(*self.pair, self.few, seed=_SEED, advance=bar.update))
+        if found and not found.units.kl.isnan().all():
+            picture = self._try("KL by unit", lambda: self._draw_units(found))
+            pictures += [picture] if picture else []
+        warnings = list(found.warnings if found else ()) + self._reservations(point)
+        protocols = {name: _flat(protocol) for name, protocol in self.protocols.items()}
+        names = list(next(iter(protocols.values()), {}))
+        return PAGE.substitute(
+            title=text(f"{self.run.path.name}: {self._pair_in_words()}"),
+            warnings=bullets([f"Warning: {each}" for each in warnings]) or "<p>No warnings.</p>",
+            settings=table(self._settings()),
+            training=table(self._training()),
+            estimates=table(rows),
+            note=text(self._note()),
+            protocol=table([(name, *(plain[name] for plain in protocols.values())) for name in names], protocols),
+            diagnostics=_diagnostics(found, self.split),
+            pictures="\n".join(picture_of(each, _CAPTIONS.get(each.stem, each.stem)) for each in pictures),
+            commands=lines_of_code(self._commands()),
+        )
+
+    def _try(self, what: str, make: Callable[[], _T]) -> _T | None:
+        try:
+            return make()
+        except Exception as error:  # a user's own pair can raise anything
+            self.missing.append(f"left out {what}: {reason(error)}")
+            return None
+
+    def _estimates(self, point: bool, advance: Callable[[int], object]) -> list[tuple[str, str]]:
+        parts = self._try("ELBO", lambda: elbo(*self.pair, self.data, _ELBO_SAMPLES, _SEED, advance))
+        rows = [(name, _value(estimate)) for name, estimate in parts._asdict().items()] if parts else []
+        if parts:
+            self._note_protocol("elbo", self.data, _ELBO_SAMPLES)
+        if point:
+            return rows
+        bound = self._try(
+            "importance bound", lambda: importance_bound(*self.pair, self.few, _BOUND_SAMPLES, _SEED, advance)
+        )
+        if bound:
+            self._note_protocol("iwae", self.few, _BOUND_SAMPLES)
+            rows.append((f"importance bound on log p(x), K = {_BOUND_SAMPLES}", _value(bound)))
+        return rows
+
+    def _note_protocol(self, estimator: str, data: Dataset, num_samples: int) -> None:
+        self.protocols[estimator] = self.opened.protocol(estimator, self.split, data, num_samples, _SEED)
+
+    def _draw_units(self, found: Diagnostics) -> Path:
+        units = found.units
+        methods = "; ".join(f"{site}: {method}" for site, method in units.methods.items())
+        where = f"first {found.num_datapoints} of the {_words(self.split)}"
+        caption = f"{self._pair_in_words()}. KL by unit, {where} ({methods})."
+        figure = figures.kl_by_unit(units.kl, units.kl_stderr, units.active, units.names, caption)
+        path = self.run.figures / "kl-by-unit.png"
+        figures.save(figure, path)
+        return path
+
+    def _reservations(self, point: bool) -> list[str]:
+        found = [words for protocol in list(self.protocols.values())[:1] for words in words_of(protocol.to_dict())]
+        if point:
+            found.append("a point has no density: its elbo is no bound on log p(x) and is comparable to none.")
+        return found + self.missing
+
+    def _note(self) -> str:
+        if not self.local:
+            return f"On the {_words(self.split)}{self.once}."
+        return f"On the training data{self.once}: the guide has a row for each training datapoint and knows no other."
+
+    def _pair_in_words(self) -> str:
+        names = self.config.pair
+        return f"{Path(self.config.data.data).name}: {names.model}, {names.guide} × {names.family}"
+
+    def _settings(self) -> list[tuple[str, str]]:
+        info, pair, fit = self.run.record.info, self.config.pair, self.config.fit
+        shape = " × ".join(map(str, info.event_shape))
+        model, guide = (f"{sum(param.numel() for param in part.parameters()):,}" for part in self.pair)
+        sizes = f"{model} parameters in the model, {guide} in the guide"
+        return [
+            ("model", pair.model),
+            ("guide × family", f"{pair.guide} × {pair.family}"),
+            ("data", f"{self.config.data.data}, {info.num_data:,} training datapoints of shape {shape}"),
+            ("binarization", self.config.data.binarization),
+            ("data fingerprint", info.fingerprint),
+            ("sizes", f"latent_dim {pair.latent_dim}, hidden {' '.join(map(str, pair.hidden)) or 'none'}; {sizes}"),
+            ("objective", f"{fit.objective}, num_particles {fit.num_particles}, KL weight {fit.kl_weight:g}"),
+            ("seeds", f"{fit.seed} of the training, {self.config.data.data_seed} of the data"),
+            ("versions", ", ".join(f"{name} {number}" for name, number in self.run.record.versions.items())),
+        ]
+
+    def _training(self) -> list[tuple[str, str]]:
+        history, fit = self.run.history(), self.config.fit
+        kept = best_epoch(history, fit.kl_warmup) if fit.patience else history[-1]
+        values = {
+            f"bound ({fit.objective})": kept.bound,
+            "elbo": kept.elbo,
+            "reconstruction": kept.reconstruction,
+            "kl": kept.kl,
+        }
+        rows = [("epoch", f"{kept.epoch} of {len(history)}{', the best by validation' if fit.patience else ''}")]
+        rows += [(name, f"{value:.2f}") for name, value in values.items()]
+        if kept.validation_bound is not None:
+            rows.append(("validation bound", f"{kept.validation_bound:.2f}"))
+        return [*rows, ("time", f"{sum(epoch.seconds for epoch in history):.1f} seconds")]
+
+    def _commands(self) -> list[str]:
+        evaluate = shlex.join(["ppl-vae", "evaluate", str(self.run.path)])
+        if self.split != "test":
+            evaluate += f" --split {self.split}"
+        commands = [train_command(self.config, self.run.path), evaluate]
+        if "iwae" in self.protocols:
+            commands.append(f"{evaluate} --estimator iwae --limit {NUM_DATAPOINTS}")
+        return commands
+
+
+def train_command(settings: TrainConfig, out: Path) -> str:
+    """The command line that makes this run: every flag whose value is not the default."""
+    absolute = replace(settings, data=settings.data.absolute(), pair=settings.pair.absolute())
+    words = ["ppl-vae", "train"]
+    for name, value in _changed(absolute, TrainConfig()):
+        if name != "data_root" or settings.data.data in NAMES:  # nobody else reads it
+            words += ["--" + name.replace("_", "-"), *map(str, value if isinstance(value, tuple) else (value,))]
+    return shlex.join([*words, "--out", str(out)])
+
+
+def _changed(settings: Any, default: Any) -> Iterator[tuple[str, Any]]:
+    for column in fields(settings):
+        value, usual = getattr(settings, column.name), getattr(default, column.name)
+        if is_dataclass(value):
+            yield from _changed(value, usual)
+        elif value != usual:
+            yield column.name, value
+
+
+def _words(split: str) -> str:
+    return {"train": "training data", "test": "test data"}[split]
+
+
+def _flat(protocol: Protocol) -> dict[str, Any]:
+    return {name: value for name, value in protocol.to_dict().items() if name not in ("estimator", "details")}
+
+
+def _value(estimate: Estimate) -> str:
+    return f"{estimate.mean:.2f}" + ("" if math.isnan(estimate.stderr) else f" ± {estimate.stderr:.2f}")
+
+
+def _diagnostics(found: Diagnostics | None, split: str) -> str:
+    if found is None:
+        return "<p>None; the warnings say why.</p>"
+    _, *lines = diagnostics_lines(replace(found, warnings=()))
+    return f"<p>The first {found.num_datapoints} datapoints of the {_words(split)}.</p>\n" + bullets(lines)
