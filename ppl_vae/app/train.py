@@ -1,11 +1,13 @@
 """``ppl-vae train``: SVI training of a model/guide pair."""
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from ppl_vae.app.build import DataInfo, build_pair
 from ppl_vae.app.grey_levels import warn_of_grey_levels
@@ -21,7 +23,7 @@ from ppl_vae.metrics import EpochMetrics, best_epoch
 from ppl_vae.training import fit
 
 # What may differ between a run and its continuation: nothing that would make its first part another run.
-_MAY_CHANGE = {"epochs", "device", "data_root"}
+_MAY_CHANGE = {"epochs", "device", "engine", "data_root"}
 
 
 @config
@@ -48,7 +50,7 @@ class Train:
     def run(self) -> None:
         """Train, then draw and report."""
         run, splits = self._continued() if self.resume else self._begun()
-        history = train_run(run, splits, resume=bool(self.resume), tensorboard=self.tensorboard)
+        history = train_run(run, splits, resume=bool(self.resume), tensorboard=self.tensorboard, on_engine=_say_engine)
         pictures = draw_run(run, run.load_pair(torch.device("cpu")), splits)
         for picture in pictures:
             print(f"picture  {picture}")
@@ -97,7 +99,13 @@ class Train:
 
 
 def train_run(
-    run: Run, splits: Splits, *, resume: bool = False, tensorboard: bool = False, progress: bool | None = None
+    run: Run,
+    splits: Splits,
+    *,
+    resume: bool = False,
+    tensorboard: bool = False,
+    progress: bool | None = None,
+    on_engine: Callable[[str], object] | None = None,
 ) -> list[EpochMetrics]:
     """Train the pair that a run directory records, from its beginning or from its checkpoint.
 
@@ -107,6 +115,7 @@ def train_run(
         resume: go on from the checkpoint.
         tensorboard: also write TensorBoard events.
         progress: show a progress bar; None shows it on a terminal only.
+        on_engine: called with the engine that was chosen, and why, in words.
 
     Returns:
         the metrics of every epoch.
@@ -128,6 +137,7 @@ def train_run(
                 checkpoint_path=run.checkpoint,
                 resume=resume,
                 on_epoch=record,
+                on_engine=on_engine,
                 progress=progress,
             )
     except Interrupted:
@@ -139,6 +149,10 @@ def train_run(
     finally:
         if not run.checkpoint.exists():
             run.discard()
+
+
+def _say_engine(why: str) -> None:
+    tqdm.write(f"engine   {why}")
 
 
 class _Recorder:
