@@ -133,7 +133,7 @@ def test_a_window_that_left_the_numbers_sets_no_record(monkeypatch: pytest.Monke
     monkeypatch.setattr(_Climb, "gradient", broken)
     model = oracle()
     data = Dataset(simulate(model, 6))
-    settings = InferConfig(infer_rate=0.2, infer_window=20, infer_particles=8)
+    settings = InferConfig(infer_rate=0.03, infer_window=20, infer_particles=8)  # far to go: no seven windows get there
     found = infer(model, Diagonal(3), data, settings=settings)
     assert found.converged.all()
     exact = model.posterior(data.x).loc.detach()
