@@ -74,7 +74,8 @@ def test_ais(plain, trained):
     protocol = found["protocol"]
     assert (protocol["estimator"], protocol["split"], protocol["num_datapoints"]) == ("ais", "test", 20)
     assert protocol["num_samples"] == 8
-    assert protocol["details"] == {"temperatures": 30, "leapfrog": 4, "schedule": "sigmoid", "start": "prior"}
+    expected = {"temperatures": 30, "leapfrog": 4, "schedule": "sigmoid", "start": "prior"}
+    assert expected.items() <= protocol["details"].items()
 
 
 def test_ais_from_the_guide_is_another_estimate(plain, trained):
