@@ -81,8 +81,8 @@ def test_bracket_holds_log_px_and_closes(latent_dim: int, start: Any, schedule: 
     guide = optimal(model, Diagonal)
     exact = model.log_px(data.x).detach()
     gaps = []
-    for count in (few, 50):
-        settings = AnnealingConfig(temperatures=count, leapfrog=4, start=start, schedule=schedule)
+    for count in (few, 36):
+        settings = AnnealingConfig(temperatures=count, leapfrog=3, start=start, schedule=schedule)
         lower = annealed_importance_bound(model, guide, data, 4, settings).log_px.values - exact
         upper = reverse_annealed_bound(model, guide, data, posterior, 4, settings).log_px.values - exact
         for sign, values in ((1, lower), (-1, upper)):
@@ -109,7 +109,7 @@ def test_importance_bound_is_below(latent_dim: int) -> None:
     assert mean_and_error(many)[0] < 5 * mean_and_error(many)[1]
     if latent_dim == 64:
         assert mean_and_error(many)[0] < -1
-        settings = AnnealingConfig(temperatures=50, leapfrog=4, start="guide")
+        settings = AnnealingConfig(temperatures=36, leapfrog=3, start="guide")
         annealed = annealed_importance_bound(model, guide, data, 4, settings).log_px.values - exact
         difference, error = mean_and_error(annealed - many)
         assert difference > 3 * error
@@ -348,7 +348,7 @@ def test_constrained_latents_are_bracketed(dtype: torch.dtype, start: Any) -> No
     data, truth = simulated(model, (4,), 60, seed=5)
     latents = Latents.of(model, data.probe())
     guide = PerDatapoint(latents, FullRank(3), 60).to(dtype)  # the neutral q, N(0, I) in the unconstrained space
-    settings = AnnealingConfig(temperatures=20, leapfrog=4, start=start)
+    settings = AnnealingConfig(temperatures=14, leapfrog=3, start=start)
     with torch.no_grad():
         rate, mix = torch.distributions.Gamma(2.0, 1.0).sample((50_000,)), model.concentration.float()
         loc = rate.unsqueeze(-1) * (torch.distributions.Dirichlet(mix).sample((50_000,)) @ model.weight.float())
