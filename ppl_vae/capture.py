@@ -12,8 +12,10 @@ import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Literal
 
 import pyro
+import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -22,10 +24,33 @@ from ppl_vae.errors import reason
 from ppl_vae.seeding import preserved
 
 Function = Callable[..., tuple[Tensor, ...]]
+Engine = Literal["auto", "eager", "traced"]
+
+# What compiling costs and what a compiled call saves, rounded from benchmarks/RESULTS.md (2-core CPU): Pyro's Python, a
+# flat part of every call, and passes over the observations that inductor fuses. Constants rather than a clock, so that
+# the same job always runs on the same engine: the two draw their noise differently.
+_COMPILE_SECONDS = 15.0
+_SAVED_SECONDS = 1.5e-3
+_SAVED_SECONDS_PER_ELEMENT = 15e-9
 
 
 class NotTraceableError(Exception):
     """A function that cannot be captured; the message says why, in one line."""
+
+
+def worth_compiling(engine: Engine, num_calls: int, num_elements: int, device: torch.device) -> bool:
+    """Whether to compile what is called so often.
+
+    Args:
+        engine: ``eager`` never, ``traced`` always, ``auto`` where the whole job ends sooner, compiling included.
+        num_calls: in the whole job.
+        num_elements: of the observations in one call, times the draws for each.
+        device: where it runs; away from the CPU a launch of what is compiled always pays.
+    """
+    if engine != "auto":
+        return engine == "traced"
+    saved = num_calls * (_SAVED_SECONDS + _SAVED_SECONDS_PER_ELEMENT * num_elements)
+    return device.type != "cpu" or saved > _COMPILE_SECONDS
 
 
 def trace(function: Function, examples: Iterable[Tensor]) -> GraphModule:

@@ -15,18 +15,19 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ppl_vae import checkpoint
+from ppl_vae.capture import Engine
 from ppl_vae.check import check_pair
 from ppl_vae.config import Seed, checked, config, to_plain
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.device import choose_device
 from ppl_vae.errors import UserError, reason
 from ppl_vae.evaluation.bounds import elbo, importance_bound
 from ppl_vae.interrupt import Interrupted, InterruptGuard
 from ppl_vae.metrics import EpochMetrics
 from ppl_vae.objectives import ImportanceWeighted, Objective, TraceELBO, kl_weight_at
 from ppl_vae.rows import check_rows, tables_of
-from ppl_vae.seeding import rng_state, seeded, set_rng_state, stream
-from ppl_vae.svi import EagerStep, Engine, OptimizerConfig, PairOptimizer, TracedStep, choose_step
+from ppl_vae.seeding import reseed, rng_state, seeded, set_rng_state, stream
+from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer, TracedStep, choose_step
+from ppl_vae.svi.distributed import DistributedStep, Group, current
 
 # A checkpoint is written after the first step that ends this long after the last one: kill -9 loses no more.
 _CHECKPOINT_SECONDS = 10.0
@@ -39,7 +40,7 @@ class FitConfig:
     epochs: PositiveInt = 100
     """Passes over the training data."""
     batch_size: Annotated[int, Field(ge=1, lt=2**31)] = 128
-    """Datapoints in a step."""
+    """Datapoints in a step, of all processes together."""
     objective: Literal["elbo", "elbo-analytic-kl", "iwae", "dreg"] = "elbo"
     """What to maximise: the ELBO from draws of the guide, or with its KL in closed form; or the importance bound of
     num_particles draws (iwae), also with the guide's gradient along the draws alone (dreg)."""
@@ -88,6 +89,9 @@ def fit(
     The pair is moved to the device and changed in place. With ``patience`` it ends with the best epoch's weights;
     patience begins after the KL's warm-up.
 
+    Inside ``with ppl_vae.svi.distributed.joined()``, under ``torchrun``, all processes call this together, with the same
+    arguments; each computes its part of every minibatch, and they begin with the first one's weights.
+
     Args:
         model: p(x, z); the contract is in ``models/base.py``.
         guide: q(z | x); the contract is in ``guides/base.py``.
@@ -95,8 +99,9 @@ def fit(
         validation: for the validation bound and early stopping.
         settings: how; the defaults of :class:`FitConfig` if None.
         checkpoint_path: written at the start, as training goes on, when it is interrupted and at the end.
-        resume: go on from ``checkpoint_path``; on the CPU the outcome is bit for bit that of never having stopped.
-        on_epoch: called with the metrics after each epoch.
+        resume: go on from ``checkpoint_path``, in as many processes as you like. On the CPU, in as many as before, the
+            weights are bit for bit those of never having stopped; of one process, all is.
+        on_epoch: called with the metrics after each epoch, in every process.
         on_engine: called with the engine that was chosen, and why, in words.
         progress: show a progress bar; None shows it on a terminal only.
 
@@ -106,6 +111,7 @@ def fit(
     Raises:
         UserError: settings out of range, a pair that does not match, a foreign checkpoint, a bound that is not finite.
         Interrupted: Ctrl-C or SIGTERM, after the checkpoint has been written.
+        LostContactError: another process is gone; the last checkpoint is whole.
     """
     settings = checked(settings or FitConfig())
     checkpoint_path = Path(checkpoint_path) if checkpoint_path else None
@@ -117,7 +123,8 @@ def fit(
     if checkpoint_path and checkpoint_path.exists() and not resume:
         raise UserError(f"{checkpoint_path} exists; resume it, or choose another path.")
     check_rows(guide, train.first, len(train))
-    device = choose_device(settings.device)
+    group = current()
+    device = group.choose_device(settings.device)
     if not any(param.requires_grad for program in (model, guide) for param in program.parameters()):
         raise UserError("the pair has no parameters: there is nothing to train.")
     model.to(device)
@@ -128,8 +135,9 @@ def fit(
         probe = train.probe()
         check_pair(model, guide, probe)
         objective.check(model, guide, probe)
+    group.wait()  # until nobody looks any more whether there is a checkpoint
     with seeded(stream(settings.seed, "training"), device):
-        run = _Run(model, guide, objective, train, validation, settings, device, checkpoint_path)
+        run = _Run(model, guide, objective, train, validation, settings, device, checkpoint_path, group)
         if resume:
             run.load()
         run.train(on_epoch, on_engine, progress)
@@ -149,12 +157,15 @@ class _Run:
         settings: FitConfig,
         device: torch.device,
         checkpoint_path: Path | None,
+        group: Group,
     ) -> None:
-        self.model, self.guide = model, guide
+        self.model, self.guide, self.group = model, guide, group
         self.data, self.validation = data, validation
         self.settings, self.device, self.path = settings, device, checkpoint_path
         self.optimizer = PairOptimizer(model, guide, settings.optimizer)
         self.objective = objective
+        several = group.size > 1
+        self.distributed = DistributedStep(model, guide, objective, self.optimizer, data, group) if several else None
         self.history: list[EpochMetrics] = []
         self.best: checkpoint.State | None = None  # {"bound", "epoch", "model", "guide"}
         # Where the current epoch stands: the order of its rows, how many steps are done, Σ of what a step returns.
@@ -175,11 +186,13 @@ class _Run:
     ) -> None:
         epochs, steps = self.settings.epochs, self.steps_per_epoch
         done = len(self.history) * steps + self.step
-        hide = None if progress is None else not progress
+        hide = True if not self.group.is_first else None if progress is None else not progress
         bar = tqdm(total=epochs * steps, initial=done, unit="step", disable=hide, dynamic_ncols=True)
         validate = True
         self.model.train()
         self.guide.train()
+        for program in (self.model, self.guide):
+            self.group.copy_first([*program.parameters(), *program.buffers()])
         if not self.history and self.order is None:
             self.save()
         with bar, InterruptGuard() as interrupt, pyro.validation_enabled(False):
@@ -188,6 +201,7 @@ class _Run:
                 start = time.perf_counter()
                 if self.order is None:
                     self.order = torch.randperm(len(self.data), device=self.device)
+                    self.group.copy_first([self.order])
                     self.step = 0
                     self.sums.zero_()
                 for index in self.order.split(self.settings.batch_size)[self.step :]:
@@ -196,25 +210,33 @@ class _Run:
                     validate = False
                     self.step += 1
                     bar.update()
-                    if interrupt.requested:
+                    due = time.monotonic() - self.saved_at > _CHECKPOINT_SECONDS
+                    stop, due = self.group.any(interrupt.requested, due)  # in all processes after the same step
+                    if stop or due:
                         self.save()
+                    if stop:
                         raise Interrupted("training was stopped between two steps; resume its checkpoint to go on")
-                    if time.monotonic() - self.saved_at > _CHECKPOINT_SECONDS:
-                        self.save()
                 metrics = self.end_epoch(start)
                 bar.set_postfix_str(_summary(metrics), refresh=False)
                 if on_epoch:
                     on_epoch(metrics)
             self.save()  # the last epoch's weights with the last epoch's moments: it could go on from here
-            if interrupt.requested:
+            if any(self.group.any(interrupt.requested)):
                 raise Interrupted("training was stopped at its end; resume its checkpoint for more epochs")
         if self.settings.patience and self.best:
             self.model.load_state_dict(self.best["model"])
             self.guide.load_state_dict(self.best["guide"])
 
-    def choose_step(self, bar: "tqdm[Any]", on_engine: Callable[[str], object] | None) -> EagerStep | TracedStep:
+    def choose_step(
+        self, bar: "tqdm[Any]", on_engine: Callable[[str], object] | None
+    ) -> EagerStep | TracedStep | DistributedStep:
         """What takes the steps; only now, since a traced step holds the very tensors that a checkpoint was put in."""
         settings = self.settings
+        if self.distributed:
+            bar.set_description("training")
+            if on_engine:
+                on_engine(f"eager: {self.group.size} processes")
+            return self.distributed
         bar.set_description("preparing")
         step, why = choose_step(
             settings.engine,
@@ -233,20 +255,25 @@ class _Run:
         return step
 
     def prepare_step(self) -> float:
-        """Set the step size of the coming step and return its KL weight."""
+        """Set the step size of the coming step, and the noise of processes but the first; return its KL weight."""
         settings, steps = self.settings, self.steps_per_epoch
         count = len(self.history) * steps + self.step
         self.optimizer.set_progress(count / (settings.epochs * steps))
+        if not self.group.is_first:  # by the step, so that no checkpoint need hold a generator for each process
+            reseed(stream(settings.seed, f"training, rank {self.group.rank}, step {count}"), self.device)
         return kl_weight_at(count, settings.kl_warmup * steps, settings.kl_weight)
 
     def end_epoch(self, start: float) -> EpochMetrics:
         """Read the epoch's sums (the one wait for the device), validate, remember the best."""
-        bound, reconstruction, kl = (self.sums / len(self.data)).tolist()
+        if self.distributed:
+            self.distributed.make_whole()
+        bound, reconstruction, kl = (self.group.total(self.sums) / len(self.data)).tolist()
         if not math.isfinite(bound):
             raise self.diverged(f"reconstruction {reconstruction:g}, KL {kl:g}")
         validation_bound = None
         if self.validation is not None and not self.optimizer.tables:
-            validation_bound = self.validate(self.validation)
+            own = self.validate(self.validation) if self.group.is_first else math.nan
+            validation_bound = self.group.from_first(own)
             if not math.isfinite(validation_bound):
                 raise self.diverged(f"validation bound {validation_bound:g}")
         self.order = None
@@ -289,6 +316,8 @@ class _Run:
     def save(self) -> None:
         if self.path is None:
             return
+        if self.distributed:
+            self.distributed.make_whole()
         state = {
             "settings": to_plain(self.settings),
             "num_data": len(self.data),
@@ -300,9 +329,11 @@ class _Run:
             "best": self.best,
             "order": self.order,
             "step": self.step,
-            "sums": self.sums,
+            "sums": self.group.total(self.sums),
         }
-        checkpoint.save(self.path, state)
+        if self.group.is_first:
+            checkpoint.save(self.path, state)
+        self.group.wait()  # torchrun ends all processes as soon as one has gone
         self.saved_at = time.monotonic()
 
     def load(self) -> None:
@@ -321,7 +352,7 @@ class _Run:
             self.optimizer.load_state_dict(state["optimizer"])
             self.history = [EpochMetrics(**row) for row in state["history"]]
             self.best, self.order, self.step = state["best"], state["order"], state["step"]
-            self.sums = state["sums"]
+            self.sums = state["sums"] if self.group.is_first else torch.zeros_like(self.sums)
             set_rng_state({kind: value.cpu() for kind, value in state["rng"].items()}, self.device)
         except Exception as error:  # a checkpoint made by other hands can hold anything
             raise UserError(f"{self.path}: the checkpoint is of another model or guide ({reason(error)}).") from None

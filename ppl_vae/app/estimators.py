@@ -94,7 +94,11 @@ def evaluate_run(
         if settings.estimator == "elbo":
             results = elbo(model, guide, data, settings.draws, settings.seed, bar.update)._asdict()
         elif settings.estimator == "iwae":
-            results = {"log_px": importance_bound(model, guide, data, settings.draws, settings.seed, bar.update)}
+            results = {
+                "log_px": importance_bound(
+                    model, guide, data, settings.draws, settings.seed, bar.update, settings.annealing.engine
+                )
+            }
         else:
             annealed = annealed_importance_bound(
                 model, guide, data, settings.draws, settings.annealing, seed=settings.seed, advance=bar.update
@@ -178,7 +182,8 @@ def _labels(opened: OpenedRun, settings: EvaluateConfig) -> torch.Tensor | None:
 
 
 def _protocol(opened: OpenedRun, settings: EvaluateConfig, split: str, data: Dataset, guide: nn.Module) -> Protocol:
-    details = to_plain(settings.annealing) if settings.estimator in ("ais", "bdmc") else None
+    details = to_plain(settings.annealing) if settings.estimator in ("ais", "bdmc") else {}
+    details.pop("engine", None)  # how it was worked out, not what
     return opened.protocol(settings.estimator, split, data, settings.draws, settings.seed, guide, details)
 
 

@@ -128,6 +128,7 @@ class Gaps:
     def _protocol(self, opened: OpenedRun, split: str, data: Dataset, guide: nn.Module) -> Protocol:
         details = to_plain(self.settings) | to_plain(self.infer)
         details |= details.pop("annealing")
+        del details["engine"]  # how it was worked out, not what
         return opened.protocol("gaps", split, data, self.settings.num_samples, self.settings.seed, guide, details)
 
 

@@ -23,6 +23,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from ppl_vae.batch import Batch
+from ppl_vae.capture import Engine, NotTraceableError, worth_compiling
 from ppl_vae.config import checked, config
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation import hmc
@@ -53,6 +54,8 @@ class AnnealingConfig:
     """Annealing: how the temperatures are spaced; sigmoid has more of them near both ends."""
     start: Literal["prior", "guide"] = "prior"
     """Annealing: from p(z), which owes nothing to the guide, or from q(z given x), which may be nearer."""
+    engine: Engine = "auto"
+    """How the densities are evaluated: eager, plain Pyro; traced, compiled once; auto, what ends sooner."""
 
     @property
     def pilot(self) -> int:
@@ -182,7 +185,7 @@ def _run(
             with Remember() as worked_out:  # one q for the whole run, also where its parameters come of noise
                 vector = draw(base or model, latents, batch, num_chains)
             q = Recall(worked_out.calls)
-            path = _path(model, base, latents, batch, q)
+            path = _compiled(_path(model, base, latents, batch, q), vector, settings, batch)
             # Upwards in both directions: pilots that began at the posterior's draw would let the kernels know of it.
             step_sizes = _pilot(path, vector, pilot_betas, len(betas) - 2, settings.leapfrog, passed)
             if posterior is None:
@@ -214,8 +217,24 @@ def _path(model: nn.Module, base: nn.Module | None, latents: Latents, batch: Bat
     return from_prior if base is None else from_guide
 
 
+def _compiled(path: hmc.Path, vector: Tensor, settings: AnnealingConfig, batch: Batch) -> hmc.Path | hmc.CapturedPath:
+    """The path, compiled where that ends the annealing sooner and can be done."""
+    calls = settings.total * settings.leapfrog
+    if not worth_compiling(settings.engine, calls, len(vector) * batch.x.numel(), vector.device):
+        return path
+    try:
+        return hmc.CapturedPath(path, vector)
+    except NotTraceableError:
+        return path
+
+
 def _pilot(
-    path: hmc.Path, vector: Tensor, betas: Tensor, num: int, num_leapfrog: int, advance: Callable[[], object]
+    path: hmc.Path | hmc.CapturedPath,
+    vector: Tensor,
+    betas: Tensor,
+    num: int,
+    num_leapfrog: int,
+    advance: Callable[[], object],
 ) -> Tensor:
     """Step sizes for ``num`` inner temperatures, ``(num, batch)``, from chains that adapt theirs on the way up."""
     state = hmc.evaluate(path, vector)
@@ -231,7 +250,7 @@ def _pilot(
 
 
 def _anneal(
-    path: hmc.Path,
+    path: hmc.Path | hmc.CapturedPath,
     vector: Tensor,
     betas: Tensor,
     step_sizes: Tensor,

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ppl_vae.capture import compiled, trace
+
 # The acceptance that step sizes are led to and their range (Wu et al. 2017); where they begin; and how far one
 # transition may change their logarithm: a factor of two in ten transitions that are all accepted.
 TARGET_ACCEPTANCE = 0.65
@@ -51,8 +53,28 @@ class State(NamedTuple):
         return self.base_gradient + beta * self.ratio_gradient
 
 
-def evaluate(path: Path, vector: Tensor) -> State:
+class CapturedPath:
+    """A path compiled with its gradients, for vectors of one shape.
+
+    Args:
+        path: the densities.
+        vector: an example, ``(chains, batch, D)``.
+
+    Raises:
+        NotTraceableError: it cannot be traced.
+    """
+
+    def __init__(self, path: Path, vector: Tensor) -> None:
+        def function(vector: Tensor) -> tuple[Tensor, ...]:
+            return tuple(evaluate(path, vector))
+
+        self.function = compiled(trace(function, [vector]), [vector])
+
+
+def evaluate(path: Path | CapturedPath, vector: Tensor) -> State:
     """Both densities and their gradients; kept apart, so that a state serves at every β."""
+    if isinstance(path, CapturedPath):
+        return State(*path.function(vector))
     with torch.enable_grad():
         leaf = vector.detach().requires_grad_()
         base, ratio = path(leaf)
@@ -62,7 +84,7 @@ def evaluate(path: Path, vector: Tensor) -> State:
 
 
 def transition(
-    path: Path, state: State, beta: float | Tensor, step_size: Tensor, num_leapfrog: int
+    path: Path | CapturedPath, state: State, beta: float | Tensor, step_size: Tensor, num_leapfrog: int
 ) -> tuple[State, Tensor]:
     """A trajectory of every chain, accepted or not; leaves π_β as it is.
 

@@ -1,25 +1,16 @@
 """Which way to take the steps of a job: eagerly, or traced, which has to be compiled first."""
 
 from math import prod
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from torch import nn
 
-from ppl_vae.capture import NotTraceableError
+from ppl_vae.capture import Engine, NotTraceableError, worth_compiling
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.objectives import Objective
 from ppl_vae.svi.eager import EagerStep
 from ppl_vae.svi.optimizer import PairOptimizer
 from ppl_vae.svi.traced import TracedStep
-
-Engine = Literal["auto", "eager", "traced"]
-
-# What compiling costs and what a compiled step saves, rounded from benchmarks/RESULTS.md (2-core CPU): Pyro's Python, a
-# flat part of every step, and passes over the observations that inductor fuses. Constants rather than a clock, so that
-# the same job always runs on the same engine: the two draw their noise differently.
-_COMPILE_SECONDS = 15.0
-_SAVED_SECONDS = 1.5e-3
-_SAVED_SECONDS_PER_ELEMENT = 15e-9
 
 
 class Chosen(NamedTuple):
@@ -59,8 +50,7 @@ def choose_step(
     if engine == "eager":
         return Chosen(eager, "eager")
     elements = batch_size * objective.num_particles * prod(data.event_shape)
-    saved = num_steps * (_SAVED_SECONDS + _SAVED_SECONDS_PER_ELEMENT * elements)
-    if engine == "auto" and data.x.device.type == "cpu" and saved < _COMPILE_SECONDS:
+    if not worth_compiling(engine, num_steps, elements, data.x.device):
         return Chosen(eager, f"eager: {num_steps:,} steps are too few to be worth compiling one")
     try:
         step = TracedStep(model, guide, objective, optimizer, data, batch_size)
