@@ -1,11 +1,11 @@
-# make demo · make test · make lint — each sets itself up on a fresh machine.
+# make demo · make test · make bench · make lint — each sets itself up on a fresh machine.
 # VENV=path reuses an environment (the package is installed into it, editable).
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ppl_vae-$(shell printf %s "$(CURDIR)" | cksum | cut -d' ' -f1)
 
-.PHONY: setup demo test test-all test-wheel lint format clean
+.PHONY: setup demo test test-all test-wheel bench lint format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -30,6 +30,10 @@ test-all: setup ## every test
 
 test-wheel: setup ## build the wheel, install it elsewhere, run the tests against it
 	$(BIN)/python tests/run_on_wheel.py
+
+bench: setup ## speed beside Pyro, PyTorch by hand and NumPyro; BENCH="--only steps" for flags
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(BIN)/ppl-vae bench $(BENCH)
 
 lint: setup ## ruff, its formatter and mypy
 	$(BIN)/ruff check .

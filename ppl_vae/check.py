@@ -13,7 +13,7 @@ from torch.distributions import Bernoulli
 
 from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError, reason
-from ppl_vae.pair import frozen, in_particles, latent_sites
+from ppl_vae.pair import frozen, in_particles, latent_sites, unwrapped
 from ppl_vae.program import trace_program
 from ppl_vae.seeding import preserved
 
@@ -55,7 +55,7 @@ def likelihood_label(model: nn.Module, batch: Batch) -> Likelihood:
         trace = trace_program(model, batch)
     for name in trace.observation_nodes:
         fn, value = trace.nodes[name]["fn"], trace.nodes[name]["value"]
-        if isinstance(_base(fn), Bernoulli) and isinstance(value, Tensor) and _is_grey(value):
+        if isinstance(unwrapped(fn), Bernoulli) and isinstance(value, Tensor) and _is_grey(value):
             return "none (Bernoulli on grey levels)"
     return "proper"
 
@@ -105,8 +105,8 @@ def _check_names(latents: dict[str, Any], sampled: dict[str, Any], model_trace: 
 
 def _check_site(name: str, site: Any, program: str, batch: Batch, num_particles: int) -> None:
     fn, value = site["fn"], site["value"]
-    kind = type(_base(fn)).__name__
-    grey = name == "x" and isinstance(_base(fn), Bernoulli) and _is_grey(value)
+    kind = type(unwrapped(fn)).__name__
+    grey = name == "x" and isinstance(unwrapped(fn), Bernoulli) and _is_grey(value)
     try:
         inside = bool(((value >= 0) & (value <= 1) if grey else fn.support.check(value)).all())
         shape = tuple(fn.log_prob(value).shape) if inside else None
@@ -131,10 +131,3 @@ def _check_site(name: str, site: Any, program: str, batch: Batch, num_particles:
             f"site '{name}' of the {program}: log-density of shape {shape} where the batch is {expected}; "
             'sample it inside pyro.plate("data", len(batch.x), dim=-1) and declare its event dims with .to_event().'
         )
-
-
-def _base(fn: object) -> object:
-    """The distribution inside its wrappers: declared event dims, expansions, masks."""
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
-    return fn

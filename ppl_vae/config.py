@@ -1,6 +1,7 @@
 """Checked configurations: one dataclass is the Python API's settings, the command line's flags and the run's record.
 
-Ranges stand in the field types (``Annotated[int, Field(ge=1)]``, or pydantic's ``PositiveInt``) and nowhere else.
+Ranges stand in the field types (``Count``, ``Annotated[int, Field(ge=2, le=1000)]``) and nowhere else. Every number has
+an upper end too: 10⁴⁰⁰ is refused by name here, where it would be a traceback deep in torch.
 """
 
 import reprlib
@@ -16,6 +17,15 @@ T = TypeVar("T")
 
 # What torch, NumPy and every generator take.
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+# How many of something that can be many: draws, datapoints, steps.
+Count = Annotated[int, Field(gt=0, lt=2**31)]
+CountOrZero = Annotated[int, Field(ge=0, lt=2**31)]
+# How many of something of which each is an object, a process or a file: seeds, workers, layers of a loop.
+Few = Annotated[int, Field(gt=0, le=10_000)]
+# Width of a layer, size of a latent: the product of three, in bytes, still has a place in 64 bits.
+Size = Annotated[int, Field(gt=0, le=2**16)]
+# Step sizes and the like: what float32 holds. Training that goes wild far below that end says so itself.
+Rate = Annotated[float, Field(gt=0, le=1e30)]
 
 
 @dataclass_transform(frozen_default=True)

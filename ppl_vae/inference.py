@@ -2,45 +2,52 @@
 
 Each datapoint has its own Adam (its own moments and step size) and stops on its own: the ELBO is averaged over windows
 of steps; after a window that is no improvement on the best so far its step size is halved, and one more such window
-after ``halvings`` of them the datapoint has converged. (Cremer et al. 2018 stop after ten windows without improvement,
-at a fixed step size.)
+after ``halvings`` of them it stops. (Cremer et al. 2018 stop after ten windows without improvement, at a fixed step
+size.)
+
+Stopping is no proof of an optimum: steps too long throw a datapoint about, or are undone, and those too short change
+the ELBO by less than its noise. So one that has stopped is looked at again: it has converged if it ends no lower than
+it began and longer steps the same way gain nothing, as far as a few draws can tell.
 """
 
 from collections.abc import Callable
 from typing import Annotated, NamedTuple
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 
 from ppl_vae.batch import Batch
-from ppl_vae.config import Seed, checked, config
+from ppl_vae.config import Count, Seed, checked, config
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.latents import FamilyProgram, Latents
 from ppl_vae.objectives import TraceELBO
 from ppl_vae.pair import frozen
-from ppl_vae.seeding import seeded
+from ppl_vae.seeding import seeded, stream
 
 # Adam's usual β₂ = 0.999 remembers a thousand steps, longer than most climbs: one huge early gradient, as constrained
 # latents give them, then shortens every step to the end, and the datapoint "converges" nats below its optimum.
 _BETA1, _BETA2 = 0.9, 0.95
+# The second look: how often the ELBO is drawn, how far ahead, what gain there, in nats, is worth the name, and how many
+# standard errors make a difference (3: of a thousand good fits, hardly one is to be doubted).
+_LOOKS, _AHEAD, _GAIN, _SIGNIFICANT = 16, (0.05, 0.25, 1.0), 0.1, 3.0
 
 
 @config
 class InferConfig:
     """How to fit the variational parameters of given datapoints."""
 
-    infer_rate: PositiveFloat = 0.05
+    infer_rate: Annotated[float, Field(ge=1e-6, le=10)] = 0.05
     """First step size of each datapoint's Adam."""
-    infer_window: PositiveInt = 40
+    infer_window: Count = 40
     """Steps over which the ELBO is averaged before it is judged."""
-    infer_halvings: Annotated[int, Field(ge=0)] = 6
-    """How often the step size is halved before a datapoint has converged."""
-    infer_steps: PositiveInt = 2000
-    """Steps after which to stop a datapoint that has not."""
-    infer_particles: PositiveInt = 1
+    infer_halvings: Annotated[int, Field(ge=0, le=60)] = 6
+    """How often the step size is halved before a datapoint stops."""
+    infer_steps: Count = 2000
+    """Steps after which to stop a datapoint that has not stopped by itself."""
+    infer_particles: Count = 1
     """Draws of z for each datapoint in a step."""
-    infer_chunk: PositiveInt = 1024
+    infer_chunk: Count = 1024
     """Datapoints fitted at once."""
     infer_seed: Seed = 0
     """Seed of the draws."""
@@ -52,7 +59,8 @@ class Inferred(NamedTuple):
     Args:
         params: ``(N, num_params)``, in the data's order.
         steps: how many steps each datapoint took, ``(N,)``.
-        converged: whether it stopped by itself, ``(N,)``.
+        converged: whether it stopped by itself, at a finite ELBO, no lower than where it began, and not with more to
+            gain further on, ``(N,)``.
     """
 
     params: Tensor
@@ -118,7 +126,7 @@ class _Climb:
         self, model: nn.Module, family: nn.Module, latents: Latents, batch: Batch, start: Tensor, settings: InferConfig
     ) -> None:
         self.model, self.family, self.latents, self.batch, self.settings = model, family, latents, batch, settings
-        self.params = start
+        self.start, self.params = start, start.clone()
         self.moments = torch.zeros(2, *start.shape, dtype=start.dtype, device=start.device)
         count = len(start)
         self.rate = torch.full((count, 1), settings.infer_rate, dtype=start.dtype, device=start.device)
@@ -138,11 +146,12 @@ class _Climb:
             active = active[self.rate[active].squeeze(1) >= smallest]
             if len(active) == 0:  # one wait for the device a window, so that the converged ones cost nothing more
                 break
-        return Inferred(self.params, self.steps, self.rate.squeeze(1) < smallest)
+        stopped = (self.rate.squeeze(1) < smallest) & self.best.isfinite()
+        return Inferred(self.params, self.steps, self.converged(stopped))
 
     def window(self, active: Tensor, length: int) -> None:
         """Take a window of steps with these rows; where it is no improvement, halve their step size."""
-        batch = Batch(*(None if part is None else part[active] for part in self.batch))  # type: ignore[arg-type]
+        batch = self.rows(active)
         params, rate, count = self.params[active], self.rate[active], self.count[active]
         moment1, moment2 = self.moments[:, active]
         elbos = []
@@ -163,6 +172,36 @@ class _Climb:
         self.moments[:, stays] = torch.stack([moment1, moment2])[:, finite]
         self.steps[active] += length
 
+    def converged(self, stopped: Tensor) -> Tensor:
+        """Which of those that have stopped are at an optimum, ``(batch,)``."""
+        rows = stopped.nonzero().squeeze(1)
+        if len(rows) == 0:
+            return stopped
+        batch, params, start = self.rows(rows), self.params[rows], self.start[rows]
+        way = params - start
+        onwards = way / way.abs().amax(1, keepdim=True).clamp(min=torch.finfo(way.dtype).tiny)
+        # A number that has not moved may have been held by its own size, which a tiny step does not change.
+        onwards = torch.where(way == 0, self.moments[0, rows].sign(), onwards)
+        here = self.drawn(params, batch)
+        lower = _more(self.drawn(start, batch) - here)
+        gains = torch.zeros_like(lower)
+        for length in _AHEAD:
+            gains |= _more(self.drawn(params + length * onwards, batch) - here, _GAIN)
+        optimal = torch.zeros_like(stopped)
+        optimal[rows] = here.isfinite().all(0) & ~lower & ~gains
+        return optimal
+
+    def drawn(self, params: Tensor, batch: Batch) -> Tensor:
+        """Draws of the ELBO, ``(looks, rows)``, with the same noise at every call."""
+        objective = TraceELBO(self.settings.infer_particles, analytic_kl=True)
+        program = FamilyProgram(self.latents, self.family, params)
+        with torch.no_grad(), seeded(stream(self.settings.infer_seed, "second look"), params.device):
+            return torch.stack([objective.terms(self.model, program, batch).elbo for _ in range(_LOOKS)])
+
+    def rows(self, places: Tensor) -> Batch:
+        """This part of the batch."""
+        return Batch(*(None if part is None else part[places] for part in self.batch))  # type: ignore[arg-type]
+
     def gradient(self, params: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """∂ELBO/∂params, ``(active, num_params)``, and the ELBO, ``(active,)``."""
         with torch.enable_grad():
@@ -171,3 +210,9 @@ class _Climb:
             terms = objective.terms(self.model, FamilyProgram(self.latents, self.family, leaf, sticking=True), batch)
             (gradient,) = torch.autograd.grad(-terms.loss * len(batch.x), leaf)
         return gradient, terms.elbo
+
+
+def _more(differences: Tensor, least: float = 0.0) -> Tensor:
+    """Whether their mean, over the first dimension, is above ``least`` and beyond chance; what is no number is not."""
+    mean, stderr = differences.mean(0), differences.std(0) / len(differences) ** 0.5
+    return torch.logical_and(mean > least, mean > _SIGNIFICANT * stderr)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae.errors import unknown_name
+from ppl_vae.precision import network
 
 Activation = Literal["relu", "tanh", "softplus", "gelu", "silu", "elu"]
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -80,8 +81,9 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """X ``(..., batch, *event)`` and labels ``(batch,)`` to ``(..., batch, out_size)``."""
         features = with_label(x.flatten(start_dim=x.dim() - self.event_dim), y, self.num_classes)
-        out: Tensor = self.net(features)
-        return out
+        with network(x.device):
+            out: Tensor = self.net(features)
+        return out.to(features.dtype)
 
 
 class Decoder(nn.Module):
@@ -117,6 +119,7 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Z ``(..., batch, latent_dim)`` and labels ``(batch,)`` to logits ``(..., batch, *event)``."""
-        logits: Tensor = self.net(with_label(z, y, self.num_classes))
-        x: Tensor = logits.unflatten(-1, self.event_shape)
+        with network(z.device):
+            logits: Tensor = self.net(with_label(z, y, self.num_classes))
+        x: Tensor = logits.unflatten(-1, self.event_shape).to(z.dtype)
         return x

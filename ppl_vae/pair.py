@@ -137,6 +137,13 @@ def latent_sites(trace: Trace) -> dict[str, Any]:
     return {name: site for name, site in trace.iter_stochastic_nodes() if not site_is_subsample(site)}
 
 
+def unwrapped(fn: Any) -> Any:
+    """The distribution inside its wrappers: declared event dims, expansions, masks, transforms."""
+    while hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+    return fn
+
+
 @contextmanager
 def frozen(*programs: nn.Module) -> Iterator[None]:
     """The programs as fixed densities: evaluation mode, no gradients, no validation; put back afterwards."""

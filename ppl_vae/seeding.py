@@ -42,15 +42,25 @@ def seeded(seed: int, device: Device = "cpu") -> Iterator[None]:
         device: where the draws are made; its generator and the CPU's are both seeded and both put back.
     """
     with preserved(device):
-        # Not torch.manual_seed, which would reseed every other device too and could not put them back.
-        torch.default_generator.manual_seed(seed)
-        chosen = torch.device(device)
-        if chosen.type == "cuda":
-            with torch.cuda.device(chosen):
-                torch.cuda.manual_seed(seed)
-        elif chosen.type == "mps":
-            torch.mps.manual_seed(seed)
+        reseed(seed, device)
         yield
+
+
+def reseed(seed: int, device: Device = "cpu") -> None:
+    """Seed the generators of the CPU and of ``device``, for good.
+
+    Args:
+        seed: any integer from 0.
+        device: where draws are made.
+    """
+    # Not torch.manual_seed, which would reseed every other device too; nobody could put them back.
+    torch.default_generator.manual_seed(seed)
+    chosen = torch.device(device)
+    if chosen.type == "cuda":
+        with torch.cuda.device(chosen):
+            torch.cuda.manual_seed(seed)
+    elif chosen.type == "mps":
+        torch.mps.manual_seed(seed)
 
 
 def rng_state(device: Device) -> dict[str, torch.Tensor]:

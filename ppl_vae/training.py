@@ -4,71 +4,36 @@ import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import pyro
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from ppl_vae import checkpoint
-from ppl_vae.capture import Engine
 from ppl_vae.check import check_pair
-from ppl_vae.config import Seed, checked, config, to_plain
+from ppl_vae.config import checked, to_plain
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.errors import UserError, reason
 from ppl_vae.evaluation.bounds import elbo, importance_bound
+from ppl_vae.fit_config import FitConfig, objective_of
+from ppl_vae.importance_weighted import ImportanceWeighted
 from ppl_vae.interrupt import Interrupted, InterruptGuard
 from ppl_vae.metrics import EpochMetrics
-from ppl_vae.objectives import ImportanceWeighted, Objective, TraceELBO, kl_weight_at
+from ppl_vae.objectives import Objective, kl_weight_at
+from ppl_vae.processes import Group, current
 from ppl_vae.rows import check_rows, tables_of
 from ppl_vae.seeding import reseed, rng_state, seeded, set_rng_state, stream
-from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer, TracedStep, choose_step
-from ppl_vae.svi.distributed import DistributedStep, Group, current
+from ppl_vae.svi import EagerStep, PairOptimizer, TracedStep, choose_step
+from ppl_vae.svi.distributed import DistributedStep
+
+__all__ = ["FitConfig", "fit", "objective_of"]
 
 # A checkpoint is written after the first step that ends this long after the last one: kill -9 loses no more.
 _CHECKPOINT_SECONDS = 10.0
-
-
-@config
-class FitConfig:
-    """How to fit."""
-
-    epochs: PositiveInt = 100
-    """Passes over the training data."""
-    batch_size: Annotated[int, Field(ge=1, lt=2**31)] = 128
-    """Datapoints in a step, of all processes together."""
-    objective: Literal["elbo", "elbo-analytic-kl", "iwae", "dreg"] = "elbo"
-    """What to maximise: the ELBO from draws of the guide, or with its KL in closed form; or the importance bound of
-    num_particles draws (iwae), also with the guide's gradient along the draws alone (dreg)."""
-    num_particles: PositiveInt = 1
-    """Draws of z for each datapoint in a step."""
-    kl_weight: NonNegativeFloat = 1.0
-    """Factor of the KL in the loss (beta); reported bounds always have 1."""
-    kl_warmup: NonNegativeInt = 0
-    """Epochs over which that factor rises linearly from zero."""
-    patience: NonNegativeInt = 0
-    """Stop after this many epochs without a better validation bound and keep the best weights; 0 never stops."""
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    """The optimizer."""
-    seed: Seed = 0
-    """Seed of everything drawn in training."""
-    engine: Engine = "auto"
-    """How to take steps: eager, plain Pyro; traced, compiled once and replayed; auto, what ends the job sooner."""
-    device: str = "auto"
-    """Where to compute: auto (CUDA, then MPS, then the CPU), cpu, cuda, cuda:1, mps."""
-
-
-def objective_of(settings: FitConfig) -> Objective:
-    """The objective that the settings name."""
-    match settings.objective:
-        case "iwae" | "dreg":
-            return ImportanceWeighted(settings.num_particles, doubly_reparameterised=settings.objective == "dreg")
-        case _:
-            return TraceELBO(settings.num_particles, analytic_kl=settings.objective == "elbo-analytic-kl")
 
 
 def fit(
@@ -89,8 +54,8 @@ def fit(
     The pair is moved to the device and changed in place. With ``patience`` it ends with the best epoch's weights;
     patience begins after the KL's warm-up.
 
-    Inside ``with ppl_vae.svi.distributed.joined()``, under ``torchrun``, all processes call this together, with the same
-    arguments; each computes its part of every minibatch, and they begin with the first one's weights.
+    Inside ``with ppl_vae.processes.joined()``, under ``torchrun``, all processes call this together, with the
+    same arguments; each computes its part of every minibatch, and they begin with the first one's weights.
 
     Args:
         model: p(x, z); the contract is in ``models/base.py``.
@@ -164,8 +129,11 @@ class _Run:
         self.settings, self.device, self.path = settings, device, checkpoint_path
         self.optimizer = PairOptimizer(model, guide, settings.optimizer)
         self.objective = objective
-        several = group.size > 1
-        self.distributed = DistributedStep(model, guide, objective, self.optimizer, data, group) if several else None
+        self.distributed = (
+            DistributedStep(model, guide, objective, self.optimizer, data, group, settings.precision)
+            if group.size > 1
+            else None
+        )
         self.history: list[EpochMetrics] = []
         self.best: checkpoint.State | None = None  # {"bound", "epoch", "model", "guide"}
         # Where the current epoch stands: the order of its rows, how many steps are done, Σ of what a step returns.
@@ -235,7 +203,7 @@ class _Run:
         if self.distributed:
             bar.set_description("training")
             if on_engine:
-                on_engine(f"eager: {self.group.size} processes")
+                on_engine(f"eager: {self.group.size} processes share each step, and none of them traces it")
             return self.distributed
         bar.set_description("preparing")
         step, why = choose_step(
@@ -247,6 +215,7 @@ class _Run:
             self.data,
             settings.batch_size,
             settings.epochs * self.steps_per_epoch,
+            settings.precision,
         )
         bar.set_description("training")
         bar.unpause()  # what was spent on compiling says nothing about how long the rest will take

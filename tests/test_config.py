@@ -1,15 +1,19 @@
 """Configurations: checked in one place, one line to an error, and the same after a trip through YAML."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, TypeAdapter
 
 from ppl_vae import FitConfig, UserError
+from ppl_vae.app.cli import COMMANDS
 from ppl_vae.config import checked, config, from_plain, to_plain
 from ppl_vae.data import DataConfig
+from ppl_vae.evaluation import AnnealingConfig
+from ppl_vae.inference import InferConfig
 from ppl_vae.svi import OptimizerConfig
 
 
@@ -84,3 +88,42 @@ def test_underscores_become_dashes() -> None:
 def test_a_wrong_type_is_an_error_without_a_warning(changes: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=f"^--{next(iter(changes))}: must be a valid"):
         checked(FitConfig(**changes))
+
+
+def unbounded(schema: object, at: str = "") -> list[str]:
+    """Where a JSON schema has a number without an upper end."""
+    if isinstance(schema, list):
+        return [found for number, part in enumerate(schema) for found in unbounded(part, f"{at}/{number}")]
+    if not isinstance(schema, dict):
+        return []
+    numeric = schema.get("type") in ("integer", "number")
+    here = [at] if numeric and not {"maximum", "exclusiveMaximum"} & set(schema) else []
+    return here + [found for name, part in schema.items() for found in unbounded(part, f"{at}/{name}")]
+
+
+def test_the_guard_sees_a_number_without_an_end() -> None:
+    assert unbounded(TypeAdapter(Inner).json_schema()) == ["/properties/rate", "/properties/limit/anyOf/0"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_number_on_the_command_line_has_an_upper_end(command: str) -> None:
+    """So that 10^400 is refused by the flag's name, and is no traceback deep in torch."""
+    module, _, name = COMMANDS[command][0].partition(":")
+    assert unbounded(TypeAdapter(getattr(import_module(module), name)).json_schema()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (InferConfig(infer_rate=1e300), r"^--infer-rate: must be less than or equal to 10, got 1e\+300\.$"),
+        (InferConfig(infer_rate=1e-320), r"^--infer-rate: must be greater than or equal to 0.000001, got 1e-320\.$"),
+        (InferConfig(infer_halvings=10**400), r"^--infer-halvings: must be less than or equal to 60, got 1"),
+        (AnnealingConfig(temperatures=10**400), r"^--temperatures: must be less than or equal to 10000000, got 1"),
+        (FitConfig(epochs=10**20), r"^--epochs: must be less than 2147483648, got 1"),
+        (OptimizerConfig(learning_rate=1e300), r"^--learning-rate: must be less than or equal to 1.*, got 1e\+300\.$"),
+    ],
+)
+def test_absurd_numbers_name_flag_and_limit_in_one_line(settings: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        checked(settings)
+    assert len(str(caught.value)) < 150

@@ -251,6 +251,65 @@ def test_steps_and_convergence() -> None:
     assert (cut.steps == 100).all()  # the last window is cut short
 
 
+def test_steps_too_long_to_stay_anywhere_are_no_convergence() -> None:
+    """Thrown about by steps of 10, a datapoint stops improving far below where it began."""
+    model = oracle()
+    data = Dataset(simulate(model, 20))
+    family = FullRank(3)
+    found = infer(model, family, data, settings=InferConfig(infer_rate=10.0, infer_halvings=0))
+    assert (found.steps < 2000).all()
+    lost = values(model, family, data, neutral(family, data)) - values(model, family, data, found.params)
+    assert (lost > 10).sum() > 10
+    assert not found.converged[lost > 10].any()
+
+
+def test_steps_too_short_to_show_are_no_convergence() -> None:
+    """Steps of 1e-6 change nothing that can be seen; at the optimum there is nothing to gain, and they may be."""
+    model = oracle()
+    data = Dataset(simulate(model, 20))
+    settings = InferConfig(infer_rate=1e-6)
+    far = infer(model, Diagonal(3), data, settings=settings)
+    assert (far.steps < 2000).all()
+    assert far.converged.sum() < 10  # not none: the noise of the second look, far from the optimum, is large
+    best = optimal(model, Diagonal).params(all_of(data.x)).detach()
+    assert infer(model, Diagonal(3), data, init=best, settings=settings).converged.all()
+
+
+def test_numbers_too_large_for_the_step_are_no_convergence() -> None:
+    """In float32 a step of 1e-6 leaves 60 as it is: nothing moves, and there is much to gain."""
+    model = oracle().float()
+    data = Dataset(simulate(oracle(), 5).float())
+    rows = torch.full((5, 6), 60.0)
+    found = infer(model, Diagonal(3), data, init=rows, settings=InferConfig(infer_rate=1e-6))
+    assert torch.equal(found.params, rows)
+    assert (found.steps < 2000).all()
+    assert not found.converged.any()
+
+
+def test_a_fit_that_was_undone_to_the_end_has_not_converged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No window gave a number: the rows are where they began, and that is no result."""
+    gradient = _Climb.gradient
+
+    def broken(climb: _Climb, params: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        ours, elbos = gradient(climb, params, batch)
+        lost = batch.index >= 3
+        return ours, torch.where(lost, torch.nan, elbos)
+
+    monkeypatch.setattr(_Climb, "gradient", broken)
+    data = Dataset(simulate(oracle(), 5))
+    found = infer(oracle(), Diagonal(3), data)
+    assert found.converged.tolist() == [True, True, True, False, False]
+    assert not found.params[3:].any()
+
+
+def test_the_second_look_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It draws noise of its own, also between the chunks."""
+    data = Dataset(simulate(oracle(), 6))
+    looked = infer(oracle(), Diagonal(3), data, settings=InferConfig(infer_chunk=3))
+    monkeypatch.setattr(_Climb, "converged", lambda climb, stopped: stopped)
+    assert torch.equal(infer(oracle(), Diagonal(3), data, settings=InferConfig(infer_chunk=3)).params, looked.params)
+
+
 def test_converged_datapoints_drop_out() -> None:
     """One that starts at its optimum stops before one that starts far away, and is not moved for its sake."""
     model = oracle()

@@ -16,10 +16,11 @@ from ppl_vae import FitConfig, UserError, checkpoint, fit, training
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo
 from ppl_vae.guides import FullRank
+from ppl_vae.importance_weighted import ImportanceWeighted
 from ppl_vae.interrupt import Interrupted
 from ppl_vae.metrics import EpochMetrics, best_epoch
 from ppl_vae.models import LinearGaussian
-from ppl_vae.objectives import ImportanceWeighted, Objective, TraceELBO
+from ppl_vae.objectives import Objective, TraceELBO
 from ppl_vae.seeding import stream
 from ppl_vae.svi import EagerStep, OptimizerConfig, engine
 from tests.pairs import TwoLatents, amortized, optimal, oracle, simulate, stripes_data, vae_pair

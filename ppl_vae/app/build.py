@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from ppl_vae.app.registry import FAMILIES, GUIDES, MODELS, asks_for, construct, find, names_file
 from ppl_vae.batch import Batch
-from ppl_vae.config import config
+from ppl_vae.config import Count, Few, Rate, Size, config
 from ppl_vae.data import Splits
 from ppl_vae.errors import unknown_name
 from ppl_vae.guides import Latents
@@ -37,15 +36,15 @@ class PairConfig:
     """The variational program q(z | x): amortized, per-datapoint, mean-field, semi-amortized, or file.py:Class."""
     family: str = "diagonal"
     """What q is: diagonal, low-rank, full-rank, planar, iaf, point."""
-    latent_dim: PositiveInt = 10
+    latent_dim: Size = 10
     """Size of z."""
-    hidden: tuple[PositiveInt, ...] = (400,)
+    hidden: tuple[Size, ...] = (400,)
     """Widths of the encoder's hidden layers from x upwards; the decoder has them in reverse. No width: linear."""
     activation: Activation = "relu"
     """Nonlinearity after each hidden layer."""
-    refinement_steps: PositiveInt = 5
+    refinement_steps: Few = 5
     """Semi-amortized guides: gradient steps from the encoder's proposal."""
-    refinement_rate: PositiveFloat = 0.05
+    refinement_rate: Rate = 0.05
     """Semi-amortized guides: their step size."""
     refinement_training: Training = "unroll"
     """Semi-amortized guides: differentiate through the refinement, or train the encoder on its own bound."""
@@ -60,7 +59,7 @@ class PairConfig:
 class DataInfo:
     """What a pair needs to know of the data; kept in the run, so that the data itself need not be read again."""
 
-    event_shape: tuple[PositiveInt, ...]
+    event_shape: tuple[Count, ...]
     """Shape of one observation."""
     num_classes: int
     """Number of labels; 0 without any."""

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import tyro
 
 from ppl_vae.config import checked
 from ppl_vae.errors import UserError, unknown_name
+from ppl_vae.processes import Group, LostContactError, joined
 
 # Name -> where its dataclass is (imported when it is called for) and what it does.
 COMMANDS = {
@@ -25,8 +26,10 @@ COMMANDS = {
     "compare": ("ppl_vae.app.compare:Compare", "one model under several guides, side by side"),
     "gaps": ("ppl_vae.app.gaps:Gaps", "where inference loses its nats: approximation and amortization gap"),
     "infer": ("ppl_vae.app.infer:Infer", "latents of new observations"),
+    "bench": ("ppl_vae.app.bench:Bench", "speed of a step beside Pyro, PyTorch by hand, NumPyro and the floor"),
     "sample": ("ppl_vae.app.sample:Sample", "prior and posterior predictive draws, latent grid"),
 }
+_ALONE = Group()
 _TYRO = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
 
 
@@ -37,8 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what follows ``ppl-vae``; the process's own if None.
 
     Returns:
-        the exit status: 0 done, 2 bad input, 130 interrupted.
+        the exit status: 0 done, 1 another process is gone, 2 bad input, 130 interrupted.
     """
+    try:
+        with joined() as group, redirect_stdout(sys.stdout if group.is_first else io.StringIO()):
+            return _run(arguments, group)
+    except LostContactError as error:
+        return _complain(str(error), 1)
+
+
+def _run(arguments: Sequence[str] | None, group: Group) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -47,26 +58,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(_overview())
         else:
-            _parse(arguments).run()
+            command = _parse(arguments)
+            if group.size > 1 and arguments[0] != "train":
+                raise UserError(f"'{arguments[0]}' runs in one process; start it without torchrun.")
+            command.run()
         sys.stdout.flush()
     except UserError as error:
-        return _complain(str(error), 2)
+        return _complain(str(error), 2, group)
+    except LostContactError as error:
+        _complain(str(error), 1, group)
+        sys.stdout.flush()
+        os._exit(1)  # an exit in good order would wait for the collective that cannot end
     except BrokenPipeError:  # whoever read our output has stopped
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
-        return _complain(f"cannot read or write {error.filename or ''}: {error.strerror or error}", 2)
+        return _complain(f"cannot read or write {error.filename or ''}: {error.strerror or error}", 2, group)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not re.search("out of memory|allocate", str(error)):
             raise
-        return _complain("out of memory; lower the batch size, the number of samples or the sizes of the model.", 2)
+        message = "out of memory; lower --batch-size, --num-samples, --limit or the sizes of the model."
+        return _complain(message, 2, group)
     except KeyboardInterrupt as interrupt:
-        return _complain(str(interrupt.args[0]) if interrupt.args else "interrupted", 130)
+        return _complain(str(interrupt.args[0]) if interrupt.args else "interrupted", 130, group)
     return 0
 
 
-def _complain(message: str, status: int) -> int:
-    print("ppl-vae: " + " ".join(message.split()), file=sys.stderr)
+def _complain(message: str, status: int, group: Group = _ALONE) -> int:
+    if group.says_first(message):
+        print("ppl-vae: " + " ".join(message.split()), file=sys.stderr, flush=True)
     return status
 
 

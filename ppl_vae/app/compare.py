@@ -5,7 +5,6 @@ from dataclasses import field, replace
 from pathlib import Path
 
 import yaml
-from pydantic import NonNegativeInt, PositiveInt
 
 from ppl_vae import figures
 from ppl_vae.app.build import PairConfig
@@ -15,7 +14,7 @@ from ppl_vae.app.paths import numbered, write_atomically
 from ppl_vae.app.references import reference_rows
 from ppl_vae.app.registry import names_file
 from ppl_vae.app.run import TrainConfig
-from ppl_vae.config import config, to_plain
+from ppl_vae.config import Count, CountOrZero, Few, config, to_plain
 from ppl_vae.data import DataConfig
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.estimate import shared
@@ -33,17 +32,17 @@ class CompareConfig:
 
     guides: tuple[str, ...] = ("amortized", "mean-field", "semi-amortized")
     """Guides to compare: GUIDE or GUIDE:FAMILY, for instance amortized:iaf, mean-field, path/to/file.py:Class."""
-    seeds: PositiveInt = 3
+    seeds: Few = 3
     """How many seeds; each guide is trained once with each."""
     settings: TrainConfig = field(default_factory=_fixed_bits)
     """Data, model and budget, the same for all."""
-    num_samples: PositiveInt = 500
+    num_samples: Count = 500
     """K of the importance bound; the ELBO takes a tenth."""
-    limit: PositiveInt | None = 1000
+    limit: Count | None = 1000
     """Only the first so many test datapoints."""
     infer: InferConfig = field(default_factory=InferConfig)
     """Local inference on the test data, for per-datapoint guides."""
-    references: NonNegativeInt = 0
+    references: CountOrZero = 0
     """On so many test datapoints, also Pyro's own: AutoNormal, AutoMultivariateNormal, AutoIAFNormal and NUTS."""
 
 
@@ -64,7 +63,7 @@ class Compare:
     """The comparison."""
     out: Path | None = None
     """The folder to make, or to go on in; by default the next free runs/compare-N."""
-    workers: PositiveInt | None = None
+    workers: Few | None = None
     """Runs at once; by default one for each GPU, or for each core."""
 
     def run(self) -> None:

@@ -142,13 +142,14 @@ def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:
     history = train_run(run, splits, resume=begun, progress=False)
     opened = open_run(path, settings.fit.device)
     start = time.perf_counter()
-    parts, protocol = evaluate_run(opened, job.elbo, progress=False)
+    evaluated = evaluate_run(opened, job.elbo, progress=False)
+    parts, protocol = evaluated.results, evaluated.protocol
     figures: dict[str, float | None] = {name: parts[name].mean for name in ("elbo", "reconstruction", "kl")}
     guide = opened.pair.guide
     weighs = not (isinstance(guide, Guide) and isinstance(guide.family, Point))
     if not weighs:  # a point has no density: its "elbo" bounds nothing and must not be ranked
         figures["elbo"] = None
-    figures["log_px"] = evaluate_run(opened, job.bound, progress=False)[0]["log_px"].mean if weighs else None
+    figures["log_px"] = evaluate_run(opened, job.bound, progress=False).results["log_px"].mean if weighs else None
     figures["seconds"] = sum(row.seconds for row in history)
     figures["evaluation_seconds"] = time.perf_counter() - start
     figures["parameters"] = sum(param.numel() for param in guide.parameters())

@@ -1,17 +1,17 @@
 """The estimators of ``ppl-vae evaluate`` by name, run on a split of a run's data or on data simulated by its model."""
 
+import hashlib
 from dataclasses import field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
-from pydantic import PositiveInt
 from torch import nn
 from tqdm import tqdm
 
-from ppl_vae.app.fitted import guide_for
+from ppl_vae.app.fitted import Fitted, fitted_for
 from ppl_vae.app.opened import OpenedRun, SplitName
 from ppl_vae.check import check_pair
-from ppl_vae.config import Seed, config, to_plain
+from ppl_vae.config import Count, Seed, config, to_plain
 from ppl_vae.data import Dataset
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation import (
@@ -46,12 +46,12 @@ class EvaluateConfig:
     estimator: Estimator = "elbo"
     """elbo, with its reconstruction and KL; iwae, the K-sample importance bound; ais, annealed importance sampling;
     bdmc, log p(x) of simulated data from both sides; sbc, whether q is calibrated on simulated data."""
-    num_samples: PositiveInt | None = None
+    num_samples: Count | None = None
     """elbo, iwae: draws of z for each datapoint (10, 500). ais, bdmc: chains (16). sbc: draws that a latent is ranked
     among (63)."""
     split: SplitName = "test"
     """Which part of the data."""
-    limit: PositiveInt | None = None
+    limit: Count | None = None
     """Only the first so many datapoints; how many to simulate for bdmc (100) and sbc (1000)."""
     seed: Seed = 0
     """Seed of the draws and of dynamic binarization."""
@@ -66,18 +66,31 @@ class EvaluateConfig:
         return self.num_samples or _NUM_SAMPLES[self.estimator]
 
 
-def evaluate_run(
-    opened: OpenedRun, settings: EvaluateConfig, progress: bool | None = None
-) -> tuple[dict[str, Estimate], Protocol]:
+class Evaluated(NamedTuple):
+    """What an evaluation came to.
+
+    Args:
+        results: estimates by name, the headline first.
+        protocol: what they were made on, with what and how.
+        data: the datapoints.
+        fitted: the guide that they were made with, and how its fits to the data went, if there were any.
+        acceptance: mean probability of acceptance of annealing's transitions; None without annealing.
+    """
+
+    results: dict[str, Estimate]
+    protocol: Protocol
+    data: Dataset
+    fitted: Fitted
+    acceptance: float | None = None
+
+
+def evaluate_run(opened: OpenedRun, settings: EvaluateConfig, progress: bool | None = None) -> Evaluated:
     """Estimate on a split of the run's data, binarized once, so that every estimator sees the same bits.
 
     Args:
         opened: the run.
         settings: what to estimate, on what; not ``sbc``, which is no estimate (:func:`calibrate_run`).
         progress: show a progress bar; None shows it on a terminal only.
-
-    Returns:
-        estimates by name, the headline first, and the protocol.
     """
     refuse_point(opened.pair.guide, settings)
     if settings.estimator == "bdmc":
@@ -86,9 +99,10 @@ def evaluate_run(
     data = opened.split(settings.split, settings.limit).fixed(settings.seed)
     anneals = settings.estimator == "ais"
     if anneals and settings.annealing.start == "prior":
-        guide = opened.pair.guide  # not looked at
+        fitted = Fitted(opened.pair.guide)  # not looked at
     else:
-        guide = fitted_guide(opened, data, settings.infer, progress)
+        fitted = fitted_guide(opened, data, settings.infer, progress)
+    guide, acceptance = fitted.guide, None
     total = len(data) * (settings.annealing.total if anneals else 1)
     with _bar(total, "temperature" if anneals else "datapoint", "evaluating", progress) as bar:
         if settings.estimator == "elbo":
@@ -103,13 +117,11 @@ def evaluate_run(
             annealed = annealed_importance_bound(
                 model, guide, data, settings.draws, settings.annealing, seed=settings.seed, advance=bar.update
             )
-            results = {"log_px": annealed.log_px}
-    return results, _protocol(opened, settings, settings.split, data, guide)
+            results, acceptance = {"log_px": annealed.log_px}, annealed.acceptance
+    return Evaluated(results, _protocol(opened, settings, settings.split, data, guide), data, fitted, acceptance)
 
 
-def _bidirectional(
-    opened: OpenedRun, settings: EvaluateConfig, progress: bool | None
-) -> tuple[dict[str, Estimate], Protocol]:
+def _bidirectional(opened: OpenedRun, settings: EvaluateConfig, progress: bool | None) -> Evaluated:
     """log p(x) of data from the model itself, bounded from below and above by the same annealing."""
     model = opened.pair.model
     y = _labels(opened, settings)
@@ -117,45 +129,64 @@ def _bidirectional(
     data = replace(data, first=_UNSEEN)
     latents = Latents.of(model, data.probe())
     posterior = latents.flattened(truth)
-    guide = opened.pair.guide
+    fitted = Fitted(opened.pair.guide)
     if settings.annealing.start == "guide":
-        guide = fitted_guide(opened, data, settings.infer, progress)
+        fitted = fitted_guide(opened, data, settings.infer, progress)
+    guide = fitted.guide
     with _bar(2 * len(data) * settings.annealing.total, "temperature", "evaluating", progress) as bar:
         common = (settings.draws, settings.annealing, latents, settings.seed, bar.update)
-        lower = annealed_importance_bound(model, guide, data, *common).log_px
-        upper = reverse_annealed_bound(model, guide, data, posterior, *common).log_px
-    results = {"bdmc_gap": upper - lower, "log_px_lower": lower, "log_px_upper": upper}
-    return results, _protocol(opened, settings, "simulated", data, guide)
+        lower = annealed_importance_bound(model, guide, data, *common)
+        upper = reverse_annealed_bound(model, guide, data, posterior, *common)
+    results = {
+        "bdmc_gap": upper.log_px - lower.log_px,
+        "log_px_lower": lower.log_px,
+        "log_px_upper": upper.log_px,
+    }
+    acceptance = min(lower.acceptance, upper.acceptance)
+    return Evaluated(results, _protocol(opened, settings, "simulated", data, guide), data, fitted, acceptance)
 
 
-def calibrate_run(
-    opened: OpenedRun, settings: EvaluateConfig, progress: bool | None = None
-) -> tuple[Calibration, Protocol]:
+class Calibrated(NamedTuple):
+    """What a calibration came to.
+
+    Args:
+        calibration: ranks and verdict.
+        protocol: what it was made on, with what and how.
+        fitted: the guide, and how its fits to the simulated data went, if there were any.
+    """
+
+    calibration: Calibration
+    protocol: Protocol
+    fitted: Fitted
+
+
+def calibrate_run(opened: OpenedRun, settings: EvaluateConfig, progress: bool | None = None) -> Calibrated:
     """Simulation-based calibration of a run's guide."""
     refuse_point(opened.pair.guide, settings)
     count = _num_simulated(settings)
-    fitted: list[nn.Module] = []
+    fitted: list[Fitted] = []
     simulated: list[Dataset] = []
 
     def fit(data: Dataset) -> nn.Module:
         simulated.append(data)
         fitted.append(fitted_guide(opened, data, settings.infer, progress))
-        return fitted[0]
+        return fitted[0].guide
 
     with _bar(count, "simulation", "calibrating", progress) as bar:
         y = _labels(opened, settings)
         calibration = calibrate(
             opened.pair.model, fit, opened.event_shape, count, settings.draws, y, settings.seed, bar.update
         )
-    return calibration, _protocol(opened, settings, "simulated", simulated[0], fitted[0])
+    protocol = _protocol(opened, settings, "simulated", simulated[0], fitted[0].guide)
+    return Calibrated(calibration, protocol, fitted[0])
 
 
-def fitted_guide(opened: OpenedRun, data: Dataset, infer: InferConfig, progress: bool | None = None) -> nn.Module:
-    """The guide for this data, see :func:`ppl_vae.app.fitted.guide_for`, checked against model and data."""
+def fitted_guide(opened: OpenedRun, data: Dataset, infer: InferConfig, progress: bool | None = None) -> Fitted:
+    """The guide for this data, see :func:`ppl_vae.app.fitted.fitted_for`, checked against model and data."""
     with _bar(len(data), "datapoint", "inferring", progress) as bar:
-        guide = guide_for(*opened.pair, data, infer, bar.update)
-    check_pair(opened.pair.model, guide, data.probe())
-    return guide
+        fitted = fitted_for(*opened.pair, data, infer, bar.update)
+    check_pair(opened.pair.model, fitted.guide, data.probe())
+    return fitted
 
 
 def refuse_point(guide: nn.Module, settings: EvaluateConfig) -> None:
@@ -164,6 +195,10 @@ def refuse_point(guide: nn.Module, settings: EvaluateConfig) -> None:
         settings.estimator in ("ais", "bdmc") and settings.annealing.start == "guide"
     )
     if needs and isinstance(guide, Guide) and isinstance(guide.family, Point):
+        if settings.estimator == "sbc":
+            raise UserError(
+                "a point has no spread to rank a latent in: there is nothing to calibrate; train with another --family."
+            )
         raise UserError(
             "a point has no density, so it gives no importance weights; use --estimator elbo, or ais from the prior."
         )
@@ -184,7 +219,11 @@ def _labels(opened: OpenedRun, settings: EvaluateConfig) -> torch.Tensor | None:
 def _protocol(opened: OpenedRun, settings: EvaluateConfig, split: str, data: Dataset, guide: nn.Module) -> Protocol:
     details = to_plain(settings.annealing) if settings.estimator in ("ais", "bdmc") else {}
     details.pop("engine", None)  # how it was worked out, not what
-    return opened.protocol(settings.estimator, split, data, settings.draws, settings.seed, guide, details)
+    protocol = opened.protocol(settings.estimator, split, data, settings.draws, settings.seed, guide, details)
+    if split != "simulated":
+        return protocol
+    x = data.x.cpu().contiguous().numpy().tobytes()
+    return replace(protocol, fingerprint=hashlib.sha256(x).hexdigest()[:16], binarization="simulated")
 
 
 def _bar(total: int, unit: str, what: str, progress: bool | None) -> "tqdm[Any]":

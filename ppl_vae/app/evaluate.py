@@ -10,15 +10,18 @@ from tqdm import tqdm
 from tyro.conf import Positional
 
 from ppl_vae import figures
-from ppl_vae.app.estimators import EvaluateConfig, calibrate_run, evaluate_run, fitted_guide
+from ppl_vae.app.estimators import EvaluateConfig, Evaluated, calibrate_run, evaluate_run
+from ppl_vae.app.fitted import Fitted
 from ppl_vae.app.grey_levels import words_of
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.paths import numbered
-from ppl_vae.config import config
+from ppl_vae.config import config, to_plain
 from ppl_vae.evaluation import Diagnostics, Estimate, Protocol, diagnose
+from ppl_vae.inference import InferConfig
 
 # Diagnostics look at the first so many datapoints: pairs of them are compared, so the cost grows with the square.
 _DIAGNOSED = 500
+_LOW_ACCEPTANCE = 0.4  # the step sizes aim at 0.65
 
 
 @config
@@ -54,36 +57,73 @@ class Evaluate:
         if self.settings.estimator == "sbc":
             self._calibrate(opened)
             return
-        results, protocol = evaluate_run(opened, self.settings)
-        plain, lines = as_json(results, protocol), [_as_table(results)]
+        evaluated = evaluate_run(opened, self.settings)
+        protocol = evaluated.protocol
+        plain, lines = as_json(evaluated.results, protocol), [_as_table(evaluated.results)]
+        if evaluated.acceptance is not None:
+            plain["acceptance"] = _number(evaluated.acceptance)
+            lines += _acceptance_lines(evaluated.acceptance)
+        plain |= _fits(evaluated.fitted, self.settings.infer)
+        lines += _fits_lines(evaluated.fitted, self.settings.infer)
         if self.diagnose and self.settings.estimator in ("elbo", "iwae") and protocol.num_datapoints > 1:
-            found = diagnose_run(opened, self.settings)
+            found = _diagnosed(opened, evaluated, self.settings.seed)
             plain["diagnostics"] = found.to_dict()
             lines += diagnostics_lines(found)
-        print(json.dumps(plain) if self.json else "\n".join([*lines, *_protocol_lines(protocol)]))
+        lines += _protocol_lines(protocol, evaluated.fitted, self.settings.infer)
+        print(json.dumps(plain) if self.json else "\n".join(lines))
 
     def _calibrate(self, opened: OpenedRun) -> None:
-        calibration, protocol = calibrate_run(opened, self.settings)
-        picture = numbered(opened.run.figures, "calibration", ".png")
+        calibration, protocol, fitted = calibrate_run(opened, self.settings)
+        infer = self.settings.infer
+        # Printed before the picture is saved: a folder that cannot be written to must not cost the verdict.
+        picture = numbered(opened.run.path / "figures", "calibration", ".png")
+        if self.json:
+            plain = {**calibration.to_dict(), **_fits(fitted, infer), "picture": str(picture)}
+            print(json.dumps({**plain, "protocol": protocol.to_dict()}), flush=True)
+        else:
+            lines = [calibration.verdict, *_fits_lines(fitted, infer), *_protocol_lines(protocol, fitted, infer)[1:]]
+            print("\n".join(lines), flush=True)
         caption = (
             f"{opened.run.path.name}: {protocol.num_datapoints} simulations, rank of each latent among "
             f"{protocol.num_samples} draws of q. {calibration.verdict}"
         )
         figure = figures.calibration(calibration.ranks, calibration.num_samples, calibration.names, caption)
-        figures.save(figure, picture)
-        if self.json:
-            print(json.dumps({**calibration.to_dict(), "picture": str(picture), "protocol": protocol.to_dict()}))
-        else:
-            print("\n".join([calibration.verdict, f"picture  {picture}", *_protocol_lines(protocol)[1:]]))
+        figures.save(figure, opened.run.figures / picture.name)
+        if not self.json:
+            print(f"picture  {picture}")
 
 
-def diagnose_run(opened: OpenedRun, settings: EvaluateConfig, progress: bool | None = None) -> Diagnostics:
-    """Diagnostics on the first datapoints of a split of the run's data."""
-    data = opened.split(settings.split, settings.limit).head(_DIAGNOSED).fixed(settings.seed)
-    guide = fitted_guide(opened, data, settings.infer, progress)
-    hide = None if progress is None else not progress
-    with tqdm(total=len(data), unit="datapoint", desc="diagnosing", disable=hide, leave=False) as bar:
-        return diagnose(opened.pair.model, guide, data, seed=settings.seed, advance=bar.update)
+def _diagnosed(opened: OpenedRun, evaluated: Evaluated, seed: int) -> Diagnostics:
+    """Diagnostics on the first of the datapoints that were evaluated, with the guide that they were evaluated with."""
+    data = evaluated.data.head(_DIAGNOSED)
+    with tqdm(total=len(data), unit="datapoint", desc="diagnosing", disable=None, leave=False) as bar:
+        return diagnose(opened.pair.model, evaluated.fitted.guide, data, seed=seed, advance=bar.update)
+
+
+def _acceptance_lines(acceptance: float) -> list[str]:
+    lines = [f"acceptance {acceptance:.2f} of the Hamiltonian transitions"]
+    if acceptance < _LOW_ACCEPTANCE:
+        lines.append("warning: chains that hardly move; raise --temperatures, or --start guide.")
+    return lines
+
+
+def _fits(fitted: Fitted, infer: InferConfig) -> dict[str, Any]:
+    """How local inference went and by what settings, for JSON; nothing where there was none.
+
+    Beside the protocol, not in it: it tells how the guide was come by, and guides are what a comparison compares.
+    """
+    if fitted.converged is None:
+        return {}
+    counts = {"num": len(fitted.converged), "converged": int(fitted.converged.sum())}
+    return {"local_fits": counts | to_plain(infer)}
+
+
+def _fits_lines(fitted: Fitted, infer: InferConfig) -> list[str]:
+    if fitted.converged is None or bool(fitted.converged.all()):
+        return []
+    unfinished, num = int((~fitted.converged).sum()), len(fitted.converged)
+    advice = "or lower --infer-rate" if infer.infer_rate >= InferConfig.infer_rate else "or --infer-rate"
+    return [f"warning: {unfinished} of {num} local fits had not converged; raise --infer-steps {advice}."]
 
 
 def diagnostics_lines(found: Diagnostics) -> list[str]:
@@ -91,21 +131,23 @@ def diagnostics_lines(found: Diagnostics) -> list[str]:
     lines = [f"on the first {found.num_datapoints} datapoints:"]
     if found.weights:
         ess, khat = found.weights.ess, found.weights.khat_quantile
-        lines.append(f"  effective sample size {ess.mean:.1f} ± {ess.stderr:.1f} of {found.num_samples} draws")
+        lines.append(f"  effective sample size {with_error(ess, 1)} of {found.num_samples} draws")
         lines.append(
             f"  PSIS k̂ median {khat(0.5):.2f}, 95 % below {khat(0.95):.2f}; above 0.7 on "
             f"{100 * found.weights.unreliable:.0f} % of datapoints"
         )
     lines.append(f"  active units {found.units.num_active} of {len(found.units.names)}")
     if found.aggregate:
-        lines.append(f"  mutual information I(x; z) {_pair(found.aggregate.mutual_information)} nats")
+        lines.append(f"  mutual information I(x; z) {with_error(found.aggregate.mutual_information)} nats")
         if found.aggregate.kl_to_prior:
-            lines.append(f"  KL(q(z) ‖ p(z)) {_pair(found.aggregate.kl_to_prior)} nats")
+            lines.append(f"  KL(q(z) ‖ p(z)) {with_error(found.aggregate.kl_to_prior)} nats")
     return [*lines, *(f"warning: {warning}" for warning in found.warnings)]
 
 
-def _pair(estimate: Estimate) -> str:
-    return f"{estimate.mean:.2f} ± {estimate.stderr:.2f}"
+def with_error(estimate: Estimate, digits: int = 2, width: int = 0) -> str:
+    """The mean, as wide as that, ± its standard error, which a single datapoint does not have."""
+    error = f" ± {estimate.stderr:.{digits}f}" if len(estimate.values) > 1 else ""
+    return f"{estimate.mean:{width}.{digits}f}{error}"
 
 
 def as_json(results: dict[str, Estimate], protocol: Protocol) -> dict[str, Any]:
@@ -122,11 +164,14 @@ def _number(value: float) -> float | None:
 
 
 def _as_table(results: dict[str, Estimate]) -> str:
-    return "\n".join(f"{name:<16}{value.mean:>12.3f} ± {value.stderr:.3f}" for name, value in results.items())
+    return "\n".join(f"{name:<16}{with_error(value, 3, 12)}" for name, value in results.items())
 
 
-def _protocol_lines(protocol: Protocol) -> list[str]:
+def _protocol_lines(protocol: Protocol, fitted: Fitted, infer: InferConfig) -> list[str]:
     fields = protocol.to_dict()
     fields |= fields.pop("details")
+    if fitted.converged is not None:
+        fields |= to_plain(infer)
     details = ", ".join(f"{key} {value}" for key, value in fields.items())
-    return [*words_of(fields), "nats per datapoint, ± standard error over datapoints", details]
+    error = "± standard error over datapoints" if protocol.num_datapoints > 1 else "of one, so no standard error"
+    return [*words_of(fields), f"nats per datapoint, {error}", details]

@@ -1,6 +1,7 @@
 """The guide with which a run meets unseen data: its own where that is a function of x, else one fitted to the data."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -12,6 +13,25 @@ from ppl_vae.inference import InferConfig, infer
 from ppl_vae.latents import Latents
 
 
+class Fitted(NamedTuple):
+    """A guide with an answer to given datapoints.
+
+    Args:
+        guide: the trained one, or one fitted to the datapoints.
+        converged: which of its rows had converged when the fit ended, ``(N,)``; None where nothing was fitted.
+    """
+
+    guide: nn.Module
+    converged: torch.Tensor | None = None
+
+
+class LocalFit(NamedTuple):
+    """A guide fitted to given datapoints, and which of them had converged when the fit ended, ``(N,)``."""
+
+    guide: PerDatapoint
+    converged: torch.Tensor
+
+
 def guide_for(
     model: nn.Module,
     guide: nn.Module,
@@ -19,6 +39,17 @@ def guide_for(
     settings: InferConfig,
     advance: Callable[[int], object] | None = None,
 ) -> nn.Module:
+    """The guide of :func:`fitted_for`, for those who do not ask whether its fits had converged."""
+    return fitted_for(model, guide, data, settings, advance).guide
+
+
+def fitted_for(
+    model: nn.Module,
+    guide: nn.Module,
+    data: Dataset,
+    settings: InferConfig,
+    advance: Callable[[int], object] | None = None,
+) -> Fitted:
     """A guide for these datapoints.
 
     Args:
@@ -29,12 +60,18 @@ def guide_for(
         advance: called with the number of datapoints done.
 
     Returns:
-        the guide itself if it takes any x; for a per-datapoint guide one of the same family whose rows are fitted to
-        this data from the neutral start, the model frozen.
+        the guide itself if it has an answer to this data: it takes any x, or was trained on these very rows; for any
+        other per-datapoint guide one of the same family whose rows are fitted to this data from the neutral start, the
+        model frozen.
     """
-    if not isinstance(guide, PerDatapoint):
-        return guide
-    return fit_locally(model, guide.family, guide.latents, data, settings, advance=advance)
+    if not isinstance(guide, PerDatapoint) or _has_rows(guide, data):
+        return Fitted(guide)
+    return Fitted(*fit_locally(model, guide.family, guide.latents, data, settings, advance=advance))
+
+
+def _has_rows(guide: PerDatapoint, data: Dataset) -> bool:
+    first, count = guide.table.first, len(guide.table.weight)
+    return first <= data.first and data.first + len(data) <= first + count
 
 
 def fit_locally(
@@ -45,7 +82,7 @@ def fit_locally(
     settings: InferConfig,
     init: Callable[[Batch], torch.Tensor] | None = None,
     advance: Callable[[int], object] | None = None,
-) -> PerDatapoint:
+) -> LocalFit:
     """A per-datapoint guide with rows fitted to this data, the model and what the family has learned frozen.
 
     Args:
@@ -62,4 +99,4 @@ def fit_locally(
     local = PerDatapoint(latents, family, len(data), data.first).to(data.x)
     with torch.no_grad():
         local.table.weight.copy_(inferred.params)
-    return local
+    return LocalFit(local, inferred.converged)

@@ -7,21 +7,22 @@ import os
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
-from pydantic import PositiveInt
 from torch import nn
 from tqdm import tqdm
 from tyro.conf import Positional
 
 from ppl_vae import figures
-from ppl_vae.app.fitted import fit_locally, guide_for
+from ppl_vae.app.evaluate import with_error
+from ppl_vae.app.fitted import LocalFit, fit_locally, guide_for
 from ppl_vae.app.grey_levels import words_of
 from ppl_vae.app.opened import OpenedRun, SplitName, open_run
 from ppl_vae.app.paths import numbered, write_atomically
 from ppl_vae.app.registry import FAMILIES
 from ppl_vae.check import check_pair
-from ppl_vae.config import config, to_plain
+from ppl_vae.config import Count, config, to_plain
 from ppl_vae.data import Dataset
 from ppl_vae.errors import UserError, unknown_name
 from ppl_vae.evaluation import Estimate, GapsConfig, Protocol, inference_gaps
@@ -35,6 +36,26 @@ from ppl_vae.latents import Latents
 # guide, so that there is none to borrow.
 _LOCAL = tuple(name for name in FAMILIES if name not in ("point", "iaf"))
 _TITLES = {"test": "test data", "validation": "validation data", "train": "training data"}
+
+
+_OWN_ROWS = (
+    "a per-datapoint guide has no encoder: what is called amortization gap is what its rows, fitted in training (to "
+    "fresh bits at every visit if the data is dynamic), miss of a fit to these bits."
+)
+_ITSELF_LOCAL = (
+    "a per-datapoint guide has no answer to unseen data: its q is itself a local fit here, so that there is no "
+    "amortization gap."
+)
+# More fits than this share that had not converged are worth a warning.
+_UNCONVERGED = 0.05
+
+
+class _Measured(NamedTuple):
+    """The gap on a split, the guide whose it is, and what is doubtful about it, in words."""
+
+    gaps: Parts
+    guide: nn.Module
+    warnings: list[str]
 
 
 @config
@@ -57,7 +78,7 @@ class Gaps:
     own and full-rank."""
     splits: tuple[SplitName, ...] = ("test", "train")
     """Which parts of the data."""
-    limit: PositiveInt = 200
+    limit: Count = 200
     """Only the first so many datapoints of each."""
     settings: GapsConfig = field(default_factory=GapsConfig)
     """The estimates."""
@@ -78,18 +99,19 @@ class Gaps:
             raise UserError("--splits: name each split once, at least one.")
         opened = open_run(self.run_directory, self.device)
         data: dict[str, Dataset] = {
-            split: opened.split(split, self.limit).fixed(self.settings.seed) for split in self.splits
+            split: _split(opened, split, self.limit).fixed(self.settings.seed) for split in self.splits
         }
         latents = Latents.of(opened.pair.model, next(iter(data.values())).probe())
         families = local_families(opened.pair.guide, latents, self.families)
-        results: dict[str, Parts] = {}
-        protocols: dict[str, Protocol] = {}
-        for split, part in data.items():
-            results[split], guide = self._measure(opened, families, latents, part, own=split == "train")
-            protocols[split] = self._protocol(opened, split, part, guide)
-        plain = {split: gaps.to_dict() | {"protocol": protocols[split].to_dict()} for split, gaps in results.items()}
+        measured = {split: self._measure(opened, families, latents, part) for split, part in data.items()}
+        results = {split: each.gaps for split, each in measured.items()}
+        protocols = {split: self._protocol(opened, split, part, measured[split].guide) for split, part in data.items()}
+        plain = {
+            split: gaps.to_dict() | {"warnings": measured[split].warnings, "protocol": protocols[split].to_dict()}
+            for split, gaps in results.items()
+        }
         text = json.dumps({"unit": "nats per datapoint", "splits": plain}, indent=2)
-        print(text if self.json else _as_table(results, protocols))
+        print(text if self.json else _as_table(measured, protocols))
         out = self.out or numbered(opened.run.path, "gaps")
         out.mkdir(parents=True)
         write_atomically(out / "gaps.json", text)
@@ -98,32 +120,23 @@ class Gaps:
         if not self.json:
             print(f"\npicture  {out / 'gaps.png'}\nfigures  {out / 'gaps.json'}, {out / 'gaps.csv'}")
 
-    def _measure(
-        self, opened: OpenedRun, families: Mapping[str, Family], latents: Latents, data: Dataset, *, own: bool
-    ) -> tuple[Parts, nn.Module]:
-        """The gap on a split, and the guide whose it is.
-
-        Args:
-            opened: the run.
-            families: to take it apart by.
-            latents: of the model.
-            data: the split's.
-            own: whether it is what the run was trained on, of which a per-datapoint guide has rows of its own.
-        """
+    def _measure(self, opened: OpenedRun, families: Mapping[str, Family], latents: Latents, data: Dataset) -> _Measured:
         model, trained = opened.pair
-        fits = len(families) + (isinstance(trained, PerDatapoint) and not own)
-        with tqdm(total=len(data) * fits, unit="fit", desc="fitting", disable=None, leave=False) as bar:
-            guide = trained if own else guide_for(model, trained, data, self.infer, bar.update)
+        with tqdm(total=len(data) * len(families), unit="fit", desc="fitting", disable=None, leave=False) as bar:
+            guide = guide_for(model, trained, data, self.infer)
             check_pair(model, guide, data.probe())
-            local = {}
+            local: dict[str, LocalFit] = {}
             for name, family in families.items():
                 # Its own family starts where the guide is, so that its optimum cannot be missed by more than the guide.
                 same = isinstance(trained, Guide) and family is trained.family
                 start = guide.params if same and isinstance(guide, Guide) else None
                 local[name] = fit_locally(model, family, latents, data, self.infer, start, bar.update)
+        programs = {name: fit.guide for name, fit in local.items()}
         passes = len(data) * self.settings.annealing.total
         with tqdm(total=passes, unit="temperature", desc="annealing", disable=None, leave=False) as bar:
-            return inference_gaps(model, guide, local, data, self.settings, bar.update), guide
+            gaps = inference_gaps(model, guide, programs, data, self.settings, bar.update)
+        notes = [_OWN_ROWS if guide is trained else _ITSELF_LOCAL] if isinstance(trained, PerDatapoint) else []
+        return _Measured(gaps, guide, [*_doubts(gaps, local), *notes])
 
     def _protocol(self, opened: OpenedRun, split: str, data: Dataset, guide: nn.Module) -> Protocol:
         details = to_plain(self.settings) | to_plain(self.infer)
@@ -158,6 +171,40 @@ def local_families(guide: nn.Module, latents: Latents, names: tuple[str, ...]) -
     return families
 
 
+def _doubts(gaps: Parts, local: Mapping[str, LocalFit]) -> list[str]:
+    """Signs that a "local optimum" is none."""
+    found = []
+    for name, gap in gaps.families.items():
+        unfinished = int((~local[name].converged).sum())
+        if unfinished > _UNCONVERGED * len(local[name].converged):
+            found.append(
+                f"family '{name}': {unfinished} of {len(local[name].converged)} local fits had not converged, so its "
+                "optimum is higher than shown; raise --infer-steps."
+            )
+        if gap.amortization.mean < -2 * gap.amortization.stderr:
+            found.append(
+                f"family '{name}': its local fits end below the guide's own ELBO, so they are no optimum of it (unless "
+                "the guide's family is richer); raise --infer-steps or --infer-window, or lower --infer-rate."
+            )
+    if "diagonal" in gaps.families:
+        for name, gap in gaps.families.items():  # every family here contains the diagonal one
+            short = gaps.families["diagonal"].local - gap.local
+            if short.mean > 2 * short.stderr:
+                found.append(
+                    f"family '{name}' contains the diagonal one and its local fits end {short.mean:.3f} nats below "
+                    "that: they are no optimum; raise --infer-steps, or lower --infer-rate."
+                )
+    return found
+
+
+def _split(opened: OpenedRun, name: SplitName, limit: int) -> Dataset:
+    """The split; where it is missing, the advice names this command's own flag."""
+    try:
+        return opened.split(name, limit)
+    except UserError as error:
+        raise UserError(str(error).replace("use --split ", "use --splits ")) from None
+
+
 def _refuse_folder(path: Path) -> None:
     """Raise a UserError if no folder can be made at that path; its parents are made with it."""
     if path.exists():
@@ -171,13 +218,12 @@ def _figure(opened: OpenedRun, results: Mapping[str, Parts]) -> Figure:
     groups = []
     for split, gaps in results.items():
         bars = [GapBar(name, _pair(gap.approximation), _pair(gap.amortization)) for name, gap in gaps.families.items()]
-        groups.append((_TITLES[split], bars))
-    first = next(iter(results.values()))
+        groups.append((f"{_TITLES[split]}, {len(gaps.guide.values)} datapoints", bars))
     pair = opened.run.record.config.pair
     caption = (
         f"{Path(opened.run.record.config.data.data).name}: {pair.model}, {pair.guide} × {pair.family}. Blue and orange "
-        f"together are log p(x) less the guide's ELBO, in nats, over {len(first.guide.values)} datapoints, ± standard "
-        "error. A row for each family of q that was fitted to each datapoint alone."
+        "together are log p(x) less the guide's ELBO, ± standard error over datapoints. A row for each family of q "
+        "that was fitted to each datapoint alone."
     )
     return figures.gaps(groups, caption=caption)
 
@@ -186,9 +232,9 @@ def _pair(estimate: Estimate) -> tuple[float, float]:
     return estimate.mean, estimate.stderr
 
 
-def _as_table(results: Mapping[str, Parts], protocols: Mapping[str, Protocol]) -> str:
+def _as_table(measured: Mapping[str, _Measured], protocols: Mapping[str, Protocol]) -> str:
     lines = []
-    for split, gaps in results.items():
+    for split, (gaps, _, warnings) in measured.items():
         protocol = protocols[split]
         lines += [f"{_TITLES[split]}, {protocol.num_datapoints} datapoints"]
         for name, bound in gaps.bounds.items():
@@ -197,10 +243,9 @@ def _as_table(results: Mapping[str, Parts], protocols: Mapping[str, Protocol]) -
         lines.append(f"  {_text('inference gap', gaps.inference)}")
         lines.append(f"  {'family':<14}{'local optimum':>20}{'approximation gap':>20}{'amortization gap':>20}")
         for name, gap in gaps.families.items():
-            cells = (
-                f"{part.mean:.3f} ± {part.stderr:.3f}" for part in (gap.local, gap.approximation, gap.amortization)
-            )
-            lines.append(f"  {name:<14}" + "".join(f"{cell:>20}" for cell in cells))
+            parts = (gap.local, gap.approximation, gap.amortization)
+            lines.append(f"  {name:<14}" + "".join(map(_cell, parts)))
+        lines += [f"  warning: {warning}" for warning in warnings]
         lines += words_of(protocol.to_dict())
     lines.append("nats per datapoint, ± standard error over datapoints; inference = approximation + amortization gap")
     return "\n".join(lines)
@@ -211,7 +256,7 @@ def _text(label: str, estimate: Estimate) -> str:
 
 
 def _cell(estimate: Estimate) -> str:
-    return f"{estimate.mean:.3f} ± {estimate.stderr:.3f}".rjust(20)
+    return with_error(estimate, 3).rjust(20)
 
 
 def _as_csv(results: Mapping[str, Parts]) -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import PositiveInt
 from tqdm import tqdm
 from tyro.conf import Positional
 
@@ -15,8 +14,9 @@ from ppl_vae.app.grey_levels import warn_of_grey_levels
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.paths import refuse_existing_file, write_arrays
 from ppl_vae.check import check_pair
-from ppl_vae.config import Seed, config
+from ppl_vae.config import Count, Seed, config
 from ppl_vae.data import Dataset, binarized
+from ppl_vae.data.dataset import UNSEEN
 from ppl_vae.data.npz import read_npz
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation import elbo
@@ -25,7 +25,6 @@ from ppl_vae.predictive import posterior_moments, posterior_samples
 from ppl_vae.seeding import seeded, stream
 
 _BATCH_SIZE = 256
-_UNSEEN = 2**40
 
 
 @config
@@ -45,7 +44,7 @@ class Infer:
     """An .npz whose x has observations of the run's shape; binarized as the run's data was."""
     out: Path
     """The .npz to write."""
-    num_samples: PositiveInt = 10
+    num_samples: Count = 10
     """Draws of z for each observation."""
     seed: Seed = 0
     """Seed of the draws and of binarization."""
@@ -69,7 +68,7 @@ class Infer:
         if y is not None and classes and int(y.max()) >= classes:
             raise UserError(f"{self.input}: y runs to {int(y.max())}, the run's labels are 0 to {classes - 1}.")
         # Rows of nobody's split: a per-datapoint guide has none for them.
-        data = binarized(x, y, opened.run.record.config.data.binarization, self.seed, first=_UNSEEN)
+        data = binarized(x, y, opened.run.record.config.data.binarization, self.seed, first=UNSEEN)
         arrays = self._infer(opened, data.to(opened.device).fixed(self.seed))
         write_arrays(self.out, arrays)
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())

@@ -52,5 +52,8 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file in one piece or not at all."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -42,7 +42,7 @@ def reference_rows(path: Path, count: int, settings: InferConfig) -> dict[str, A
     data = opened.split("test", count).fixed(0)
     rows = {"its own guide": _text(elbo(model, guide_for(model, guide, data, settings), data, _NUM_SAMPLES).elbo)}
     if isinstance(guide, Guide):
-        diagonal = fit_locally(model, Diagonal(guide.latents.size), guide.latents, data, settings)
+        diagonal = fit_locally(model, Diagonal(guide.latents.size), guide.latents, data, settings).guide
         rows["mean-field, fitted"] = _text(elbo(model, diagonal, data, _NUM_SAMPLES).elbo)
     batches = [data.batch(torch.tensor([row])) for row in range(len(data))]
     with seeded(0):

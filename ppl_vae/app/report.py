@@ -101,7 +101,8 @@ class _Report:
             pictures += [picture] if picture else []
         warnings = list(found.warnings if found else ()) + self._reservations(point)
         protocols = {name: _flat(protocol) for name, protocol in self.protocols.items()}
-        names = list(next(iter(protocols.values()), {}))
+        names = dict.fromkeys(name for plain in protocols.values() for name in plain)
+        protocol_rows = [(name, *(plain.get(name, "") for plain in protocols.values())) for name in names]
         return PAGE.substitute(
             title=text(f"{self.run.path.name}: {self._pair_in_words()}"),
             warnings=bullets([f"Warning: {each}" for each in warnings]) or "<p>No warnings.</p>",
@@ -109,7 +110,7 @@ class _Report:
             training=table(self._training()),
             estimates=table(rows),
             note=text(self._note()),
-            protocol=table([(name, *(plain[name] for plain in protocols.values())) for name in names], protocols),
+            protocol=table(protocol_rows, protocols),
             diagnostics=_diagnostics(found, self.split),
             pictures="\n".join(picture_of(each, _CAPTIONS.get(each.stem, each.stem)) for each in pictures),
             commands=lines_of_code(self._commands()),
@@ -185,12 +186,8 @@ class _Report:
     def _training(self) -> list[tuple[str, str]]:
         history, fit = self.run.history(), self.config.fit
         kept = best_epoch(history, fit.kl_warmup) if fit.patience else history[-1]
-        values = {
-            f"bound ({fit.objective})": kept.bound,
-            "elbo": kept.elbo,
-            "reconstruction": kept.reconstruction,
-            "kl": kept.kl,
-        }
+        bound = {} if fit.objective == "elbo" else {f"bound ({fit.objective})": kept.bound}
+        values = {**bound, "elbo": kept.elbo, "reconstruction": kept.reconstruction, "kl": kept.kl}
         rows = [("epoch", f"{kept.epoch} of {len(history)}{', the best by validation' if fit.patience else ''}")]
         rows += [(name, f"{value:.2f}") for name, value in values.items()]
         if kept.validation_bound is not None:
@@ -231,7 +228,10 @@ def _words(split: str) -> str:
 
 
 def _flat(protocol: Protocol) -> dict[str, Any]:
-    return {name: value for name, value in protocol.to_dict().items() if name not in ("estimator", "details")}
+    """The details beside the rest; the estimator's name heads the column."""
+    plain = protocol.to_dict()
+    plain |= plain.pop("details")
+    return {name: value for name, value in plain.items() if name != "estimator"}
 
 
 def _value(estimate: Estimate) -> str:

@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 import torch
 from matplotlib.figure import Figure
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field
 from tyro.conf import Positional
 
 from ppl_vae import figures
 from ppl_vae.app.fitted import guide_for
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.paths import numbered, refuse_existing_file, write_arrays
-from ppl_vae.config import Seed, config
+from ppl_vae.config import Count, CountOrZero, Seed, config
 from ppl_vae.errors import UserError
 from ppl_vae.inference import InferConfig
 from ppl_vae.models import ConditionalVAE
@@ -50,15 +50,15 @@ class Sample:
     """A run directory, as 'ppl-vae train' wrote it."""
     what: Positional[Literal["prior", "posterior", "conditional", "grid"]]
     """Which distribution."""
-    num_samples: PositiveInt = 64
+    num_samples: Count = 64
     """Prior, conditional: how many draws. Posterior: how many observations, each drawn once."""
-    label: NonNegativeInt | None = None
+    label: CountOrZero | None = None
     """The label of a conditional model's draws."""
     split: Literal["test", "validation", "train"] = "test"
     """Posterior: where the observations come from."""
-    steps: Annotated[int, Field(ge=2)] = 20
+    steps: Annotated[int, Field(ge=2, le=1000)] = 20
     """Grid: points in each direction."""
-    span: PositiveFloat = 3.0
+    span: Annotated[float, Field(gt=0, le=1e3)] = 3.0
     """Grid: from -span to span in each direction."""
     out: Path | None = None
     """The .npz to write, with a .png beside it; by default the next free RUN/samples/WHAT-N.npz."""

@@ -1,7 +1,7 @@
 """``ppl-vae train``: SVI training of a model/guide pair."""
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ppl_vae.data import Splits, load
 from ppl_vae.errors import UserError
 from ppl_vae.interrupt import Interrupted
 from ppl_vae.metrics import EpochMetrics, best_epoch
+from ppl_vae.processes import LostContactError, current
 from ppl_vae.training import fit
 
 # What may differ between a run and its continuation: nothing that would make its first part another run.
@@ -36,6 +37,7 @@ class Train:
       ppl-vae train --data images.npz --family full-rank --patience 20
       ppl-vae train --model mine.py:Model --guide mine.py:Guide
       ppl-vae train --resume runs/mnist --epochs 40
+      torchrun --nproc-per-node 2 -m ppl_vae train --data mnist --batch-size 256
     """
 
     settings: TrainConfig = field(default_factory=TrainConfig)
@@ -43,7 +45,7 @@ class Train:
     out: Path | None = None
     """The run directory to make; by default the next free runs/DATA-N."""
     resume: Path | None = None
-    """Go on with this run, with its settings; only --epochs, --device and --data-root may differ."""
+    """Go on with this run, with its settings; only --epochs, --device, --engine and --data-root may differ."""
     tensorboard: bool = False
     """Also write TensorBoard events into the run directory."""
 
@@ -51,6 +53,8 @@ class Train:
         """Train, then draw and report."""
         run, splits = self._continued() if self.resume else self._begun()
         history = train_run(run, splits, resume=bool(self.resume), tensorboard=self.tensorboard, on_engine=_say_engine)
+        if not current().is_first:
+            return
         pictures = draw_run(run, run.load_pair(torch.device("cpu")), splits)
         for picture in pictures:
             print(f"picture  {picture}")
@@ -63,15 +67,20 @@ class Train:
         print(f"run      {run.path}")
 
     def _begun(self) -> tuple[Run, Splits]:
-        if self.out:
-            refuse_existing_run(self.out)
-        splits = load(self.settings.data)
-        out = self.out or numbered(Path("runs"), Path(self.settings.data.data).stem)
+        group = current()
+        with group.together():
+            if self.out and group.is_first:
+                refuse_existing_run(self.out)
+        splits = group.one_before_all(lambda: load(self.settings.data))
+        out = Path(group.from_first(str(self.out or numbered(Path("runs"), Path(self.settings.data.data).stem))))
         resolved = replace(self.settings, pair=self.settings.pair.absolute(), data=self.settings.data.absolute())
         record = Record(resolved, DataInfo.of(splits))
         pair = build_pair(resolved.pair, record.info, None, 0)  # fails on bad settings before anything is written
-        warn_of_grey_levels(pair, splits.train)
-        return Run.create(out, record), splits
+        with group.together():
+            if group.is_first:
+                warn_of_grey_levels(pair, splits.train)
+                Run.create(out, record)
+        return Run(out, record), splits
 
     def _continued(self) -> tuple[Run, Splits]:
         assert self.resume
@@ -85,7 +94,8 @@ class Train:
             raise UserError(f"{flags} cannot change when a run goes on; start a new run for that, with --out.")
         if "epochs" in changed and self.settings.fit.optimizer.schedule != "constant":
             raise UserError("--epochs cannot change under --schedule cosine, which is laid out over all epochs.")
-        splits = load(self.settings.data)
+        group = current()
+        splits = group.one_before_all(lambda: load(self.settings.data))
         if DataInfo.of(splits) != run.record.info:
             raise UserError(f"the data is not what {self.resume} was trained on; restore it, or start a new run.")
         done = len(run.history())
@@ -93,8 +103,10 @@ class Train:
             raise UserError(f"{self.resume} has {done} epochs already; name more by --epochs, not fewer.")
         continued = Run(run.path, Record(self.settings, run.record.info))
         pair = continued.load_pair(torch.device("cpu"))  # fails on a damaged checkpoint before anything is written
-        warn_of_grey_levels(pair, splits.train)
-        continued.write_record()
+        with group.together():
+            if group.is_first:
+                warn_of_grey_levels(pair, splits.train)
+                continued.write_record()
         return continued, splits
 
 
@@ -123,12 +135,17 @@ def train_run(
     Raises:
         UserError: what came to nothing leaves nothing behind.
         Interrupted: it can be resumed; the message says how.
+        LostContactError: another process is gone; the message says how to go on.
     """
-    settings = run.record.config
+    settings, group = run.record.config, current()
     try:
         pair = build_pair(settings.pair, run.record.info, splits.train.x.mean(0), settings.fit.seed)
-        run.write_metrics(run.history() if resume else [])
-        with closing(_Recorder(run, tensorboard)) as record:
+        with ExitStack() as stack:
+            record = None
+            with group.together():
+                if group.is_first:
+                    run.write_metrics(run.history() if resume else [])
+                    record = stack.enter_context(closing(_Recorder(run, tensorboard)))
             return fit(
                 *pair,
                 splits.train,
@@ -137,17 +154,20 @@ def train_run(
                 checkpoint_path=run.checkpoint,
                 resume=resume,
                 on_epoch=record,
-                on_engine=on_engine,
+                on_engine=on_engine if group.is_first else None,
                 progress=progress,
             )
+    except LostContactError:
+        command = f"{group.command} train --resume {run.path}"
+        raise LostContactError(f"lost contact with another process; go on with: {command}") from None
     except Interrupted:
         raise Interrupted(f"stopped; go on with: ppl-vae train --resume {run.path}") from None
     except UserError:
-        if not resume and run.checkpoint.exists() and not run.history():
+        if group.is_first and not resume and run.checkpoint.exists() and not run.history():
             run.checkpoint.unlink()  # written at the start: nothing has been learned since
         raise
     finally:
-        if not run.checkpoint.exists():
+        if group.is_first and not run.checkpoint.exists():
             run.discard()
 
 

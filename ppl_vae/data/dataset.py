@@ -12,6 +12,9 @@ from ppl_vae.seeding import seeded, stream
 
 Binarization = Literal["dynamic", "static", "threshold", "none"]
 
+UNSEEN = 2**40
+"""``first`` of datapoints that belong to no data set, such as simulated ones: no row is theirs."""
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:

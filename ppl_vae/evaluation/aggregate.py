@@ -1,10 +1,16 @@
-"""The aggregate posterior q(z) = 1/N Σₙ q(z | xₙ): what z tells of x, and how far the codes are from the prior.
+"""The aggregate posterior q(z) = E_x[q(z | x)]: what z tells of x, and how far the codes are from the prior.
 
-    1/N Σₙ KL(q(z | xₙ) ‖ p(z)) = I_q(x; z) + KL(q(z) ‖ p(z))                      (Hoffman and Johnson 2016)
+    E_x KL(q(z | x) ‖ p(z)) = I_q(x; z) + KL(q(z) ‖ p(z))                          (Hoffman and Johnson 2016)
 
-Both terms on the right are estimated with draws z from each q(z | xₙ) and with the mixture over the same N datapoints,
-log q(z) ≈ logsumexpₙ log q(z | xₙ) − log N. A mixture of N can tell no more than log N apart: where the information is
-near that, its estimate is too low, and the divergence from the prior too high, by as much.
+The x are those that the N datapoints are a sample of, and log q(z) at a draw z ~ q(z | xₙ) has to be estimated from the
+sample. That is done twice, and the two bracket the truth in expectation, by Jensen's inequality:
+
+    log 1/N Σₘ q(z | xₘ),   xₙ itself among them, is too high: I is too low, at most log N, and KL too high
+                                                                                          (van den Oord et al. 2018)
+    log 1/(N−1) Σ_{m≠n} q(z | xₘ),   xₙ left out, is too low: I is too high, and KL too low     (Poole et al. 2019)
+
+Both biases fall as 1/N, but slowly where the codes hardly overlap. The second one's has no limit; KL ≥ 0 then is the
+better bound, and with it I ≤ E_x KL(q(z | x) ‖ p(z)). Standard errors know nothing of either bias.
 """
 
 import math
@@ -21,29 +27,36 @@ from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.evaluation.log_joint import draw, log_guide, log_prior_and_likelihood
 from ppl_vae.latents import Latents
-from ppl_vae.pair import latent_sites
+from ppl_vae.pair import latent_sites, unwrapped
 
 # Pairs of a draw and a datapoint cost N² × draws densities; of a flow, that many inversions.
 _DATAPOINTS, _FLOW_DATAPOINTS = 500, 200
 _DRAWS = 16  # at most, of each datapoint
 _PAIR_ELEMENTS = 2**26  # numbers of z in all pairs; more draws than fit are not taken
 _CALL_ELEMENTS = 2**21  # numbers of z in the pairs of one call
-_NEAR_CAP = 0.1  # of log N
+# An interval is wide if it exceeds so many standard errors and, in nats, what two decimals show.
+_WIDE, _NOTHING = 2.0, 0.01
 
 Scorer = Callable[[Tensor], Tensor]
 
 
 class Aggregate(NamedTuple):
-    """Mutual information of x and z under q, and the aggregate posterior's divergence from the prior.
+    """Mutual information of x and z under q, and the aggregate posterior's divergence from the prior, in nats.
+
+    Of each there are two estimates, one term for each datapoint: their expectations are on either side of the truth.
 
     Args:
-        mutual_information: I_q(x; z) in nats, one term for each datapoint, at most log N.
-        kl_to_prior: KL(q(z) ‖ p(z)) in nats, the same; None where p(z) is another for each datapoint.
+        mutual_information: I_q(x; z), the lower end, at most log N.
+        mutual_information_upper: the upper end.
+        kl_to_prior: KL(q(z) ‖ p(z)), the upper end; None where p(z) is another for each datapoint.
+        kl_to_prior_lower: the lower end; 0, without error, where the estimate is below that. None likewise.
         num_draws: of z from each q(z | xₙ).
     """
 
     mutual_information: Estimate
+    mutual_information_upper: Estimate
     kl_to_prior: Estimate | None
+    kl_to_prior_lower: Estimate | None
     num_draws: int
 
     @property
@@ -53,20 +66,26 @@ class Aggregate(NamedTuple):
 
     @property
     def log_num(self) -> float:
-        """log N in nats, the most that the estimate of the information can be."""
+        """log N in nats, the most that the lower end of the information can be."""
         return math.log(self.num_datapoints)
 
     @property
-    def capped(self) -> bool:
-        """Whether the estimate is within 10 % of log N: it is then a lower bound, and the divergence an upper one."""
-        return self.mutual_information.mean > (1 - _NEAR_CAP) * self.log_num
+    def width(self) -> float:
+        """From the lower end to the upper, in nats, the same for both quantities; below 0 by chance only."""
+        return self.mutual_information_upper.mean - self.mutual_information.mean
+
+    @property
+    def wide(self) -> bool:
+        """Whether the ends are further apart than 2 standard errors of either quantity, which then hide the bias."""
+        errors = [each.stderr for each in (self.mutual_information, self.kl_to_prior) if each]
+        return not self.width <= max(_WIDE * min(errors), _NOTHING)  # infinite and undefined ones too
 
 
 def aggregate(model: nn.Module, guide: nn.Module, data: Dataset) -> Aggregate:
     """Mutual information and divergence from the prior, from torch's own generator.
 
     Their standard errors are over datapoints; that the mixture is of a sample too does not add to them in the first
-    order, since E_q(z)[q(z | xₙ) / q(z)] = 1 whatever xₙ.
+    order, since E_q(z)[q(z | xₙ) / q(z)] = 1 whatever xₙ. It does add a bias, which the two ends show.
 
     Args:
         model: p(x, z).
@@ -81,35 +100,38 @@ def aggregate(model: nn.Module, guide: nn.Module, data: Dataset) -> Aggregate:
     batch, scores, vectors = _guide(guide, latents, data)  # (draws, N, D)
     num = len(batch.x)
     flat = vectors.flatten(0, 1)
-    own, mixture = [], []
+    own, mixture, others = [], [], []
     columns = torch.arange(num, device=flat.device).repeat(len(vectors))
     per_call = max(1, _CALL_ELEMENTS // (num * latents.size))
     for chunk, column in zip(flat.split(per_call), columns.split(per_call), strict=True):
         log_q = scores(chunk.unsqueeze(1).expand(-1, num, -1).contiguous())  # (chunk, N)
         # A flow can fail to find its way back to a draw that is far outside its own: its density there is nil.
         log_q = log_q.nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
-        own.append(log_q.gather(1, column.unsqueeze(1)).squeeze(1))
+        column = column.unsqueeze(1)
+        own.append(log_q.gather(1, column).squeeze(1))
         mixture.append(log_q.logsumexp(1) - math.log(num))
-    log_q = torch.cat(own).view(-1, num)  # (draws, N)
-    log_mixture = torch.cat(mixture).view(-1, num)
+        others.append(log_q.scatter(1, column, -math.inf).logsumexp(1) - math.log(num - 1))
+    log_q, log_mixture, log_others = (torch.cat(parts).view(-1, num) for parts in (own, mixture, others))  # (draws, N)
     prior, elsewhere = (log_prior_and_likelihood(model, latents, each, vectors)[0] for each in (batch, _rolled(batch)))
-    kl = None
-    if torch.allclose(prior, elsewhere, rtol=1e-4, atol=1e-4):  # the same z under another datapoint's prior
-        kl = Estimate((log_mixture - prior).mean(0).cpu())
-    return Aggregate(Estimate((log_q - log_mixture).mean(0).cpu()), kl, len(vectors))
+    information, upper = _over_draws(log_q - log_mixture), _over_draws(log_q - log_others)
+    if not torch.allclose(prior, elsewhere, rtol=1e-4, atol=1e-4):  # the same z under another datapoint's prior
+        return Aggregate(information, upper, None, None, len(vectors))
+    kl, lower = _over_draws(log_mixture - prior), _over_draws(log_others - prior)
+    if not lower.mean >= 0:  # −∞ too, where a draw is out of reach of all other datapoints
+        upper, lower = _over_draws(log_q - prior), Estimate(torch.zeros_like(kl.values))
+    return Aggregate(information, upper, kl, lower, len(vectors))
+
+
+def _over_draws(values: Tensor) -> Estimate:
+    """From ``(draws, N)``."""
+    return Estimate(values.mean(0).cpu())
 
 
 def has_density(guide: nn.Module, batch: Batch) -> bool:
     """Whether q(z | x) has a density: not where it draws nothing, so that a latent is a point (``guides.Point``)."""
     sites = latent_sites(poutine.trace(guide).get_trace(batch)).values()
     auxiliary = [site for site in sites if site["infer"].get("is_auxiliary")]
-    return not any(_is_point(site["fn"]) for site in auxiliary or sites)
-
-
-def _is_point(fn: Any) -> bool:
-    while hasattr(fn, "base_dist"):
-        fn = fn.base_dist
-    return type(fn).__name__ == "Delta"
+    return not any(type(unwrapped(site["fn"])).__name__ == "Delta" for site in auxiliary or sites)
 
 
 def _guide(guide: nn.Module, latents: Latents, data: Dataset) -> tuple[Batch, Scorer, Tensor]:

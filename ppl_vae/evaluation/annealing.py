@@ -16,15 +16,15 @@ expectation holds: on the oracle the "upper" bound was seen 0.05 to 0.26 nats be
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
-from pydantic import PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 
 from ppl_vae.batch import Batch
 from ppl_vae.capture import Engine, NotTraceableError, worth_compiling
-from ppl_vae.config import checked, config
+from ppl_vae.config import Count, checked, config
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation import hmc
 from ppl_vae.evaluation.estimate import Estimate
@@ -46,9 +46,9 @@ _FEWEST_PILOT = 50
 class AnnealingConfig:
     """How to anneal."""
 
-    temperatures: PositiveInt = 1000
+    temperatures: Annotated[int, Field(gt=0, le=10_000_000)] = 1000
     """Annealing: T, densities passed between the start and the posterior."""
-    leapfrog: PositiveInt = 10
+    leapfrog: Count = 10
     """Annealing: leapfrog steps of the transition at each temperature."""
     schedule: Literal["sigmoid", "linear"] = "sigmoid"
     """Annealing: how the temperatures are spaced; sigmoid has more of them near both ends."""

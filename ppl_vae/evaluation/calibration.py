@@ -19,7 +19,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from ppl_vae.batch import Batch
-from ppl_vae.data.dataset import Dataset
+from ppl_vae.data.dataset import UNSEEN, Dataset
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.units import unit_names
 from ppl_vae.pair import frozen, in_particles, per_datapoint
@@ -141,14 +141,16 @@ def simulate(
         seed: of the draws; the caller's generators are left alone.
 
     Returns:
-        the data, x* ``(num, *event)`` and y, and z* by site, ``(num, *latent_event)``.
+        the data, x* ``(num, *event)`` and y, numbered from ``UNSEEN``, so that no row of a per-datapoint guide is
+        taken for theirs; and z* by site, ``(num, *latent_event)``.
     """
     if y is not None and len(y) != num:
         raise ValueError(f"{len(y)} labels for {num} simulations")
     device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
     with seeded(stream(seed, "simulation"), device):
         draws = prior_predictive(model, event_shape, num, y)
-    return Dataset(draws.x.detach(), y), {name: value.detach() for name, value in draws.latents.items()}
+    truth = {name: value.detach() for name, value in draws.latents.items()}
+    return Dataset(draws.x.detach(), y, first=UNSEEN), truth
 
 
 def calibrate(

@@ -16,10 +16,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import PositiveInt
 from torch import nn
 
-from ppl_vae.config import Seed, checked, config
+from ppl_vae.config import Count, Seed, checked, config
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.annealing import AnnealingConfig, annealed_importance_bound
@@ -31,11 +30,11 @@ from ppl_vae.evaluation.estimate import Estimate
 class GapsConfig:
     """How to take the gap apart."""
 
-    elbo_samples: PositiveInt = 100
+    elbo_samples: Count = 100
     """Draws of z for each ELBO."""
-    num_samples: PositiveInt = 1000
+    num_samples: Count = 1000
     """Draws of z for the importance bound, the best local q being the proposal."""
-    chains: PositiveInt = 4
+    chains: Count = 4
     """Chains of annealed importance sampling for each datapoint."""
     annealing: AnnealingConfig = field(default_factory=lambda: AnnealingConfig(temperatures=50, start="guide"))
     """Annealed importance sampling; "guide" is here the best local q."""
@@ -65,7 +64,7 @@ class Gaps:
     Args:
         log_px: the best of ``bounds``.
         best: which of them: the one with the greater mean. (A choice for each datapoint would keep what noise has
-            lifted, and be no bound.)
+            lifted, and be no bound; one choice for all keeps at most the standard error of their difference.)
         bounds: lower bounds on log p(x) by the name of their estimator.
         guide: L, the trained guide's ELBO.
         inference: log p(x) − L.

@@ -70,7 +70,8 @@ def _draw_panel(axes: Axes, title: str, bars: Sequence[GapBar], span: tuple[floa
         means = [mean for mean, _ in values]
         axes.barh(places, means, left=starts, color=color, height=0.55, label=label)
         for place, start, (mean, error) in zip(places, starts, values, strict=True):
-            text = f"{mean:.2f}" if error != error else f"{mean:.2f} ± {error:.2f}"
+            digits = 2 if error != error or error >= 0.0095 else 3
+            text = f"{mean:.{digits}f}" if error != error else f"{mean:.{digits}f} ± {error:.{digits}f}"
             if mean >= 2 * _SMALLEST_LABELLED * longest:
                 axes.text(start + mean / 2, place, text, ha="center", va="center")
             else:  # under the bar, where the neighbour's number is not in the way

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.objectives import Objective
+from ppl_vae.precision import Precision, computing_in
 from ppl_vae.rows import collect_leaves
 from ppl_vae.svi.optimizer import PairOptimizer
 
@@ -18,13 +19,20 @@ class EagerStep:
         objective: what to maximise.
         optimizer: over the parameters of both.
         data: on the same device as the parameters.
+        precision: of the networks.
     """
 
     def __init__(
-        self, model: nn.Module, guide: nn.Module, objective: Objective, optimizer: PairOptimizer, data: Dataset
+        self,
+        model: nn.Module,
+        guide: nn.Module,
+        objective: Objective,
+        optimizer: PairOptimizer,
+        data: Dataset,
+        precision: Precision = "float32",
     ) -> None:
         self.model, self.guide, self.objective = model, guide, objective
-        self.optimizer, self.data = optimizer, data
+        self.optimizer, self.data, self.precision = optimizer, data, precision
 
     def __call__(self, index: Tensor, kl_weight: float | Tensor = 1.0) -> Tensor:
         """Take one step.
@@ -38,8 +46,9 @@ class EagerStep:
         """
         batch = self.data.batch(index)
         self.optimizer.zero_grad()
-        with collect_leaves(self.optimizer.tables) as leaves:
-            terms = self.objective.terms(self.model, self.guide, batch, kl_weight)
-        terms.loss.backward()
+        with computing_in(self.precision):
+            with collect_leaves(self.optimizer.tables) as leaves:
+                terms = self.objective.terms(self.model, self.guide, batch, kl_weight)
+            terms.loss.backward()
         self.optimizer.step(leaves)
         return torch.stack([terms.bound.sum(), terms.reconstruction.sum(), terms.kl.sum()])

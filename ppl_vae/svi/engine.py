@@ -8,6 +8,7 @@ from torch import nn
 from ppl_vae.capture import Engine, NotTraceableError, worth_compiling
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.objectives import Objective
+from ppl_vae.precision import Precision
 from ppl_vae.svi.eager import EagerStep
 from ppl_vae.svi.optimizer import PairOptimizer
 from ppl_vae.svi.traced import TracedStep
@@ -29,6 +30,7 @@ def choose_step(
     data: Dataset,
     batch_size: int,
     num_steps: int,
+    precision: Precision = "float32",
 ) -> Chosen:
     """Make what takes the steps.
 
@@ -41,19 +43,20 @@ def choose_step(
         data: on the device.
         batch_size: of a full batch.
         num_steps: of the whole job, from its beginning.
+        precision: of the networks.
 
     Returns:
         the step; where the pair cannot be traced it is eager, and ``why`` names the reason.
     """
     batch_size = min(batch_size, len(data))
-    eager = EagerStep(model, guide, objective, optimizer, data)
+    eager = EagerStep(model, guide, objective, optimizer, data, precision)
     if engine == "eager":
         return Chosen(eager, "eager")
     elements = batch_size * objective.num_particles * prod(data.event_shape)
     if not worth_compiling(engine, num_steps, elements, data.x.device):
         return Chosen(eager, f"eager: {num_steps:,} steps are too few to be worth compiling one")
     try:
-        step = TracedStep(model, guide, objective, optimizer, data, batch_size)
+        step = TracedStep(model, guide, objective, optimizer, data, batch_size, precision)
     except NotTraceableError as error:
         return Chosen(eager, f"eager: the step cannot be traced ({error})")
     return Chosen(step, f"traced: one step compiled, {num_steps:,} to take")

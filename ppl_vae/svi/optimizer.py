@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, PositiveFloat
+from pydantic import Field
 from torch import Tensor, nn
 
-from ppl_vae.config import config
+from ppl_vae.config import Rate, config
 from ppl_vae.rows import Leaf, tables_of
 from ppl_vae.svi.adam import Moments, adam
 from ppl_vae.svi.row_adam import RowAdam
@@ -19,15 +19,15 @@ from ppl_vae.svi.row_adam import RowAdam
 class OptimizerConfig:
     """Settings of the optimizer."""
 
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: Rate = 1e-3
     """Step size of Adam (Kingma and Ba 2015)."""
-    row_learning_rate: PositiveFloat = 0.05
+    row_learning_rate: Rate = 0.05
     """Step size of Adam for the rows of a per-datapoint guide, each of which is visited once an epoch."""
     schedule: Literal["constant", "cosine"] = "constant"
     """How the step sizes go on: as they are, or down to zero along half a cosine."""
-    adam_epsilon: PositiveFloat = 1e-8
+    adam_epsilon: Rate = 1e-8
     """What Adam adds to the root of the second moment (Burda et al. use 1e-4)."""
-    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    clip_norm: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """Largest norm of the gradient, rows apart; longer ones are scaled down to it. None: no limit."""
 
 

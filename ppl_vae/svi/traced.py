@@ -2,11 +2,13 @@
 
 The whole step is one graph: binarizing, guide, model, loss, gradients, clipping, Adam, and the update of the rows that
 a per-datapoint guide has read. It changes the parameters and the optimizer's moments in place, the very tensors that
-the eager step changes, so that the two can take turns: a ragged last batch is an eager step.
+the eager step changes, so that the two can take turns: a ragged last batch is an eager step. On a GPU the compiled
+kernels are recorded as one CUDA graph.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 import torch
@@ -14,8 +16,10 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from ppl_vae.capture import Function, NotTraceableError, compiled, standing_in, trace
+from ppl_vae.cuda_graph import Recorded
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.objectives import Objective
+from ppl_vae.precision import Precision, computing_in
 from ppl_vae.rows import collect_leaves
 from ppl_vae.svi.adam import Moments
 from ppl_vae.svi.eager import EagerStep
@@ -32,6 +36,7 @@ class TracedStep:
         optimizer: over the parameters of both.
         data: on the same device as the parameters.
         batch_size: of the batches to compile for; others are taken eagerly.
+        precision: of the networks.
         compile_graph: from a graph and examples to the function that runs it.
 
     Raises:
@@ -46,24 +51,32 @@ class TracedStep:
         optimizer: PairOptimizer,
         data: Dataset,
         batch_size: int,
+        precision: Precision = "float32",
         compile_graph: Callable[[GraphModule, Sequence[Tensor]], Function] = compiled,
     ) -> None:
         self.model, self.guide, self.objective = model, guide, objective
-        self.optimizer, self.data, self.batch_size = optimizer, data, batch_size
-        self.eager = EagerStep(model, guide, objective, optimizer, data)
+        self.optimizer, self.data, self.batch_size, self.precision = optimizer, data, batch_size, precision
+        self.eager = EagerStep(model, guide, objective, optimizer, data, precision)
         device = data.x.device
         # Numbers that change from step to step are tensors too; as Python's they would be the trace's for ever.
         self.kl_weight = torch.ones((), dtype=data.x.dtype, device=device)
         self.rates = torch.zeros(2, dtype=data.x.dtype, device=device)
         buffers = {name: buffer.clone() for name, buffer in _buffers(model, guide)}
         index = torch.arange(batch_size, device=device)
-        self.state = [*optimizer.state_tensors(), data.x, *([] if data.y is None else [data.y])]
-        examples = [*self.state, self.kl_weight, self.rates, index]
+        state = [*optimizer.state_tensors(), data.x, *([] if data.y is None else [data.y])]
+        examples = [*state, self.kl_weight, self.rates, index]
         graph = trace(self._step, examples)
         moved = [name for name, buffer in _buffers(model, guide) if not torch.equal(buffer, buffers[name])]
         if moved:
             raise NotTraceableError(f"the program changes its buffer '{moved[0]}' as it runs")
-        self.function: Function = compile_graph(graph, examples)
+        if device.type == "cuda":
+            try:
+                function = compile_graph(graph, examples)
+            except NotTraceableError:  # there may be no Triton; torch's own kernels can be recorded too
+                function = graph
+            self.take: Function = Recorded(function, examples[:-1], [index])
+        else:
+            self.take = partial(compile_graph(graph, examples), *examples[:-1])
 
     def __call__(self, index: Tensor, kl_weight: float | Tensor = 1.0) -> Tensor:
         """Take one step; see :meth:`EagerStep.__call__`."""
@@ -71,7 +84,8 @@ class TracedStep:
             return self.eager(index, kl_weight)
         self.kl_weight.fill_(kl_weight)
         self.optimizer.write_rates(self.rates)
-        (sums,) = self.function(*self.state, self.kl_weight, self.rates, index)
+        with computing_in(self.precision):
+            (sums,) = self.take(index)
         return sums
 
     def _step(self, *tensors: Tensor) -> tuple[Tensor]:
@@ -90,7 +104,9 @@ class TracedStep:
             id(t.weight): weight.detach().requires_grad_() for t, (weight, _) in zip(tables, rows, strict=True)
         }
         with standing_in((self.model, self.guide), stand_ins), collect_leaves(tables) as read:
-            terms = self.objective.terms(self.model, self.guide, data.batch(index), kl_weight)
+            batch = data.batch(index)
+            with computing_in(self.precision):
+                terms = self.objective.terms(self.model, self.guide, batch, kl_weight)
         handed_out = [leaf.values for leaves_of in read for leaf in leaves_of]
         gradients = list(torch.autograd.grad(terms.loss, [*leaves, *handed_out], allow_unused=True))
         with torch.no_grad():

@@ -1,6 +1,7 @@
 """``ppl-vae evaluate`` by every estimator: what it prints, what it draws by default, whom it refuses."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -49,6 +50,12 @@ def point(tmp_path_factory):
 
 
 @pytest.fixture
+def own(trained, tmp_path):
+    """A copy of the run: calibration draws into its folder, and other tests look at what is in there."""
+    return shutil.copytree(trained, tmp_path / "own")
+
+
+@pytest.fixture
 def plain(cli):
     """Run ``evaluate --json`` and read it."""
 
@@ -68,7 +75,8 @@ def test_ais(plain, trained):
     flags = ["--estimator", "ais", "--limit", 20, "--temperatures", 30, "--leapfrog", 4, "--num-samples", 8]
     found = plain(trained, *flags)
     bound = plain(trained, "--estimator", "iwae", "--limit", 20, "--num-samples", 1000)
-    assert list(found) == ["log_px", "stderr", "unit", "protocol"]
+    assert list(found) == ["log_px", "stderr", "unit", "protocol", "acceptance"]
+    assert 0 < found["acceptance"] <= 1
     assert found["log_px"] == pytest.approx(bound["log_px"], abs=0.3)
     assert 0 < found["stderr"] < 3
     protocol = found["protocol"]
@@ -90,7 +98,7 @@ def test_bdmc(plain, trained):
     found = plain(trained, "--estimator", "bdmc", "--limit", 30, "--temperatures", 20, "--num-samples", 4)
     assert list(found) == [
         *["bdmc_gap", "stderr", "log_px_lower", "log_px_lower_stderr", "log_px_upper", "log_px_upper_stderr"],
-        *["unit", "protocol"],
+        *["unit", "protocol", "acceptance"],
     ]
     assert found["bdmc_gap"] == pytest.approx(found["log_px_upper"] - found["log_px_lower"])
     assert -5 * found["stderr"] < found["bdmc_gap"] < 2
@@ -110,20 +118,20 @@ def test_annealing_has_no_diagnostics(cli, trained):
 # --- Calibration ------------------------------------------------------------------------------------------------------
 
 
-def test_sbc(plain, cli, trained):
+def test_sbc(plain, cli, own):
     flags = ["--estimator", "sbc", "--limit", 40, "--num-samples", 15]
-    before = set(trained.rglob("*"))
-    found = plain(trained, *flags)
+    before = set(own.rglob("*"))
+    found = plain(own, *flags)
     assert found["num_simulations"] == 40
     assert found["num_samples"] == 15
     assert found["names"] == ["z[0]", "z[1]", calibration.LIKELIHOOD]
     assert isinstance(found["passed"], bool)
     assert 0 <= found["p_value"] <= 1
     assert (found["protocol"]["split"], found["protocol"]["num_datapoints"]) == ("simulated", 40)
-    (picture,) = set(trained.rglob("*")) - before
+    (picture,) = set(own.rglob("*")) - before
     assert str(picture) == found["picture"]
     assert picture.stat().st_size > 1000
-    status, out, _ = cli("evaluate", trained, *flags)
+    status, out, _ = cli("evaluate", own, *flags)
     assert status == 0
     assert out.startswith(found["verdict"])
     assert "calibration-2.png" in out
@@ -138,9 +146,9 @@ def test_draws_by_default(estimator, draws):
     assert EvaluateConfig(estimator=estimator, num_samples=7).draws == 7
 
 
-def test_simulated_datapoints_by_default(plain, trained):
-    assert plain(trained, "--estimator", "bdmc", *SHORT)["protocol"]["num_datapoints"] == 100
-    assert plain(trained, "--estimator", "sbc", "--num-samples", 7)["protocol"]["num_datapoints"] == 1000
+def test_simulated_datapoints_by_default(plain, own):
+    assert plain(own, "--estimator", "bdmc", *SHORT)["protocol"]["num_datapoints"] == 100
+    assert plain(own, "--estimator", "sbc", "--num-samples", 7)["protocol"]["num_datapoints"] == 1000
 
 
 def test_default_draws_are_in_the_protocol(plain, trained):
@@ -168,8 +176,8 @@ def test_one_datapoint_has_no_diagnostics(plain, trained):
 
 
 def test_warnings_are_in_words(cli, plain, trained, monkeypatch):
-    found = evaluate.diagnose_run
-    monkeypatch.setattr(evaluate, "diagnose_run", lambda *arguments: Warned(found(*arguments)))
+    found = evaluate._diagnosed
+    monkeypatch.setattr(evaluate, "_diagnosed", lambda *arguments: Warned(found(*arguments)))
     out = cli("evaluate", trained, "--limit", 20)[1]
     assert "warning: the proposal misses half of it" in out
     assert plain(trained, "--limit", 20)["diagnostics"]["warnings"] == ["the proposal misses half of it"]
@@ -213,9 +221,9 @@ def test_conditional_runs_are_given_labels(plain, conditional, monkeypatch, flag
 def test_per_datapoint_runs(plain, local, monkeypatch, start):
     """Rows are fitted to unseen data, but only where the guide is looked at."""
     fits = []
-    guide_for = estimators.guide_for
+    fitted_for = estimators.fitted_for
     monkeypatch.setattr(
-        estimators, "guide_for", lambda model, guide, *rest: fits.append(guide) or guide_for(model, guide, *rest)
+        estimators, "fitted_for", lambda model, guide, *rest: fits.append(guide) or fitted_for(model, guide, *rest)
     )
     for estimator in ("ais", "bdmc"):
         found = plain(local, "--estimator", estimator, "--limit", 6, *SHORT, "--start", start, *BRIEF)
@@ -235,12 +243,125 @@ def test_the_guide_of_the_estimate_is_named(plain, local):
 
 def test_a_point_has_no_density(cli, plain, point):
     from_the_guide = ["--start", "guide"]
-    for flags in (["iwae"], ["sbc"], ["ais", *from_the_guide], ["bdmc", *from_the_guide]):
+    refused(cli("evaluate", point, "--estimator", "sbc"), "a point has no spread", "another --family")
+    for flags in (["iwae"], ["ais", *from_the_guide], ["bdmc", *from_the_guide]):
         refused(cli("evaluate", point, "--estimator", *flags), "a point has no density", "ais from the prior")
     assert not list((point / "figures").glob("calibration-*"))
     assert -60 < plain(point, "--estimator", "ais", "--limit", 6, *SHORT)["log_px"] < -15
     assert plain(point, "--estimator", "bdmc", "--limit", 6, *SHORT)["bdmc_gap"] > -1
     assert "elbo" in plain(point, "--limit", 6)
+
+
+# --- Local fits -------------------------------------------------------------------------------------------------------
+
+
+def test_fits_that_had_not_converged_are_told(cli, plain, local):
+    """In words before what they spoil, in JSON as counts; a finished fit needs no word."""
+    out = cli("evaluate", local, "--limit", 6, *BRIEF)[1]
+    told = "warning: 6 of 6 local fits had not converged; raise --infer-steps or lower --infer-rate."
+    assert told in out.splitlines()
+    assert out.index(told) < out.index("active units")
+    fits = plain(local, "--limit", 6, *BRIEF)["local_fits"]
+    assert (fits["num"], fits["converged"], fits["infer_steps"]) == (6, 0, 20)
+    assert "local fits" not in cli("evaluate", local, "--limit", 6)[1]
+    assert plain(local, "--limit", 6)["local_fits"]["converged"] == 6
+
+
+def test_calibration_tells_too(cli, plain, local):
+    flags = [local, "--estimator", "sbc", "--limit", 20, "--num-samples", 7, *BRIEF]
+    out = cli("evaluate", *flags)[1]
+    assert "\nwarning: 20 of 20 local fits had not converged; raise --infer-steps or lower --infer-rate.\n" in out
+    assert plain(*flags)["local_fits"]["converged"] == 0
+
+
+def test_a_rate_already_low_is_not_to_be_lowered(cli, local):
+    out = cli("evaluate", local, "--limit", 6, *BRIEF, "--infer-rate", 1e-4)[1]
+    assert "warning: 6 of 6 local fits had not converged; raise --infer-steps or --infer-rate." in out
+
+
+@pytest.mark.parametrize("flags", [["elbo"], ["iwae"], ["ais", *SHORT, "--start", "guide"]])
+def test_how_a_guide_was_fitted_is_no_part_of_the_protocol(plain, local, trained, flags):
+    """Under the same flags a guide that needs local fits can be ranked with one that needs none."""
+    flags = ["--estimator", *flags, "--limit", 6, *BRIEF]
+    with_fits, without = plain(local, *flags), plain(trained, *flags)
+    assert with_fits["protocol"]["details"] == without["protocol"]["details"]
+    assert "local_fits" in with_fits
+    assert "local_fits" not in without
+
+
+# --- What can go wrong ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flags", [["elbo"], ["iwae"], ["ais", *SHORT], ["bdmc", *SHORT]])
+def test_one_datapoint_has_no_error(cli, trained, flags):
+    status, out, _ = cli("evaluate", trained, "--estimator", *flags, "--limit", 1)
+    assert status == 0
+    assert "nan" not in out
+    assert "±" not in out
+    assert "of one, so no standard error" in out
+    assert " ± " in cli("evaluate", trained, "--estimator", *flags, "--limit", 2, "--no-diagnose")[1]
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_the_verdict_survives_a_picture_that_cannot_be_saved(cli, own, flags):
+    shutil.rmtree(own / "figures")
+    (own / "figures").write_text("in the way")
+    status, out, err = cli("evaluate", own, "--estimator", "sbc", "--limit", 20, "--num-samples", 7, *flags)
+    assert status == 2
+    assert err.count("\n") == 1
+    assert "figures" in err
+    verdict = json.loads(out)["verdict"] if flags else out.splitlines()[0]
+    assert "calibrated" in verdict
+    assert "20 simulations" in verdict
+    assert "picture  " not in out
+
+
+HUGE = 10**400
+ABSURD = [
+    ("--infer-rate", 1e300),
+    ("--infer-rate", 1e30),
+    ("--infer-rate", "1e-320"),
+    ("--infer-halvings", HUGE),
+    ("--infer-steps", HUGE),
+    ("--temperatures", HUGE),
+    ("--leapfrog", HUGE),
+    ("--num-samples", HUGE),
+    ("--limit", 99999999999999999999),
+    ("--limit", HUGE),
+]
+
+
+@pytest.mark.parametrize("estimator", ["elbo", "bdmc", "sbc"])
+@pytest.mark.parametrize(("flag", "value"), ABSURD)
+def test_absurd_numbers_are_refused_by_name(cli, trained, estimator, flag, value):
+    refused(cli("evaluate", trained, "--estimator", estimator, flag, value), f"{flag}: must be ", " than ")
+
+
+def test_gaps_of_one_datapoint_have_no_error(cli, trained, tmp_path):
+    flags = [*BRIEF, *SHORT[:4], "--num-samples", 10, "--elbo-samples", 5, "--chains", 2]
+    outs = []
+    for limit in (1, 2):
+        status, out, err = cli("gaps", trained, "--limit", limit, *flags, "--out", tmp_path / str(limit))
+        assert status == 0, err
+        outs.append("\n".join(line for line in out.splitlines() if line.startswith("  ")))
+    assert "nan" not in outs[0]
+    assert "±" not in outs[0]
+    assert "±" in outs[1]
+
+
+def test_gaps_advise_their_own_flag(cli, tmp_path):
+    run = tmp_path / "run"
+    assert cli("train", "--hidden", 8, "--epochs", 1, "--test-fraction", 0, "--out", run)[0] == 0
+    refused(cli("gaps", run), "no test split", "use --splits train")
+    refused(cli("evaluate", run), "no test split", "use --split train")
+
+
+def test_out_of_memory_names_the_flags(cli, trained, monkeypatch):
+    def exhausted(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(evaluate, "evaluate_run", exhausted)
+    refused(cli("evaluate", trained), "out of memory", "--num-samples", "--limit", "--batch-size")
 
 
 def test_json_holds_none_for_what_is_not_finite():

@@ -242,3 +242,14 @@ def test_a_fit_that_failed_is_named_and_nothing_is_written(cli, trained, tmp_pat
     monkeypatch.setattr("ppl_vae.app.fitted.infer", broken)
     refused(cli("gaps", trained, *BRIEF, "--out", tmp_path / "out"), "family 'diagonal'", "not finite on 1 of 6")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_fits_that_were_stopped_early_are_doubted_in_words(cli, trained, tmp_path):
+    """Two steps from the neutral start are no optimum of anything."""
+    out = tmp_path / "few"
+    few = ["--splits", "test", "--infer-steps", 2, "--infer-window", 2, "--elbo-samples", 100]
+    status, text, err = cli("gaps", trained, *BRIEF, *few, "--out", out)
+    assert status == 0, err
+    warnings = report(out)["splits"]["test"]["warnings"]
+    assert any("'full-rank': 6 of 6 local fits had not converged" in warning for warning in warnings)
+    assert all(f"warning: {warning}" in text for warning in warnings)

@@ -347,7 +347,9 @@ def test_constrained_latents_are_bracketed(dtype: torch.dtype, start: Any) -> No
     model = TwoLatents().to(dtype)
     data, truth = simulated(model, (4,), 60, seed=5)
     latents = Latents.of(model, data.probe())
-    guide = PerDatapoint(latents, FullRank(3), 60).to(dtype)  # the neutral q, N(0, I) in the unconstrained space
+    guide = PerDatapoint(latents, FullRank(3), 60, data.first).to(
+        dtype
+    )  # the neutral q, N(0, I) in the unconstrained space
     settings = AnnealingConfig(temperatures=14, leapfrog=3, start=start)
     with torch.no_grad():
         rate, mix = torch.distributions.Gamma(2.0, 1.0).sample((50_000,)), model.concentration.float()

@@ -13,6 +13,7 @@ from scipy import stats
 
 from ppl_vae import Batch
 from ppl_vae.data import Dataset
+from ppl_vae.data.dataset import UNSEEN
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation import calibrate, simulate
 from ppl_vae.evaluation import calibration as calibration_module
@@ -226,7 +227,7 @@ def test_mapped_latents() -> None:
 def local(model: LinearGaussian) -> Callable[[Dataset], FamilyProgram]:
     def guide_for(data: Dataset) -> PerDatapoint:
         latents, family = Latents.of(model, data.probe()), FullRank(3)
-        guide = PerDatapoint(latents, family, len(data)).double()
+        guide = PerDatapoint(latents, family, len(data), data.first).double()
         rows = infer(model, family.double(), data, latents).params
         with torch.no_grad():
             guide.table.weight.copy_(rows)
@@ -239,9 +240,9 @@ def test_a_guide_made_for_the_simulated_data() -> None:
     """Local inference in the right family finds the posterior, which its start, the prior, is not."""
     model = oracle()
     assert calibrate(model, local(model), (5,), 200).passed
-    assert not calibrate(model, PerDatapoint(*neutral(model), 200).double(), (5,), 200).passed
-    with pytest.raises(UserError, match="rows for datapoints 0 to 9"):
-        calibrate(model, PerDatapoint(*neutral(model), 10).double(), (5,), 200)
+    assert not calibrate(model, PerDatapoint(*neutral(model), 200, UNSEEN).double(), (5,), 200).passed
+    with pytest.raises(UserError, match="rows for datapoints 0 to 199"):  # those of other data
+        calibrate(model, PerDatapoint(*neutral(model), 200).double(), (5,), 200)
 
 
 def neutral(model: LinearGaussian) -> tuple[Latents, FullRank]:

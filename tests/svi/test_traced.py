@@ -15,8 +15,9 @@ from ppl_vae import Batch
 from ppl_vae.capture import NotTraceableError
 from ppl_vae.data import Dataset
 from ppl_vae.guides import Diagonal, Family, FullRank, PerDatapoint
+from ppl_vae.importance_weighted import ImportanceWeighted
 from ppl_vae.models import LinearGaussian, Model
-from ppl_vae.objectives import ImportanceWeighted, Objective, TraceELBO
+from ppl_vae.objectives import Objective, TraceELBO
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer, TracedStep, choose_step
 from tests.conformance import CASES, Case
 from tests.pairs import amortized, oracle, simulate, stripes_data, vae_pair
@@ -52,7 +53,7 @@ def both(
     for kind in (EagerStep, TracedStep):
         model, guide = copy.deepcopy(pair)
         optimizer = PairOptimizer(model, guide, settings)
-        more = () if kind is EagerStep else (BATCH,) if compile_it else (BATCH, as_traced)
+        more = () if kind is EagerStep else (BATCH,) if compile_it else (BATCH, "float32", as_traced)
         found.append((kind(model, guide, objective, optimizer, data, *more), (model, guide)))
     return found
 

@@ -1,0 +1,57 @@
+"""Our own steps, eager and traced, on the same sizes."""
+
+from functools import partial
+
+import pyro
+import torch
+from torch import nn
+
+from ppl_vae.bench.minibatches import Minibatches
+from ppl_vae.bench.sizes import Size
+from ppl_vae.data import Dataset
+from ppl_vae.guides import Amortized, Diagonal, Latents, PerDatapoint
+from ppl_vae.importance_weighted import ImportanceWeighted
+from ppl_vae.models import VAE
+from ppl_vae.nets import Decoder, Encoder
+from ppl_vae.objectives import TraceELBO
+from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer, TracedStep
+
+
+def build_pair(size: Size, *, per_datapoint: bool = False) -> tuple[VAE, nn.Module]:
+    """A model and a guide of that size; the guide is amortized, or has a row for each datapoint."""
+    model = VAE(Decoder(size.latent_dim, (size.pixels,), size.hidden[::-1], size.activation), size.latent_dim)
+    latents = Latents.of(model, Dataset(torch.zeros(2, size.pixels)).probe())
+    family = Diagonal(size.latent_dim)
+    if per_datapoint:
+        return model, PerDatapoint(latents, family, size.num_rows)
+    encoder = Encoder((size.pixels,), family.num_params, size.hidden, size.activation)
+    return model, Amortized(latents, family, encoder)
+
+
+class Ours:
+    """Steps of this package; see :class:`ppl_vae.bench.contenders.Contender`.
+
+    Args:
+        size: of everything.
+        device: where.
+        traced: compiled once, or plain Pyro.
+        per_datapoint: a row for each datapoint in place of the encoder.
+    """
+
+    def __init__(self, size: Size, device: str, *, traced: bool, per_datapoint: bool = False) -> None:
+        torch.manual_seed(0)
+        self.batches = Minibatches(size, device)
+        model, guide = (program.to(device) for program in build_pair(size, per_datapoint=per_datapoint))
+        objective = TraceELBO() if size.num_particles == 1 else ImportanceWeighted(size.num_particles)
+        optimizer = PairOptimizer(model, guide, OptimizerConfig())
+        data = Dataset(self.batches.x, dynamic=True)
+        kind = partial(TracedStep, batch_size=size.batch_size) if traced else EagerStep
+        self.step: EagerStep | TracedStep = kind(model, guide, objective, optimizer, data)
+
+    def run(self, steps: int) -> float:
+        """Take steps; the mean loss of them in nats per datapoint."""
+        total = torch.zeros(3, device=self.batches.x.device)
+        with pyro.validation_enabled(False):  # as fit() does from its second step on
+            for index in self.batches.indices(steps):
+                total += self.step(index)
+        return -float(total[0]) / steps / self.batches.batch_size

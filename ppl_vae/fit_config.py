@@ -1,0 +1,53 @@
+"""The settings of a fit, and the objective that they name."""
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ppl_vae.capture import Engine
+from ppl_vae.config import Count, CountOrZero, Seed, config
+from ppl_vae.importance_weighted import ImportanceWeighted
+from ppl_vae.objectives import Objective, TraceELBO
+from ppl_vae.precision import Precision
+from ppl_vae.svi import OptimizerConfig
+
+
+@config
+class FitConfig:
+    """How to fit."""
+
+    epochs: Count = 100
+    """Passes over the training data."""
+    batch_size: Annotated[int, Field(ge=1, lt=2**31)] = 128
+    """Datapoints in a step, of all processes together."""
+    objective: Literal["elbo", "elbo-analytic-kl", "iwae", "dreg"] = "elbo"
+    """What to maximise: the ELBO from draws of the guide, or with its KL in closed form; or the importance bound of
+    num_particles draws (iwae), also with the guide's gradient along the draws alone (dreg)."""
+    num_particles: Count = 1
+    """Draws of z for each datapoint in a step."""
+    kl_weight: Annotated[float, Field(ge=0, le=1e6)] = 1.0
+    """Factor of the KL in the loss (beta); reported bounds always have 1."""
+    kl_warmup: CountOrZero = 0
+    """Epochs over which that factor rises linearly from zero."""
+    patience: CountOrZero = 0
+    """Stop after this many epochs without a better validation bound and keep the best weights; 0 never stops."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """The optimizer."""
+    seed: Seed = 0
+    """Seed of everything drawn in training."""
+    engine: Engine = "auto"
+    """How to take steps: eager, plain Pyro; traced, compiled once and replayed; auto, what ends the job sooner."""
+    precision: Precision = "float32"
+    """Of the networks' matrix products: float32, tf32 (on NVIDIA GPUs) or bf16; densities and sums stay in float32."""
+    device: str = "auto"
+    """Where to compute: auto (CUDA, then MPS, then the CPU), cpu, cuda, cuda:1, mps."""
+
+
+def objective_of(settings: FitConfig) -> Objective:
+    """The objective that the settings name."""
+    match settings.objective:
+        case "iwae" | "dreg":
+            return ImportanceWeighted(settings.num_particles, doubly_reparameterised=settings.objective == "dreg")
+        case _:
+            return TraceELBO(settings.num_particles, analytic_kl=settings.objective == "elbo-analytic-kl")

@@ -1,0 +1,11 @@
+"""``ppl-vae bench``, runnable from a checkout: python scripts/benchmark.py --help."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ppl_vae.app.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["bench", *sys.argv[1:]]))
