@@ -2,6 +2,8 @@
 # VENV=path reuses an environment (the package is installed into it, editable).
 VENV ?= .venv
 PYTHON ?= python3
+# A process for each core, each with one thread; a file's tests stay together, and so do what they share.
+PARALLEL := -n auto --maxprocesses 8 --dist loadfile
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ppl_vae-$(shell printf %s "$(CURDIR)" | cksum | cut -d' ' -f1)
 
@@ -23,13 +25,13 @@ demo: setup ## train a VAE on the embedded digits and draw what it learned
 	$(BIN)/ppl-vae train --data digits --latent-dim 2 --epochs 300
 
 test: setup ## the tests, without the slow ones
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-all: setup ## every test
-	$(BIN)/python -m pytest -m ""
+	$(BIN)/python -m pytest $(PARALLEL) -m ""
 
 test-wheel: setup ## build the wheel, install it elsewhere, run the tests against it
-	$(BIN)/python tests/run_on_wheel.py
+	$(BIN)/python tests/run_on_wheel.py $(PARALLEL)
 
 bench: setup ## speed beside Pyro, PyTorch by hand and NumPyro; BENCH="--only steps" for flags
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'

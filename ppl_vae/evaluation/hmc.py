@@ -68,13 +68,14 @@ class CapturedPath:
         def function(vector: Tensor) -> tuple[Tensor, ...]:
             return tuple(evaluate(path, vector))
 
+        vector = vector.contiguous()
         self.function = compiled(trace(function, [vector]), [vector])
 
 
 def evaluate(path: Path | CapturedPath, vector: Tensor) -> State:
     """Both densities and their gradients; kept apart, so that a state serves at every β."""
     if isinstance(path, CapturedPath):
-        return State(*path.function(vector))
+        return State(*path.function(vector.contiguous()))  # compiled for one layout; a guide's draws may have another
     with torch.enable_grad():
         leaf = vector.detach().requires_grad_()
         base, ratio = path(leaf)

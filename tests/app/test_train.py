@@ -139,7 +139,7 @@ def start_training(out, *flags):
 
 def test_ctrl_c_then_resume_equals_never_having_stopped(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    flags = ["--epochs", "150", "--patience", "149"]
+    flags = ["--epochs", "60", "--patience", "59"]
     process = start_training(tmp_path / "stopped", *flags)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
@@ -147,13 +147,13 @@ def test_ctrl_c_then_resume_equals_never_having_stopped(cli, tmp_path, monkeypat
     assert f"ppl-vae train --resume {tmp_path / 'stopped'}" in err
     assert "Traceback" not in err
     done = len(Run.open(tmp_path / "stopped").history())
-    assert 2 <= done < 150
+    assert 2 <= done < 60
     for arguments in (["--resume", tmp_path / "stopped"], [*SMALL, *flags, "--out", tmp_path / "whole"]):
         command = [sys.executable, "-m", "ppl_vae", "train", *map(str, arguments)]
         subprocess.run(command, check=True, capture_output=True)
     states = [torch.load(tmp_path / n / "checkpoint.pt", weights_only=True) for n in ("stopped", "whole")]
     assert equal_states(*states)
-    assert len(rows(tmp_path / "stopped")) == 150
+    assert len(rows(tmp_path / "stopped")) == 60
 
 
 def test_kill_leaves_a_run_that_goes_on(cli, tmp_path):

@@ -499,3 +499,16 @@ def test_a_guide_of_all_latents_is_asked_for_the_batch_it_knows() -> None:
         guide.table.weight.copy_(exact)
     found = annealed_importance_bound(model, guide, data, 2, AnnealingConfig(temperatures=3, start="guide"))
     torch.testing.assert_close(found.log_px.values, model.log_px(x).detach(), rtol=0.0, atol=1e-9)
+
+
+def test_compiled_densities_take_draws_of_any_layout() -> None:
+    """A guide's draws may be a transposed view; what is compiled is compiled for one layout."""
+
+    def path(vector: Tensor) -> tuple[Tensor, Tensor]:
+        return -vector.square().sum(-1), -(vector - 1).abs().sum(-1)
+
+    transposed = torch.randn(4, 6, 3, dtype=torch.float64).transpose(0, 1)  # (chains, batch, D)
+    captured = hmc.CapturedPath(path, transposed)
+    for vector in (transposed, transposed.contiguous()):
+        for mine, plain in zip(hmc.evaluate(captured, vector), hmc.evaluate(path, vector), strict=True):
+            torch.testing.assert_close(mine, plain, rtol=1e-12, atol=1e-12)
