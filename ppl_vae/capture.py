@@ -4,8 +4,9 @@
 autograd engine have then done their work and leave only tensor operations. Inductor compiles those. (``torch.compile``
 straight over the handlers breaks into a dozen graphs, since it traces Python, which is where Pyro's work is done.)
 
-What the record cannot hold: Python's own decisions are taken once, at the trace, so a program that reads a tensor's
-value to decide what to do cannot be captured; :class:`NotTraceableError` says why.
+What the record cannot hold: Python's own decisions and numbers are taken once, at the trace, so a program that reads a
+tensor's value to decide what to do, or that is another at its next call, cannot be captured;
+:class:`NotTraceableError` says why.
 """
 
 import logging
@@ -62,19 +63,33 @@ def trace(function: Function, examples: Iterable[Tensor]) -> GraphModule:
         examples: arguments of the shapes, types and devices that it will be called with. They are copied: what the
             trace does to them is not seen. The generators are left as they were.
 
+    Returns:
+        the graph; called with such arguments it returns what the function returns.
+
     Raises:
-        NotTraceableError: it decides by a tensor's value, or fails.
+        NotTraceableError: it decides by a tensor's value, is another function at its second call, or fails.
     """
     copies = [example.clone() for example in examples]
     try:
         with preserved(copies[0].device), pyro.validation_enabled(False):
-            return make_fx(function)(*copies)
+            graph, again = make_fx(function)(*copies), make_fx(function)(*copies)
     except Exception as error:  # whatever a user's program raises at being traced
         raise NotTraceableError(_why(error)) from error
+    if graph.code != again.code or not _same_constants(graph, again):
+        raise NotTraceableError("the program is another at each call: it counts, or draws from a generator not torch's")
+    return graph
+
+
+def _same_constants(graph: GraphModule, again: GraphModule) -> bool:
+    """Whether the tensors that the function did not get as arguments are the same."""
+    mine, other = dict(graph.named_buffers()), dict(again.named_buffers())
+    return mine.keys() == other.keys() and all(torch.equal(mine[name], other[name]) for name in mine)
 
 
 def compiled(graph: GraphModule, examples: Iterable[Tensor]) -> Function:
-    """The graph as a function, compiled by inductor for tensors of the examples' shapes.
+    """The graph as a function, compiled by inductor for tensors of the examples' shapes and strides.
+
+    It draws from torch's generators what the graph itself would draw, so that on the same seed the two agree.
 
     Raises:
         NotTraceableError: inductor cannot compile it; there may be no C++ compiler.
@@ -85,7 +100,7 @@ def compiled(graph: GraphModule, examples: Iterable[Tensor]) -> Function:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of its own use of itself
-            function: Function = _inductor.compile(graph, list(examples))
+            function: Function = _inductor.compile(graph, list(examples), options={"fallback_random": True})
     except Exception as error:
         raise NotTraceableError(_why(error)) from error
     return function

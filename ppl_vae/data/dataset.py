@@ -44,7 +44,9 @@ class Dataset:
         """The rows of ``index``, ``(batch,)`` from 0, in its order; binarized now if dynamic."""
         x = self.x[index]
         y = None if self.y is None else self.y[index]
-        return Batch(torch.bernoulli(x) if self.dynamic else x, y, index + self.first)
+        if self.dynamic:  # torch.bernoulli draws the same, one number at a time: three times as slow on the CPU
+            x = (torch.rand_like(x) < x).to(x.dtype)
+        return Batch(x, y, index + self.first)
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """The whole split in order, in batches of at most ``batch_size``."""

@@ -7,6 +7,7 @@ kernels are recorded as one CUDA graph.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -61,25 +62,23 @@ class TracedStep:
         # Numbers that change from step to step are tensors too; as Python's they would be the trace's for ever.
         self.kl_weight = torch.ones((), dtype=data.x.dtype, device=device)
         self.rates = torch.zeros(2, dtype=data.x.dtype, device=device)
-        buffers = {name: buffer.clone() for name, buffer in _buffers(model, guide)}
         index = torch.arange(batch_size, device=device)
         state = [*optimizer.state_tensors(), data.x, *([] if data.y is None else [data.y])]
         examples = [*state, self.kl_weight, self.rates, index]
-        graph = trace(self._step, examples)
-        moved = [name for name, buffer in _buffers(model, guide) if not torch.equal(buffer, buffers[name])]
-        if moved:
-            raise NotTraceableError(f"the program changes its buffer '{moved[0]}' as it runs")
-        if device.type == "cuda":
-            try:
-                function = compile_graph(graph, examples)
-            except NotTraceableError:  # there may be no Triton; torch's own kernels can be recorded too
-                function = graph
-            self.take: Function = Recorded(function, examples[:-1], [index])
-        else:
-            self.take = partial(compile_graph(graph, examples), *examples[:-1])
+        with _buffers_kept(model, guide):
+            graph = trace(self._step, examples)
+        with computing_in(precision):  # recorded too: a CUDA graph holds the kernels that were chosen then
+            if device.type == "cuda":
+                try:
+                    function = compile_graph(graph, examples)
+                except NotTraceableError:  # there may be no Triton; torch's own kernels can be recorded too
+                    function = graph
+                self.take: Function = Recorded(function, examples[:-1], [index])
+            else:
+                self.take = partial(compile_graph(graph, examples), *examples[:-1])
 
     def __call__(self, index: Tensor, kl_weight: float | Tensor = 1.0) -> Tensor:
-        """Take one step; see :meth:`EagerStep.__call__`."""
+        """Take one step; see :meth:`EagerStep.__call__`. On a GPU the next step overwrites what this one returns."""
         if len(index) != self.batch_size:
             return self.eager(index, kl_weight)
         self.kl_weight.fill_(kl_weight)
@@ -124,5 +123,15 @@ def _each(given: Iterator[Tensor], count: int) -> Iterator[Tensor]:
         yield next(given)
 
 
-def _buffers(*programs: nn.Module) -> list[tuple[str, Tensor]]:
-    return [pair for program in programs for pair in program.named_buffers()]
+@contextmanager
+def _buffers_kept(*programs: nn.Module) -> Iterator[None]:
+    """Put the programs' buffers back after the block; the record of a program that moves them would not."""
+    before = [(name, buffer, buffer.clone()) for program in programs for name, buffer in program.named_buffers()]
+    try:
+        yield
+    finally:
+        moved = [name for name, buffer, value in before if not torch.equal(buffer, value)]
+        for _, buffer, value in before:
+            buffer.copy_(value)
+    if moved:
+        raise NotTraceableError(f"the program changes its buffer '{moved[0]}' as it runs")
