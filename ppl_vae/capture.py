@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ppl_vae.errors import reason
+from ppl_vae.errors import UserError, reason
 from ppl_vae.seeding import preserved
 
 Function = Callable[..., tuple[Tensor, ...]]
@@ -46,12 +46,22 @@ def worth_compiling(engine: Engine, num_calls: int, num_elements: int, device: t
         engine: ``eager`` never, ``traced`` always, ``auto`` where the whole job ends sooner, compiling included.
         num_calls: in the whole job.
         num_elements: of the observations in one call, times the draws for each.
-        device: where it runs; away from the CPU a launch of what is compiled always pays.
+        device: where it runs; away from the CPU, passes over the observations count for nothing.
     """
     if engine != "auto":
         return engine == "traced"
-    saved = num_calls * (_SAVED_SECONDS + _SAVED_SECONDS_PER_ELEMENT * num_elements)
-    return device.type != "cpu" or saved > _COMPILE_SECONDS
+    passes = _SAVED_SECONDS_PER_ELEMENT * num_elements if device.type == "cpu" else 0.0
+    return num_calls * (_SAVED_SECONDS + passes) > _COMPILE_SECONDS
+
+
+def refuse_untraced(engine: Engine, error: NotTraceableError) -> None:
+    """See that tracing was not asked for by name.
+
+    Raises:
+        UserError: it was.
+    """
+    if engine == "traced":
+        raise UserError(f"what is asked for cannot be traced ({error}); use --engine auto.") from error
 
 
 def trace(function: Function, examples: Iterable[Tensor]) -> GraphModule:

@@ -36,7 +36,6 @@ Estimator = Literal["elbo", "iwae", "ais", "bdmc", "sbc"]
 _NUM_SAMPLES: dict[Estimator, int] = {"elbo": 10, "iwae": 500, "ais": 16, "bdmc": 16, "sbc": 63}
 # Datapoints to simulate where none are asked for.
 _NUM_SIMULATED: dict[Estimator, int] = {"bdmc": 100, "sbc": 1000}
-_UNSEEN = 2**40  # the number of the first simulated datapoint: a row of nobody's split
 
 
 @config
@@ -126,7 +125,6 @@ def _bidirectional(opened: OpenedRun, settings: EvaluateConfig, progress: bool |
     model = opened.pair.model
     y = _labels(opened, settings)
     data, truth = simulate(model, opened.event_shape, _num_simulated(settings), y, settings.seed)
-    data = replace(data, first=_UNSEEN)
     latents = Latents.of(model, data.probe())
     posterior = latents.flattened(truth)
     fitted = Fitted(opened.pair.guide)

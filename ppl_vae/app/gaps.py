@@ -105,7 +105,10 @@ class Gaps:
         families = local_families(opened.pair.guide, latents, self.families)
         measured = {split: self._measure(opened, families, latents, part) for split, part in data.items()}
         results = {split: each.gaps for split, each in measured.items()}
-        protocols = {split: self._protocol(opened, split, part, measured[split].guide) for split, part in data.items()}
+        protocols = {
+            split: self._protocol(opened, split, part, measured[split].guide, " ".join(families))
+            for split, part in data.items()
+        }
         plain = {
             split: gaps.to_dict() | {"warnings": measured[split].warnings, "protocol": protocols[split].to_dict()}
             for split, gaps in results.items()
@@ -138,10 +141,11 @@ class Gaps:
         notes = [_OWN_ROWS if guide is trained else _ITSELF_LOCAL] if isinstance(trained, PerDatapoint) else []
         return _Measured(gaps, guide, [*_doubts(gaps, local), *notes])
 
-    def _protocol(self, opened: OpenedRun, split: str, data: Dataset, guide: nn.Module) -> Protocol:
+    def _protocol(self, opened: OpenedRun, split: str, data: Dataset, guide: nn.Module, families: str) -> Protocol:
         details = to_plain(self.settings) | to_plain(self.infer)
         details |= details.pop("annealing")
         del details["engine"]  # how it was worked out, not what
+        details["families"] = families  # the best of them is the proposal for log p(x)
         return opened.protocol("gaps", split, data, self.settings.num_samples, self.settings.seed, guide, details)
 
 

@@ -23,7 +23,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ppl_vae.batch import Batch
-from ppl_vae.capture import Engine, NotTraceableError, worth_compiling
+from ppl_vae.capture import Engine, NotTraceableError, refuse_untraced, worth_compiling
 from ppl_vae.config import Count, checked, config
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation import hmc
@@ -196,9 +196,9 @@ def _run(
                 step_sizes = step_sizes.flip(0)
             log_weight, mean_acceptance = _anneal(path, vector, levels, step_sizes, settings.leapfrog, passed)
             log_weights.append(log_weight.logsumexp(0) - math.log(num_chains))
-            acceptances.append(mean_acceptance)
+            acceptances.append(mean_acceptance * len(batch.x) / len(data))
     values = torch.cat(log_weights).cpu()
-    return Annealed(Estimate(values if posterior is None else -values), float(torch.stack(acceptances).mean()))
+    return Annealed(Estimate(values if posterior is None else -values), float(torch.stack(acceptances).sum()))
 
 
 def _path(model: nn.Module, base: nn.Module | None, latents: Latents, batch: Batch, q: Recall) -> hmc.Path:
@@ -224,7 +224,8 @@ def _compiled(path: hmc.Path, vector: Tensor, settings: AnnealingConfig, batch: 
         return path
     try:
         return hmc.CapturedPath(path, vector)
-    except NotTraceableError:
+    except NotTraceableError as error:
+        refuse_untraced(settings.engine, error)
         return path
 
 

@@ -1,26 +1,20 @@
 """Bounds on log p(x) from draws of the guide: the ELBO and the K-sample importance bound."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ppl_vae.batch import Batch
-from ppl_vae.capture import Engine, NotTraceableError, compiled, trace, worth_compiling
+from ppl_vae.capture import Engine, NotTraceableError, compiled, refuse_untraced, trace, worth_compiling
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.estimate import Estimate
-from ppl_vae.evaluation.log_weights import log_weights, weighted_draws
+from ppl_vae.evaluation.log_weights import BATCH_SIZE, chunks, log_weights, weighted_draws
 from ppl_vae.pair import frozen
 from ppl_vae.rows import check_rows
 from ppl_vae.seeding import seeded, stream
-
-# What one call evaluates at most, in elements of x (samples × datapoints × event) and in draws (samples × datapoints):
-# enough to keep the cores busy, and the activations, of whatever width, stay in a few hundred megabytes.
-_CALL_ELEMENTS = 2**23
-_CALL_DRAWS = 2**15
-_BATCH_SIZE = 256
 
 Advance = Callable[[int], object]
 
@@ -59,9 +53,9 @@ def elbo(
     sums = []
     data = data.fixed(seed)
     with frozen(model, guide), seeded(stream(seed, "draws"), data.x.device):
-        for batch in data.batches(_BATCH_SIZE):
+        for batch in data.batches(BATCH_SIZE):
             total = torch.zeros(2, len(batch.x), dtype=batch.x.dtype, device=batch.x.device)
-            for count in _chunks(num_samples, batch):
+            for count in chunks(num_samples, batch):
                 weighted = weighted_draws(model, guide, batch, count)
                 total += torch.stack([weighted.reconstruction.sum(0), weighted.kl.sum(0)])
             sums.append(total / num_samples)
@@ -102,9 +96,9 @@ def importance_bound(
     data = data.fixed(seed)
     with frozen(model, guide), seeded(stream(seed, "draws"), data.x.device):
         log_sum = _log_sum(model, guide, data, num_samples, engine)
-        for batch in data.batches(_BATCH_SIZE):
+        for batch in data.batches(BATCH_SIZE):
             total = torch.full((len(batch.x),), -math.inf, dtype=batch.x.dtype, device=batch.x.device)
-            for count in _chunks(num_samples, batch):
+            for count in chunks(num_samples, batch):
                 total = torch.logaddexp(total, log_sum(batch, count))
             values.append(total - math.log(num_samples))
             if advance:
@@ -120,9 +114,9 @@ def _log_sum(
     def eager(batch: Batch, count: int) -> Tensor:
         return log_weights(model, guide, batch, count).logsumexp(0)
 
-    usual = next(data.batches(_BATCH_SIZE))
-    counts = list(_chunks(num_samples, usual))
-    calls = len(counts) * -(-len(data) // _BATCH_SIZE)
+    usual = next(data.batches(BATCH_SIZE))
+    counts = list(chunks(num_samples, usual))
+    calls = len(counts) * -(-len(data) // BATCH_SIZE)
     if not worth_compiling(engine, calls, counts[0] * usual.x.numel(), data.x.device):
         return eager
 
@@ -132,7 +126,8 @@ def _log_sum(
     examples = _tensors(usual)
     try:
         traced = compiled(trace(function, examples), examples)
-    except NotTraceableError:
+    except NotTraceableError as error:
+        refuse_untraced(engine, error)
         return eager
 
     def either(batch: Batch, count: int) -> Tensor:
@@ -146,13 +141,3 @@ def _log_sum(
 
 def _tensors(batch: Batch) -> list[Tensor]:
     return [batch.x, batch.index, *([] if batch.y is None else [batch.y])]
-
-
-def _chunks(num_samples: int, batch: Batch) -> Iterator[int]:
-    """How many samples to take in each call."""
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-    most = max(1, min(_CALL_ELEMENTS // batch.x.numel(), _CALL_DRAWS // len(batch.x)))
-    yield from (most for _ in range(num_samples // most))
-    if num_samples % most:
-        yield num_samples % most

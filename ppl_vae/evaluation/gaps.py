@@ -66,6 +66,7 @@ class Gaps:
         best: which of them: the one with the greater mean. (A choice for each datapoint would keep what noise has
             lifted, and be no bound; one choice for all keeps at most the standard error of their difference.)
         bounds: lower bounds on log p(x) by the name of their estimator.
+        proposal: the family whose local fits they were drawn from: the one with the highest ELBO.
         guide: L, the trained guide's ELBO.
         inference: log p(x) − L.
         families: how each family divides it, by name.
@@ -74,6 +75,7 @@ class Gaps:
     log_px: Estimate
     best: str
     bounds: dict[str, Estimate]
+    proposal: str
     guide: Estimate
     inference: Estimate
     families: dict[str, FamilyGap]
@@ -82,7 +84,7 @@ class Gaps:
         """Means and standard errors by name, ready for JSON."""
         parts = ("local", "approximation", "amortization")
         return {
-            "log_px": self.log_px.to_dict() | {"estimator": self.best},
+            "log_px": self.log_px.to_dict() | {"estimator": self.best, "proposal": self.proposal},
             "bounds": {name: bound.to_dict() for name, bound in self.bounds.items()},
             "guide": self.guide.to_dict(),
             "inference": self.inference.to_dict(),
@@ -126,9 +128,10 @@ def inference_gaps(
         # Not left out with a note: a family of which the datapoints that it fails on are missing has no gap.
         advice = "leave the family out, or fit it with a smaller --infer-rate."
         _refuse_unless_finite(optimum, f"family '{name}': the ELBO of its local fit", advice)
-    proposal = local[max(optima, key=lambda name: optima[name].mean)]
+    name = max(optima, key=lambda name: optima[name].mean)
+    proposal, engine = local[name], settings.annealing.engine
     bounds = {
-        "importance": importance_bound(model, proposal, data, settings.num_samples, seed),
+        "importance": importance_bound(model, proposal, data, settings.num_samples, seed, engine=engine),
         "annealed": annealed_importance_bound(
             model, proposal, data, settings.chains, settings.annealing, seed=seed, advance=advance
         ).log_px,
@@ -137,8 +140,8 @@ def inference_gaps(
     best = max(bounds, key=lambda name: bounds[name].mean if math.isfinite(bounds[name].mean) else -math.inf)
     _refuse_unless_finite(bounds[best], "the bound on log p(x)", "the pair cannot be measured; train it again.")
     log_px = bounds[best]
-    families = {name: FamilyGap(optimum, log_px - optimum, optimum - reached) for name, optimum in optima.items()}
-    return Gaps(log_px, best, bounds, reached, log_px - reached, families)
+    families = {each: FamilyGap(optimum, log_px - optimum, optimum - reached) for each, optimum in optima.items()}
+    return Gaps(log_px, best, bounds, name, reached, log_px - reached, families)
 
 
 def _refuse_unless_finite(estimate: Estimate, what: str, advice: str) -> None:

@@ -1,9 +1,19 @@
 """Log importance weights, the raw material of every bound on log p(x)."""
 
+from collections.abc import Iterator
+
 from torch import Tensor, nn
 
 from ppl_vae.batch import Batch
 from ppl_vae.pair import Weighted, run_pair, weigh
+
+BATCH_SIZE = 256
+"""Datapoints that are evaluated at once."""
+
+# What one call evaluates at most, in elements of x (samples × datapoints × event) and in draws (samples × datapoints):
+# enough to keep the cores busy, and the activations, of whatever width, stay in a few hundred megabytes.
+_CALL_ELEMENTS = 2**23
+_CALL_DRAWS = 2**15
 
 
 def weighted_draws(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int) -> Weighted:
@@ -26,3 +36,18 @@ def log_weights(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: i
     """
     weighted = weighted_draws(model, guide, batch, num_samples)
     return weighted.reconstruction - weighted.kl
+
+
+def chunks(num_samples: int, batch: Batch) -> Iterator[int]:
+    """How many of the samples to draw in each call, so that memory does not grow with their number.
+
+    Args:
+        num_samples: in all, at least 1.
+        batch: the datapoints.
+    """
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    most = max(1, min(_CALL_ELEMENTS // batch.x.numel(), _CALL_DRAWS // len(batch.x)))
+    yield from (most for _ in range(num_samples // most))
+    if num_samples % most:
+        yield num_samples % most

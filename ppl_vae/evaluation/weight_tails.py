@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ppl_vae.batch import Batch
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.estimate import Estimate
-from ppl_vae.evaluation.log_weights import log_weights
+from ppl_vae.evaluation.log_weights import BATCH_SIZE, chunks, log_weights
 
 KHAT_RELIABLE = 0.7
 """The k̂ up to which importance sampling can be relied on (Yao et al. 2018; Vehtari et al. 2024)."""
@@ -31,10 +31,6 @@ KHAT_RELIABLE = 0.7
 # tail of theirs could matter.
 _EQUAL = 1e-3
 _UNDERFLOW = 700.0  # exp(−700) is near the smallest number of float64
-_BATCH_SIZE = 256
-# The most that one call evaluates: elements of x (samples × datapoints × event), and draws (samples × datapoints).
-_CALL_ELEMENTS = 2**23
-_CALL_DRAWS = 2**15
 
 
 class WeightTails(NamedTuple):
@@ -72,7 +68,7 @@ def weight_tails(
         advance: called with the number of datapoints done.
     """
     ess, khat = [], []
-    for batch in data.batches(_BATCH_SIZE):
+    for batch in data.batches(BATCH_SIZE):
         weights = _all_log_weights(model, guide, batch, num_samples).cpu().double()  # (K, batch)
         # Without any weight it is 0 / 0.
         ess.append((2 * weights.logsumexp(0) - (2 * weights).logsumexp(0)).exp().nan_to_num(nan=0.0))
@@ -83,9 +79,7 @@ def weight_tails(
 
 
 def _all_log_weights(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int) -> Tensor:
-    per_call = max(1, min(_CALL_ELEMENTS // batch.x.numel(), _CALL_DRAWS // len(batch.x)))
-    starts = range(0, num_samples, per_call)
-    return torch.cat([log_weights(model, guide, batch, min(per_call, num_samples - start)) for start in starts])
+    return torch.cat([log_weights(model, guide, batch, count) for count in chunks(num_samples, batch)])
 
 
 def pareto_khat(log_weights: NDArray[np.float64]) -> NDArray[np.float64]:

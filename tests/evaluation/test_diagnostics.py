@@ -2,6 +2,7 @@
 
 import json
 import math
+from importlib import import_module
 
 import numpy as np
 import pyro
@@ -93,7 +94,7 @@ def test_ess_is_kishs_formula(monkeypatch: pytest.MonkeyPatch) -> None:
     data = Dataset(simulate(model, 3))
     weights = torch.tensor([[1.0, 1.0, 0.0], [1.0, 3.0, 0.0]]).repeat(50, 1).log().double()  # the last has none at all
     served = iter([weights[:70], weights[70:]])
-    monkeypatch.setattr("ppl_vae.evaluation.weight_tails._CALL_DRAWS", 210)
+    monkeypatch.setattr(import_module("ppl_vae.evaluation.log_weights"), "_CALL_DRAWS", 210)
     monkeypatch.setattr("ppl_vae.evaluation.weight_tails.log_weights", lambda *_: next(served))
     found = diagnose(model, ExactGuide(model), data, num_samples=100).weights
     torch.testing.assert_close(found.ess.values, torch.tensor([100.0, 80.0, 0.0], dtype=torch.float64))

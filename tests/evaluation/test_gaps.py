@@ -210,7 +210,7 @@ def test_settings_are_checked() -> None:
 def test_as_json(taken: tuple[LinearGaussian, Dataset, Amortized, Gaps]) -> None:
     *_, found = taken
     plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    assert plain["log_px"] == {**found.log_px.to_dict(), "estimator": found.best}
+    assert plain["log_px"] == {**found.log_px.to_dict(), "estimator": found.best, "proposal": "full-rank"}
     assert set(plain["bounds"]) == {"importance", "annealed"}
     assert plain["families"]["diagonal"]["approximation"]["stderr"] == found.families["diagonal"].approximation.stderr
     assert plain["inference"]["mean"] == pytest.approx(plain["log_px"]["mean"] - plain["guide"]["mean"])
