@@ -3,7 +3,8 @@
 m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²,   θ ← θ − rate · m̂ / (√v̂ + ε),   m̂ = m / (1 − β₁ᵗ),   v̂ = v / (1 − β₂ᵗ)
 """
 
-from math import log
+from collections.abc import Sequence
+from math import expm1, log
 from typing import NamedTuple
 
 import torch
@@ -21,16 +22,33 @@ class Moments(NamedTuple):
 
 
 def adam(
-    value: Tensor, gradient: Tensor, moments: Moments, rate: float | Tensor, epsilon: float
+    value: Tensor,
+    gradient: Tensor,
+    moments: Moments,
+    rate: float | Tensor,
+    epsilon: float,
+    corrections: Sequence[Tensor] | None = None,
 ) -> tuple[Tensor, Moments]:
-    """The next value and moments; nothing is changed in place."""
+    """The next value and moments; nothing is changed in place.
+
+    Args:
+        value: θ, of any shape.
+        gradient: g, of the same.
+        moments: t, m and v before the step.
+        rate: the step size.
+        epsilon: ε.
+        corrections: 1 − β₁ᵗ and 1 − β₂ᵗ at the new t, ``()`` each, where they are known; inductor would work them out
+            again for every few numbers of θ. None: from the moments' t.
+    """
     steps = moments.steps + 1
     mean = moments.mean.lerp(gradient, 1 - BETA1)
     square = moments.square.lerp(gradient**2, 1 - BETA2)
-    root = (square / _correction(BETA2, steps.to(square))).sqrt() + epsilon
-    return value - rate * (mean / _correction(BETA1, steps.to(mean))) / root, Moments(steps, mean, square)
+    # Without the digits that the difference 1 − βᵗ would lose at the first steps.
+    of_mean, of_square = corrections or [-torch.expm1(steps.to(square) * log(beta)) for beta in (BETA1, BETA2)]
+    root = (square / of_square).sqrt() + epsilon
+    return value - rate * (mean / of_mean) / root, Moments(steps, mean, square)
 
 
-def _correction(beta: float, steps: Tensor) -> Tensor:
-    """1 − βᵗ, without the digits that the difference would lose at the first steps."""
-    return -torch.expm1(steps * log(beta))
+def corrections_at(step: int) -> list[float]:
+    """1 − β₁ᵗ and 1 − β₂ᵗ at step t, from 1."""
+    return [-expm1(step * log(beta)) for beta in (BETA1, BETA2)]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ppl_vae.config import Rate, config
 from ppl_vae.rows import Leaf, tables_of
-from ppl_vae.svi.adam import Moments, adam
+from ppl_vae.svi.adam import Moments, adam, corrections_at
 from ppl_vae.svi.row_adam import RowAdam
 
 
@@ -53,6 +53,7 @@ class PairOptimizer:
             else None
         )
         self.row_adam = RowAdam(self.tables, settings.row_learning_rate, settings.adam_epsilon)
+        self.steps = 0  # taken; torch counts them too, in a tensor for each parameter, for which we would have to wait
 
     def set_progress(self, fraction: float) -> None:
         """Set the step sizes for this fraction of all steps, from 0 to 1."""
@@ -77,6 +78,7 @@ class PairOptimizer:
                 nn.utils.clip_grad_norm_(self.shared, self.settings.clip_norm)
             self.adam.step()
         self.row_adam.step(leaves)
+        self.steps += 1
 
     def state_tensors(self) -> list[Tensor]:
         """All that a step moves, in the order of :class:`ppl_vae.svi.traced.TracedStep`: parameters, then each one's
@@ -93,13 +95,20 @@ class PairOptimizer:
         found = [*self.shared, *moments, *(tensor for row in rows for tensor in row)]
         return [tensor.detach() for tensor in found]  # the same memory, and nothing to differentiate
 
-    def write_rates(self, rates: Tensor) -> None:
-        """Write the step sizes of parameters and rows, ``(2,)``."""
-        rates[0] = self.adam.param_groups[0]["lr"] if self.adam else 0.0
-        rates[1] = self.row_adam.learning_rate
+    def begin_step(self, numbers: Tensor) -> None:
+        """Count a step that is taken by :meth:`move`, and write what it needs to know.
+
+        Args:
+            numbers: ``(4,)``; gets the step sizes of parameters and rows, and the corrections of Adam's moments.
+        """
+        self.steps += 1
+        rate = self.adam.param_groups[0]["lr"] if self.adam else 0.0
+        numbers.copy_(
+            torch.tensor([rate, self.row_adam.learning_rate, *corrections_at(self.steps)], dtype=numbers.dtype)
+        )
 
     def move(
-        self, params: Sequence[Tensor], gradients: Sequence[Tensor | None], moments: Sequence[Moments], rate: Tensor
+        self, params: Sequence[Tensor], gradients: Sequence[Tensor | None], moments: Sequence[Moments], numbers: Tensor
     ) -> None:
         """What :meth:`step` does to the parameters that are not rows, in tensor operations that can be traced.
 
@@ -107,9 +116,10 @@ class PairOptimizer:
             params: moved in place.
             gradients: None where the loss does not depend on the parameter.
             moments: moved in place.
-            rate: ``()``.
+            numbers: as :meth:`begin_step` writes them.
         """
         known = [gradient for gradient in gradients if gradient is not None]
+        rate, _, *corrections = numbers
         scale = torch.ones_like(rate)
         if self.settings.clip_norm is not None and known:
             norm = nn.utils.get_total_norm(known)
@@ -117,7 +127,7 @@ class PairOptimizer:
         for param, gradient, before in zip(params, gradients, moments, strict=True):
             if gradient is None:
                 continue
-            value, after = adam(param, gradient * scale, before, rate, self.settings.adam_epsilon)
+            value, after = adam(param, gradient * scale, before, rate, self.settings.adam_epsilon, corrections)
             param.copy_(value)
             for old, new in zip(before, after, strict=True):
                 old.copy_(new)
@@ -130,4 +140,5 @@ class PairOptimizer:
         """Put back what :meth:`state_dict` returned."""
         if self.adam:
             self.adam.load_state_dict(state["shared"])
+            self.steps = max((int(of_one["step"]) for of_one in self.adam.state.values()), default=0)
         self.row_adam.load_state_dict(state["rows"])

@@ -61,10 +61,10 @@ class TracedStep:
         device = data.x.device
         # Numbers that change from step to step are tensors too; as Python's they would be the trace's for ever.
         self.kl_weight = torch.ones((), dtype=data.x.dtype, device=device)
-        self.rates = torch.zeros(2, dtype=data.x.dtype, device=device)
+        self.numbers = torch.ones(4, dtype=data.x.dtype, device=device)
         index = torch.arange(batch_size, device=device)
         state = [*optimizer.state_tensors(), data.x, *([] if data.y is None else [data.y])]
-        examples = [*state, self.kl_weight, self.rates, index]
+        examples = [*state, self.kl_weight, self.numbers, index]
         with _buffers_kept(model, guide):
             graph = trace(self._step, examples)
         with computing_in(precision):  # recorded too: a CUDA graph holds the kernels that were chosen then
@@ -82,14 +82,14 @@ class TracedStep:
         if len(index) != self.batch_size:
             return self.eager(index, kl_weight)
         self.kl_weight.fill_(kl_weight)
-        self.optimizer.write_rates(self.rates)
+        self.optimizer.begin_step(self.numbers)
         with computing_in(self.precision):
             (sums,) = self.take(index)
         return sums
 
     def _step(self, *tensors: Tensor) -> tuple[Tensor]:
         """The step as a function of all that it reads; what it changes, it changes in place."""
-        *state, kl_weight, rates, index = tensors
+        *state, kl_weight, numbers, index = tensors
         given = iter(state)
         shared, tables = self.optimizer.shared, self.optimizer.tables
         params = list(islice(given, len(shared)))
@@ -109,11 +109,11 @@ class TracedStep:
         handed_out = [leaf.values for leaves_of in read for leaf in leaves_of]
         gradients = list(torch.autograd.grad(terms.loss, [*leaves, *handed_out], allow_unused=True))
         with torch.no_grad():
-            self.optimizer.move(params, gradients[: len(params)], moments, rates[0])
+            self.optimizer.move(params, gradients[: len(params)], moments, numbers)
             of_rows = iter(gradients[len(params) :])
             for (weight, row_moments), leaves_of in zip(rows, read, strict=True):
                 for leaf in leaves_of:
-                    self.optimizer.row_adam.move(weight, row_moments, leaf.rows, next(of_rows), rates[1])
+                    self.optimizer.row_adam.move(weight, row_moments, leaf.rows, next(of_rows), numbers[1])
         return (torch.stack([terms.bound.sum(), terms.reconstruction.sum(), terms.kl.sum()]),)
 
 
