@@ -49,6 +49,12 @@ class PairConfig:
     refinement_training: Training = "unroll"
     """Semi-amortized guides: differentiate through the refinement, or train the encoder on its own bound."""
 
+    @property
+    def in_words(self) -> str:
+        """The pair as captions name it; a guide of the user's own has no family."""
+        model, guide = (Path(name).name for name in (self.model, self.guide))
+        return f"{model}, {guide}" + ("" if names_file(self.guide) else f" × {self.family}")
+
     def absolute(self) -> "PairConfig":
         """The same with a user's files by absolute path, good from any working directory."""
         model, guide = (str(Path(n).absolute()) if names_file(n) else n for n in (self.model, self.guide))

@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from ppl_vae.app.build import DataInfo, build_pair
-from ppl_vae.app.estimators import EvaluateConfig, evaluate_run
+from ppl_vae.app.estimators import EvaluateConfig, evaluate_run, is_point
 from ppl_vae.app.grey_levels import warn_of_grey_levels, words_of
 from ppl_vae.app.opened import open_run
 from ppl_vae.app.paths import write_atomically
@@ -26,7 +26,6 @@ from ppl_vae.data import load
 from ppl_vae.errors import UserError, reason
 from ppl_vae.evaluation.estimate import Protocol, unlike
 from ppl_vae.figures import Row
-from ppl_vae.guides import Guide, Point
 from ppl_vae.rows import tables_of
 from ppl_vae.training import objective_of
 
@@ -146,7 +145,7 @@ def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:
     parts, protocol = evaluated.results, evaluated.protocol
     figures: dict[str, float | None] = {name: parts[name].mean for name in ("elbo", "reconstruction", "kl")}
     guide = opened.pair.guide
-    weighs = not (isinstance(guide, Guide) and isinstance(guide.family, Point))
+    weighs = not is_point(guide)
     if not weighs:  # a point has no density: its "elbo" bounds nothing and must not be ranked
         figures["elbo"] = None
     figures["log_px"] = evaluate_run(opened, job.bound, progress=False).results["log_px"].mean if weighs else None

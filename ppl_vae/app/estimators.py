@@ -187,12 +187,17 @@ def fitted_guide(opened: OpenedRun, data: Dataset, infer: InferConfig, progress:
     return fitted
 
 
+def is_point(guide: nn.Module) -> bool:
+    """Whether q is a point, as in a plain autoencoder."""
+    return isinstance(guide, Guide) and isinstance(guide.family, Point)
+
+
 def refuse_point(guide: nn.Module, settings: EvaluateConfig) -> None:
     """Raise a UserError if the guide is a point and the estimator needs its density."""
     needs = settings.estimator in ("iwae", "sbc") or (
         settings.estimator in ("ais", "bdmc") and settings.annealing.start == "guide"
     )
-    if needs and isinstance(guide, Guide) and isinstance(guide.family, Point):
+    if needs and is_point(guide):
         if settings.estimator == "sbc":
             raise UserError(
                 "a point has no spread to rank a latent in: there is nothing to calibrate; train with another --family."

@@ -10,13 +10,14 @@ from tqdm import tqdm
 from tyro.conf import Positional
 
 from ppl_vae import figures
-from ppl_vae.app.estimators import EvaluateConfig, Evaluated, calibrate_run, evaluate_run
+from ppl_vae.app.estimators import EvaluateConfig, Evaluated, calibrate_run, evaluate_run, is_point
 from ppl_vae.app.fitted import Fitted
-from ppl_vae.app.grey_levels import words_of
+from ppl_vae.app.grey_levels import POINT_IN_WORDS, words_of
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.paths import numbered
 from ppl_vae.config import config, to_plain
 from ppl_vae.evaluation import Diagnostics, Estimate, Protocol, diagnose
+from ppl_vae.evaluation.aggregate import Aggregate
 from ppl_vae.inference import InferConfig
 
 # Diagnostics look at the first so many datapoints: pairs of them are compared, so the cost grows with the square.
@@ -69,6 +70,9 @@ class Evaluate:
             found = _diagnosed(opened, evaluated, self.settings.seed)
             plain["diagnostics"] = found.to_dict()
             lines += diagnostics_lines(found)
+        if is_point(evaluated.fitted.guide):
+            plain["warning"] = POINT_IN_WORDS
+            lines.append(f"warning: {POINT_IN_WORDS}")
         lines += _protocol_lines(protocol, evaluated.fitted, self.settings.infer)
         print(json.dumps(plain) if self.json else "\n".join(lines))
 
@@ -138,10 +142,20 @@ def diagnostics_lines(found: Diagnostics) -> list[str]:
         )
     lines.append(f"  active units {found.units.num_active} of {len(found.units.names)}")
     if found.aggregate:
-        lines.append(f"  mutual information I(x; z) {with_error(found.aggregate.mutual_information)} nats")
-        if found.aggregate.kl_to_prior:
-            lines.append(f"  KL(q(z) ‖ p(z)) {with_error(found.aggregate.kl_to_prior)} nats")
+        over_data = found.aggregate
+        ends = (over_data.mutual_information, over_data.mutual_information_upper)
+        lines.append(f"  mutual information I(x; z) {_between(over_data, *ends)}")
+        if over_data.kl_to_prior and over_data.kl_to_prior_lower:
+            ends = (over_data.kl_to_prior_lower, over_data.kl_to_prior)
+            lines.append(f"  KL(q(z) ‖ p(z)) {_between(over_data, *ends)}")
     return [*lines, *(f"warning: {warning}" for warning in found.warnings)]
+
+
+def _between(over_data: Aggregate, low: Estimate, high: Estimate) -> str:
+    """One number where its two ends say the same, else both: a single one would claim to know."""
+    if not over_data.wide:
+        return f"{with_error(low)} nats"
+    return f"between {low.mean:.2f} and {high.mean:.2f} nats; {over_data.num_datapoints} datapoints tell no closer"
 
 
 def with_error(estimate: Estimate, digits: int = 2, width: int = 0) -> str:

@@ -225,7 +225,7 @@ def _figure(opened: OpenedRun, results: Mapping[str, Parts]) -> Figure:
         groups.append((f"{_TITLES[split]}, {len(gaps.guide.values)} datapoints", bars))
     pair = opened.run.record.config.pair
     caption = (
-        f"{Path(opened.run.record.config.data.data).name}: {pair.model}, {pair.guide} × {pair.family}. Blue and orange "
+        f"{Path(opened.run.record.config.data.data).name}: {pair.in_words}. Blue and orange "
         "together are log p(x) less the guide's ELBO, ± standard error over datapoints. A row for each family of q "
         "that was fitted to each datapoint alone."
     )

@@ -1,4 +1,4 @@
-"""Numbers that are no log-likelihoods, said in words: a Bernoulli on grey levels."""
+"""Numbers that are no log-likelihoods, or bounds on none, said in words: a Bernoulli on grey levels, a point for q."""
 
 import sys
 from collections.abc import Mapping
@@ -8,15 +8,17 @@ from ppl_vae.app.build import Pair
 from ppl_vae.check import check_pair, likelihood_label
 from ppl_vae.data import Dataset
 
-IN_WORDS = (
+GREY_IN_WORDS = (
     "These are no log-likelihoods: a Bernoulli on grey levels lacks its normaliser (Loaiza-Ganem and Cunningham 2019). "
     "Put them beside no others."
 )
 
+POINT_IN_WORDS = "A point has no density: its elbo is no bound on log p(x) and is comparable to none."
+
 
 def words_of(protocol: Mapping[str, Any]) -> list[str]:
     """What has to be said of results of this protocol, a line or none."""
-    return [] if protocol["likelihood"] == "proper" else [IN_WORDS]
+    return [] if protocol["likelihood"] == "proper" else [GREY_IN_WORDS]
 
 
 def warn_of_grey_levels(pair: Pair, data: Dataset) -> None:

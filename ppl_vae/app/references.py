@@ -12,6 +12,7 @@ from pyro.infer.autoguide import AutoIAFNormal, AutoMultivariateNormal, AutoNorm
 from torch import nn
 from tqdm import tqdm
 
+from ppl_vae.app.evaluate import with_error
 from ppl_vae.app.fitted import fit_locally, guide_for
 from ppl_vae.app.opened import open_run
 from ppl_vae.batch import Batch
@@ -61,7 +62,7 @@ def reference_rows(path: Path, count: int, settings: InferConfig) -> dict[str, A
 
 
 def _text(estimate: Estimate) -> str:
-    return f"{estimate.mean:.2f} ± {estimate.stderr:.2f}"
+    return with_error(estimate)
 
 
 def _autoguide(model: nn.Module, guide: nn.Module, batch: Batch) -> torch.Tensor:

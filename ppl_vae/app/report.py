@@ -13,10 +13,11 @@ from tqdm import tqdm
 
 from ppl_vae import figures
 from ppl_vae.app.evaluate import diagnostics_lines
-from ppl_vae.app.grey_levels import words_of
+from ppl_vae.app.grey_levels import POINT_IN_WORDS, words_of
 from ppl_vae.app.opened import OpenedRun
 from ppl_vae.app.page import PAGE, bullets, lines_of_code, picture_of, table, text
 from ppl_vae.app.paths import write_atomically
+from ppl_vae.app.registry import names_file
 from ppl_vae.app.run import Run, TrainConfig
 from ppl_vae.data import Dataset, Splits
 from ppl_vae.data.torchvision_sets import NAMES
@@ -154,7 +155,7 @@ class _Report:
     def _reservations(self, point: bool) -> list[str]:
         found = [words for protocol in list(self.protocols.values())[:1] for words in words_of(protocol.to_dict())]
         if point:
-            found.append("a point has no density: its elbo is no bound on log p(x) and is comparable to none.")
+            found.append(POINT_IN_WORDS)
         return found + self.missing
 
     def _note(self) -> str:
@@ -163,8 +164,7 @@ class _Report:
         return f"On the training data{self.once}: the guide has a row for each training datapoint and knows no other."
 
     def _pair_in_words(self) -> str:
-        names = self.config.pair
-        return f"{Path(self.config.data.data).name}: {names.model}, {names.guide} × {names.family}"
+        return f"{Path(self.config.data.data).name}: {self.config.pair.in_words}"
 
     def _settings(self) -> list[tuple[str, str]]:
         info, pair, fit = self.run.record.info, self.config.pair, self.config.fit
@@ -173,7 +173,7 @@ class _Report:
         sizes = f"{model} parameters in the model, {guide} in the guide"
         return [
             ("model", pair.model),
-            ("guide × family", f"{pair.guide} × {pair.family}"),
+            ("guide", pair.guide if names_file(pair.guide) else f"{pair.guide} × {pair.family}"),
             ("data", f"{self.config.data.data}, {info.num_data:,} training datapoints of shape {shape}"),
             ("binarization", self.config.data.binarization),
             ("data fingerprint", info.fingerprint),

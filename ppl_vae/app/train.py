@@ -10,11 +10,13 @@ import torch
 from tqdm import tqdm
 
 from ppl_vae.app.build import DataInfo, build_pair
-from ppl_vae.app.grey_levels import warn_of_grey_levels
+from ppl_vae.app.estimators import is_point
+from ppl_vae.app.grey_levels import GREY_IN_WORDS, POINT_IN_WORDS, warn_of_grey_levels
 from ppl_vae.app.paths import numbered, refuse_existing_run
 from ppl_vae.app.pictures import draw_run
 from ppl_vae.app.report import write_report
 from ppl_vae.app.run import Record, Run, TrainConfig
+from ppl_vae.check import likelihood_label
 from ppl_vae.config import config
 from ppl_vae.data import Splits, load
 from ppl_vae.errors import UserError
@@ -55,7 +57,8 @@ class Train:
         history = train_run(run, splits, resume=bool(self.resume), tensorboard=self.tensorboard, on_engine=_say_engine)
         if not current().is_first:
             return
-        pictures = draw_run(run, run.load_pair(torch.device("cpu")), splits)
+        pair = run.load_pair(torch.device("cpu"))
+        pictures = draw_run(run, pair, splits)
         for picture in pictures:
             print(f"picture  {picture}")
         if report := write_report(run, splits, pictures):
@@ -64,6 +67,10 @@ class Train:
         validation = "" if kept.validation_bound is None else f", validation {kept.validation_bound:.2f}"
         name = "elbo " if run.record.config.fit.objective.startswith("elbo") else "bound"
         print(f"{name}    {kept.bound:.2f} nats per datapoint in epoch {kept.epoch} of {len(history)}{validation}")
+        if is_point(pair.guide):
+            print(f"warning: {POINT_IN_WORDS}")
+        if likelihood_label(pair.model, splits.train.probe()) != "proper":
+            print(f"warning: {GREY_IN_WORDS}")
         print(f"run      {run.path}")
 
     def _begun(self) -> tuple[Run, Splits]:

@@ -49,7 +49,7 @@ _WORDS: dict[Failure, str] = {
     "under-confident": "under-confident (q too wide; ∩-shaped ranks)",
     "biased up": "biased upwards (q lies too high; ranks pile up at 0)",
     "biased down": "biased downwards (q lies too low; ranks pile up at L)",
-    "other": "wrong in some other way (see the ranks)",
+    "other": "ranks that are not uniform, in a shape with no name (see the picture)",
 }
 _FIT: dict[Failure, str] = {
     "biased up": "q's draws fit x better than the true z does (see the ranks of log p(x | z))",
@@ -99,7 +99,8 @@ class Calibration:
     @property
     def verdict(self) -> str:
         """The outcome in a sentence, with the coordinates that failed and how."""
-        tail = f"p = {self.p_value:.2g} over {len(self.names)} coordinates, {len(self.ranks)} simulations"
+        p_value = f"p = {self.p_value:.2g}" if self.p_value >= 1e-10 else "p < 1e-10"
+        tail = f"{p_value} over {len(self.names)} coordinates, {len(self.ranks)} simulations"
         if self.passed:
             return f"calibrated as far as these simulations can tell ({tail})."
         kinds: dict[Failure, list[str]] = {kind: [] for kind in _WORDS}

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.aggregate import Aggregate, aggregate, has_density
-from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.evaluation.units import ACTIVE_VARIANCE, Units, units
 from ppl_vae.evaluation.weight_tails import KHAT_RELIABLE, WeightTails, weight_tails
 from ppl_vae.pair import frozen
@@ -137,8 +136,6 @@ def _judge(weights: WeightTails | None, by_unit: Units, over_data: Aggregate | N
                 f"z says next to nothing about x: mutual information {information.mean:.3f} ± "
                 f"{information.stderr:.3f} nats."
             )
-        if over_data.wide:
-            found.append(_interval_in_words(over_data))
         if over_data.kl_to_prior is None:
             found.append("the prior is another for each datapoint: no KL(q(z) ‖ p(z)).")
     if weights and int((weights.khat > KHAT_RELIABLE).sum()) > max(1.0, _NOISY_SHARE * len(weights.khat)):
@@ -148,24 +145,6 @@ def _judge(weights: WeightTails | None, by_unit: Units, over_data: Aggregate | N
             "proposals fitted to each datapoint (ppl-vae gaps), or a richer family."
         )
     return found
-
-
-def _interval_in_words(over_data: Aggregate) -> str:
-    def between(low: Estimate, high: Estimate) -> str:
-        return f"between {_with_error(low)} and {_with_error(high)} nats"
-
-    found = f"the mutual information is {between(over_data.mutual_information, over_data.mutual_information_upper)}"
-    if over_data.kl_to_prior and over_data.kl_to_prior_lower:
-        found += f", KL(q(z) ‖ p(z)) {between(over_data.kl_to_prior_lower, over_data.kl_to_prior)}"
-    return (
-        f"{found}: {over_data.num_datapoints} datapoints cannot tell closer. The lower information, at most log N = "
-        f"{over_data.log_num:.2f}, and the higher KL count each draw's own datapoint, the other two leave it out; the "
-        "± knows nothing of that bias."
-    )
-
-
-def _with_error(estimate: Estimate) -> str:
-    return f"{estimate.mean:.2f}" + (f" ± {estimate.stderr:.2f}" if math.isfinite(estimate.stderr) else "")
 
 
 def _weights_dict(weights: WeightTails) -> dict[str, Any]:

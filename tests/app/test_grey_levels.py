@@ -10,7 +10,7 @@ import pytest
 from ppl_vae import UserError
 from ppl_vae.app.cli import main
 from ppl_vae.app.comparison import Result, summarise
-from ppl_vae.app.grey_levels import IN_WORDS
+from ppl_vae.app.grey_levels import GREY_IN_WORDS
 
 LABEL = "none (Bernoulli on grey levels)"
 SMALL = ["--hidden", "8", "--latent-dim", "2", "--epochs", "1"]
@@ -54,7 +54,7 @@ def test_likelihoods_are_not_warned_of(cli, tmp_path, flags):
     assert (status, err) == (0, "")
     result = json.loads(cli("evaluate", tmp_path / "run", "--limit", "5", "--json")[1])
     assert result["protocol"]["likelihood"] == "proper"
-    assert IN_WORDS not in cli("evaluate", tmp_path / "run", "--limit", "5")[1]
+    assert GREY_IN_WORDS not in cli("evaluate", tmp_path / "run", "--limit", "5")[1]
 
 
 def test_bits_need_no_binarization(cli, npz, tmp_path):
@@ -70,7 +70,7 @@ def test_every_evaluation_is_labelled(cli, grey, estimator):
     result = json.loads(cli("evaluate", grey, *flags, "--json")[1])
     assert result["protocol"]["likelihood"] == LABEL
     table = cli("evaluate", grey, *flags)[1]
-    assert IN_WORDS in table.splitlines()
+    assert GREY_IN_WORDS in table.splitlines()
     assert f"likelihood {LABEL}" in table
 
 
@@ -124,8 +124,8 @@ def test_a_comparison_says_it_everywhere(cli, tmp_path):
     status, text, err = cli("compare", *terms, *SMALL, "--binarization", "none", "--out", out)
     assert status == 0
     assert warned(err), err
-    assert IN_WORDS in text.splitlines()
-    assert IN_WORDS in (out / "table.md").read_text()
+    assert GREY_IN_WORDS in text.splitlines()
+    assert GREY_IN_WORDS in (out / "table.md").read_text()
     assert f"likelihood {LABEL}" in (out / "table.md").read_text()
     assert json.loads((out / "table.json").read_text())["protocol"]["likelihood"] == LABEL
     with (out / "table.csv").open() as file:

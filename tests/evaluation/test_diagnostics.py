@@ -254,7 +254,6 @@ def test_few_datapoints_leave_a_wide_interval_that_holds_the_truth() -> None:
     assert over_data.mutual_information_upper.mean > information(model) - 5 * over_data.mutual_information_upper.stderr
     assert over_data.kl_to_prior_lower.mean == 0
     assert over_data.wide
-    assert any("mutual information is between" in each and "log N = 3.00" in each for each in found.warnings)
 
 
 @pytest.mark.parametrize("num", [30, 400])
