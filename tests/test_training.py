@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ppl_vae.metrics import EpochMetrics, best_epoch
 from ppl_vae.models import LinearGaussian
 from ppl_vae.objectives import Objective, TraceELBO
 from ppl_vae.seeding import stream
-from ppl_vae.svi import EagerStep, OptimizerConfig, engine
+from ppl_vae.svi import EagerStep, OptimizerConfig, TracedStep, engine
 from tests.pairs import TwoLatents, amortized, optimal, oracle, simulate, stripes_data, vae_pair
 
 
@@ -316,6 +317,33 @@ def test_a_signal_stops_between_two_steps_and_resuming_is_as_if_it_had_not(tmp_p
     assert_same(dict(model.state_dict()), dict(cut["model"]))
     assert not torch.equal(cut["model"]["decoder.net.0.weight"], whole[1]["model"]["decoder.net.0.weight"])
     assert_same(resumed(path), whole)
+
+
+def test_a_traced_run_is_the_eager_one_and_resuming_it_is_as_if_it_had_not_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traced, not compiled, which would take seconds: the order of a sum's terms is all that compiling changes."""
+    as_traced = partial(TracedStep, compile_graph=lambda graph, examples: graph)
+    monkeypatch.setattr(engine, "TracedStep", as_traced)
+    ends, said = [], []
+    for kind in ("eager", "traced"):
+        model, guide = vae_pair()
+        fit(model, guide, TRAIN, VALIDATION, settings(engine=kind), on_engine=said.append)
+        ends.append(weights(model, guide))
+    assert [words.partition(":")[0] for words in said] == ["eager", "traced"]
+    for name, value in ends[0].items():
+        torch.testing.assert_close(ends[1][name], value, rtol=1e-4, atol=1e-5)
+
+    def stop(metrics: EpochMetrics) -> None:
+        if metrics.epoch == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    path = tmp_path / "cut.pt"
+    with pytest.raises(Interrupted):
+        fit(*vae_pair(), TRAIN, VALIDATION, settings(engine="traced"), checkpoint_path=path, on_epoch=stop)
+    model, guide = vae_pair(seed=99)
+    fit(model, guide, TRAIN, VALIDATION, settings(engine="traced"), checkpoint_path=path, resume=True)
+    assert_same(weights(model, guide), ends[1])
 
 
 @pytest.mark.parametrize("last_step", [False, True])
