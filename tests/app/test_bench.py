@@ -34,15 +34,15 @@ def test_everything_but_starts_and_epochs(cli, monkeypatch):
     from ppl_vae.bench.sizes import SIZES
 
     tiny = SIZES["digits"]._replace(hidden=(8,), latent_dim=2, num_rows=256)
-    monkeypatch.setattr(torch._inductor, "compile", lambda graph, examples: graph)
+    monkeypatch.setattr(torch._inductor, "compile", lambda graph, examples, **_: graph)
     monkeypatch.setattr(evaluation, "_SIZES", ("digits",))
     monkeypatch.setattr(scaling, "cases", lambda: {"tiny": (tiny, False)})
     monkeypatch.setitem(SIZES, "digits", tiny)
-    status, out, _ = cli(
+    status, out, err = cli(
         "bench", "--only", "steps", "evaluation", "scaling", "--sizes", "digits",
         "--contenders", "traced", "floor", *QUICK, "--json",
     )  # fmt: skip
-    assert status == 0
+    assert (status, err) == (0, "")
     results = json.loads(out)
     assert set(results) == {"command", "machine", "steps", "evaluation", "scaling"}
     ratio = results["steps"]["digits"]["ratios"]["traced/floor"]
