@@ -121,24 +121,17 @@ def label_sheet(model: nn.Module, event_shape: tuple[int, ...], num_classes: int
     return sheet
 
 
-def latent_grid(
-    model: nn.Module,
-    event_shape: tuple[int, ...],
-    steps: int = 20,
-    span: float = 3.0,
-    label: int | None = None,
-) -> Tensor:
-    """The images of a 2-D latent plane: E[x | z] at z equally spaced from −span to span in both directions.
+def latent_grid(model: nn.Module, event_shape: tuple[int, ...], axis: Tensor, label: int | None = None) -> Tensor:
+    """The images of a 2-D latent plane: E[x | z] where z₁ and z₂ each take the values of an axis.
 
     Args:
         model: p(x, z) with one latent, of size 2.
         event_shape: shape of one observation.
-        steps: points in each direction, at least 2.
-        span: half the side of the square.
+        axis: ``(S,)``, for example S values equally spaced from −3 to 3.
         label: for a conditional model.
 
     Returns:
-        ``(steps, steps, *event)``: rows are z₂ from −span upwards, columns z₁.
+        ``(S, S, *event)``: rows are z₂ in the axis's order, columns z₁.
 
     Raises:
         ValueError: the latent is not one vector of size 2.
@@ -146,11 +139,10 @@ def latent_grid(
     name = plane_site(model, event_shape)
     if name is None:
         raise ValueError("a grid needs a model with one latent of size 2")
-    axis = torch.linspace(-span, span, steps, **_placement(model))
-    z2, z1 = torch.meshgrid(axis, axis, indexing="ij")
-    z = torch.stack([z1.flatten(), z2.flatten()], dim=1)  # (steps², 2)
+    z2, z1 = torch.meshgrid(*[axis.to(**_placement(model))] * 2, indexing="ij")
+    z = torch.stack([z1.flatten(), z2.flatten()], dim=1)  # (S², 2)
     y = None if label is None else torch.full((len(z),), label, device=z.device)
-    images: Tensor = decode(model, {name: z}, event_shape, y).unflatten(0, (steps, steps))
+    images: Tensor = decode(model, {name: z}, event_shape, y).unflatten(0, (len(axis), len(axis)))
     return images
 
 

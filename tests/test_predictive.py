@@ -79,7 +79,7 @@ def test_decode_is_the_mean_of_the_likelihood(oracle):
 
 
 def test_latent_grid_runs_along_z1_in_columns_and_z2_in_rows(oracle):
-    images = latent_grid(oracle, (3,), steps=5, span=2.0)
+    images = latent_grid(oracle, (3,), torch.linspace(-2, 2, 5))
     assert images.shape == (5, 5, 3)
     for row, column, z in ((0, 0, [-2.0, -2.0]), (0, 4, [2.0, -2.0]), (4, 0, [-2.0, 2.0]), (2, 3, [1.0, 0.0])):
         expected = oracle.weight @ torch.tensor(z, dtype=torch.float64) + oracle.mean
@@ -90,7 +90,7 @@ def test_a_grid_needs_a_plane():
     model = LinearGaussian((4,), 3)
     assert plane_site(model, (4,)) is None
     with pytest.raises(ValueError, match="one latent of size 2"):
-        latent_grid(model, (4,))
+        latent_grid(model, (4,), torch.zeros(2))
 
 
 def test_moments_are_those_of_q_and_draws_agree(pair, monkeypatch):

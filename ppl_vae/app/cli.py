@@ -27,7 +27,7 @@ COMMANDS = {
     "gaps": ("ppl_vae.app.gaps:Gaps", "where inference loses its nats: approximation and amortization gap"),
     "infer": ("ppl_vae.app.infer:Infer", "latents of new observations"),
     "bench": ("ppl_vae.app.bench:Bench", "speed of a step beside Pyro, PyTorch by hand, NumPyro and the floor"),
-    "sample": ("ppl_vae.app.sample:Sample", "prior and posterior predictive draws, latent grid"),
+    "sample": ("ppl_vae.app.sample:Sampling", "predictive draws, and walks through latent space"),
 }
 _ALONE = Group()
 _TYRO = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
@@ -94,7 +94,15 @@ def _parse(arguments: list[str]) -> Any:
     name, *rest = arguments
     if name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS)
-    module, _, class_name = COMMANDS[name][0].partition(":")
+    place, _ = COMMANDS[name]
+    if name == "sample":
+        from ppl_vae.app.sample import WHAT, find_what, overview
+
+        if not (what := find_what(rest)):
+            print(overview())
+            raise SystemExit(0)
+        place, _ = WHAT[what]
+    module, _, class_name = place.partition(":")
     command = getattr(import_module(module), class_name)
     captured = io.StringIO()
     try:

@@ -64,12 +64,13 @@ def fitted_for(
         other per-datapoint guide one of the same family whose rows are fitted to this data from the neutral start, the
         model frozen.
     """
-    if not isinstance(guide, PerDatapoint) or _has_rows(guide, data):
+    if not isinstance(guide, PerDatapoint) or has_rows(guide, data):
         return Fitted(guide)
     return Fitted(*fit_locally(model, guide.family, guide.latents, data, settings, advance=advance))
 
 
-def _has_rows(guide: PerDatapoint, data: Dataset) -> bool:
+def has_rows(guide: PerDatapoint, data: Dataset) -> bool:
+    """Whether these datapoints are among those that it was trained on."""
     first, count = guide.table.first, len(guide.table.weight)
     return first <= data.first and data.first + len(data) <= first + count
 

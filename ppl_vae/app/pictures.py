@@ -100,7 +100,8 @@ def _grid(subject: _Subject) -> Figure | None:
     model, shape = subject.pair.model, subject.info.event_shape
     if isinstance(model, ConditionalVAE) or not plane_site(model, shape):
         return None
-    return figures.grid(latent_grid(model, shape), -3, 3, caption=f"{subject.title}. E[x | z] over the latent plane.")
+    means = latent_grid(model, shape, torch.linspace(-3, 3, 20))
+    return figures.grid(means, -3, 3, caption=f"{subject.title}. E[x | z] over the latent plane.")
 
 
 _PICTURES: dict[str, Callable[[_Subject], Figure | None]] = {

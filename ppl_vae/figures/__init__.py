@@ -10,6 +10,7 @@ from ppl_vae.figures.curves import training_curves
 from ppl_vae.figures.gaps import GapBar, gaps
 from ppl_vae.figures.images import grid, mosaic, reconstructions, sheet
 from ppl_vae.figures.latent import latent_scatter
+from ppl_vae.figures.strips import strips
 from ppl_vae.figures.style import save
 from ppl_vae.figures.units import kl_by_unit
 
@@ -26,5 +27,6 @@ __all__ = [
     "reconstructions",
     "save",
     "sheet",
+    "strips",
     "training_curves",
 ]

@@ -41,7 +41,7 @@ def sheet(images: ArrayLike, caption: str = "", columns: int | None = None) -> F
     Raises:
         ValueError: no images, values that are not finite, an event that is no image, or columns below 1.
     """
-    pixels = _pixels(images, leading=1)
+    pixels = as_pixels(images, leading=1)
     count, height, width = pixels.shape[:3]
     if columns is None:
         square = math.ceil(math.sqrt(count * height / width))
@@ -51,7 +51,7 @@ def sheet(images: ArrayLike, caption: str = "", columns: int | None = None) -> F
     picture = mosaic(_in_rows(pixels, columns))
     figure = _figure_for(picture, (height, width), columns, caption)
     axes = figure.subplots()
-    _show(axes, picture)
+    show(axes, picture)
     axes.set_axis_off()
     return figure
 
@@ -71,7 +71,7 @@ def reconstructions(originals: ArrayLike, means: ArrayLike, caption: str = "") -
     Raises:
         ValueError: shapes that differ, no images, values that are not finite, or an event that is no image.
     """
-    above, below = _pixels(originals, leading=1), _pixels(means, leading=1)
+    above, below = as_pixels(originals, leading=1), as_pixels(means, leading=1)
     if above.shape != below.shape:
         raise ValueError(f"originals {np.shape(originals)} and means {np.shape(means)} differ in shape.")
     count, height, width = above.shape[:3]
@@ -85,7 +85,7 @@ def reconstructions(originals: ArrayLike, means: ArrayLike, caption: str = "") -
     whole = np.vstack(pictures)
     figure = _figure_for(whole, (height, width), columns, caption, beside=_NAMES, below=_BETWEEN * (blocks - 1))
     for axes, picture in zip(figure.subplots(blocks, 1, squeeze=False).flat, pictures, strict=True):
-        _show(axes, picture)
+        show(axes, picture)
         tall = picture.shape[0]
         axes.set_yticks([height / 2 - 0.5, tall - height / 2 - 0.5], ["original", "reconstruction"])
         axes.set_xticks([])
@@ -95,7 +95,9 @@ def reconstructions(originals: ArrayLike, means: ArrayLike, caption: str = "") -
 
 
 @styled
-def grid(images: ArrayLike, low: float, high: float, caption: str = "") -> Figure:
+def grid(
+    images: ArrayLike, low: float, high: float, caption: str = "", names: tuple[str, str] = ("z1", "z2")
+) -> Figure:
     """What a model with a two-dimensional z makes of the plane: z1 grows to the right, z2 upwards.
 
     Args:
@@ -104,6 +106,7 @@ def grid(images: ArrayLike, low: float, high: float, caption: str = "") -> Figur
         low: smallest z1 and z2.
         high: largest z1 and z2.
         caption: what was done.
+        names: of the axes, where they are something else than z1 and z2 themselves.
 
     Returns:
         the figure, one mosaic; the centre of an image lies at its z.
@@ -112,7 +115,7 @@ def grid(images: ArrayLike, low: float, high: float, caption: str = "") -> Figur
         ValueError: ``low`` not below ``high``, fewer than 2 rows or columns, values that are not finite, or an event
             that is no image.
     """
-    pixels = _pixels(images, leading=2)
+    pixels = as_pixels(images, leading=2)
     rows, columns, height, width = pixels.shape[:4]
     if not low < high:
         raise ValueError(f"low must be below high, got {low:g} and {high:g}.")
@@ -128,10 +131,10 @@ def grid(images: ArrayLike, low: float, high: float, caption: str = "") -> Figur
 
     figure = _figure_for(picture, (height, width), columns, caption, beside=_AXIS, below=_AXIS)
     axes = figure.subplots()
-    image = _show(axes, picture)
+    image = show(axes, picture)
     image.set_extent((low - out1, high + out1, low - out2, high + out2))
     axes.set_aspect(unit1 / unit2)  # pixels stay square
-    axes.set(xlabel="z1", ylabel="z2")
+    axes.set(xlabel=names[0], ylabel=names[1])
     for axis, count in ((axes.xaxis, columns), (axes.yaxis, rows)):
         if count <= _MAX_TICKS:
             axis.set_ticks(np.linspace(low, high, count))
@@ -152,7 +155,7 @@ def mosaic(tiles: ArrayLike) -> NDArray[np.float64]:
     Raises:
         ValueError: an event that is no image.
     """
-    pixels = _as_pixels(np.asarray(tiles, dtype=np.float64), leading=2)
+    pixels = _shaped(np.asarray(tiles, dtype=np.float64), leading=2)
     rows, columns, height, width, *channels = pixels.shape
     gap = max(1, min(height, width) // 28)  # one pixel up to the size of MNIST, and in proportion above it
     cells = np.full((rows, columns, height + gap, width + gap, *channels), np.nan)
@@ -165,18 +168,27 @@ def mosaic(tiles: ArrayLike) -> NDArray[np.float64]:
     return np.concatenate([np.where(opaque, picture, 0.0), opaque], axis=-1)
 
 
-def _pixels(images: ArrayLike, leading: int) -> NDArray[np.float64]:
-    """Check images and bring them to (*leading, H, W) or (*leading, H, W, 3)."""
+def as_pixels(images: ArrayLike, leading: int, *, blanks: bool = False) -> NDArray[np.float64]:
+    """Check images ``(*leading, *event)`` and bring them to ``(*leading, H, W)`` or ``(*leading, H, W, 3)``.
+
+    Args:
+        images: at least one.
+        leading: how many dimensions stand before the event's.
+        blanks: let NaN pass, which is drawn transparent.
+
+    Raises:
+        ValueError: no images, values that are not finite, or an event that is no image.
+    """
     array = np.asarray(images, dtype=np.float64)
-    pixels = _as_pixels(array, leading)
+    pixels = _shaped(array, leading)
     if pixels.size == 0:
         raise ValueError(f"there is nothing to draw in images of shape {array.shape}.")
-    if not np.isfinite(pixels).all():
+    if not (np.isfinite(pixels) | (np.isnan(pixels) & blanks)).all():
         raise ValueError("images hold values that are not finite.")
     return pixels
 
 
-def _as_pixels(array: NDArray[np.float64], leading: int) -> NDArray[np.float64]:
+def _shaped(array: NDArray[np.float64], leading: int) -> NDArray[np.float64]:
     match array.shape[leading:]:
         case (_, _) | (_, _, 3):
             return array
@@ -210,7 +222,8 @@ def _figure_for(
     return new_figure(max(_MIN_WIDTH, width + beside), height + below + _PADDING, caption)
 
 
-def _show(axes: Axes, picture: NDArray[np.float64]) -> AxesImage:
+def show(axes: Axes, picture: NDArray[np.float64]) -> AxesImage:
+    """Put a mosaic into axes, in the colours that all images here have."""
     axes.grid(False)
     axes.set_anchor("W")  # above the start of the caption
     return axes.imshow(picture, cmap=IMAGE_COLORMAP, vmin=0.0, vmax=1.0)

@@ -220,7 +220,10 @@ OTHER_ROWS = {
     "unknown start": (["evaluate", "RUN", "--start", "posterior"], ["invalid choice 'posterior'"]),
     "too few simulations": (["evaluate", "RUN", "--estimator", "sbc", "--limit", "19"], ["at least 20 simulations"]),
     "too few ranked": (["evaluate", "RUN", "--estimator", "sbc", "--num-samples", "6"], ["at least 7 samples"]),
-    "unknown distribution": (["sample", "RUN", "priors"], ["invalid choice 'priors'"]),
+    "unknown distribution": (
+        ["sample", "RUN", "priors"],
+        ["unknown thing to sample 'priors'", "did you mean 'prior'?"],
+    ),
     "tiny grid": (["sample", "RUN", "grid", "--steps", "1"], ["--steps", "greater than or equal to 2"]),
     "negative span": (["sample", "RUN", "grid", "--span", "-1"], ["--span", "greater than 0"]),
     "not an npz": (["sample", "RUN", "prior", "--out", "sheet.png"], ["ends in .npz"]),

@@ -88,7 +88,7 @@ def test_grid_needs_a_label(cli, conditional, tmp_path):
 
 
 def test_other_models_take_no_label(cli, local):
-    for what in ("conditional", "prior", "posterior", "grid"):
+    for what in ("conditional", "grid", "interpolate", "traverse"):
         refused(cli("sample", local, what, "--label", 3), "takes no labels", "--model conditional")
     assert not (local / "samples").exists()
 

@@ -26,6 +26,7 @@ DRAW: dict[str, Callable[[str], Figure]] = {
     "comparison": lambda c: figures.comparison([figures.Row("amortized", 1, dict.fromkeys(FIGURES, (-1.0, 0.1)))], c),
     "gaps": lambda c: figures.gaps([("test data", [figures.GapBar("diagonal", (1.0, 0.1), (0.5, 0.1))])], c),
     "kl_by_unit": lambda c: figures.kl_by_unit([1.0, 0.0], [0.1, 0.0], [True, False], ["z[0]", "z[1]"], c),
+    "strips": lambda c: figures.strips(PIXELS[None], ["row"], list("abcde")[: len(PIXELS)], c),
     "latent_scatter": lambda c: figures.latent_scatter(PIXELS[0], np.arange(5), c),
 }
 

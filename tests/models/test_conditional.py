@@ -131,6 +131,6 @@ def test_prior_predictive_and_grid_take_labels() -> None:
     model = conditional()
     draws = prior_predictive(model, (3, 4), 4, torch.tensor([0, 1, 2, 0]))
     assert draws.x.shape == draws.means.shape == (4, 3, 4)
-    grids = [latent_grid(model, (3, 4), steps=3, label=label) for label in (0, 1)]
+    grids = [latent_grid(model, (3, 4), torch.linspace(-3, 3, 3), label=label) for label in (0, 1)]
     assert grids[0].shape == (3, 3, 3, 4)
     assert (grids[0] - grids[1]).abs().max() > 1e-3

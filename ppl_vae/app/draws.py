@@ -1,0 +1,150 @@
+"""``ppl-vae sample RUN prior | posterior | conditional | grid``: draws from the predictive distributions."""
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from tyro.conf import Positional
+
+from ppl_vae import figures
+from ppl_vae.app.fitted import guide_for
+from ppl_vae.app.opened import OpenedRun, SplitName
+from ppl_vae.app.sample import Made, Sampling, caption, check_label
+from ppl_vae.config import Count, CountOrZero, config
+from ppl_vae.errors import UserError
+from ppl_vae.inference import InferConfig
+from ppl_vae.latent_walks import prior_quantiles
+from ppl_vae.models import ConditionalVAE
+from ppl_vae.predictive import label_sheet, latent_grid, plane_site, posterior_predictive, prior_predictive
+
+_SHEET_COLUMNS = 12
+
+
+@config
+class Prior(Sampling):
+    """z ~ p(z), x ~ p(x | z): arrays z, means, x, and a sheet of the means E[x | z].
+
+    examples:
+      ppl-vae sample runs/digits-1 prior --num-samples 100
+    """
+
+    what: Positional[Literal["prior"]]
+    """The prior predictive distribution."""
+    num_samples: Count = 64
+    """How many draws."""
+
+    def make(self, opened: OpenedRun) -> Made:
+        """Sample."""
+        if isinstance(opened.pair.model, ConditionalVAE):
+            raise UserError("this model is conditional on labels; sample conditional, with or without --label.")
+        draws = prior_predictive(opened.pair.model, opened.event_shape, self.num_samples)
+        words = caption(opened, "Prior predictive: E[x | z] for z ~ p(z).")
+        return Made({**draws.latents, "means": draws.means, "x": draws.x}, figures.sheet(draws.means.cpu(), words))
+
+
+@config
+class Posterior(Sampling):
+    """z ~ q(z | observation), x ~ p(x | z): arrays observations, z, means, x, and pairs of observation and mean.
+
+    examples:
+      ppl-vae sample runs/digits-1 posterior --num-samples 20 --split train
+    """
+
+    what: Positional[Literal["posterior"]]
+    """The posterior predictive distribution."""
+    num_samples: Count = 64
+    """How many observations, each drawn once."""
+    split: SplitName = "test"
+    """Where the observations come from."""
+    infer: InferConfig = field(default_factory=InferConfig)
+    """Local inference, where the guide has no answer to unseen data."""
+
+    def make(self, opened: OpenedRun) -> Made:
+        """Sample."""
+        data = opened.split(self.split, self.num_samples).fixed(self.seed)
+        batch = data.batch(torch.arange(len(data), device=opened.device))
+        guide = guide_for(*opened.pair, data, self.infer)
+        draws = posterior_predictive(opened.pair.model, guide, batch)
+        latents = {name: value[0] for name, value in draws.latents.items()}
+        words = caption(opened, f"{self.split} data; below, E[x | z] for one z ~ q(z | x).")
+        figure = figures.reconstructions(batch.x.cpu(), draws.means[0].cpu(), words)
+        return Made({"observations": batch.x, **latents, "means": draws.means[0], "x": draws.x[0]}, figure)
+
+
+@config
+class Conditional(Sampling):
+    """z ~ p(z), x ~ p(x | z, y): arrays z, means, x of one label; without --label the means of a sheet.
+
+    The sheet has a row for each label and a z for each column.
+
+    examples:
+      ppl-vae sample runs/by-label conditional
+      ppl-vae sample runs/by-label conditional --label 7
+    """
+
+    what: Positional[Literal["conditional"]]
+    """The predictive distribution of a conditional model."""
+    num_samples: Count = 64
+    """How many draws; of the sheet, how many columns, at most 12."""
+    label: CountOrZero | None = None
+    """The label y."""
+
+    def make(self, opened: OpenedRun) -> Made:
+        """Sample."""
+        model, classes = opened.pair.model, opened.run.record.info.num_classes
+        if not isinstance(model, ConditionalVAE):
+            raise UserError("this run's model takes no labels; train one with --model conditional.")
+        if self.label is None:
+            columns = min(self.num_samples, _SHEET_COLUMNS)
+            sheet = label_sheet(model, opened.event_shape, classes, columns)
+            words = caption(opened, "E[x | z, y]: a row for each label y, a column for each z ~ p(z).")
+            figure = figures.strips(sheet.cpu(), [f"y = {label}" for label in range(classes)], caption=words)
+            return Made({"means": sheet}, figure)
+        check_label(opened, self.label)
+        y = torch.full((self.num_samples,), self.label, device=opened.device)
+        draws = prior_predictive(model, opened.event_shape, self.num_samples, y)
+        words = caption(opened, f"E[x | z, y = {self.label}] for z ~ p(z).")
+        return Made({**draws.latents, "means": draws.means, "x": draws.x}, figures.sheet(draws.means.cpu(), words))
+
+
+@config
+class Grid(Sampling):
+    """E[x | z] on the plane of a 2-D latent, cut into squares: arrays z, the values along either axis, and means.
+
+    examples:
+      ppl-vae sample runs/digits-1 grid --steps 30
+      ppl-vae sample runs/digits-1 grid --spacing quantiles
+      ppl-vae sample runs/by-label grid --label 3
+    """
+
+    what: Positional[Literal["grid"]]
+    """The latent plane."""
+    steps: Annotated[int, Field(ge=2, le=1000)] = 20
+    """Points in each direction."""
+    span: Annotated[float, Field(gt=0, le=1e3)] = 3.0
+    """Equal spacing: from -span to span in each direction."""
+    spacing: Literal["equal", "quantiles"] = "equal"
+    """Where the points lie: equally spaced, or at quantiles of the prior N(0, 1), each with as much mass around it."""
+    label: CountOrZero | None = None
+    """The label of a conditional model."""
+
+    def make(self, opened: OpenedRun) -> Made:
+        """Decode the plane."""
+        model = opened.pair.model
+        check_label(opened, self.label)
+        if not plane_site(model, opened.event_shape):
+            raise UserError("a grid needs one latent of size 2; train with --latent-dim 2.")
+        if isinstance(model, ConditionalVAE) and self.label is None:
+            raise UserError("this model is conditional on labels; say which by --label.")
+        given = "z" if self.label is None else f"z, y = {self.label}"
+        if self.spacing == "equal":
+            axis = torch.linspace(-self.span, self.span, self.steps)
+            low, high, names = -self.span, self.span, ("z1", "z2")
+            words = f"E[x | {given}] over the latent plane."
+        else:
+            axis = prior_quantiles(self.steps)
+            low, high, names = 0.5 / self.steps, 1 - 0.5 / self.steps, ("quantile of z1", "quantile of z2")
+            words = f"E[x | {given}] at quantiles of the prior N(0, 1): all places have the same mass."
+        means = latent_grid(model, opened.event_shape, axis, self.label)
+        return Made({"z": axis, "means": means}, figures.grid(means.cpu(), low, high, caption(opened, words), names))

@@ -1,0 +1,207 @@
+"""``ppl-vae sample RUN interpolate | traverse``: walks through latent space, and what all that visits codes shares."""
+
+from dataclasses import field
+from typing import Annotated, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from tqdm import tqdm
+from tyro.conf import Positional
+
+from ppl_vae import figures, latent_walks
+from ppl_vae.app.fitted import guide_for, has_rows
+from ppl_vae.app.opened import OpenedRun, SplitName
+from ppl_vae.app.sample import Made, Sampling, caption, check_label, labels_of
+from ppl_vae.config import CountOrZero, Few, config
+from ppl_vae.data import Dataset
+from ppl_vae.data.dataset import UNSEEN
+from ppl_vae.errors import UserError
+from ppl_vae.evaluation.units import units
+from ppl_vae.guides import PerDatapoint
+from ppl_vae.inference import InferConfig
+from ppl_vae.latent_walks import CodeKind, Path, codes_of, decode_codes
+from ppl_vae.latents import Latents
+from ppl_vae.models import ConditionalVAE
+
+_QUIET_SECONDS = 2.0  # before a progress bar shows
+_NUM_FOR_KL = 500  # datapoints that a unit's KL is the mean over
+Steps = Annotated[int, Field(ge=2, le=1000)]
+Rows = tuple[CountOrZero, ...]
+
+
+class Encoded(NamedTuple):
+    """Some observations of a split.
+
+    Args:
+        shown: as the data has them, ``(n, *event)``: grey levels where the guide saw bits drawn from them.
+        x: as the guide saw them, ``(n, *event)``.
+        y: labels ``(n,)``, or None.
+        codes: ``(n, D)``.
+    """
+
+    shown: Tensor
+    x: Tensor
+    y: Tensor | None
+    codes: Tensor
+
+
+@config
+class Walk(Sampling):
+    """What all share that encode images of a split."""
+
+    split: SplitName = "test"
+    """Where the images come from."""
+    infer: InferConfig = field(default_factory=InferConfig)
+    """Local inference, where the guide has no answer to unseen data."""
+
+    def data(self, opened: OpenedRun, split: SplitName | None = None, limit: int | None = None) -> Dataset:
+        """The first rows of a split: the one asked for, unless another is named."""
+        return opened.split(split or self.split, limit)
+
+    def encode(self, opened: OpenedRun, data: Dataset, rows: Tensor, kind: CodeKind = "means") -> Encoded:
+        """Some rows of the data, and their codes."""
+        model, guide = opened.pair
+        bits = data.fixed(self.seed)
+        shown, x, y = data.x[rows], bits.x[rows], None if data.y is None else data.y[rows]
+        if isinstance(guide, PerDatapoint) and has_rows(guide, data):
+            return Encoded(shown, x, y, codes_of(model, guide, bits, rows, kind))
+        few = Dataset(x, y, first=UNSEEN)  # if each has to be fitted, no others than these
+        with tqdm(
+            total=len(few), unit="datapoint", desc="codes", disable=None, leave=False, delay=_QUIET_SECONDS
+        ) as bar:
+            guide = guide_for(model, guide, few, self.infer, bar.update)
+        return Encoded(shown, x, y, codes_of(model, guide, few, kind=kind))
+
+    def decode(self, opened: OpenedRun, data: Dataset, codes: Tensor, y: Tensor | None) -> dict[str, Tensor]:
+        """Latents by site and means E[x | z] at codes ``(..., D)``, with labels ``(...)``."""
+        latents = Latents.of(opened.pair.model, data.probe())
+        values, _ = latents.mapped(codes)
+        return {**values, "means": decode_codes(opened.pair.model, latents, codes, opened.event_shape, y)}
+
+
+@config
+class Interpolate(Walk):
+    """The way from an image's code to the next one's, decoded: arrays images, observations, z, means.
+
+    examples:
+      ppl-vae sample runs/digits-1 interpolate
+      ppl-vae sample runs/digits-1 interpolate --images 0 5 9 --path spherical --steps 12
+      ppl-vae sample runs/digits-1 interpolate --codes samples --seed 3
+    """
+
+    what: Positional[Literal["interpolate"]]
+    """Walk from image to image."""
+    images: Rows = ()
+    """Rows of the split, two or more; by default the first and the next one of another label."""
+    path: Path = "linear"
+    """The straight line, or a great circle, which keeps to lengths that the prior has."""
+    codes: CodeKind = "means"
+    """The codes: means of q(z given x), or samples of it."""
+    steps: Steps = 10
+    """Images on each way, both ends included."""
+    label: CountOrZero | None = None
+    """Label that a conditional model decodes with; by default that of the image where a way begins."""
+
+    def make(self, opened: OpenedRun) -> Made:
+        """Encode the images, walk, decode."""
+        check_label(opened, self.label)
+        data = self.data(opened)
+        rows = rows_of(self.images, data, "--images") if self.images else _two_unlike(data)
+        if len(rows) < 2:
+            raise UserError("--images: name two or more, to walk from one to the next.")
+        found = self.encode(opened, data, rows, self.codes)
+        codes = latent_walks.interpolate(found.codes, self.steps, self.path)
+        y = labels_of(self.label, found.y, opened.pair.model)
+        made = self.decode(opened, data, codes, None if y is None else y[:-1, None].expand(codes.shape[:2]))
+        means = made["means"]
+        ends = found.shown[:-1, None], found.shown[1:, None]
+        words = caption(
+            opened,
+            f"E[x | z] on the {self.path} way between {self.codes} of q(z | x); first and last the images themselves.",
+        )
+        names = [f"{start} to {end}" for start, end in zip(rows.tolist(), rows.tolist()[1:], strict=False)]
+        times = [f"{t:.2g}" for t in torch.linspace(0, 1, self.steps).tolist()]
+        figure = figures.strips(torch.cat([ends[0], means, ends[1]], 1).cpu(), names, ["from", *times, "to"], words)
+        return Made({"images": rows, "observations": found.x, **made}, figure, (_smoothness(means),))
+
+
+@config
+class Traverse(Walk):
+    """One unit of the latent after the other, from -span to span, by its KL: arrays units, kl, values, z, means.
+
+    examples:
+      ppl-vae sample runs/mnist traverse
+      ppl-vae sample runs/mnist traverse --image 5 --num-units 20 --span 2
+    """
+
+    what: Positional[Literal["traverse"]]
+    """Move one unit at a time."""
+    image: CountOrZero | None = None
+    """Row of the split whose code the other units keep; by default they are 0, the prior's mean."""
+    num_units: Few = 10
+    """How many units, those of largest KL first."""
+    span: Annotated[float, Field(gt=0, le=1e3)] = 3.0
+    """From -span to span."""
+    steps: Steps = 9
+    """Values of each unit."""
+    label: CountOrZero | None = None
+    """Label of a conditional model; by default the image's."""
+
+    def make(self, opened: OpenedRun) -> Made:
+        """Order the units, walk, decode."""
+        model = opened.pair.model
+        check_label(opened, self.label)
+        if isinstance(model, ConditionalVAE) and self.label is None and self.image is None:
+            raise UserError("this model is conditional on labels; say which by --label, or name an --image.")
+        data = self.data(opened)
+        row = None if self.image is None else rows_of((self.image,), data, "--image")
+        few = data.head(_NUM_FOR_KL).fixed(self.seed)
+        with tqdm(total=len(few), unit="datapoint", desc="KL", disable=None, leave=False, delay=_QUIET_SECONDS) as bar:
+            guide = guide_for(*opened.pair, few, self.infer, bar.update)
+        with torch.no_grad():
+            found = units(model, guide, few)
+        by_kl = not found.kl.isnan().any()
+        order = (found.kl if by_kl else found.variance_of_means).argsort(descending=True)[: self.num_units]
+        y = None if self.label is None else torch.tensor([self.label], device=opened.device)
+        code = torch.zeros(len(found.names), device=opened.device)
+        if row is not None:
+            image = self.encode(opened, data, row)
+            code, y = image.codes[0], labels_of(self.label, image.y, model)
+        values = torch.linspace(-self.span, self.span, self.steps, device=opened.device)
+        codes = latent_walks.traversals(code, order.to(opened.device), values)
+        made = self.decode(opened, data, codes, None if y is None else y.expand(codes.shape[:2]))
+        names = [
+            f"{found.names[unit]}, {found.kl[unit]:.2f} nats" if by_kl else found.names[unit] for unit in order.tolist()
+        ]
+        rest = "the others 0" if row is None else f"the others as in {self.split} image {self.image}"
+        ranked = "KL(q(z | x) ‖ p(z))" if by_kl else "the variance of its means (q has no KL)"
+        words = caption(opened, f"E[x | z] where one unit moves and {rest}; units in order of {ranked}.")
+        figure = figures.strips(made["means"].cpu(), names, [f"{value:.2g}" for value in values.tolist()], words)
+        return Made({"units": order, "kl": found.kl[order], "values": values, **made}, figure)
+
+
+def rows_of(rows: Rows, data: Dataset, flag: str) -> Tensor:
+    """The rows as a tensor.
+
+    Raises:
+        UserError: there is no such row.
+    """
+    if max(rows) >= len(data):
+        raise UserError(f"{flag} {max(rows)}: the split's rows are 0 to {len(data) - 1}.")
+    return torch.tensor(rows, device=data.x.device)
+
+
+def _two_unlike(data: Dataset) -> Tensor:
+    """The first row, and the first of another label; the second where there are no labels."""
+    if len(data) < 2:
+        raise UserError("the split has a single datapoint; there is no way to another.")
+    unlike = torch.zeros(0) if data.y is None else (data.y != data.y[0]).nonzero().flatten()
+    return torch.tensor([0, int(unlike[0]) if len(unlike) else 1], device=data.x.device)
+
+
+def _smoothness(means: Tensor) -> str:
+    """A pixel's mean change in the largest step of ways ``(P − 1, steps, *event)``, and from end to end."""
+    steps = (means[:, 1:] - means[:, :-1]).abs().flatten(2).mean(-1)
+    ends = (means[:, -1] - means[:, 0]).abs().flatten(1).mean(-1)
+    return f"steps    a pixel changes by at most {steps.max():.3f} between neighbours, by {ends.max():.3f} between ends"

@@ -1,0 +1,57 @@
+"""Rows of pictures with names: walks through latent space, neighbours, labels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from ppl_vae.figures.images import as_pixels, mosaic, show
+from ppl_vae.figures.style import new_figure, styled
+
+_TILE = 0.75  # inches, the most a tile is wide
+_WIDTH = 10.0  # inches, the most the tiles are wide together
+_LETTER = 0.105  # inches, of a row's name
+_LINE = 0.22  # inches, of the columns' names
+_PADDING = 0.2  # inches, that the layout keeps free above and below
+_MIN_WIDTH = 5.0  # inches: less leaves no room for a caption
+
+
+@styled
+def strips(
+    images: ArrayLike, row_names: Sequence[str] = (), column_names: Sequence[str] = (), caption: str = ""
+) -> Figure:
+    """Images in rows and columns, both with names.
+
+    Args:
+        images: ``(rows, columns, *event)`` in [0, 1]; an image of NaN leaves its place empty.
+        row_names: one for each row, or none.
+        column_names: one for each column, or none; they stand above.
+        caption: what was done.
+
+    Returns:
+        the figure, one mosaic; its ticks are the names, at the images' centres.
+
+    Raises:
+        ValueError: no images, an event that is no image, values that are infinite, or too few or many names.
+    """
+    pixels = as_pixels(images, leading=2, blanks=True)
+    rows, columns, height, width = pixels.shape[:4]
+    for names, count, what in ((row_names, rows, "rows"), (column_names, columns, "columns")):
+        if names and len(names) != count:
+            raise ValueError(f"{count} {what} need as many names, got {len(names)}.")
+    picture = mosaic(pixels)
+    beside = _LETTER * max(map(len, row_names), default=0)
+    above = _LINE * max((name.count("\n") + 1 for name in column_names), default=0)
+    wide = min(_WIDTH, columns * _TILE * max(1.0, width / height))
+    tall = wide * picture.shape[0] / picture.shape[1]
+    figure = new_figure(max(_MIN_WIDTH, wide + beside), tall + above + _PADDING, caption)
+    axes = figure.subplots()
+    show(axes, picture)
+    step_down, step_across = picture.shape[0] / rows, picture.shape[1] / columns
+    axes.set_yticks((np.arange(rows) + 0.5) * step_down - 0.5, row_names or [""] * rows)
+    axes.set_xticks((np.arange(columns) + 0.5) * step_across - 0.5, column_names or [""] * columns)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
