@@ -50,8 +50,8 @@ class CompareConfig:
 class Compare:
     """Train one model under several guides, same data, seeds and budget, and lay them side by side.
 
-    Writes a run directory for each guide and seed, table.md, table.csv, table.json and comparison.png. The same command
-    goes on where it was stopped.
+    Writes a run directory for each guide and seed, table.md, table.csv, table.json, comparison.png and comparison.svg.
+    The same command goes on where it was stopped.
 
     examples:
       ppl-vae compare

@@ -80,7 +80,7 @@ class Evaluate:
         calibration, protocol, fitted = calibrate_run(opened, self.settings)
         infer = self.settings.infer
         # Printed before the picture is saved: a folder that cannot be written to must not cost the verdict.
-        picture = numbered(opened.run.path / "figures", "calibration", ".png")
+        picture = numbered(opened.run.path / "figures", "calibration", ".png", ".svg")
         if self.json:
             plain = {**calibration.to_dict(), **_fits(fitted, infer), "picture": str(picture)}
             print(json.dumps({**plain, "protocol": protocol.to_dict()}), flush=True)

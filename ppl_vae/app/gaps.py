@@ -64,7 +64,7 @@ class Gaps:
 
     For each family a q is fitted to each datapoint alone, the model frozen. The approximation gap is what the best of
     them misses of log p(x), the amortization gap what the run's own guide misses of that best. Writes gaps.json,
-    gaps.csv (a row for each datapoint) and gaps.png.
+    gaps.csv (a row for each datapoint), gaps.png and gaps.svg.
 
     examples:
       ppl-vae gaps runs/mnist --limit 500

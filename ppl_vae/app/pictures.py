@@ -36,7 +36,7 @@ def draw_run(run: Run, pair: Pair, splits: Splits) -> list[Path]:
     What cannot be drawn, because the data has another shape than a picture, say, is left out with a line on stderr.
 
     Returns:
-        the files.
+        the PNGs; beside each is its SVG.
     """
     paths = []
     for stem, draw in _PICTURES.items():

@@ -1,7 +1,7 @@
 """Figures: arrays in, matplotlib figures out.
 
 Every function takes what ``numpy.asarray`` takes and returns a :class:`matplotlib.figure.Figure`. None holds state,
-touches pyplot or changes a global setting; :func:`save` writes a figure as PNG.
+touches pyplot or changes a global setting; :func:`save` writes a figure as PNG and SVG.
 """
 
 from ppl_vae.figures.calibration import calibration

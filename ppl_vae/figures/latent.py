@@ -85,7 +85,7 @@ def _draw_scatter(axes: Axes, points: NDArray[np.float64], index: NDArray[np.int
     # In the data's order, not class by class: the last class would hide the others where they overlap.
     colors = np.array(class_colors(count))[index]
     size = float(np.clip(30_000 / len(points), 6.0, 60.0))
-    axes.scatter(points[:, 0], points[:, 1], s=size, c=colors, alpha=0.8, linewidths=0.0, zorder=2)
+    axes.scatter(points[:, 0], points[:, 1], s=size, c=colors, alpha=0.8, linewidths=0.0, zorder=2, rasterized=True)
     axes.set_aspect("equal", adjustable="datalim")
     return handles
 

@@ -51,7 +51,7 @@ def test_writes_a_run_for_each_guide_and_seed(compared):
     names = {f"{guide}-seed{seed}" for guide in GUIDES for seed in (0, 1)}
     assert {path.name for path in compared.iterdir() if path.is_dir()} == names
     written = {path.name for path in compared.iterdir() if path.is_file()}
-    assert written == {"compare.yaml", "table.csv", "table.json", "table.md", "comparison.png"}
+    assert written == {"compare.yaml", "table.csv", "table.json", "table.md", "comparison.png", "comparison.svg"}
     assert (compared / "comparison.png").stat().st_size > 5000
     for name in names:
         config = yaml.safe_load((compared / name / "config.yaml").read_text())["config"]
@@ -125,7 +125,7 @@ def test_half_finished_goes_on_and_finished_is_left(cli, compared, tmp_path):
     shutil.copytree(compared, half)
     before = results(half)
     shutil.rmtree(half / "mean-field-seed1")
-    for name in ("table.csv", "table.json", "table.md", "comparison.png"):
+    for name in ("table.csv", "table.json", "table.md", "comparison.png", "comparison.svg"):
         (half / name).unlink()
     kept = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in half.glob("*/*") if path.is_file()}
     status, out, err = cli("compare", *TERMS, "--out", half)

@@ -128,8 +128,9 @@ def test_sbc(plain, cli, own):
     assert isinstance(found["passed"], bool)
     assert 0 <= found["p_value"] <= 1
     assert (found["protocol"]["split"], found["protocol"]["num_datapoints"]) == ("simulated", 40)
-    (picture,) = set(own.rglob("*")) - before
+    picture, drawing = sorted(set(own.rglob("*")) - before)
     assert str(picture) == found["picture"]
+    assert drawing == picture.with_suffix(".svg")
     assert picture.stat().st_size > 1000
     status, out, _ = cli("evaluate", own, *flags)
     assert status == 0

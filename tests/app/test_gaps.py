@@ -112,7 +112,7 @@ def test_protocol_and_picture(measured, trained):
         assert (details["temperatures"], details["infer_steps"], details["start"]) == (2, 20, "guide")
         assert "annealing" not in details
     assert (measured / "gaps.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    assert {path.name for path in measured.iterdir()} == {"gaps.json", "gaps.csv", "gaps.png"}
+    assert {path.name for path in measured.iterdir()} == {"gaps.json", "gaps.csv", "gaps.png", "gaps.svg"}
 
 
 def test_table_and_default_folder(cli, trained):

@@ -1,6 +1,9 @@
 import sys
+from base64 import b64decode
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
@@ -90,6 +93,39 @@ def test_saved_png_has_150_pixels_an_inch(tmp_path: Path) -> None:
     with Image.open(path) as picture:
         assert picture.format == "PNG"
         assert picture.size == (600, 300)
+
+
+def test_saved_svg_is_beside_it_and_always_the_same(tmp_path: Path) -> None:
+    files = {}
+    for name in ("first", "second"):
+        figures.save(DRAW["latent_scatter"]("caption"), tmp_path / f"{name}.png")
+        files[name] = (tmp_path / f"{name}.svg").read_bytes()
+    assert files["first"] == files["second"]
+    assert ElementTree.fromstring(files["first"]).tag == "{http://www.w3.org/2000/svg}svg"
+    assert b"dc:date" not in files["first"]
+
+
+def test_points_of_a_scatter_do_not_swell_the_svg(tmp_path: Path) -> None:
+    figures.save(figures.latent_scatter(rng.normal(size=(5_000, 2))), tmp_path / "latent.png")
+    assert (tmp_path / "latent.svg").stat().st_size < 300_000
+
+
+def test_an_svg_holds_each_pixel_of_an_image_once(tmp_path: Path) -> None:
+    figure = figures.grid(rng.random((20, 20, 28, 28)), -3, 3)
+    before = figure.axes[0].images[0].get_interpolation()
+    figures.save(figure, tmp_path / "grid.png")
+    assert figure.axes[0].images[0].get_interpolation() == before
+    (image,) = ElementTree.parse(tmp_path / "grid.svg").iter("{http://www.w3.org/2000/svg}image")
+    encoded = image.attrib["{http://www.w3.org/1999/xlink}href"].partition(",")[2]
+    with Image.open(BytesIO(b64decode(encoded))) as picture:
+        assert picture.size == (20 * 29 - 1, 20 * 29 - 1)
+
+
+@pytest.mark.parametrize("name", ["figure", "figure.svg", "figure.v2"])
+def test_saving_wants_the_name_of_a_png(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"ends in \.png"):
+        figures.save(new_figure(4.0, 2.0, ""), tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_class_colors_are_distinct() -> None:
