@@ -1,8 +1,10 @@
 """Fixtures that all tests share."""
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pyro
 import pytest
@@ -41,3 +43,53 @@ def shared_data() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return root
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium, the system's own; the test is skipped where there is none.
+
+    With ``PPL_VAE_REQUIRE_BROWSER=1`` a missing one is a failure, as with ``shared_data``.
+    """
+    names = ("chromium", "chromium-browser", "google-chrome")
+    executable = next(filter(None, map(shutil.which, names)), None)
+    if executable is None:
+        reason = f"no browser: none of {', '.join(names)} is on the PATH"
+        if os.environ.get("PPL_VAE_REQUIRE_BROWSER") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+
+    # No sandbox: it does not start for root in a container. The rest keeps Chromium from asking the network for things.
+    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=executable, args=["--no-sandbox", "--disable-gpu", *quiet]
+        )
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Open a file in a tab without a network; it must fetch nothing and complain of nothing."""
+    contexts: list[Any] = []
+    complaints: list[str] = []
+
+    def asked(request: Any, path: Path) -> None:
+        if request.url != path.as_uri() and not request.url.startswith(("data:", "blob:")):
+            complaints.append(f"asked for {request.url}")
+
+    def open_(path: Path, **settings: Any) -> Any:
+        contexts.append(browser.new_context(offline=True, **settings))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: asked(request, path))
+        page.goto(path.as_uri())
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert not complaints

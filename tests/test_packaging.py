@@ -22,14 +22,14 @@ def test_tests_run_against_the_installed_wheel_where_that_is_asked_for():
 
 
 @in_checkout
-def test_wheel_holds_every_tracked_module(tmp_path):
+def test_wheel_holds_every_tracked_file(tmp_path):
     script = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r}); import run_on_wheel, pathlib; "
     script += f"print(run_on_wheel.build_wheel(pathlib.Path({str(tmp_path)!r})))"
     built = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     wheel = built.stdout.strip()
-    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".py")}
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("ppl_vae/")}
     tracked = subprocess.run(
-        ["git", "ls-files", "models/*.py", "guides/*.py", "ppl_vae/*.py"],
+        ["git", "ls-files", "models/*", "guides/*", "ppl_vae/*"],
         cwd=ROOT,
         check=True,
         capture_output=True,
@@ -37,8 +37,7 @@ def test_wheel_holds_every_tracked_module(tmp_path):
     ).stdout.split()
     expected = {name if name.startswith("ppl_vae/") else f"ppl_vae/{name}" for name in tracked}
     assert len(expected) > 30
-    assert packed == expected
-    assert "ppl_vae/py.typed" in zipfile.ZipFile(wheel).namelist()
+    assert packed == expected - {"ppl_vae/models", "ppl_vae/guides"}  # symlinks
 
 
 @in_checkout

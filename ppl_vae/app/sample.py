@@ -83,7 +83,7 @@ class Sampling(ABC):
     what: Positional[str]
     """What to sample."""
     out: Path | None = None
-    """The .npz to write, with a picture beside it; by default the next free RUN/samples/WHAT-N.npz."""
+    """The .npz to write, with a picture (.png, .svg) beside it; by default the next free RUN/samples/WHAT-N.npz."""
     seed: Seed = 0
     """Seed of the draws, bits of grey levels included."""
     device: str = "auto"
@@ -98,8 +98,8 @@ class Sampling(ABC):
         if self.out:
             if self.out.suffix != ".npz":
                 raise UserError(f"--out {self.out}: name a file that ends in .npz.")
-            refuse_existing_file(self.out)
-            refuse_existing_file(self.out.with_suffix(".png"))
+            for suffix in (".npz", ".png", ".svg"):
+                refuse_existing_file(self.out.with_suffix(suffix))
         opened = open_run(self.run_directory, self.device)
         with seeded(self.seed, opened.device):
             made = self.make(opened)
@@ -114,7 +114,7 @@ class Sampling(ABC):
     def _default_out(self, opened: OpenedRun) -> Path:
         folder = opened.run.path / "samples"
         folder.mkdir(exist_ok=True)
-        return numbered(folder, self.what, ".npz", ".png")
+        return numbered(folder, self.what, ".npz", ".png", ".svg")
 
 
 def caption(opened: OpenedRun, what: str) -> str:

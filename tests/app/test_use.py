@@ -122,7 +122,7 @@ def test_grid_and_default_names(cli, trained):
         assert arrays["means"].shape == (3, 3, 8, 8)
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "infer", "sample"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "infer", "sample", "explore"])
 def test_help_has_examples(capsys, command):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])

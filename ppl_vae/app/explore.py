@@ -1,0 +1,190 @@
+"""``ppl-vae explore``: one HTML file in which the decoder of a run can be played with."""
+
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+from tqdm import tqdm
+from tyro.conf import Positional
+
+from ppl_vae.app.opened import OpenedRun, SplitName, open_run
+from ppl_vae.app.paths import numbered, refuse_existing_file, write_atomically
+from ppl_vae.app.registry import names_file
+from ppl_vae.config import Seed, config
+from ppl_vae.data import Dataset
+from ppl_vae.errors import UserError
+from ppl_vae.evaluation.units import Units, units
+from ppl_vae.explorer import Contents, Dense, Layer, Placement, html, layers_of
+from ppl_vae.guides import Amortized, Diagonal, Family, FullRank, LowRank, PerDatapoint, Point, SemiAmortized
+from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian
+from ppl_vae.nets import Decoder, Encoder
+from ppl_vae.pair import frozen
+from ppl_vae.predictive import posterior_moments
+from ppl_vae.seeding import seeded
+
+_NUM_EXAMPLES = 32  # images that are shown, not only their place
+_QUIET_SECONDS = 2.0  # a progress bar only after these
+_BATCH_SIZE = 100
+
+# The families that the page computes, by its names for them.
+_FAMILIES: dict[type[Family], Literal["diagonal", "low-rank", "full-rank", "point"]] = {
+    Diagonal: "diagonal",
+    LowRank: "low-rank",
+    FullRank: "full-rank",
+    Point: "point",
+}
+
+
+@config
+class Explore:
+    """Write one HTML file in which the decoder runs: open it in a browser, no network is needed.
+
+    Drag over the latent plane or move a slider and see E[x | z] change; draw or drop an image and see where q puts it;
+    walk between two points; switch labels of a conditional model. Of a z of more than two numbers any two make the
+    plane, and the sliders are ordered by KL.
+
+    It shows our models (vae, conditional, linear-gaussian). New images can be placed by a run with an encoder and the
+    diagonal, low-rank, full-rank or point family.
+
+    examples:
+      ppl-vae explore runs/digits-1
+      ppl-vae explore runs/mnist --num-images 1000 --out mnist.html
+    """
+
+    run_directory: Positional[Path]
+    """A run directory, as 'ppl-vae train' wrote it."""
+    out: Path | None = None
+    """The .html to write; by default the next free RUN/explorer-N.html."""
+    num_images: Annotated[int, Field(ge=2, le=5000)] = 300
+    """How many images' places are shown, and the KL of each unit is found on."""
+    split: SplitName | None = None
+    """Where they come from; by default test, or train where the guide has a row for each of those."""
+    seed: Seed = 0
+    """Seed of binarization and of draws."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+
+    def run(self) -> None:
+        """Gather and write."""
+        if self.out:
+            if self.out.suffix != ".html":
+                raise UserError(f"--out {self.out}: name a file that ends in .html.")
+            refuse_existing_file(self.out)
+        opened = open_run(self.run_directory, self.device)
+        decoded = _decoded(opened)
+        split = self._split(opened.pair.guide)
+        data = opened.split(split, self.num_images).fixed(self.seed)
+        if len(data) < 2:
+            raise UserError(f"the {split} data has a single image; use --split train.")
+        page = html(self._contents(opened, decoded, split, data))
+        out = self.out or numbered(opened.run.path, "explorer", ".html")
+        write_atomically(out, page)
+        print(f"explorer  {out} ({len(page.encode()) / 1e6:.1f} MB; open it in a browser)")
+
+    def _split(self, guide: nn.Module) -> SplitName:
+        if not isinstance(guide, PerDatapoint):
+            return self.split or "test"
+        if self.split not in (None, "train"):
+            raise UserError("this run's guide knows its training data only; use --split train.")
+        return "train"
+
+    def _contents(self, opened: OpenedRun, decoded: "_Decoded", split: SplitName, data: Dataset) -> Contents:
+        record, (model, guide) = opened.run.record, opened.pair
+        with (
+            seeded(self.seed, opened.device),
+            frozen(model, guide),
+            tqdm(total=len(data), unit="image", disable=None, leave=False, delay=_QUIET_SECONDS) as bar,
+        ):
+            means = []
+            for batch in data.batches(_BATCH_SIZE):
+                means.append(posterior_moments(guide, batch)["z"].mean.cpu())
+                bar.update(len(batch.x))
+            used = units(model, guide, data)
+        codes = torch.cat(means).float().numpy()
+        if not np.isfinite(codes).all():
+            raise UserError("the guide puts images at places that are not finite; its training went wild: train again.")
+        placement, placing = _placement(guide, record.config.pair.guide, record.config.data.binarization)
+        pair = record.config.pair
+        return Contents(
+            title=f"{opened.run.path.resolve().name}: explorer",
+            subtitle=f"{Path(record.config.data.data).name}: {pair.in_words}, z of {len(used.names)} units",
+            notes=[f"The dots are {len(data)} images of the {split} data.", *decoded.notes],
+            placing=placing,
+            decoder=decoded.layers,
+            link=decoded.link,
+            event_shape=opened.event_shape,
+            num_classes=decoded.num_classes,
+            names=used.names,
+            kl=used.kl.numpy(),
+            order=_order(used),
+            means=codes,
+            labels=None if data.y is None else data.y.cpu().numpy(),
+            images=(data.x[:_NUM_EXAMPLES].clamp(0, 1) * 255).round().byte().cpu().numpy(),
+            placement=placement,
+        )
+
+
+class _Decoded(NamedTuple):
+    """How the page decodes: from z to the link's argument, the link, how many labels are taken, what is to be said."""
+
+    layers: list[Layer]
+    link: Literal["sigmoid", "identity"]
+    num_classes: int
+    notes: list[str]
+
+
+def _decoded(opened: OpenedRun) -> _Decoded:
+    """The decoder of a run.
+
+    Raises:
+        UserError: the model is not one that can be explored.
+    """
+    model = opened.pair.model
+    if type(model) is LinearGaussian:
+        weight, bias = model.weight.detach().cpu().numpy(), model.mean.detach().cpu().numpy()
+        return _Decoded([Dense(weight, bias)], "identity", 0, ["Means outside [0, 1] are drawn as the nearer end."])
+    if type(model) in (VAE, ConditionalVAE) and type(model.decoder) is Decoder:
+        return _Decoded(layers_of(model.decoder.net), "sigmoid", model.decoder.num_classes, [])
+    name = opened.run.record.config.pair.model
+    raise UserError(
+        f"model {name} cannot be explored; runs of --model vae, conditional and linear-gaussian can, "
+        "'ppl-vae sample' takes any."
+    )
+
+
+def _placement(guide: nn.Module, name: str, binarization: str) -> tuple[Placement | None, list[str]]:
+    """How new images are placed, if they can be, and what is to be said of it."""
+    if isinstance(guide, PerDatapoint):
+        why = "this guide has a row for each training image and no encoder; 'ppl-vae infer' fits rows to new ones."
+        return None, [f"New images cannot be placed here: {why}"]
+    proposal = guide.proposal if isinstance(guide, SemiAmortized) else guide
+    if not isinstance(proposal, Amortized) or type(proposal.encoder) is not Encoder or names_file(name):
+        return None, ["New images cannot be placed here: the guide is not one whose encoder this page can compute."]
+    family = _FAMILIES.get(type(proposal.family))
+    if family is None:
+        why = "q is a normalising flow, whose moments this page does not compute; 'ppl-vae infer' draws from it."
+        return None, [f"New images cannot be placed here: {why}"]
+    notes = [_ON_GREY[binarization]]
+    if isinstance(guide, SemiAmortized):
+        notes.append("This guide refines its encoder's proposal; of a new image the page shows the proposal only.")
+    if family == "point":
+        notes.append("q is a point, without an ellipse.")
+    return Placement(layers_of(proposal.encoder.net), family, binarization != "none"), notes
+
+
+_BITS = "A new image is cut at ½ into bits, "
+_ON_GREY = {
+    "dynamic": _BITS + "since this run's guide saw bits only (drawn anew at every visit).",
+    "static": _BITS + "since this run's guide saw bits only (drawn once).",
+    "threshold": _BITS + "as this run's data was.",
+    "none": "A new image keeps its grey levels, as this run's data did.",
+}
+
+
+def _order(used: Units) -> np.ndarray:
+    """The units from the largest KL to the smallest; where q is a point, by how far its place moves over the data."""
+    key = used.variance_of_means if used.kl.isnan().all() else used.kl
+    return torch.argsort(key, descending=True, stable=True).numpy()
