@@ -46,6 +46,7 @@ def fit(
     checkpoint_path: Path | str | None = None,
     resume: bool = False,
     on_epoch: Callable[[EpochMetrics], object] | None = None,
+    on_step: Callable[[int], object] | None = None,
     on_engine: Callable[[str], object] | None = None,
     progress: bool | None = None,
 ) -> list[EpochMetrics]:
@@ -67,6 +68,8 @@ def fit(
         resume: go on from ``checkpoint_path``, in as many processes as you like. On the CPU, in as many as before, the
             weights are bit for bit those of never having stopped; of one process, all is.
         on_epoch: called with the metrics after each epoch, in every process.
+        on_step: called with the number of steps done, before the first one and after each, in every process; the
+            pair's parameters then are that step's.
         on_engine: called with the engine that was chosen, and why, in words.
         progress: show a progress bar; None shows it on a terminal only.
 
@@ -105,7 +108,7 @@ def fit(
         run = _Run(model, guide, objective, train, validation, settings, device, checkpoint_path, group)
         if resume:
             run.load()
-        run.train(on_epoch, on_engine, progress)
+        run.train(on_epoch, on_step, on_engine, progress)
     return run.history
 
 
@@ -149,6 +152,7 @@ class _Run:
     def train(
         self,
         on_epoch: Callable[[EpochMetrics], object] | None,
+        on_step: Callable[[int], object] | None,
         on_engine: Callable[[str], object] | None,
         progress: bool | None,
     ) -> None:
@@ -165,6 +169,8 @@ class _Run:
             self.save()
         with bar, InterruptGuard() as interrupt, pyro.validation_enabled(False):
             take_step = self.choose_step(bar, on_engine)
+            if on_step:
+                on_step(done)
             while len(self.history) < epochs and not self.stopped_early():
                 start = time.perf_counter()
                 if self.order is None:
@@ -177,7 +183,10 @@ class _Run:
                         self.sums += take_step(index, self.prepare_step())
                     validate = False
                     self.step += 1
+                    done += 1
                     bar.update()
+                    if on_step:
+                        on_step(done)
                     due = time.monotonic() - self.saved_at > _CHECKPOINT_SECONDS
                     stop, due = self.group.any(interrupt.requested, due)  # in all processes after the same step
                     if stop or due:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ppl_vae.app.build import DataInfo, build_pair
 from ppl_vae.app.estimators import is_point
+from ppl_vae.app.film import Camera, check_film, develop
 from ppl_vae.app.grey_levels import GREY_IN_WORDS, POINT_IN_WORDS, warn_of_grey_levels
 from ppl_vae.app.paths import numbered, refuse_existing_run
 from ppl_vae.app.pictures import draw_run
@@ -38,6 +39,7 @@ class Train:
       ppl-vae train --data mnist --data-root data --latent-dim 50 --epochs 20 --out runs/mnist
       ppl-vae train --data images.npz --family full-rank --patience 20
       ppl-vae train --model mine.py:Model --guide mine.py:Guide
+      ppl-vae train --latent-dim 2 --film
       ppl-vae train --resume runs/mnist --epochs 40
       torchrun --nproc-per-node 2 -m ppl_vae train --data mnist --batch-size 256
     """
@@ -50,17 +52,22 @@ class Train:
     """Go on with this run, with its settings; only --epochs, --device, --engine and --data-root may differ."""
     tensorboard: bool = False
     """Also write TensorBoard events into the run directory."""
+    film: bool = False
+    """Film the latent plane while it is learned, RUN/film.gif; for a latent of size 2."""
 
     def run(self) -> None:
         """Train, then draw and report."""
         run, splits = self._continued() if self.resume else self._begun()
-        history = train_run(run, splits, resume=bool(self.resume), tensorboard=self.tensorboard, on_engine=_say_engine)
+        extras = {"tensorboard": self.tensorboard, "film": self.film}
+        history = train_run(run, splits, resume=bool(self.resume), on_engine=_say_engine, **extras)
         if not current().is_first:
             return
         pair = run.load_pair(torch.device("cpu"))
         pictures = draw_run(run, pair, splits)
         for picture in pictures:
             print(f"picture  {picture}")
+        if self.film and (film := develop(run, pair, splits)):
+            print(f"film     {film}")
         if report := write_report(run, splits, pictures):
             print(f"report   {report}")
         kept = best_epoch(history, run.record.config.fit.kl_warmup) if run.record.config.fit.patience else history[-1]
@@ -83,6 +90,8 @@ class Train:
         resolved = replace(self.settings, pair=self.settings.pair.absolute(), data=self.settings.data.absolute())
         record = Record(resolved, DataInfo.of(splits))
         pair = build_pair(resolved.pair, record.info, None, 0)  # fails on bad settings before anything is written
+        if self.film:
+            check_film(pair, record.info.event_shape)
         with group.together():
             if group.is_first:
                 warn_of_grey_levels(pair, splits.train)
@@ -110,6 +119,8 @@ class Train:
             raise UserError(f"{self.resume} has {done} epochs already; name more by --epochs, not fewer.")
         continued = Run(run.path, Record(self.settings, run.record.info))
         pair = continued.load_pair(torch.device("cpu"))  # fails on a damaged checkpoint before anything is written
+        if self.film:
+            check_film(pair, run.record.info.event_shape)
         with group.together():
             if group.is_first:
                 warn_of_grey_levels(pair, splits.train)
@@ -123,6 +134,7 @@ def train_run(
     *,
     resume: bool = False,
     tensorboard: bool = False,
+    film: bool = False,
     progress: bool | None = None,
     on_engine: Callable[[str], object] | None = None,
 ) -> list[EpochMetrics]:
@@ -133,6 +145,7 @@ def train_run(
         splits: the data that it records.
         resume: go on from the checkpoint.
         tensorboard: also write TensorBoard events.
+        film: also take the frames of a film.
         progress: show a progress bar; None shows it on a terminal only.
         on_engine: called with the engine that was chosen, and why, in words.
 
@@ -161,6 +174,7 @@ def train_run(
                 checkpoint_path=run.checkpoint,
                 resume=resume,
                 on_epoch=record,
+                on_step=Camera(run, pair, splits) if film else None,
                 on_engine=on_engine if group.is_first else None,
                 progress=progress,
             )

@@ -7,6 +7,7 @@ touches pyplot or changes a global setting; :func:`save` writes a figure as PNG 
 from ppl_vae.figures.calibration import calibration
 from ppl_vae.figures.comparison import Row, comparison
 from ppl_vae.figures.curves import training_curves
+from ppl_vae.figures.film import film_frame
 from ppl_vae.figures.gaps import GapBar, gaps
 from ppl_vae.figures.images import grid, mosaic, reconstructions, sheet
 from ppl_vae.figures.latent import latent_scatter
@@ -19,6 +20,7 @@ __all__ = [
     "Row",
     "calibration",
     "comparison",
+    "film_frame",
     "gaps",
     "grid",
     "kl_by_unit",

@@ -1,0 +1,94 @@
+"""One frame of a film of learning."""
+
+import numpy as np
+from matplotlib.collections import EllipseCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle
+from numpy.typing import ArrayLike, NDArray
+
+from ppl_vae.figures.images import as_pixels, mosaic, show
+from ppl_vae.figures.style import FAINT, class_colors, styled
+
+_SIZE = (9.0, 4.9)  # inches
+# Fixed places: a layout that fits itself to each frame's ticks would make the film jump.
+_PLANE = (0.065, 0.12, 0.415, 0.76)
+_GRID = (0.58, 0.12, 0.415, 0.76)
+_CIRCLE = "#cccccc"
+
+
+@styled
+def film_frame(
+    means: ArrayLike,
+    covariances: ArrayLike,
+    labels: ArrayLike | None,
+    grid: ArrayLike,
+    reach: float,
+    span: float = 3.0,
+    title: str = "",
+) -> Figure:
+    """Where q puts some observations, and beside it what the model makes of the plane.
+
+    Two frames of the same reach have the same axes, whatever they show.
+
+    Args:
+        means: of q(z | x), ``(N, 2)``.
+        covariances: of q(z | x), ``(N, 2, 2)``; drawn as ellipses of one standard deviation.
+        labels: ``(N,)``, or None.
+        grid: E[x | z], ``(S, S, *event)`` in [0, 1], z from −span to span; row 0 is the lowest z₂.
+        reach: the plane is shown from −reach to reach.
+        span: of the grid.
+        title: where in the training this is.
+
+    Returns:
+        the figure; its axes are the plane and the grid.
+
+    Raises:
+        ValueError: shapes that do not fit each other, or values that are not finite.
+    """
+    points, spread = np.asarray(means, dtype=np.float64), np.asarray(covariances, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 2 or spread.shape != (len(points), 2, 2):
+        raise ValueError(f"a frame needs means (N, 2) and covariances (N, 2, 2), got {points.shape}, {spread.shape}.")
+    if not (np.isfinite(points).all() and np.isfinite(spread).all()):
+        raise ValueError("means or covariances hold values that are not finite.")
+    names, index = np.unique(np.zeros(len(points)) if labels is None else np.asarray(labels), return_inverse=True)
+    colors = np.array(class_colors(len(names)))
+    figure = Figure(figsize=_SIZE)
+    figure.text(0.01, 0.965, title, ha="left", va="center", parse_math=False)
+    plane, tiles = figure.add_axes(_PLANE), figure.add_axes(_GRID)
+
+    for radius in (1, 2, 3):
+        plane.add_patch(Circle((0, 0), radius, fill=False, edgecolor=_CIRCLE, linewidth=1.2))
+    widths, heights, angles = _ellipses(spread)
+    plane.add_collection(
+        EllipseCollection(
+            widths, heights, angles, units="xy", offsets=points, offset_transform=plane.transData,
+            facecolors="none", edgecolors=colors[index], alpha=0.6, linewidths=0.8,
+        )
+    )  # fmt: skip
+    plane.scatter(points[:, 0], points[:, 1], s=16, c=colors[index], linewidths=0.0)
+    plane.grid(False)
+    plane.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="z1", ylabel="z2", aspect="equal")
+    if labels is not None:
+        handles = [
+            Line2D([], [], linestyle="", marker="o", markersize=7, color=color, label=str(name))
+            for name, color in zip(names, colors, strict=True)
+        ]
+        figure.legend(handles=handles, loc="center left", bbox_to_anchor=(0.48, 0.5), handletextpad=0.0, borderpad=0.0)
+
+    pixels = as_pixels(grid, leading=2)
+    image = show(tiles, mosaic(pixels[::-1]))
+    half = span / max(1, pixels.shape[0] - 1)  # of a tile
+    image.set_extent((-span - half, span + half, -span - half, span + half))
+    tiles.set(aspect="auto", xlabel="z1", yticklabels=[])  # z2 is that of the plane beside it
+    tiles.set_title("E[x | z]", color=FAINT, fontsize=12)
+    plane.set_title("q(z | x): means, one standard deviation", color=FAINT, fontsize=12)
+    tiles.spines[:].set_visible(False)
+    return figure
+
+
+def _ellipses(covariances: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Full widths, full heights and angles in degrees of the ellipses of one standard deviation."""
+    variances, axes = np.linalg.eigh(covariances)
+    lengths = 2 * np.sqrt(variances.clip(min=0.0))
+    return lengths[:, 1], lengths[:, 0], np.degrees(np.arctan2(axes[:, 1, 1], axes[:, 0, 1]))

@@ -1,0 +1,73 @@
+"""``ppl-vae train --film``."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ppl_vae.app import film
+from ppl_vae.app.run import Run
+
+SMALL = ("--latent-dim", "2", "--hidden", "16", "--epochs", "3", "--batch-size", "200")
+
+
+@pytest.fixture(autouse=True)
+def few_frames(monkeypatch):
+    monkeypatch.setattr(film, "_NUM_FRAMES", 5)
+
+
+def weights(path):
+    return Run.open(path).load_pair(torch.device("cpu")).model.state_dict()
+
+
+def test_a_film_is_taken_and_training_does_not_notice(cli, tmp_path):
+    status, out, err = cli("train", *SMALL, "--film", "--out", tmp_path / "filmed")
+    assert (status, err) == (0, "")
+    assert "film     " in out
+    assert cli("train", *SMALL, "--out", tmp_path / "unseen")[0] == 0
+    filmed, unseen = weights(tmp_path / "filmed"), weights(tmp_path / "unseen")
+    assert all(torch.equal(filmed[name], unseen[name]) for name in unseen)
+
+    frames = sorted((tmp_path / "filmed" / "film").glob("*.npz"))
+    assert [int(path.stem[5:]) for path in frames] == [0, 1, 3, 8, 21]  # 3 epochs of 7 steps
+    assert all(path.with_suffix(".png").exists() for path in frames)
+    first, last = (np.load(path) for path in (frames[0], frames[-1]))
+    assert first["means"].shape == last["means"].shape == (200, 2)
+    assert last["covariances"].shape == (200, 2, 2)
+    assert last["grid"].shape == (15, 15, 8, 8)
+    assert last["elbo"] > first["elbo"]
+    assert not np.allclose(last["means"], first["means"], atol=0.01)
+    with Image.open(tmp_path / "filmed" / "film.gif") as gif:
+        assert gif.n_frames >= len(frames)
+        assert gif.size == (648, 352)
+
+
+def test_a_resumed_film_goes_on(cli, tmp_path):
+    run = tmp_path / "run"
+    assert cli("train", *SMALL, "--film", "--out", run)[0] == 0
+    assert cli("train", "--resume", run, "--epochs", "5", "--film")[0] == 0
+    steps = [int(path.stem[5:]) for path in sorted((run / "film").glob("*.npz"))]
+    assert steps[0] == 0
+    assert steps[-1] == 35
+
+
+def test_a_per_datapoint_guide_is_filmed_on_its_own_rows(cli, tmp_path):
+    run = tmp_path / "run"
+    assert cli("train", *SMALL, "--guide", "mean-field", "--binarization", "static", "--film", "--out", run)[0] == 0
+    pair = Run.open(run).load_pair(torch.device("cpu"))
+    last = np.load(sorted((run / "film").glob("*.npz"))[-1])
+    np.testing.assert_allclose(last["means"], pair.guide.table.weight[:200, :2].detach(), atol=1e-6)
+
+
+def test_a_conditional_model_is_filmed(cli, tmp_path):
+    run = tmp_path / "run"
+    assert cli("train", *SMALL, "--model", "conditional", "--film", "--out", run)[0] == 0
+    assert (run / "film.gif").exists()
+
+
+def test_only_a_plane_is_filmed(cli, tmp_path):
+    status, out, err = cli("train", "--latent-dim", "3", "--epochs", "1", "--film", "--out", tmp_path / "run")
+    assert (status, out) == (2, "")
+    assert "--film" in err
+    assert "--latent-dim 2" in err
+    assert not (tmp_path / "run").exists()
