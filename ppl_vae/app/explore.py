@@ -111,7 +111,7 @@ class Explore:
         return Contents(
             title=f"{opened.run.path.resolve().name}: explorer",
             subtitle=f"{Path(record.config.data.data).name}: {pair.in_words}, z of {len(used.names)} units",
-            notes=[f"The dots are {len(data)} images of the {split} data.", *decoded.notes],
+            notes=[f"The dots are {len(data)} images of the {split} data; {_KL_IN_WORDS}", *decoded.notes],
             placing=placing,
             decoder=decoded.layers,
             link=decoded.link,
@@ -175,6 +175,7 @@ def _placement(guide: nn.Module, name: str, binarization: str) -> tuple[Placemen
     return Placement(layers_of(proposal.encoder.net), family, binarization != "none"), notes
 
 
+_KL_IN_WORDS = "a unit's KL is that of q from the prior, in nats, on average over them."
 _BITS = "A new image is cut at ½ into bits, "
 _ON_GREY = {
     "dynamic": _BITS + "since this run's guide saw bits only (drawn anew at every visit).",

@@ -13,7 +13,8 @@ else setZ(meanOf(0));
 
 /**
  * explorer.decode(z, label)   the means of x, a Float32Array, row by row (label: of a conditional model)
- * explorer.encode(x, label)   q of x (numbers in [0, 1], row by row): {mean, std, covariance(i, j)}; null without encoder
+ * explorer.encode(x, label)   q of x (numbers in [0, 1], row by row): {mean, std, covariance(i, j)}; null where the
+ *                             page has no encoder
  * explorer.setZ(z), setLabel(label), setAxes(across, up), setEnd(0 or 1, z)
  * explorer.setImage(x)        put an image on the pad and z at the mean of its q
  * explorer.draw()             show all of it now, not before the next frame
@@ -21,5 +22,6 @@ else setZ(meanOf(0));
  * explorer.names, order, kl   of the units of z; order: from the most used to the least
  */
 window.explorer = Object.freeze({
-  decode, encode, setZ, setLabel, setAxes, setEnd, setImage, draw, state, names: DATA.names, order: DATA.order, kl: DATA.kl,
+  decode, encode, setZ, setLabel, setAxes, setEnd, setImage, draw, state,
+  names: DATA.names, order: DATA.order, kl: DATA.kl,
 });

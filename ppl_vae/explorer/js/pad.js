@@ -8,6 +8,7 @@ const BRUSH = PICTURE.strip ? 0.5 : Math.max(0.6, WIDTH / 22); // radius, in pix
 let drawn = new Float32Array(PIXELS).fill(PAPER); // before it is cut
 let byHand = false; // whether it was drawn here: a drawing is gone on with, over anything else one begins anew
 let cursor = null; // of the keyboard
+let complaint = ""; // about a file
 
 /** What q is given: bits where it knows bits only. */
 const asQSeesIt = (x) => (DATA.placement.binarized ? x.map((level) => (level > 0.5 ? 1 : 0)) : x);
@@ -16,27 +17,29 @@ const asQSeesIt = (x) => (DATA.placement.binarized ? x.map((level) => (level > 0
 function setImage(x, isByHand = false) {
   drawn = Float32Array.from(x);
   byHand = isByHand;
-  state.placed = encode(asQSeesIt(drawn));
+  showPad();
+  state.placed = { ...encode(asQSeesIt(drawn)), label: state.label };
   widen(state.placed.mean.map((mean, unit) => Math.abs(mean) + 2 * state.placed.std[unit]));
   setZ(state.placed.mean);
 }
 
-shows(() => {
-  if (!encoderNetwork) return;
+function showPad() {
   paint(pad, asQSeesIt(drawn));
   if (cursor && document.activeElement === pad) {
     const context = pad.getContext("2d");
     context.fillStyle = "#e76300";
     context.fillRect(cursor[0], cursor[1], 1, 1);
   }
-  element("placed").textContent = state.placed ? placedInWords() : "";
-});
+}
+
+shows(() => say(element("placed"), state.placed ? placedInWords() : complaint));
 
 function placedInWords() {
   const words = state.axes
     .filter((unit) => unit !== null)
     .map((unit) => `${DATA.names[unit]} = ${number(state.placed.mean[unit])} ± ${number(state.placed.std[unit])}`);
-  return `Here q is at ${words.join(", ")} (mean ± standard deviation).`;
+  const given = NUM_CLASSES ? ` given y = ${state.placed.label}` : "";
+  return `Here q${given} is at ${words.join(", ")} (mean ± standard deviation).`;
 }
 
 /** Ink along a line, in pixels; a second stroke over the same place adds nothing. */
@@ -87,14 +90,16 @@ pad.addEventListener("keydown", (event) => {
   cursor = [Math.max(0, Math.min(WIDTH - 1, x + right)), Math.max(0, Math.min(HEIGHT - 1, y + down))];
   const centre = [cursor[0] + 0.5, cursor[1] + 0.5];
   if (event.key === " ") stroke(centre, centre);
-  changed();
+  else showPad();
 });
-pad.addEventListener("focus", changed);
-pad.addEventListener("blur", changed);
+pad.addEventListener("focus", showPad);
+pad.addEventListener("blur", showPad);
 
 element("clear").addEventListener("click", () => {
   drawn.fill(PAPER);
+  showPad();
   state.placed = null;
+  complaint = "";
   changed();
 });
 element("invert").addEventListener("click", () => setImage(drawn.map((level) => 1 - level)));
@@ -105,7 +110,9 @@ async function openFile(file) {
   try {
     bitmap = await createImageBitmap(file);
   } catch {
-    element("placed").textContent = `${file.name} is not an image that this browser can read.`;
+    complaint = `${file.name} is not an image that this browser can read.`;
+    state.placed = null;
+    changed();
     return;
   }
   const context = sized(document.createElement("canvas")).getContext("2d");

@@ -24,18 +24,14 @@ function paint(canvas, means) {
 const number = (value) => value.toFixed(2).replace("-", "−");
 
 const picture = sized(element("picture"));
+const where = [0, 1, 2].map(() => document.createElement("span")); // both axes and the label
+element("where").append(...where);
 shows(() => {
   paint(picture, decode(state.z));
-  const words = state.axes.filter((unit) => unit !== null).map((unit) => {
-    const span = document.createElement("span");
-    span.textContent = `${DATA.names[unit]} = ${number(state.z[unit])}`;
-    return span;
-  });
-  if (NUM_CLASSES) {
-    words.push(document.createElement("span"));
-    words.at(-1).textContent = `y = ${state.label}`;
+  for (const [axis, unit] of state.axes.entries()) {
+    if (unit !== null) say(where[axis], `${DATA.names[unit]} = ${number(state.z[unit])}`);
   }
-  element("where").replaceChildren(...words);
+  if (NUM_CLASSES) say(where[2], `y = ${state.label}`);
 });
 
 element("reset").addEventListener("click", () => setZ(new Float32Array(SIZE)));
@@ -51,4 +47,9 @@ const labelButtons = Array.from({ length: NUM_CLASSES }, (_, label) => {
   return button;
 });
 element("labels").append(...labelButtons);
-shows(() => labelButtons.forEach((button, label) => button.setAttribute("aria-pressed", label === state.label)));
+let pressed = null;
+shows(() => {
+  if (pressed === state.label) return;
+  pressed = state.label;
+  labelButtons.forEach((button, label) => button.setAttribute("aria-pressed", label === pressed));
+});

@@ -1,11 +1,14 @@
 // The latent plane: where the data lie, where z is, and where q puts an image.
 
 const plane = element("plane");
-const pen = plane.getContext("2d");
-const TILES = 13; // of the means over the plane, in each direction
+let pen = plane.getContext("2d"); // of the canvas that is drawn on
+const TILES = 13; // of the means over the plane, from left to right
+const ROWS = state.axes[1] === null ? 1 : TILES;
 const tiles = document.createElement("canvas");
+const backdrop = document.createElement("canvas"); // what stays while z moves
 const tile = sized(document.createElement("canvas"));
 let scale = 1; // pixels of the canvas in a pixel of style
+const font = () => `${13 * scale}px system-ui, sans-serif`;
 
 const toPixel = (value) => (0.5 + value / state.reach / 2) * plane.width;
 const across = (z) => toPixel(z[state.axes[0]]);
@@ -14,23 +17,44 @@ const up = (z, spread = 0) => plane.width - toPixel(state.axes[1] === null ? spr
 
 shows(function drawPlane() {
   pen.clearRect(0, 0, plane.width, plane.width);
-  pen.font = `${13 * scale}px system-ui, sans-serif`;
+  pen.font = font();
   if (element("grid").checked) drawTiles();
-  drawPrior();
-  drawDots();
+  pen.drawImage(drawnBackdrop(), 0, 0);
   if (state.placed) drawEllipses(state.placed);
   state.ends.forEach((end, number) => end && drawLetter(end, "AB"[number]));
   drawHere();
 });
 
+let backdropOf = "";
+
+function drawnBackdrop() {
+  const wanted = [state.axes, state.reach, plane.width].join();
+  if (wanted !== backdropOf) {
+    backdropOf = wanted;
+    backdrop.width = backdrop.height = plane.width; // which clears it
+    const front = pen;
+    pen = backdrop.getContext("2d");
+    pen.font = font();
+    drawPrior();
+    drawDots();
+    pen = front;
+  }
+  return backdrop;
+}
+
 function drawPrior() {
   for (const radius of [1, 2, 3]) {
     pen.beginPath();
-    pen.arc(toPixel(0), toPixel(0), toPixel(radius) - toPixel(0), 0, 2 * Math.PI);
+    if (state.axes[1] !== null) pen.arc(toPixel(0), toPixel(0), toPixel(radius) - toPixel(0), 0, 2 * Math.PI);
+    else
+      for (const end of [-radius, radius]) {
+        pen.moveTo(toPixel(end), 0);
+        pen.lineTo(toPixel(end), plane.width);
+      }
     pen.strokeStyle = "#bbb";
     pen.lineWidth = 1.5 * scale;
     pen.stroke();
-    const corner = radius * Math.SQRT1_2;
+    const corner = state.axes[1] === null ? radius : radius * Math.SQRT1_2;
     write(radius, toPixel(-corner), toPixel(corner), "center");
   }
   const edge = 8 * scale;
@@ -116,12 +140,12 @@ let tilesLeft = 0;
 function drawTiles() {
   const others = state.z.map((value, unit) => (state.axes.includes(unit) ? 0 : value));
   const wanted = [state.label, state.axes, state.reach, plane.width, others].join();
-  if (wanted !== tilesOf) tilesLeft = TILES * TILES;
+  if (wanted !== tilesOf) tilesLeft = TILES * ROWS;
   tilesOf = wanted;
   if (tiles.width !== plane.width) tiles.width = tiles.height = plane.width;
   for (const start = performance.now(); tilesLeft > 0 && performance.now() - start < 8; tilesLeft--) {
     drawTile(nextTile);
-    nextTile = (nextTile + 1) % (TILES * TILES);
+    nextTile = (nextTile + 1) % (TILES * ROWS);
   }
   pen.globalAlpha = 0.7;
   pen.drawImage(tiles, 0, 0);
@@ -137,11 +161,13 @@ function drawTile(index) {
   if (state.axes[1] !== null) z[state.axes[1]] = -middle(row);
   paint(tile, decode(z));
   const side = plane.width / TILES;
-  const width = PICTURE.strip ? side : side * Math.min(1, PICTURE.width / PICTURE.height);
+  const left = column * side;
+  const top = (ROWS === 1 ? (TILES - 1) / 2 : row) * side;
+  const width = PICTURE.strip ? 0.9 * side : side * Math.min(1, PICTURE.width / PICTURE.height);
   const height = PICTURE.strip ? side / 2 : side * Math.min(1, PICTURE.height / PICTURE.width);
   const context = tiles.getContext("2d");
-  context.clearRect(column * side, row * side, side, side);
-  context.drawImage(tile, (column + 0.5) * side - width / 2, (row + 0.5) * side - height / 2, width, height);
+  context.clearRect(left, top, side, side);
+  context.drawImage(tile, left + (side - width) / 2, top + (side - height) / 2, width, height);
 }
 
 // Pointer, touch and keys.
@@ -189,7 +215,9 @@ for (const [axis, menu] of menus.entries()) {
     axes[axis] = chosen;
     setAxes(...axes);
   });
-  shows(() => (menu.value = state.axes[axis]));
+  shows(() => {
+    if (menu.value !== String(state.axes[axis])) menu.value = state.axes[axis];
+  });
 }
 function klInWords(unit) {
   return DATA.kl[unit] === null ? "" : `, KL ${number(DATA.kl[unit])}`;

@@ -5,11 +5,12 @@ const sliders = new Map();
 
 for (const [place, unit] of DATA.order.entries()) {
   const row = document.createElement("label");
-  const [name, kl, value] = ["span", "span", "output"].map((tag) => document.createElement(tag));
+  const [name, kl, value] = Array.from({ length: 3 }, () => document.createElement("span"));
   const slider = document.createElement("input");
   name.className = "name";
   name.textContent = DATA.names[unit];
   kl.className = "kl";
+  value.className = "value";
   kl.textContent = DATA.kl[unit] === null ? "" : `KL ${number(DATA.kl[unit])}`;
   kl.title = "KL of q from the prior at this unit, in nats, mean over the images";
   Object.assign(slider, { type: "range", step: "any", value: 0 });
@@ -31,6 +32,9 @@ shows(() => {
     slider.value = state.z[unit];
   }
 });
+
+// A point has no KL.
+if (DATA.kl.every((kl) => kl === null)) element("sliders-title").textContent = "The units of z, the widest first";
 
 const allUnits = element("all-units");
 allUnits.hidden = SIZE <= SHOWN;

@@ -21,7 +21,7 @@ const state = {
   // The units across and up. A plane is shown as the pictures of the run show it; of more units, the two most used.
   axes: SIZE === 1 ? [0, null] : SIZE === 2 ? [0, 1] : [DATA.order[0], DATA.order[1]],
   reach: 3.5, // of plane and sliders, to either side
-  placed: null, // q of the image last placed
+  placed: null, // q of the image last placed, and the label that it was asked with
   ends: [null, null], // A and B of the walk
 };
 
@@ -35,6 +35,11 @@ function decode(z, label = state.label) {
 function encode(x, label = state.label) {
   if (!encoderNetwork) return null;
   return moments(DATA.placement.family, encoderNetwork(withLabel(x, label, NUM_CLASSES)), SIZE);
+}
+
+/** Change words only where they change: a page is laid out anew for those that are the same, too. */
+function say(node, words) {
+  if (node.textContent !== words) node.textContent = words;
 }
 
 const parts = [];

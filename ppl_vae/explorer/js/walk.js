@@ -15,7 +15,8 @@ function between(a, b, t, path) {
     const cosine = dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
     const angle = Math.acos(Math.max(-1, Math.min(1, cosine)));
     // Where there is no one arc (an end at 0, or both in a line with it), the way is straight.
-    if (Math.sin(angle) > 1e-6) [from, to] = [Math.sin((1 - t) * angle), Math.sin(t * angle)].map((s) => s / Math.sin(angle));
+    const sine = Math.sin(angle);
+    if (sine > 1e-6) [from, to] = [Math.sin((1 - t) * angle) / sine, Math.sin(t * angle) / sine];
   }
   return a.map((value, unit) => from * value + to * b[unit]);
 }
@@ -36,7 +37,7 @@ function stop() {
 function step(now) {
   if (startedAt === null) return;
   if (state.z !== reached) return stop(); // somebody took z elsewhere
-  const t = Math.min(1, (now - startedAt) / 1000 / SECONDS);
+  const t = Math.max(0, Math.min(1, (now - startedAt) / 1000 / SECONDS)); // a frame's time may lie before the click
   goTo(t);
   if (t < 1) requestAnimationFrame(step);
   else stop();
