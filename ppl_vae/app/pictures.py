@@ -6,21 +6,28 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
+from torch import nn
+from torch.distributions import Independent, Normal
 
 from ppl_vae import figures
 from ppl_vae.app.build import Pair
 from ppl_vae.app.run import Run
+from ppl_vae.batch import Batch
 from ppl_vae.data import Splits
 from ppl_vae.errors import reason
+from ppl_vae.evaluation.aggregate import has_density
 from ppl_vae.models import ConditionalVAE
+from ppl_vae.pair import frozen, latent_sites
 from ppl_vae.predictive import (
     label_sheet,
     latent_grid,
     plane_site,
     posterior_moments,
     posterior_predictive,
+    posterior_samples,
     prior_predictive,
 )
+from ppl_vae.program import trace_program
 from ppl_vae.rows import tables_of
 from ppl_vae.seeding import seeded
 
@@ -28,6 +35,7 @@ _NUM_COLUMNS = 10
 _NUM_RECONSTRUCTIONS = 10
 _NUM_PRIOR = 64
 _NUM_CODES = 2000
+_NUM_DRAWS = 10  # of each code's q, for smooth margins
 
 
 def draw_run(run: Run, pair: Pair, splits: Splits) -> list[Path]:
@@ -92,8 +100,26 @@ def _prior(subject: _Subject) -> Figure:
 def _latent(subject: _Subject) -> Figure:
     moments = posterior_moments(subject.pair.guide, subject.batch)
     codes = torch.cat([site.mean.reshape(len(site.mean), -1) for site in moments.values()], dim=1)
-    caption = f"{subject.title}. Means of q(z | x), {subject.split.lower()} data."
-    return figures.latent_scatter(codes, subject.batch.y, caption=caption)
+    where = f"{len(codes):,} {subject.split.lower()} datapoints"
+    standard_normal = _is_standard_normal(subject.pair.model, subject.batch)
+    if not has_density(subject.pair.guide, subject.batch):
+        caption = f"{subject.title}. Codes of {where}, by label."
+        return figures.latent_scatter(codes, subject.batch.y, caption, standard_normal=standard_normal)
+    drawn = posterior_samples(subject.pair.guide, subject.batch, _NUM_DRAWS).values()
+    draws = torch.cat([values.reshape(_NUM_DRAWS * len(codes), -1) for values in drawn], dim=1)
+    dots, grey = ("Bars", "Line") if codes.shape[1] == 1 else ("Dots", "Grey")
+    caption = (
+        f"{subject.title}. {dots}: means of q(z | x), {where}, by label. {grey}: {_NUM_DRAWS} draws of z for each."
+    )
+    return figures.latent_scatter(codes, subject.batch.y, caption, draws, standard_normal=standard_normal)
+
+
+def _is_standard_normal(model: nn.Module, batch: Batch) -> bool:
+    """Whether the prior of all latents is N(0, I)."""
+    with frozen(model):
+        sites = latent_sites(trace_program(model, batch)).values()
+    priors = [site["fn"].base_dist if isinstance(site["fn"], Independent) else site["fn"] for site in sites]
+    return all(isinstance(p, Normal) and bool((p.loc == 0).all() and (p.scale == 1).all()) for p in priors)
 
 
 def _grid(subject: _Subject) -> Figure | None:

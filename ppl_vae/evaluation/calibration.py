@@ -69,7 +69,7 @@ class Calibration:
     Args:
         ranks: ``(num_simulations, D)``, integers from 0 to L.
         num_samples: L, draws of q in each simulation.
-        names: of the D coordinates: "z[0]", …, those of z in the order in which the model samples them, and last
+        names: of the D coordinates: "z1", …, those of z in the order in which the model samples them, and last
             "log p(x | z)".
         p_histogram: p-value of each coordinate's χ² test, ``(D,)``.
         p_location: of the test of the scores' mean, ``(D,)``.
@@ -278,6 +278,6 @@ def _score_tests(ranks: Tensor, num_samples: int) -> tuple[Tensor, Tensor]:
 
 
 def _listed(names: list[str], most: int = 3) -> str:
-    """ "z[0], z[1], z[2] and 4 more"."""
+    """ "z1, z2, z3 and 4 more"."""
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown

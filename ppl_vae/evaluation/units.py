@@ -32,7 +32,7 @@ class Units(NamedTuple):
     """The units, in the order in which the model samples its sites.
 
     Args:
-        names: "z[0]", "z[1]", …, ``D`` of them.
+        names: "z1", "z2", …, ``D`` of them.
         kl: mean over the data of each unit's KL, ``(D,)``, in nats; NaN where there is none.
         kl_stderr: its standard error over the data, ``(D,)``.
         methods: how each site's KL was found, by site:
@@ -103,8 +103,11 @@ def units(model: nn.Module, guide: nn.Module, data: Dataset) -> Units:
 
 
 def unit_names(site: str, shape: tuple[int, ...]) -> list[str]:
-    """A name for each number of a site: "rate" of a scalar, "z[3]", "w[0, 2]"."""
-    return [f"{site}[{', '.join(map(str, place))}]" if shape else site for place in np.ndindex(shape)]
+    """A name for each number of a site: "rate" of a scalar, "z1", "z2", …, "w1,3"; "z2_1" of a site "z2"."""
+    if not shape:
+        return [site]
+    between = "_" if site[-1].isdigit() else ""
+    return [site + between + ",".join(str(axis + 1) for axis in place) for place in np.ndindex(shape)]
 
 
 def _sites(

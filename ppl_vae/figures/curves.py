@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # the type alone: drawing needs no torch
     from ppl_vae.metrics import EpochMetrics
 
 _BLUE, _ORANGE, _RED = CATEGORICAL[:3]
-_GREY, _VIOLET = CATEGORICAL[3:5]
+_TEAL, _PLUM = CATEGORICAL[3:5]
 _MARKED = 20  # up to this many epochs each one gets a marker; a single epoch has no line to be seen by
 _ROUND = [1, 2, 5, 10]  # ticks are at multiples of these and their tenfolds
 
@@ -54,14 +54,14 @@ def training_curves(history: "Sequence[EpochMetrics]", caption: str = "") -> Fig
     name = "ELBO"
     if not np.allclose(train, elbo, rtol=1e-5, atol=1e-4):  # beyond float32's rounding of the same sum
         name = "importance bound"
-        _plot(axes["bound"], epochs, elbo, _GREY, "ELBO in training")
+        _plot(axes["bound"], epochs, elbo, _TEAL, "ELBO in training")
         curves.append(elbo)
     _set_limits(axes["bound"], curves)
     axes["bound"].set(xlabel="epoch", ylabel=f"{name} in nats per datapoint\n(bigger is better)")
     figure.legend(*axes["bound"].get_legend_handles_labels(), loc="outside upper left", ncols=len(curves))
 
     reconstruction = np.array([metrics.reconstruction for metrics in history])
-    _plot(axes["reconstruction"], epochs, reconstruction, _VIOLET, "reconstruction")
+    _plot(axes["reconstruction"], epochs, reconstruction, _PLUM, "reconstruction")
     _set_limits(axes["reconstruction"], [reconstruction])
     axes["reconstruction"].set(ylabel="reconstruction\n(nats)")
 

@@ -6,55 +6,103 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle
+from matplotlib.patches import Circle, Patch
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from sklearn.decomposition import PCA
 
-from ppl_vae.figures.style import CATEGORICAL, FAINT, class_colors, new_figure, styled
+from ppl_vae.figures.style import CATEGORICAL, INK, WIDTH, class_colors, new_figure, styled
 
 _PRIOR_RADII = (1, 2, 3)
+_REACH = 3.3  # the largest circle and a little more is always seen
 _CIRCLE = "#cccccc"
+_DRAWS = "#b5b5b5"
 _MAX_TICKS = 12  # of a colour bar
+_BINS = 50
+_APART = 0.07  # of the axes' width, between the names of classes
 
 
 @styled
-def latent_scatter(codes: ArrayLike, labels: ArrayLike | None = None, caption: str = "") -> Figure:
-    """Codes of datapoints, coloured by label.
+def latent_scatter(
+    codes: ArrayLike,
+    labels: ArrayLike | None = None,
+    caption: str = "",
+    draws: ArrayLike | None = None,
+    *,
+    standard_normal: bool = True,
+) -> Figure:
+    """Codes of datapoints, coloured by label; with draws also the aggregate posterior's marginals beside the prior's.
 
-    Two dimensions are drawn as they are, with circles of radius 1, 2 and 3 for scale: the prior N(0, I) has 39, 86 and
-    99 % of its mass in them. More dimensions are projected on the first two principal components; one dimension is
-    drawn as a histogram beside the density of the prior.
+    Two dimensions are drawn as they are. More are projected on the first two principal components of the codes:
+    directions of length 1 at right angles, and nothing is taken off, so that N(0, I) in the latents is N(0, I) in the
+    picture. Circles of radius 1, 2 and 3 give the scale: N(0, I) has 39, 86 and 99 % of its mass in them. One dimension
+    is drawn as a histogram beside the density of the prior.
+
+    The codes alone look narrower than the prior even where q(z | x), averaged over the data, is the prior; hence the
+    marginals are those of draws z ~ q(z | x).
 
     Args:
         codes: ``(N, D)``, for example the means of q(z | x).
         labels: ``(N,)`` integers or strings, or None.
         caption: what was done.
+        draws: ``(M, D)``, z ~ q(z | x) with x ~ data, or None for no marginals.
+        standard_normal: whether the prior is N(0, I); if not, neither circles nor N(0, 1) are drawn.
 
     Returns:
-        the figure; up to ten classes have a legend beside the axes, more a colour bar.
+        the figure; up to ten classes have their names at the medians of their codes, more a colour bar. The marginals
+        are insets of the scatter, labelled "marginal 1" and "marginal 2".
 
     Raises:
-        ValueError: codes that are not finite or of another shape, labels of another length, or a single code of more
-            than two dimensions, which has no principal components.
+        ValueError: codes or draws that are not finite or of another shape, labels of another length, or a single code
+            of more than two dimensions, which has no principal components.
     """
-    points = np.asarray(codes, dtype=np.float64)
-    if points.ndim != 2 or points.size == 0:
-        raise ValueError(f"codes must have shape (N, D) with N and D at least 1, got {points.shape}.")
-    if not np.isfinite(points).all():
-        raise ValueError("codes hold values that are not finite.")
+    points = _checked(codes, "codes")
+    sample = None if draws is None else _checked(draws, "draws", points.shape[1])
     names, index = _classes(labels, len(points))
     if points.shape[1] == 1:
-        figure = new_figure(8.5, 4.8, caption)
-        handles = _draw_histogram(figure.subplots(), points[:, 0], index, len(names))
+        figure = new_figure(WIDTH, 4.4, caption)
+        axes = figure.subplots()
+        handles = _draw_histogram(axes, points[:, 0], index, names if labels is not None else [])
+        if sample is not None:
+            axes.hist(sample[:, 0], bins=_BINS, density=True, histtype="step", color=INK, linewidth=1.5)
+            handles.append(Line2D([], [], color=INK, linewidth=1.5, label="draws of q(z | x)"))
+        handles += _draw_density(axes) if standard_normal else []
+        axes.set(xlabel="z1", ylabel="density")
     else:
-        figure = new_figure(8.5, 6.8, caption)
-        handles = _draw_scatter(figure.subplots(), points, index, len(names))
-    if labels is not None:
-        handles = [*_explain_classes(figure, names), *handles]
+        figure = new_figure(WIDTH, WIDTH, caption)
+        axes = figure.subplots()
+        if points.shape[1] > 2:
+            directions, shares = _principal_components(points)
+            points, sample = points @ directions.T, None if sample is None else sample @ directions.T
+            axis_names = [
+                f"{place} principal component ({s:.0f} % of variance)"
+                for place, s in zip(("1st", "2nd"), shares, strict=True)
+            ]
+        else:
+            axis_names = ["z1", "z2"]
+        _draw_scatter(axes, points, index, len(names), sample)
+        axes.set(xlabel=axis_names[0], ylabel=axis_names[1])
+        handles = _draw_circles(axes) if standard_normal else []
+        if sample is not None:
+            handles += _draw_marginals(axes, sample, standard_normal)
+        if labels is not None and len(names) <= len(CATEGORICAL):
+            _name_classes(axes, points, index, names)
+    if labels is not None and len(names) > len(CATEGORICAL):
+        _draw_colour_bar(figure, names)
     if handles:
-        beside = len(handles) > 1
-        figure.legend(handles=handles, loc="outside right upper" if beside else "outside upper right")
+        figure.legend(handles=handles, loc="outside upper left", ncols=3 if points.shape[1] > 1 else 4)
     return figure
+
+
+def _checked(values: ArrayLike, what: str, size: int | None = None) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"{what} must have shape (N, D) with N and D at least 1, got {array.shape}.")
+    if size is not None and array.shape[1] != size:
+        raise ValueError(f"{what} of {array.shape[1]} dimensions for codes of {size}.")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{what} hold values that are not finite.")
+    return array
 
 
 def _classes(labels: ArrayLike | None, count: int) -> tuple[list[str], NDArray[np.intp]]:
@@ -68,71 +116,130 @@ def _classes(labels: ArrayLike | None, count: int) -> tuple[list[str], NDArray[n
     return [str(value) for value in values], index
 
 
-def _draw_scatter(axes: Axes, points: NDArray[np.float64], index: NDArray[np.intp], count: int) -> list[Line2D]:
-    handles: list[Line2D] = []
-    if points.shape[1] == 2:
-        axes.set(xlabel="z1", ylabel="z2")
-        axes.grid(False)  # the circles are the scale
-        for radius in _PRIOR_RADII:
-            axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor=_CIRCLE, linewidth=1.5, zorder=1.5))
-        handles.append(Line2D([], [], color=_CIRCLE, linewidth=1.5, label="|z| = 1, 2, 3"))
-    else:
-        points, shares = _principal_components(points)
-        axes.set(
-            xlabel=f"1st principal component ({shares[0]:.0f} % of variance)",
-            ylabel=f"2nd principal component ({shares[1]:.0f} % of variance)",
-        )
-    # In the data's order, not class by class: the last class would hide the others where they overlap.
-    colors = np.array(class_colors(count))[index]
-    size = float(np.clip(30_000 / len(points), 6.0, 60.0))
-    axes.scatter(points[:, 0], points[:, 1], s=size, c=colors, alpha=0.8, linewidths=0.0, zorder=2, rasterized=True)
-    axes.set_aspect("equal", adjustable="datalim")
-    return handles
-
-
 def _principal_components(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The first two coordinates (N, 2), and the per cent of the variance that each has (2,)."""
+    """The first two directions (2, D), and the per cent of the codes' variance that each has (2,)."""
     if len(points) < 2:
         raise ValueError(f"principal components need at least 2 codes, got {len(points)}.")
     pca = PCA(n_components=2, svd_solver="full")
     with np.errstate(invalid="ignore"):  # codes that are all the same: 0 of 0 variance
-        projected = pca.fit_transform(points)
-    return projected, np.nan_to_num(100 * pca.explained_variance_ratio_)
+        pca.fit(points)
+    return pca.components_, np.nan_to_num(100 * pca.explained_variance_ratio_)
 
 
-def _draw_histogram(axes: Axes, values: NDArray[np.float64], index: NDArray[np.intp], count: int) -> list[Line2D]:
+def _draw_scatter(
+    axes: Axes, points: NDArray[np.float64], index: NDArray[np.intp], count: int, draws: NDArray[np.float64] | None
+) -> None:
+    # In the data's order, not class by class: the last class would hide the others where they overlap.
+    colors = np.array(class_colors(count))[index]
+    size = float(np.clip(20_000 / len(points), 5.0, 40.0))
+    axes.scatter(points[:, 0], points[:, 1], s=size, c=colors, alpha=0.8, linewidths=0.0, zorder=2, rasterized=True)
+    axes.grid(False)  # the circles are the scale
+    # A square about the codes, the circles and nearly all draws: the same unit in both directions.
+    seen = [points, np.full((1, 2), _REACH), np.full((1, 2), -_REACH)]
+    if draws is not None:
+        seen.append(np.quantile(draws, [0.001, 0.999], axis=0))
+    low, high = np.concatenate(seen).min(axis=0), np.concatenate(seen).max(axis=0)
+    half = 0.52 * (high - low).max()
+    middle = (low + high) / 2
+    axes.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(nbins=9, steps=[1, 2, 5, 10]))
+    axes.set_aspect("equal")
+    axes.set_anchor("SW")
+
+
+def _draw_circles(axes: Axes) -> list[Line2D | Patch]:
+    for radius in _PRIOR_RADII:
+        axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor=_CIRCLE, linewidth=1.5, zorder=1.5))
+    return [Line2D([], [], color=_CIRCLE, linewidth=1.5, label="|z| = 1, 2, 3")]
+
+
+def _draw_marginals(axes: Axes, draws: NDArray[np.float64], standard_normal: bool) -> list[Line2D | Patch]:
+    """Histograms of the draws above and to the right of the scatter, each along its axis."""
+    above = axes.inset_axes((0, 1.02, 1, 0.2), sharex=axes, label="marginal 1")
+    beside = axes.inset_axes((1.02, 0, 0.2, 1), sharey=axes, label="marginal 2")
+    handles: list[Line2D | Patch] = [Patch(color=_DRAWS, label="draws of q(z | x)")]
+    highest = 0.0
+    for panel, values, limits, upright in (
+        (above, draws[:, 0], axes.get_xlim(), False),
+        (beside, draws[:, 1], axes.get_ylim(), True),
+    ):
+        edges = np.linspace(*limits, _BINS + 1)
+        # Of all draws, also of those beyond the axes' ends.
+        density = np.histogram(values, bins=edges)[0] / len(values) / np.diff(edges)
+        panel.stairs(density, edges, fill=True, color=_DRAWS, orientation="horizontal" if upright else "vertical")
+        dashed = _draw_density(panel, upright) if standard_normal else []
+        highest = max(highest, float(density.max()), 0.4 if standard_normal else 0.0)
+    handles += dashed
+    for panel, upright in ((above, False), (beside, True)):
+        value_axis, density_axis = (panel.yaxis, panel.xaxis) if upright else (panel.xaxis, panel.yaxis)
+        value_axis.set_tick_params(labelleft=False, labelbottom=False, length=0)
+        (panel.set_xlim if upright else panel.set_ylim)(0, 1.05 * highest)
+        density_axis.set_label_text("density")
+        density_axis.set_ticks([0.4 if highest < 0.8 else round(highest, 1)])  # 0 is where the scatter is
+        panel.grid(False)
+    return handles
+
+
+def _draw_density(axes: Axes, upright: bool = False) -> list[Line2D | Patch]:
+    """N(0, 1) along the axes."""
+    z = np.linspace(-4, 4, 401)
+    density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    along = (density, z) if upright else (z, density)
+    return list(axes.plot(*along, color=INK, linestyle="--", linewidth=1.5, label="prior N(0, 1)"))
+
+
+def _name_classes(axes: Axes, points: NDArray[np.float64], index: NDArray[np.intp], names: list[str]) -> None:
+    """Each class's name in its colour's frame at the median of its codes; moved apart where they would overlap."""
+    centres = np.array([np.median(points[index == place], axis=0) for place in range(len(names))])
+    width = axes.get_xlim()[1] - axes.get_xlim()[0]
+    for centre, name, color in zip(_apart(centres, _APART * width), names, class_colors(len(names)), strict=True):
+        frame = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": color, "linewidth": 2.5, "alpha": 0.9}
+        text = axes.text(centre[0], centre[1], name, ha="center", va="center", bbox=frame, zorder=4, clip_on=True)
+        text.set_parse_math(False)  # a $ in a class's name is a $
+
+
+def _apart(centres: NDArray[np.float64], least: float) -> NDArray[np.float64]:
+    """The same places, neighbours pushed away from each other until they are so far apart, or nearly."""
+    places = centres + 1e-6 * least * np.arange(len(centres))[:, None] * [1.0, -1.0]  # the same place has no direction
+    for _ in range(100):
+        between = places[:, None] - places[None]  # (K, K, 2)
+        distances = np.linalg.norm(between, axis=-1)
+        short = np.clip(least - distances, 0.0, None)
+        np.fill_diagonal(short, 0.0)
+        if not short.any():
+            break
+        places = places + 0.5 * ((short / np.maximum(distances, 1e-12))[..., None] * between).sum(axis=1)
+    return places
+
+
+def _draw_histogram(
+    axes: Axes, values: NDArray[np.float64], index: NDArray[np.intp], names: list[str]
+) -> list[Line2D | Patch]:
     """Stacked by class and scaled to area 1 in all, so that its outline compares with the prior's density."""
     reach = max(3.5, float(np.abs(values).max()))
     bins = np.linspace(-reach, reach, int(np.clip(np.sqrt(len(values)), 10, 100)) + 1)
+    colors = class_colors(max(1, len(names)))
     axes.hist(
-        [values[index == place] for place in range(count)],
+        [values[index == place] for place in range(len(colors))],
         bins=bins.tolist(),
-        color=class_colors(count),
+        color=colors,
         density=True,
         stacked=True,
         histtype="stepfilled",  # one polygon a class rather than one rectangle a bin
         linewidth=0.0,
     )
-    z = np.linspace(-reach, reach, 401)
-    (prior,) = axes.plot(
-        z, np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi), color=FAINT, linestyle="--", label="prior N(0, 1)"
-    )
-    axes.set(xlabel="z1", ylabel="density")
-    return [prior]
+    if len(names) > len(CATEGORICAL):
+        return []
+    return [
+        Patch(color=color, label=name) for name, color in zip(names, colors, strict=False)
+    ]  # no names where there are no labels
 
 
-def _explain_classes(figure: Figure, names: list[str]) -> list[Line2D]:
-    """Legend entries for few classes; for many a colour bar, and no entries."""
-    colors = class_colors(len(names))
-    if len(names) <= len(CATEGORICAL):
-        return [
-            Line2D([], [], linestyle="", marker="o", markersize=9, color=color, label=name)
-            for name, color in zip(names, colors, strict=True)
-        ]
+def _draw_colour_bar(figure: Figure, names: list[str]) -> None:
     edges = np.arange(len(names) + 1) - 0.5
-    scale = ScalarMappable(BoundaryNorm(edges.tolist(), len(names)), ListedColormap(colors))
-    bar = figure.colorbar(scale, ax=figure.axes[0], label="label", spacing="uniform")
+    scale = ScalarMappable(BoundaryNorm(edges.tolist(), len(names)), ListedColormap(class_colors(len(names))))
+    bar = figure.colorbar(scale, ax=figure.axes[0], label="label", spacing="uniform", location="bottom")
     places = np.arange(0, len(names), -(-len(names) // _MAX_TICKS))
     bar.set_ticks(places.tolist(), labels=[names[place] for place in places])
     bar.ax.minorticks_off()
-    return []

@@ -124,7 +124,7 @@ def test_sbc(plain, cli, own):
     found = plain(own, *flags)
     assert found["num_simulations"] == 40
     assert found["num_samples"] == 15
-    assert found["names"] == ["z[0]", "z[1]", calibration.LIKELIHOOD]
+    assert found["names"] == ["z1", "z2", calibration.LIKELIHOOD]
     assert isinstance(found["passed"], bool)
     assert 0 <= found["p_value"] <= 1
     assert (found["protocol"]["split"], found["protocol"]["num_datapoints"]) == ("simulated", 40)

@@ -17,6 +17,7 @@ from ppl_vae.data import Dataset
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation import aggregate as aggregate_module
 from ppl_vae.evaluation import diagnose
+from ppl_vae.evaluation.units import unit_names
 from ppl_vae.evaluation.weight_tails import pareto_khat
 from ppl_vae.guides import Diagonal, FullRank, Latents, PerDatapoint, Point
 from ppl_vae.models import LinearGaussian, Model
@@ -142,7 +143,7 @@ def test_kl_by_unit() -> None:
     torch.testing.assert_close(diagonal.kl, expected.mean(0), **ROUNDING)
     torch.testing.assert_close(diagonal.kl_stderr, expected.std(0) / 200**0.5, **ROUNDING)
     assert diagonal.methods == {"z": "closed form"}
-    assert diagonal.names == ("z[0]", "z[1]", "z[2]")
+    assert diagonal.names == ("z1", "z2", "z3")
 
     full = diagnose(model, ExactGuide(model), Dataset(x), num_samples=100).units
     expected = marginal_kl(model, x, posterior.variance.detach())
@@ -187,7 +188,7 @@ def test_units_of_dependent_sites_add_up() -> None:
     found = diagnose(TwoLevels(), TwoLevelsGuide(2.0), data, num_samples=100)
     each = 0.5 * (4 - 1 - math.log(4))
     torch.testing.assert_close(found.units.kl, torch.full((3,), each, dtype=torch.float64), **ROUNDING)
-    assert found.units.names == ("v", "w[0]", "w[1]")
+    assert found.units.names == ("v", "w1", "w2")
     assert found.units.num_active == 0
     # q is one for all x: no information, and the whole KL is the aggregate's; 320 draws of it.
     assert found.aggregate.mutual_information.values.abs().max() < 1e-10
@@ -386,10 +387,17 @@ def test_any_pair(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(kl is not None and kl >= -1e-6 for kl in plain["units"]["kl"])
 
 
+def test_names_count_from_one() -> None:
+    assert unit_names("rate", ()) == ["rate"]
+    assert unit_names("z", (3,)) == ["z1", "z2", "z3"]
+    assert unit_names("w", (1, 2)) == ["w1,1", "w1,2"]
+    assert unit_names("z2", (2,)) == ["z2_1", "z2_2"]
+
+
 def test_mapped_units_have_names() -> None:
     case = next(case for case in CASES if case.name == "two-latents, diagonal, amortized")
     found = diagnose(*case.pair(), Dataset(case.x), num_samples=100).units
-    assert found.names == ("rate", "mix[0]", "mix[1]")
+    assert found.names == ("rate", "mix1", "mix2")
     assert found.methods == {"rate": "moment-matched", "mix": "moment-matched"}
 
 

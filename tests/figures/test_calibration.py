@@ -78,7 +78,7 @@ def test_histogram_band_grows_with_dependence() -> None:
 def test_many_coordinates_are_sorted_by_the_band() -> None:
     ranks = uniform(1000, 40)
     ranks[:, :5] //= 2  # five of them far off
-    figure = calibration(ranks, 63, [f"z[{number}]" for number in range(40)])
+    figure = calibration(ranks, 63, [f"z{number}" for number in range(1, 41)])
     assert len(curves(figure)) == 40
     texts = legend(figure)
     assert len(texts) == 3

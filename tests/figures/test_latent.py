@@ -1,9 +1,11 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle
+from matplotlib.patches import Circle, StepPatch
 
 from ppl_vae.figures import latent_scatter
 from ppl_vae.figures.style import CATEGORICAL, class_colors
@@ -49,7 +51,6 @@ def test_more_dimensions_are_projected_on_principal_components() -> None:
     assert axes.get_xlabel() == "1st principal component (90 % of variance)"
     assert axes.get_ylabel() == "2nd principal component (10 % of variance)"
     assert axes.get_aspect() == 1.0
-    assert not axes.patches  # circles of the prior have no meaning here
 
 
 def test_collapsed_codes_have_no_components_but_a_picture() -> None:
@@ -57,19 +58,84 @@ def test_collapsed_codes_have_no_components_but_a_picture() -> None:
     assert axes.get_xlabel() == "1st principal component (0 % of variance)"
 
 
-@pytest.mark.parametrize("names", [["0", "1", "2"], ["cat", "dog", "owl"]])
-def test_few_labels_have_a_legend_outside(names: list[str]) -> None:
-    labels = np.array(names)[rng.integers(0, 3, 60)]
-    figure = latent_scatter(CODES, labels)
+@pytest.mark.parametrize("names", [["0", "1", "2"], ["cat", "$dog", "owl"]])
+def test_classes_are_named_where_they_lie(names: list[str]) -> None:
+    index = rng.integers(0, 3, 60)
+    codes = CODES + 5.0 * index[:, None]
+    figure = latent_scatter(codes, np.array(names)[index])
     (axes,) = figure.axes
     (points,) = axes.collections
+    order = sorted(names)
     colors = [to_hex(color) for color in np.asarray(points.get_facecolor())]
-    assert colors == [CATEGORICAL[names.index(label)] for label in labels]
-    assert legend_of(figure)[:3] == names
-    (legend,) = figure.legends
-    handles = [to_hex(line.get_color()) for line in legend.get_lines()[:3]]
-    assert handles == list(CATEGORICAL[:3])
-    assert legend.get_window_extent().x0 >= axes.get_window_extent().x1
+    assert colors == [CATEGORICAL[order.index(names[place])] for place in index]
+    labels = {text.get_text(): text for text in axes.texts}
+    assert set(labels) == set(names)
+    for place, name in enumerate(names):
+        label = labels[name]
+        np.testing.assert_allclose(label.get_position(), np.median(codes[index == place], axis=0), atol=1e-3)
+        frame = label.get_bbox_patch()
+        assert frame is not None
+        assert to_hex(frame.get_edgecolor()) == CATEGORICAL[order.index(name)]
+        assert to_hex(frame.get_facecolor()) == "#ffffff"
+
+
+def test_names_of_collapsed_classes_are_moved_apart() -> None:
+    (axes,) = latent_scatter(1e-4 * CODES, np.arange(60) % 10).axes
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == 10
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+
+
+def test_margins_are_the_draws_beside_the_prior() -> None:
+    draws = rng.normal(size=(40_000, 2)) * [1.0, 0.25] + [0.0, 1.0]
+    figure = latent_scatter(CODES, draws=draws)
+    (axes,) = figure.axes
+    above, beside = axes.child_axes
+    assert (above.get_label(), beside.get_label()) == ("marginal 1", "marginal 2")
+    assert above.get_xlim() == axes.get_xlim()
+    assert beside.get_ylim() == axes.get_ylim()
+    assert above.get_ylabel() == beside.get_xlabel() == "density"
+    for panel, mean, scale in ((above, 0.0, 1.0), (beside, 1.0, 0.25)):
+        (bars,) = (patch for patch in panel.patches if isinstance(patch, StepPatch))
+        heights, edges, _ = bars.get_data()
+        places, widths = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
+        assert (heights * widths).sum() == pytest.approx(1, abs=0.01)
+        assert (heights * widths * places).sum() == pytest.approx(mean, abs=0.05)
+        assert (heights * widths * (places - mean) ** 2).sum() ** 0.5 == pytest.approx(scale, rel=0.05)
+    (prior,) = above.lines
+    assert np.asarray(prior.get_ydata()).max() == pytest.approx(0.3989, abs=1e-4)
+    (prior,) = beside.lines
+    assert np.asarray(prior.get_xdata()).max() == pytest.approx(0.3989, abs=1e-4)
+    assert legend_of(figure) == ["|z| = 1, 2, 3", "draws of q(z | x)", "prior N(0, 1)"]
+
+
+def test_margins_line_up_with_the_scatter() -> None:
+    (axes,) = latent_scatter(CODES, draws=CODES).axes
+    scatter = axes.get_window_extent()
+    above, beside = (panel.get_window_extent() for panel in axes.child_axes)
+    assert (above.x0, above.x1) == pytest.approx((scatter.x0, scatter.x1))
+    assert (beside.y0, beside.y1) == pytest.approx((scatter.y0, scatter.y1))
+    assert scatter.width == pytest.approx(scatter.height)
+
+
+def test_draws_are_projected_as_the_codes_are_and_the_prior_stays_the_prior() -> None:
+    codes = rng.normal(size=(500, 4)) * [0.1, 3.0, 0.1, 1.0] + 7.0
+    draws = rng.normal(size=(40_000, 4))
+    (axes,) = latent_scatter(codes, draws=draws).axes
+    assert np.abs(drawn(axes).mean(axis=0)).max() > 3  # where they are, not about their own mean
+    for panel in axes.child_axes:
+        heights, edges, _ = next(patch for patch in panel.patches if isinstance(patch, StepPatch)).get_data()
+        places, widths = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
+        assert (heights * widths * places).sum() == pytest.approx(0, abs=0.05)
+        assert (heights * widths * places**2).sum() == pytest.approx(1, rel=0.1)
+
+
+def test_another_prior_is_not_drawn_as_a_normal_one() -> None:
+    for dimensions in (1, 2, 3):
+        codes = rng.normal(size=(60, dimensions))
+        figure = latent_scatter(codes, draws=codes, standard_normal=False)
+        assert legend_of(figure) == ["draws of q(z | x)"]
+        assert not any(isinstance(patch, Circle) for patch in figure.axes[0].patches)
 
 
 def test_many_labels_have_a_colour_bar() -> None:
@@ -78,10 +144,10 @@ def test_many_labels_have_a_colour_bar() -> None:
     axes, bar = figure.axes
     (points,) = axes.collections
     assert to_hex(np.asarray(points.get_facecolor())[29]) == class_colors(30)[29]
-    assert bar.get_ylabel() == "label"
-    ticks = [text.get_text() for text in bar.get_yticklabels()]
+    assert bar.get_xlabel() == "label"
+    ticks = [text.get_text() for text in bar.get_xticklabels()]
     assert ticks == [str(2 * place) for place in range(0, 30, 3)]
-    assert list(bar.get_yticks()) == list(range(0, 30, 3))
+    assert list(bar.get_xticks()) == list(range(0, 30, 3))
     assert legend_of(figure) == ["|z| = 1, 2, 3"]
 
 
@@ -126,6 +192,13 @@ def test_codes_that_are_not_finite_are_errors(dimensions: int, bad: float) -> No
 def test_codes_of_another_shape_are_errors(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"codes must have shape \(N, D\)"):
         latent_scatter(np.zeros(shape))
+
+
+def test_draws_of_another_shape_are_errors() -> None:
+    with pytest.raises(ValueError, match="draws of 3 dimensions for codes of 2"):
+        latent_scatter(CODES, draws=np.zeros((5, 3)))
+    with pytest.raises(ValueError, match="draws hold values that are not finite"):
+        latent_scatter(CODES, draws=np.full((5, 2), np.nan))
 
 
 def test_labels_of_another_length_are_errors() -> None:

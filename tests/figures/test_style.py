@@ -25,11 +25,11 @@ DRAW: dict[str, Callable[[str], Figure]] = {
     "sheet": lambda c: figures.sheet(PIXELS, c),
     "reconstructions": lambda c: figures.reconstructions(PIXELS, PIXELS, c),
     "grid": lambda c: figures.grid(PIXELS.reshape(2, 2, 5, 6), -1, 1, c),
-    "calibration": lambda c: figures.calibration(np.arange(8).reshape(4, 2), 7, ["z[0]", "z[1]"], c),
+    "calibration": lambda c: figures.calibration(np.arange(8).reshape(4, 2), 7, ["z1", "z2"], c),
     "comparison": lambda c: figures.comparison([figures.Row("amortized", 1, dict.fromkeys(FIGURES, (-1.0, 0.1)))], c),
     "film_frame": lambda c: figures.film_frame([[0, 1]], [np.eye(2)], [3], PIXELS[None, :1], 3.0, title=c),
     "gaps": lambda c: figures.gaps([("test data", [figures.GapBar("diagonal", (1.0, 0.1), (0.5, 0.1))])], c),
-    "kl_by_unit": lambda c: figures.kl_by_unit([1.0, 0.0], [0.1, 0.0], [True, False], ["z[0]", "z[1]"], c),
+    "kl_by_unit": lambda c: figures.kl_by_unit([1.0, 0.0], [0.1, 0.0], [True, False], ["z1", "z2"], c),
     "strips": lambda c: figures.strips(PIXELS[None], ["row"], list("abcde")[: len(PIXELS)], c),
     "latent_scatter": lambda c: figures.latent_scatter(PIXELS[0], np.arange(5), c),
 }
@@ -127,6 +127,25 @@ def test_saving_wants_the_name_of_a_png(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"ends in \.png"):
         figures.save(new_figure(4.0, 2.0, ""), tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+# Of linear RGB, at full severity (Machado et al. 2009, table 1).
+_PROTANOPIA = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+_DEUTERANOPIA = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+# From linear RGB to Oklab (Ottosson 2020), in which distances are those that one sees.
+_CONES = [[0.41222, 0.53633, 0.05145], [0.21190, 0.68070, 0.10740], [0.08830, 0.28172, 0.62998]]
+_OPPONENTS = [[0.21045, 0.79362, -0.00407], [1.97800, -2.42859, 0.45059], [0.02590, 0.78277, -0.80868]]
+
+
+@pytest.mark.parametrize(("sight", "least"), [(np.eye(3), 0.18), (_PROTANOPIA, 0.11), (_DEUTERANOPIA, 0.11)])
+def test_colour_blind_readers_tell_the_classes_apart(sight: object, least: float) -> None:
+    """A just noticeable difference in Oklab is about 0.02."""
+    rgb = np.array([matplotlib.colors.to_rgb(color) for color in CATEGORICAL])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.asarray(sight).T, 0, 1)
+    lab = np.cbrt(seen @ np.transpose(_CONES)) @ np.transpose(_OPPONENTS)
+    distances = np.linalg.norm(lab[:, None] - lab, axis=-1)
+    assert distances[np.triu_indices(len(lab), 1)].min() > least
 
 
 def test_class_colors_are_distinct() -> None:

@@ -17,7 +17,7 @@ from ppl_vae.figures.style import CATEGORICAL
 def draw(count: int, scale: float = 1.0) -> Figure:
     rng = np.random.default_rng(0)
     kl = scale * rng.gamma(0.5, 1.5, count)
-    return figures.kl_by_unit(kl, 0.05 * kl, kl > 0.4 * scale, [f"z[{unit}]" for unit in range(count)], "KL by unit")
+    return figures.kl_by_unit(kl, 0.05 * kl, kl > 0.4 * scale, [f"z{unit + 1}" for unit in range(count)], "KL by unit")
 
 
 def bars(figure: Figure) -> dict[int, tuple[float, str]]:

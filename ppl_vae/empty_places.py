@@ -1,0 +1,43 @@
+"""Empty places between points of a plane: an autoencoder leaves many among its codes, a VAE ought to leave few."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def empty_places(codes: ArrayLike, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The largest discs without a code in them whose centres lie among the codes, the largest first.
+
+    A largest empty disc touches three codes (its centre is a vertex of their Voronoi diagram) if its centre is inside
+    the codes' convex hull. The discs are taken greedily, none overlapping one that was taken before.
+
+    Args:
+        codes: ``(N, 2)``, at least three that are not on one line.
+        count: K, how many discs, at least 1; fewer where there are no more.
+
+    Returns:
+        centres ``(K, 2)`` and radii ``(K,)``.
+
+    Raises:
+        ValueError: codes that are not finite, of another shape, or all on one line; a count below 1.
+    """
+    from scipy.spatial import Delaunay, QhullError, Voronoi  # type: ignore[import-untyped]  # here: it takes a while
+
+    points = np.asarray(codes, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+        raise ValueError(f"codes must be finite, of shape (N, 2); got {points.shape}.")
+    if count < 1:
+        raise ValueError(f"at least 1 place is to be looked for, got {count}.")
+    try:
+        triangles, vertices = Delaunay(points), Voronoi(points).vertices
+    except (QhullError, ValueError):
+        raise ValueError("empty places need 3 codes or more that are not on one line.") from None
+    candidates = vertices[triangles.find_simplex(vertices) >= 0]
+    nearest = np.array([np.linalg.norm(points - place, axis=1).min() for place in candidates])
+    chosen: list[int] = []
+    for each in np.argsort(-nearest, kind="stable"):
+        apart = np.linalg.norm(candidates[chosen] - candidates[each], axis=1)
+        if (apart >= nearest[chosen] + nearest[each]).all():
+            chosen.append(int(each))
+        if len(chosen) == count:
+            break
+    return candidates[chosen], nearest[chosen]

@@ -1,0 +1,157 @@
+"""The graphical model of a Pyro program, read from the program itself: its random variables and what they depend on.
+
+The program is run once while the batch's tensors and every draw carry their names along through all that is worked
+out from them (Pyro's provenance tracking, on which ``pyro.render_model`` is built too): a variable depends on the names
+that its log-density carries. Unlike Pyro's own, this also sees the batch's x and y, on which a guide depends. Where a
+program does what provenance cannot be carried through, what it depends on is found by trying.
+"""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from pyro import poutine
+from pyro.infer.inspect import TrackProvenance
+from pyro.ops.provenance import ProvenanceTensor, get_provenance
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor, nn
+
+from ppl_vae.batch import Batch
+from ppl_vae.pair import frozen
+from ppl_vae.program import trace_program
+from ppl_vae.seeding import preserved
+
+_Sites = dict[str, Any]
+_Parents = dict[str, set[str]]
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A random variable, or a part of the batch that the program is given.
+
+    Args:
+        name: of the site, or "x" or "y".
+        distribution: its name, such as "Normal"; None for a part of the batch, which has none.
+        observed: whether its value is given.
+        parents: names of the variables that it depends on directly.
+        plates: names of the plates that it is in, from the outside.
+    """
+
+    name: str
+    distribution: str | None
+    observed: bool
+    parents: tuple[str, ...]
+    plates: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GraphicalModel:
+    """What a program's variables are and how they hang together.
+
+    Args:
+        variables: parents before children.
+        plates: size of each plate by name, as the program was run.
+    """
+
+    variables: tuple[Variable, ...]
+    plates: dict[str, int]
+
+
+def graphical_model(program: nn.Module, batch: Batch) -> GraphicalModel:
+    """Read a model's or a guide's structure; random generators and parameters are left as they were.
+
+    A vector that a guide draws all latents from in one piece (``infer={"is_auxiliary": True}``) is left out: what is
+    cut from it depends on what the vector depends on, and is named after its distribution.
+
+    Args:
+        program: a model or guide.
+        batch: a few datapoints that it accepts.
+
+    Raises:
+        UserError: the program does not run on the batch.
+    """
+    with frozen(program):
+        try:
+            sites, parents = _tracked(program, batch)
+        except Exception:  # whatever an operation that knows no provenance makes of such a tensor
+            sites, parents = _tried(program, batch)
+    auxiliary = {name for name, site in sites.items() if site["infer"].get("is_auxiliary")}
+    given = {"x", "y"} - set(sites)
+    variables: list[Variable] = []
+    for name, site in sites.items():
+        if name in auxiliary:
+            continue
+        cut_from = [each for each in parents[name] if each in auxiliary]
+        behind = parents[name].union(*(parents[each] for each in cut_from)) - auxiliary - {name}
+        kind = f"transformed {_kind(sites[cut_from[0]]['fn'])}" if cut_from else _kind(site["fn"])
+        plates = tuple(frame.name for frame in sorted(_plates(site), key=lambda frame: frame.dim))
+        order = ["x", "y", *sites]
+        variables.append(
+            Variable(name, kind, bool(site["is_observed"]), tuple(sorted(behind, key=order.index)), plates)
+        )
+    for part in sorted(given, reverse=True):
+        children = [variable for variable in variables if part in variable.parents]
+        if children:
+            variables.insert(0, Variable(part, None, True, (), children[0].plates))
+    return GraphicalModel(tuple(variables), {f.name: int(f.size) for site in sites.values() for f in _plates(site)})
+
+
+def _tracked(program: nn.Module, batch: Batch) -> tuple[_Sites, _Parents]:
+    """The sites, and the names that each one's log-density carries."""
+
+    def named(value: Tensor | None, name: str) -> Tensor | None:
+        return None if value is None else ProvenanceTensor(value, frozenset({name}))
+
+    known = Batch(cast(Tensor, named(batch.x, "x")), named(batch.y, "y"), batch.index)
+    with preserved(batch.x.device), TrackProvenance():
+        sites = _sites(trace_program(program, known))
+    return sites, {name: set(get_provenance(_log_prob(site, site["value"]))) - {name} for name, site in sites.items()}
+
+
+def _tried(program: nn.Module, batch: Batch) -> tuple[_Sites, _Parents]:
+    """The sites, and for each what changes its density when it is given another value, all else as it was."""
+    with preserved(batch.x.device):
+        first = trace_program(program, batch)
+        others = _sites(trace_program(program, batch))
+    sites = _sites(first)
+
+    def affected(changed: Batch, trace: Any) -> set[str]:
+        with preserved(batch.x.device):
+            again = _sites(trace_program(program, changed, poutine.replay(program, trace=trace)))
+        return {
+            name
+            for name, site in sites.items()
+            if not torch.equal(_log_prob(again[name], site["value"]), _log_prob(site, site["value"]))
+        }
+
+    children = {"x": affected(batch._replace(x=1 - batch.x), first)}
+    if batch.y is not None:
+        children["y"] = affected(batch._replace(y=(batch.y == 0).to(batch.y.dtype)), first)
+    for name, site in sites.items():
+        if not site["is_observed"]:
+            edited = first.copy()
+            cast(Any, edited.nodes)[name] = {**site, "value": others[name]["value"]}
+            children[name] = affected(batch, edited)
+    return sites, {name: {each for each, found in children.items() if name in found} - {name} for name in sites}
+
+
+def _sites(trace: Any) -> _Sites:
+    return {n: site for n, site in trace.nodes.items() if site["type"] == "sample" and not site_is_subsample(site)}
+
+
+def _plates(site: Any) -> list[Any]:
+    return [frame for frame in site["cond_indep_stack"] if frame.vectorized]
+
+
+def _log_prob(site: Any, value: Tensor) -> Tensor:
+    log_prob: Tensor = site["fn"].log_prob(value)
+    return log_prob
+
+
+def _kind(fn: Any) -> str:
+    """The distribution's public name, without the wrappers that change its shape only."""
+    while type(fn).__name__ in ("Independent", "ExpandedDistribution", "MaskedDistribution"):
+        fn = fn.base_dist
+    if type(fn).__name__ == "TransformedDistribution":
+        return f"transformed {_kind(fn.base_dist)}"
+    return next(kind.__name__ for kind in type(fn).__mro__ if not kind.__name__.startswith("_"))
