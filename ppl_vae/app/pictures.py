@@ -16,6 +16,7 @@ from ppl_vae.batch import Batch
 from ppl_vae.data import Splits
 from ppl_vae.errors import reason
 from ppl_vae.evaluation.aggregate import has_density
+from ppl_vae.graphical_model import graphical_model
 from ppl_vae.models import ConditionalVAE
 from ppl_vae.pair import frozen, latent_sites
 from ppl_vae.predictive import (
@@ -122,6 +123,16 @@ def _is_standard_normal(model: nn.Module, batch: Batch) -> bool:
     return all(isinstance(p, Normal) and bool((p.loc == 0).all() and (p.scale == 1).all()) for p in priors)
 
 
+def _graphical_model(subject: _Subject) -> Figure:
+    few = subject.data.probe()
+    model, guide = (graphical_model(program, few) for program in subject.pair)
+    caption = (
+        f"{subject.title}. Read from the Pyro programs. Shaded: observed; white: latent; an arrow leads to a variable "
+        "from what its distribution depends on; a frame holds what there is once for each datapoint."
+    )
+    return figures.graphical_model(model, guide, caption, {"data": f"{subject.info.num_data:,} datapoints"})
+
+
 def _grid(subject: _Subject) -> Figure | None:
     model, shape = subject.pair.model, subject.info.event_shape
     if isinstance(model, ConditionalVAE) or not plane_site(model, shape):
@@ -131,6 +142,7 @@ def _grid(subject: _Subject) -> Figure | None:
 
 
 _PICTURES: dict[str, Callable[[_Subject], Figure | None]] = {
+    "graphical-model": _graphical_model,
     "training": _training,
     "reconstructions": _reconstructions,
     "prior": _prior,

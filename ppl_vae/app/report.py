@@ -38,6 +38,7 @@ _T = TypeVar("_T")
 
 # What each picture shows.
 _CAPTIONS = {
+    "graphical-model": "The model and its guide as graphical models, read from the programs.",
     "training": "The bound and its two parts over the epochs; bigger is better.",
     "reconstructions": "Observations, and below each what the model expects after q(z | x) has seen it.",
     "prior": "What the model expects for latents drawn from its prior.",

@@ -9,21 +9,26 @@ from ppl_vae.figures.comparison import Row, comparison
 from ppl_vae.figures.curves import training_curves
 from ppl_vae.figures.film import film_frame
 from ppl_vae.figures.gaps import GapBar, gaps
+from ppl_vae.figures.graphical_model import graphical_model
 from ppl_vae.figures.images import grid, mosaic, reconstructions, sheet
 from ppl_vae.figures.latent import latent_scatter
+from ppl_vae.figures.latent_holes import LatentPlane, latent_holes
 from ppl_vae.figures.strips import strips
 from ppl_vae.figures.style import save
 from ppl_vae.figures.units import kl_by_unit
 
 __all__ = [
     "GapBar",
+    "LatentPlane",
     "Row",
     "calibration",
     "comparison",
     "film_frame",
     "gaps",
+    "graphical_model",
     "grid",
     "kl_by_unit",
+    "latent_holes",
     "latent_scatter",
     "mosaic",
     "reconstructions",

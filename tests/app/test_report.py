@@ -105,9 +105,9 @@ def test_holds_every_picture_with_words(trained):
     page = Page(trained / "report.html")
     held = {base64.b64decode(source.partition(",")[2]) for source in page.pictures}
     assert held == {path.read_bytes() for path in (trained / "figures").glob("*.png")}
-    assert len(held) == 6
+    assert len(held) == 7
     alts = [text for tag, name, text in page.attributes if (tag, name) == ("img", "alt")]
-    assert len(set(alts)) == 6
+    assert len(set(alts)) == 7
     assert all(len(text) > 20 for text in alts)
 
 
@@ -205,7 +205,7 @@ def test_a_point_has_no_bound_and_says_so(train):
 
 def test_conditional(train):
     path, page = train("--model", "conditional")
-    assert len(page.pictures) == len(list((path / "figures").glob("*.png"))) == 5
+    assert len(page.pictures) == len(list((path / "figures").glob("*.png"))) == 6
     assert not [warning for warning in page.warnings if "left out" in warning]
 
 

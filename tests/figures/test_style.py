@@ -13,12 +13,17 @@ from PIL import Image
 
 from ppl_vae import figures
 from ppl_vae.figures.style import CATEGORICAL, class_colors, new_figure
+from ppl_vae.graphical_model import GraphicalModel, Variable
 from ppl_vae.metrics import EpochMetrics
 
 rng = np.random.default_rng(0)
 PIXELS = rng.random((4, 5, 6))
 
 FIGURES = ("elbo", "log_px", "seconds")
+
+Z, X = Variable("z", "Normal", False, (), ("data",)), Variable("x", "Bernoulli", True, ("z",), ("data",))
+GRAPH = GraphicalModel((Z, X), {"data": 5})
+PLANE = figures.LatentPlane("vae", PIXELS[0, :4, :2], PIXELS[1, :2, :2], PIXELS[:2])
 
 DRAW: dict[str, Callable[[str], Figure]] = {
     "training_curves": lambda c: figures.training_curves([EpochMetrics(1, -3.0, -3.0, -2.0, 1.0, 1.0, -4.0, 1.0)], c),
@@ -29,6 +34,8 @@ DRAW: dict[str, Callable[[str], Figure]] = {
     "comparison": lambda c: figures.comparison([figures.Row("amortized", 1, dict.fromkeys(FIGURES, (-1.0, 0.1)))], c),
     "film_frame": lambda c: figures.film_frame([[0, 1]], [np.eye(2)], [3], PIXELS[None, :1], 3.0, title=c),
     "gaps": lambda c: figures.gaps([("test data", [figures.GapBar("diagonal", (1.0, 0.1), (0.5, 0.1))])], c),
+    "graphical_model": lambda c: figures.graphical_model(GRAPH, None, c),
+    "latent_holes": lambda c: figures.latent_holes([PLANE, PLANE._replace(name="ae")], [0, 1, 2, 2], c),
     "kl_by_unit": lambda c: figures.kl_by_unit([1.0, 0.0], [0.1, 0.0], [True, False], ["z1", "z2"], c),
     "strips": lambda c: figures.strips(PIXELS[None], ["row"], list("abcde")[: len(PIXELS)], c),
     "latent_scatter": lambda c: figures.latent_scatter(PIXELS[0], np.arange(5), c),
@@ -36,7 +43,7 @@ DRAW: dict[str, Callable[[str], Figure]] = {
 
 
 def test_every_figure_is_tried_here() -> None:
-    assert set(DRAW) | {"GapBar", "Row", "mosaic", "save"} == set(figures.__all__)
+    assert set(DRAW) | {"GapBar", "LatentPlane", "Row", "mosaic", "save"} == set(figures.__all__)
 
 
 @pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)

@@ -1,0 +1,111 @@
+"""The empty places of latent planes, and what is decoded there: an autoencoder beside a VAE."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike, NDArray
+
+from ppl_vae.figures.images import mosaic, pixels_of
+from ppl_vae.figures.style import CATEGORICAL, IMAGE_COLORMAP, INK, WIDTH, class_colors, new_figure, styled
+
+_COLUMNS = 4  # of decoded images under a plane
+_PLANE = 3.6  # inches, of a plane with its axis and title
+_TILE = 1.0  # inches, of an image with its number
+
+
+class LatentPlane(NamedTuple):
+    """What one model makes of its latent plane.
+
+    Args:
+        name: of the model, such as "autoencoder".
+        codes: ``(N, 2)``, of datapoints.
+        places: ``(K, 2)``, where images were decoded.
+        images: ``(K, *event)`` in [0, 1].
+    """
+
+    name: str
+    codes: ArrayLike
+    places: ArrayLike
+    images: ArrayLike
+
+
+@styled
+def latent_holes(planes: Sequence[LatentPlane], labels: ArrayLike | None = None, caption: str = "") -> Figure:
+    """Models side by side: the codes of the same datapoints, numbered empty places among them, and what decodes there.
+
+    A decoder has learned nothing of places that are far from all codes. Nothing keeps a plain autoencoder from leaving
+    such places between its clusters; a VAE's codes are noisy and drawn to one prior.
+
+    Args:
+        planes: one for each model, from the left; names that differ.
+        labels: ``(N,)`` integers or strings of the datapoints, or None.
+        caption: what was done.
+
+    Returns:
+        the figure; a model's plane is labelled with the model's name, its k-th image "name, k", from 1.
+
+    Raises:
+        ValueError: no model, codes or places that are not ``(·, 2)``, or not as many images as places and labels as
+            codes.
+    """
+    if not planes:
+        raise ValueError("there is no latent plane to draw.")
+    names, index = (["all"], None) if labels is None else np.unique(np.asarray(labels), return_inverse=True)
+    checked = [_checked(plane, None if index is None else len(index)) for plane in planes]
+    rows = max(-(-len(places) // _COLUMNS) for _, places, _ in checked)
+    figure = new_figure(WIDTH / 2 * max(2, len(planes)), _PLANE + _TILE * rows, caption)
+    columns = range(len(planes))
+    layout: list[Any] = [[f"{column}" for column in columns for _ in range(_COLUMNS)]]
+    for first in range(1, rows * _COLUMNS + 1, _COLUMNS):
+        layout.append([f"{column} {first + place}" for column in columns for place in range(_COLUMNS)])
+    panels = figure.subplot_mosaic(layout, height_ratios=[_PLANE] + [_TILE] * rows)
+    colors = np.array(class_colors(len(names)))
+    for column, (plane, (codes, places, pixels)) in enumerate(zip(planes, checked, strict=True)):
+        axes = panels[f"{column}"]
+        axes.set_label(plane.name)
+        _draw_plane(axes, codes, places, colors[0] if index is None else colors[index])
+        axes.set_title(plane.name)
+        for number in range(1, rows * _COLUMNS + 1):
+            panel = panels[f"{column} {number}"]
+            panel.set_axis_off()
+            panel.set_label(f"{plane.name}, {number}")
+            if number <= len(places):
+                panel.imshow(mosaic(pixels[number - 1][None, None]), cmap=IMAGE_COLORMAP, vmin=0.0, vmax=1.0)
+                panel.set_title(str(number), pad=2.0)
+    if index is not None and len(names) <= len(CATEGORICAL):
+        handles = [
+            Line2D([], [], linestyle="", marker="o", color=color, label=str(name))
+            for name, color in zip(names, colors, strict=True)
+        ]
+        figure.legend(handles=handles, loc="outside upper center", ncols=10, columnspacing=0.6, handletextpad=0.0)
+    return figure
+
+
+def _checked(
+    plane: LatentPlane, count: int | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    codes, places = np.asarray(plane.codes, dtype=np.float64), np.asarray(plane.places, dtype=np.float64)
+    for what, array in (("codes", codes), ("places", places)):
+        if array.ndim != 2 or array.shape[1] != 2 or not len(array) or not np.isfinite(array).all():
+            raise ValueError(f"{plane.name}: {what} must be finite, of shape (N, 2) and not empty; got {array.shape}.")
+    pixels = pixels_of(plane.images, leading=1)
+    if len(pixels) != len(places):
+        raise ValueError(f"{plane.name}: {len(pixels)} images for {len(places)} places.")
+    if count not in (None, len(codes)):
+        raise ValueError(f"{plane.name}: {len(codes)} codes for {count} labels.")
+    return codes, places, pixels
+
+
+def _draw_plane(axes: Axes, codes: NDArray[np.float64], places: NDArray[np.float64], colors: ArrayLike) -> None:
+    size = float(np.clip(10_000 / len(codes), 4.0, 30.0))
+    axes.scatter(codes[:, 0], codes[:, 1], s=size, c=colors, alpha=0.8, linewidths=0.0, zorder=2, rasterized=True)
+    for number, (z1, z2) in enumerate(places, start=1):
+        frame = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": INK, "alpha": 0.9}
+        axes.text(z1, z2, str(number), ha="center", va="center", size="small", bbox=frame, zorder=3)
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set(xlabel="z1", ylabel="z2")
+    axes.grid(False)
