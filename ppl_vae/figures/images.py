@@ -40,11 +40,7 @@ def sheet(images: ArrayLike, caption: str = "", columns: int | None = None) -> F
     Raises:
         ValueError: no images, values that are not finite, an event that is no image, or columns below 1.
     """
-<<<<<<< HEAD
     pixels = as_pixels(images, leading=1)
-=======
-    pixels = pixels_of(images, leading=1)
->>>>>>> fb89d6f (Graphical models drawn from the programs, for every run; the empty places of latent planes, drawn)
     count, height, width = pixels.shape[:3]
     if columns is None:
         square = math.ceil(math.sqrt(count * height / width))
@@ -74,11 +70,7 @@ def reconstructions(originals: ArrayLike, means: ArrayLike, caption: str = "") -
     Raises:
         ValueError: shapes that differ, no images, values that are not finite, or an event that is no image.
     """
-<<<<<<< HEAD
     above, below = as_pixels(originals, leading=1), as_pixels(means, leading=1)
-=======
-    above, below = pixels_of(originals, leading=1), pixels_of(means, leading=1)
->>>>>>> fb89d6f (Graphical models drawn from the programs, for every run; the empty places of latent planes, drawn)
     if above.shape != below.shape:
         raise ValueError(f"originals {np.shape(originals)} and means {np.shape(means)} differ in shape.")
     count, height, width = above.shape[:3]
@@ -122,11 +114,7 @@ def grid(
         ValueError: ``low`` not below ``high``, fewer than 2 rows or columns, values that are not finite, or an event
             that is no image.
     """
-<<<<<<< HEAD
     pixels = as_pixels(images, leading=2)
-=======
-    pixels = pixels_of(images, leading=2)
->>>>>>> fb89d6f (Graphical models drawn from the programs, for every run; the empty places of latent planes, drawn)
     rows, columns, height, width = pixels.shape[:4]
     if not low < high:
         raise ValueError(f"low must be below high, got {low:g} and {high:g}.")
@@ -179,7 +167,6 @@ def mosaic(tiles: ArrayLike) -> NDArray[np.float64]:
     return np.concatenate([np.where(opaque, picture, 0.0), opaque], axis=-1)
 
 
-<<<<<<< HEAD
 def as_pixels(images: ArrayLike, leading: int, *, blanks: bool = False) -> NDArray[np.float64]:
     """Check images ``(*leading, *event)`` and bring them to ``(*leading, H, W)`` or ``(*leading, H, W, 3)``.
 
@@ -187,10 +174,6 @@ def as_pixels(images: ArrayLike, leading: int, *, blanks: bool = False) -> NDArr
         images: at least one.
         leading: how many dimensions stand before the event's.
         blanks: let NaN pass, which is drawn transparent.
-=======
-def pixels_of(images: ArrayLike, leading: int) -> NDArray[np.float64]:
-    """Images ``(*leading, *event)``, checked, as ``(*leading, H, W)`` or ``(*leading, H, W, 3)``.
->>>>>>> fb89d6f (Graphical models drawn from the programs, for every run; the empty places of latent planes, drawn)
 
     Raises:
         ValueError: no images, values that are not finite, or an event that is no image.

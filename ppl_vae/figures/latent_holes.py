@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from ppl_vae.figures.images import mosaic, pixels_of
+from ppl_vae.figures.images import as_pixels, mosaic
 from ppl_vae.figures.style import CATEGORICAL, IMAGE_COLORMAP, INK, WIDTH, class_colors, new_figure, styled
 
 _COLUMNS = 4  # of decoded images under a plane
@@ -92,7 +92,7 @@ def _checked(
     for what, array in (("codes", codes), ("places", places)):
         if array.ndim != 2 or array.shape[1] != 2 or not len(array) or not np.isfinite(array).all():
             raise ValueError(f"{plane.name}: {what} must be finite, of shape (N, 2) and not empty; got {array.shape}.")
-    pixels = pixels_of(plane.images, leading=1)
+    pixels = as_pixels(plane.images, leading=1)
     if len(pixels) != len(places):
         raise ValueError(f"{plane.name}: {len(pixels)} images for {len(places)} places.")
     if count not in (None, len(codes)):
