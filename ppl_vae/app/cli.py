@@ -28,6 +28,7 @@ COMMANDS = {
     "infer": ("ppl_vae.app.infer:Infer", "latents of new observations"),
     "bench": ("ppl_vae.app.bench:Bench", "speed of a step beside Pyro, PyTorch by hand, NumPyro and the floor"),
     "sample": ("ppl_vae.app.sample:Sampling", "predictive draws, and walks through latent space"),
+    "holes": ("ppl_vae.app.holes:Holes", "latent planes side by side, and what decodes from their empty places"),
     "explore": ("ppl_vae.app.explore:Explore", "one HTML file in which the decoder can be played with"),
 }
 _ALONE = Group()

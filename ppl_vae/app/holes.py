@@ -1,0 +1,118 @@
+"""``ppl-vae holes``: the latent planes of several runs side by side, and what decodes from the empty places."""
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from tyro.conf import Positional
+
+from ppl_vae import figures
+from ppl_vae.app.fitted import has_rows
+from ppl_vae.app.opened import OpenedRun, SplitName, open_run
+from ppl_vae.app.paths import numbered, refuse_existing_file, write_arrays
+from ppl_vae.app.registry import names_file
+from ppl_vae.config import Count, Seed, config
+from ppl_vae.data import Dataset
+from ppl_vae.empty_places import empty_places
+from ppl_vae.errors import UserError
+from ppl_vae.guides import PerDatapoint
+from ppl_vae.latent_walks import codes_of
+from ppl_vae.models import ConditionalVAE
+from ppl_vae.predictive import decode, plane_site
+from ppl_vae.seeding import seeded
+
+
+@config
+class Holes:
+    """Lay the latent planes of runs side by side, with what decodes from the largest empty places among their codes.
+
+    A plain autoencoder leaves such places between its clusters, and its decoder has learned nothing of them.
+
+    Arrays, for run k = 0, 1, ...: codes_k, places_k, radii_k (of the empty discs), means_k; and labels.
+
+    examples:
+      ppl-vae train --latent-dim 2 --family point --kl-weight 0 --out runs/autoencoder
+      ppl-vae train --latent-dim 2 --out runs/vae
+      ppl-vae holes runs/autoencoder runs/vae
+    """
+
+    run_directories: Positional[tuple[Path, ...]]
+    """Run directories of two-dimensional latents, trained on the same data."""
+    num_places: Annotated[int, Field(ge=1, le=40)] = 8
+    """How many empty places of each, the largest first."""
+    limit: Count = 2000
+    """How many datapoints' codes."""
+    split: SplitName = "test"
+    """Where they come from."""
+    out: Path | None = None
+    """The .npz to write, with a picture (.png, .svg) beside it; by default holes-N.npz here."""
+    seed: Seed = 0
+    """Seed of grey levels' bits and of draws."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+
+    def run(self) -> None:
+        """Encode, look for empty places, decode, draw."""
+        if not self.run_directories:
+            raise UserError("name one or more runs: ppl-vae holes RUN RUN.")
+        out = self.out or numbered(Path(), "holes", ".npz", ".png", ".svg")
+        if out.suffix != ".npz":
+            raise UserError(f"--out {out}: name a file that ends in .npz.")
+        for suffix in (".npz", ".png", ".svg"):
+            refuse_existing_file(out.with_suffix(suffix))
+        opened = [open_run(path, self.device) for path in self.run_directories]
+        if len({run.run.record.info.fingerprint for run in opened}) > 1:
+            raise UserError("the runs were trained on unlike data; name runs on the same one.")
+        arrays: dict[str, Tensor] = {}
+        planes, labels = [], None
+        for number, run in enumerate(opened):
+            data = run.split(self.split, self.limit).fixed(self.seed)
+            found = self._plane(run, data)
+            name = f"{number + 1}. {_in_words(run)}" if len(opened) > 1 else _in_words(run)
+            planes.append(figures.LatentPlane(name, *(found[key].cpu() for key in ("codes", "places", "means"))))
+            arrays |= {f"{key}_{number}": value for key, value in found.items()}
+            labels = data.y
+        if labels is not None:
+            arrays["labels"] = labels
+        runs = ", ".join(run.run.path.name for run in opened)
+        caption = (
+            f"{Path(opened[0].run.record.config.data.data).name} ({runs}). Codes of {len(data):,} {self.split} data; "
+            "numbered, the centres of the largest empty discs among them; below, E[x | z] there."
+        )
+        write_arrays(out, {name: value.cpu().numpy() for name, value in arrays.items()})
+        figure = figures.latent_holes(planes, None if labels is None else labels.cpu(), caption)
+        figures.save(figure, out.with_suffix(".png"))
+        print(f"arrays   {out}")
+        print(f"picture  {out.with_suffix('.png')}")
+
+    def _plane(self, opened: OpenedRun, data: Dataset) -> dict[str, Tensor]:
+        """Codes ``(N, 2)``, places ``(K, 2)``, radii ``(K,)``, means ``(K, *event)``."""
+        model, guide = opened.pair
+        path = opened.run.path
+        name = plane_site(model, opened.event_shape)
+        if not name:
+            raise UserError(f"{path}: its latent is no plane; train with --latent-dim 2.")
+        if isinstance(model, ConditionalVAE):
+            raise UserError(
+                f"{path}: a conditional model decodes a place differently for each label; name another run."
+            )
+        if isinstance(guide, PerDatapoint) and not has_rows(guide, data):
+            raise UserError(f"{path}: its guide knows its training data only; say --split train.")
+        with seeded(self.seed, opened.device):
+            codes = codes_of(model, guide, data)
+            try:
+                centres, radii = empty_places(codes.cpu().numpy(), self.num_places)
+            except ValueError as error:
+                raise UserError(f"{path}: {error} Is it trained? Raise --limit.") from None
+            places = torch.from_numpy(centres).to(codes)
+            means = decode(model, {name: places}, opened.event_shape)
+        return {"codes": codes, "places": places, "radii": torch.from_numpy(radii), "means": means}
+
+
+def _in_words(opened: OpenedRun) -> str:
+    pair = opened.run.record.config.pair
+    if pair.family == "point" and not names_file(pair.guide):
+        return "autoencoder" if opened.run.record.config.fit.kl_weight == 0 else "autoencoder, codes drawn to 0"
+    return pair.in_words
