@@ -1,7 +1,7 @@
 """The pieces of a report in HTML. Nothing in it runs and nothing is fetched; all that comes from outside is escaped."""
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
@@ -9,7 +9,7 @@ from string import Template
 text = escape
 """A text as it stands, no part of it taken for HTML."""
 
-PAGE = Template("""<!DOCTYPE html>
+_PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -36,37 +36,31 @@ pre { background: #f5f5f5; padding: 1rem; white-space: pre-wrap; overflow-wrap: 
 <section class="warnings">
 $warnings
 </section>
-<section>
-<h2>What was run</h2>
-$settings
-</section>
-<section>
-<h2>Training</h2>
-<p>Nats per datapoint, bigger is better: means over one epoch, while the parameters moved.</p>
-$training
-</section>
-<section>
-<h2>Estimates</h2>
-<p>$note Nats per datapoint, ± standard error over datapoints; bigger is better.</p>
-$estimates
-$protocol
-</section>
-<section>
-<h2>Diagnostics</h2>
-$diagnostics
-</section>
-<section>
-<h2>Pictures</h2>
-$pictures
-</section>
-<section>
-<h2>Do it again</h2>
-$commands
-</section>
+$sections
 </body>
 </html>
 """)
-"""The whole page."""
+
+
+def page(title: str, warnings: Iterable[str], sections: Mapping[str, str]) -> str:
+    """The whole page.
+
+    Args:
+        title: in plain text.
+        warnings: in plain text; that there are none is said too.
+        sections: HTML by heading.
+    """
+    parts = (f"<section>\n<h2>{text(heading)}</h2>\n{body}\n</section>" for heading, body in sections.items())
+    return _PAGE.substitute(
+        title=text(title),
+        warnings=bullets(f"Warning: {each}" for each in warnings) or "<p>No warnings.</p>",
+        sections="\n".join(parts),
+    )
+
+
+def paragraph(words: str) -> str:
+    """A paragraph of plain text."""
+    return f"<p>{text(words)}</p>"
 
 
 def table(rows: Iterable[Sequence[object]], head: Iterable[str] = ()) -> str:

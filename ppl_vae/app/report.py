@@ -15,7 +15,7 @@ from ppl_vae import figures
 from ppl_vae.app.evaluate import diagnostics_lines
 from ppl_vae.app.grey_levels import POINT_IN_WORDS, words_of
 from ppl_vae.app.opened import OpenedRun
-from ppl_vae.app.page import PAGE, bullets, lines_of_code, picture_of, table, text
+from ppl_vae.app.page import bullets, lines_of_code, page, paragraph, picture_of, table
 from ppl_vae.app.paths import write_atomically
 from ppl_vae.app.registry import names_file
 from ppl_vae.app.run import Run, TrainConfig
@@ -35,6 +35,8 @@ _ELBO_SAMPLES, _BOUND_SAMPLES, _SEED = 10, 500, 0  # what `ppl-vae evaluate` tak
 _QUIET_SECONDS = 2.0  # a progress bar only after these
 
 _T = TypeVar("_T")
+
+_TRAINING_IN_WORDS = "Nats per datapoint, bigger is better: means over one epoch, while the parameters moved."
 
 # What each picture shows.
 _CAPTIONS = {
@@ -105,18 +107,15 @@ class _Report:
         protocols = {name: _flat(protocol) for name, protocol in self.protocols.items()}
         names = dict.fromkeys(name for plain in protocols.values() for name in plain)
         protocol_rows = [(name, *(plain.get(name, "") for plain in protocols.values())) for name in names]
-        return PAGE.substitute(
-            title=text(f"{self.run.path.name}: {self._pair_in_words()}"),
-            warnings=bullets([f"Warning: {each}" for each in warnings]) or "<p>No warnings.</p>",
-            settings=table(self._settings()),
-            training=table(self._training()),
-            estimates=table(rows),
-            note=text(self._note()),
-            protocol=table(protocol_rows, protocols),
-            diagnostics=_diagnostics(found, self.split),
-            pictures="\n".join(picture_of(each, _CAPTIONS.get(each.stem, each.stem)) for each in pictures),
-            commands=lines_of_code(self._commands()),
-        )
+        sections = {
+            "What was run": table(self._settings()),
+            "Training": paragraph(_TRAINING_IN_WORDS) + table(self._training()),
+            "Estimates": "\n".join([paragraph(self._note()), table(rows), table(protocol_rows, protocols)]),
+            "Diagnostics": _diagnostics(found, self.split),
+            "Pictures": "\n".join(picture_of(each, _CAPTIONS.get(each.stem, each.stem)) for each in pictures),
+            "Do it again": lines_of_code(self._commands()),
+        }
+        return page(f"{self.run.path.name}: {self._pair_in_words()}", warnings, sections)
 
     def _try(self, what: str, make: Callable[[], _T]) -> _T | None:
         try:
@@ -161,8 +160,10 @@ class _Report:
 
     def _note(self) -> str:
         if not self.local:
-            return f"On the {_words(self.split)}{self.once}."
-        return f"On the training data{self.once}: the guide has a row for each training datapoint and knows no other."
+            where = f"On the {_words(self.split)}{self.once}."
+        else:
+            where = f"On the training data{self.once}: the guide has a row for each of them and knows no other."
+        return f"{where} Nats per datapoint, ± standard error over datapoints; bigger is better."
 
     def _pair_in_words(self) -> str:
         return f"{Path(self.config.data.data).name}: {self.config.pair.in_words}"
