@@ -3,12 +3,16 @@
 import json
 from dataclasses import field, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from ppl_vae import figures
 from ppl_vae.app.build import PairConfig
-from ppl_vae.app.comparison import Job, as_csv, as_markdown, as_terminal, check_jobs, run_jobs, summarise
+from ppl_vae.app.command_line import command
+from ppl_vae.app.comparison import Job, check_jobs, run_jobs
+from ppl_vae.app.comparison_report import write_comparison_report
+from ppl_vae.app.comparison_table import as_csv, as_markdown, as_terminal, summarise
 from ppl_vae.app.estimators import EvaluateConfig
 from ppl_vae.app.paths import numbered, write_atomically
 from ppl_vae.app.references import reference_rows
@@ -16,6 +20,7 @@ from ppl_vae.app.registry import names_file
 from ppl_vae.app.run import TrainConfig
 from ppl_vae.config import Count, CountOrZero, Few, config, to_plain
 from ppl_vae.data import DataConfig
+from ppl_vae.data.torchvision_sets import NAMES
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.estimate import shared
 from ppl_vae.inference import InferConfig
@@ -50,8 +55,9 @@ class CompareConfig:
 class Compare:
     """Train one model under several guides, same data, seeds and budget, and lay them side by side.
 
-    Writes a run directory for each guide and seed, table.md, table.csv, table.json, comparison.png and comparison.svg.
-    The same command goes on where it was stopped.
+    Writes a run directory for each guide and seed, table.md, table.csv, table.json, comparison.png, comparison.svg
+    and report.html, one page with all of it. The same command goes on where it was
+    stopped.
 
     examples:
       ppl-vae compare
@@ -85,7 +91,7 @@ class Compare:
             job.folder: {name: result.protocol[name] for name in ("model", "guide")}
             for job, result in zip(jobs, results, strict=True)
         }
-        report = {"rows": [row.to_dict() for row in rows], "protocol": protocol, "weights": weights}
+        report: dict[str, Any] = {"rows": [row.to_dict() for row in rows], "protocol": protocol, "weights": weights}
         markdown = as_markdown(rows, protocol)
         if terms.references:
             found = out / "references.json"
@@ -99,12 +105,27 @@ class Compare:
             markdown += f"\n{references['title']}\n\n" + "\n".join(f"- {line}" for line in lines) + "\n"
         write_atomically(out / "table.json", json.dumps(report, indent=2))
         write_atomically(out / "table.md", markdown)
-        caption = f"{terms.settings.data.data}: {terms.settings.pair.model}, test data"
+        seeds = f"{terms.seeds} seeds" if terms.seeds > 1 else "one seed"
+        caption = (
+            f"{Path(terms.settings.data.data).name}: {Path(terms.settings.pair.model).name}, {seeds}, "
+            f"{terms.settings.fit.epochs} epochs each; {protocol['num_datapoints']:,} test datapoints, importance "
+            f"bound of {terms.num_samples} draws"
+        )
         if protocol["likelihood"] != "proper":
             caption += f", likelihood: {protocol['likelihood']}"
         figure = figures.comparison(rows, caption)
         figures.save(figure, out / "comparison.png")
-        print(f"\npicture  {out / 'comparison.png'}\ntable    {out / 'table.md'}")
+        page = write_comparison_report(
+            out,
+            f"{out.name}: {caption}",
+            to_plain(terms),
+            rows,
+            protocol,
+            report.get("references"),
+            out / "comparison.png",
+            command("compare", terms, CompareConfig(), out, terms.settings.data.data in NAMES),
+        )
+        print(f"\npicture  {out / 'comparison.png'}\ntable    {out / 'table.md'}\nreport   {page}")
 
     def _job(self, name: str, seed: int) -> Job:
         guide, family = split_guide(name)

@@ -1,12 +1,9 @@
-"""The runs of a comparison, worked off in parallel, and their table."""
+"""The runs of a comparison, worked off in parallel."""
 
-import csv
-import io
 import json
 import multiprocessing
 import os
 import time
-from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -17,20 +14,19 @@ from tqdm import tqdm
 
 from ppl_vae.app.build import DataInfo, build_pair
 from ppl_vae.app.estimators import EvaluateConfig, evaluate_run, is_point
-from ppl_vae.app.grey_levels import warn_of_grey_levels, words_of
+from ppl_vae.app.grey_levels import warn_of_grey_levels
 from ppl_vae.app.opened import open_run
 from ppl_vae.app.paths import write_atomically
 from ppl_vae.app.run import Record, Run, TrainConfig
 from ppl_vae.app.train import train_run
 from ppl_vae.data import load
 from ppl_vae.errors import UserError, reason
-from ppl_vae.evaluation.estimate import Protocol, unlike
-from ppl_vae.figures import Row
+from ppl_vae.evaluation.estimate import Protocol
 from ppl_vae.rows import tables_of
 from ppl_vae.training import objective_of
 
 # Figures of a run, beside its seconds and parameters; the two bounds first.
-_NATS = ("elbo", "log_px", "reconstruction", "kl")
+NATS = ("elbo", "log_px", "reconstruction", "kl")
 
 
 class Job(NamedTuple):
@@ -124,7 +120,7 @@ def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:
     if found.is_file():
         try:
             result = Result(**json.loads(found.read_text()))
-            if not {*_NATS, "seconds", "parameters"} <= set(result.figures):
+            if not {*NATS, "seconds", "parameters"} <= set(result.figures):
                 raise ValueError("figures are missing")
             if not {each.name for each in fields(Protocol)} <= set(result.protocol):
                 raise ValueError("its protocol is not whole")
@@ -155,98 +151,3 @@ def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:
     result = Result(job.guide, figures, protocol.to_dict() | {"num_samples_log_px": job.bound.draws})
     write_atomically(found, json.dumps(asdict(result), indent=2))
     return result
-
-
-def summarise(results: list[Result]) -> list[Row]:
-    """One row a guide, means and standard errors over seeds, the best bound on log p(x) first.
-
-    Raises:
-        UserError: the results are of unlike protocols, which must not be ranked.
-    """
-    for result in results[1:]:
-        differing = unlike(results[0].protocol, result.protocol)
-        if differing:
-            raise UserError(
-                f"{result.guide} was not evaluated like {results[0].guide} ({', '.join(differing)} differ), so the two "
-                "cannot be ranked; compare them on the same terms, in a new --out."
-            )
-    rows = []
-    for guide in dict.fromkeys(result.guide for result in results):
-        mine = [result.figures for result in results if result.guide == guide]
-        rows.append(Row(guide, len(mine), {name: _over_seeds([f[name] for f in mine]) for name in mine[0]}))
-    return sorted(rows, key=_rank, reverse=True)
-
-
-def _rank(row: Row) -> tuple[bool, float]:
-    """By the bound on log p(x), the best first; what has none comes last."""
-    bound = row.figures["log_px"]
-    return bound is not None, bound[0] if bound else 0.0
-
-
-def _over_seeds(values: list[float | None]) -> tuple[float, float] | None:
-    """Mean and standard error; the error of a single seed is NaN."""
-    known = torch.tensor([value for value in values if value is not None], dtype=torch.float64)
-    if len(known) < len(values):
-        return None
-    stderr = float(known.std() / len(known) ** 0.5) if len(known) > 1 else float("nan")
-    return float(known.mean()), stderr
-
-
-_COLUMNS = {
-    "elbo": "ELBO",
-    "log_px": "log p(x) ≥",
-    "reconstruction": "reconstruction",
-    "kl": "KL",
-    "seconds": "seconds",
-    "parameters": "parameters",
-}
-
-
-def _cells(row: Row) -> list[str]:
-    cells = [row.guide]
-    for name in _COLUMNS:
-        figure = row.figures[name]
-        if figure is None:
-            cells.append("–")
-        elif name == "parameters":
-            cells.append(f"{figure[0]:,.0f}")
-        else:
-            mean, stderr = figure
-            digits = 2 if name in _NATS else 1
-            cells.append(f"{mean:.{digits}f}" + ("" if stderr != stderr else f" ± {stderr:.{digits}f}"))
-    return cells
-
-
-def as_terminal(rows: list[Row], protocol: Mapping[str, Any]) -> str:
-    """The table in columns, with what has to be said of it."""
-    table = [["guide", *_COLUMNS.values()], *map(_cells, rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
-    return "\n".join([*lines, _footnote(rows), *words_of(protocol)])
-
-
-def as_markdown(rows: list[Row], protocol: Mapping[str, Any]) -> str:
-    """The table in Markdown, with its protocol."""
-    lines = ["| guide | " + " | ".join(_COLUMNS.values()) + " |", "|---" * (len(_COLUMNS) + 1) + "|"]
-    lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
-    details = ", ".join(f"{key} {value}" for key, value in protocol.items() if value != {})
-    notes = [_footnote(rows), *words_of(protocol), f"Protocol: {details}."]
-    return "\n".join([*lines, "", " ".join(notes), ""])
-
-
-def as_csv(rows: list[Row], protocol: Mapping[str, Any]) -> str:
-    """The table as CSV, every figure with its standard error in a column of its own, and the kind of likelihood."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    names = list(rows[0].figures)
-    columns = [column for name in names for column in (name, f"{name}_stderr")]
-    writer.writerow(["guide", "seeds", *columns, "likelihood"])
-    for row in rows:
-        cells = [value for name in names for value in (row.figures[name] or ("", ""))]
-        writer.writerow([row.guide, row.seeds, *cells, protocol["likelihood"]])
-    return text.getvalue()
-
-
-def _footnote(rows: list[Row]) -> str:
-    errors = "± standard error over seeds" if rows[0].seeds > 1 else "one seed, so no standard error"
-    return f"Nats per test datapoint, bigger is better; seconds of training; {rows[0].seeds} seed(s), {errors}."

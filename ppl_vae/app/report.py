@@ -3,8 +3,8 @@
 import math
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,15 +12,15 @@ import torch
 from tqdm import tqdm
 
 from ppl_vae import figures
+from ppl_vae.app.command_line import train_command
 from ppl_vae.app.evaluate import diagnostics_lines
 from ppl_vae.app.grey_levels import POINT_IN_WORDS, words_of
 from ppl_vae.app.opened import OpenedRun
 from ppl_vae.app.page import bullets, lines_of_code, page, paragraph, picture_of, table
 from ppl_vae.app.paths import write_atomically
 from ppl_vae.app.registry import names_file
-from ppl_vae.app.run import Run, TrainConfig
+from ppl_vae.app.run import Run
 from ppl_vae.data import Dataset, Splits
-from ppl_vae.data.torchvision_sets import NAMES
 from ppl_vae.device import choose_device
 from ppl_vae.errors import reason
 from ppl_vae.evaluation import Diagnostics, Estimate, Protocol, diagnose, elbo, importance_bound
@@ -204,25 +204,6 @@ class _Report:
         if "iwae" in self.protocols:
             commands.append(f"{evaluate} --estimator iwae --limit {NUM_DATAPOINTS}")
         return commands
-
-
-def train_command(settings: TrainConfig, out: Path) -> str:
-    """The command line that makes this run: every flag whose value is not the default."""
-    absolute = replace(settings, data=settings.data.absolute(), pair=settings.pair.absolute())
-    words = ["ppl-vae", "train"]
-    for name, value in _changed(absolute, TrainConfig()):
-        if name != "data_root" or settings.data.data in NAMES:  # nobody else reads it
-            words += ["--" + name.replace("_", "-"), *map(str, value if isinstance(value, tuple) else (value,))]
-    return shlex.join([*words, "--out", str(out)])
-
-
-def _changed(settings: Any, default: Any) -> Iterator[tuple[str, Any]]:
-    for column in fields(settings):
-        value, usual = getattr(settings, column.name), getattr(default, column.name)
-        if is_dataclass(value):
-            yield from _changed(value, usual)
-        elif value != usual:
-            yield column.name, value
 
 
 def _words(split: str) -> str:

@@ -12,7 +12,8 @@ import yaml
 from ppl_vae import UserError
 from ppl_vae.app.cli import main
 from ppl_vae.app.compare import split_guide
-from ppl_vae.app.comparison import Result, as_csv, as_markdown, as_terminal, summarise
+from ppl_vae.app.comparison import Result
+from ppl_vae.app.comparison_table import as_csv, as_markdown, as_terminal, summarise, with_error
 
 GUIDES = ["amortized", "mean-field"]
 TERMS = [
@@ -51,7 +52,8 @@ def test_writes_a_run_for_each_guide_and_seed(compared):
     names = {f"{guide}-seed{seed}" for guide in GUIDES for seed in (0, 1)}
     assert {path.name for path in compared.iterdir() if path.is_dir()} == names
     written = {path.name for path in compared.iterdir() if path.is_file()}
-    assert written == {"compare.yaml", "table.csv", "table.json", "table.md", "comparison.png", "comparison.svg"}
+    tables = {"compare.yaml", "table.csv", "table.json", "table.md"}
+    assert written == tables | {"comparison.png", "comparison.svg", "report.html"}
     assert (compared / "comparison.png").stat().st_size > 5000
     for name in names:
         config = yaml.safe_load((compared / name / "config.yaml").read_text())["config"]
@@ -80,11 +82,31 @@ def test_tables_agree_with_the_runs_and_with_each_other(compared):
             assert float(line[name]) == row["figures"][name]["mean"]
             assert float(line[f"{name}_stderr"]) == row["figures"][name]["stderr"]
         elbo = row["figures"]["elbo"]
-        assert f"| {row['guide']} | {elbo['mean']:.2f} ± {elbo['stderr']:.2f} |" in markdown
+        assert f"| {row['guide']} | {with_error(elbo['mean'], elbo['stderr'], 2)} |" in markdown
     bounds = [row["figures"]["log_px"]["mean"] for row in report["rows"]]
     assert bounds == sorted(bounds, reverse=True)
     assert report["protocol"]["num_datapoints"] == 20
     assert f"fingerprint {report['protocol']['fingerprint']}" in markdown
+
+
+def test_an_error_has_two_digits_and_its_value_as_many_decimals():
+    assert with_error(-23.4567, 0.01234, 2) == "-23.457 ± 0.012"
+    assert with_error(-23.4567, 1.234, 2) == "-23.5 ± 1.2"
+    assert with_error(-23.4567, 123.4, 2) == "-23 ± 123"
+    assert with_error(-23.4567, math.nan, 2) == with_error(-23.4567, 0.0, 2) == "-23.46"
+
+
+def test_the_report_has_the_table_the_figure_and_the_command(compared, open_page):
+    page = open_page(compared / "report.html", java_script_enabled=False)
+    words = page.inner_text("body")
+    markdown = (compared / "table.md").read_text()
+    for line in markdown.splitlines()[2:4]:  # of the table
+        for cell in line.strip("| ").split(" | "):
+            assert cell in words
+    assert "No warnings" in words
+    assert "ppl-vae compare --guides amortized mean-field --seeds 2" in words
+    assert page.locator("img").count() == 1
+    assert page.locator("img").evaluate("image => image.naturalWidth") > 500
 
 
 def test_figures_are_what_they_say(compared):

@@ -9,7 +9,8 @@ import pytest
 
 from ppl_vae import UserError
 from ppl_vae.app.cli import main
-from ppl_vae.app.comparison import Result, summarise
+from ppl_vae.app.comparison import Result
+from ppl_vae.app.comparison_table import summarise
 from ppl_vae.app.grey_levels import GREY_IN_WORDS
 
 LABEL = "none (Bernoulli on grey levels)"

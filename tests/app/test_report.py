@@ -11,8 +11,8 @@ import torch
 
 from ppl_vae.app import report as module
 from ppl_vae.app.cli import main
+from ppl_vae.app.command_line import train_command
 from ppl_vae.app.compare import PairConfig
-from ppl_vae.app.report import train_command
 from ppl_vae.app.run import Run, TrainConfig
 from ppl_vae.data import DataConfig, load
 from ppl_vae.evaluation import diagnose
@@ -99,6 +99,16 @@ def test_fetches_and_runs_nothing(trained):
     assert "url(" not in page.source
     assert "@import" not in page.source
     assert ("meta", "name", "viewport") in page.attributes
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_opens_in_a_browser_that_runs_no_scripts_and_has_no_network(trained, open_page, scripts):
+    page = open_page(trained / "report.html", java_script_enabled=scripts, viewport={"width": 360, "height": 740})
+    pictures = page.locator("img")
+    assert pictures.count() == len(Page(trained / "report.html").pictures) >= 6
+    for number in range(pictures.count()):
+        assert pictures.nth(number).evaluate("image => image.complete && image.naturalWidth") > 300
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360  # of a phone
 
 
 def test_holds_every_picture_with_words(trained):

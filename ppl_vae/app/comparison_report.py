@@ -1,0 +1,62 @@
+"""The report of a comparison: one page with its table, its figure, its terms and how to do it again."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ppl_vae.app.comparison_table import COLUMNS, cells, footnote
+from ppl_vae.app.grey_levels import POINT_IN_WORDS, words_of
+from ppl_vae.app.page import bullets, lines_of_code, page, paragraph, picture_of, table
+from ppl_vae.app.paths import write_atomically
+from ppl_vae.figures import Row
+
+
+def write_comparison_report(
+    out: Path,
+    title: str,
+    terms: Mapping[str, Any],
+    rows: Sequence[Row],
+    protocol: Mapping[str, Any],
+    references: Mapping[str, Any] | None,
+    picture: Path,
+    command: str,
+) -> Path:
+    """Write ``report.html`` into the comparison's folder, in one piece, over an older one.
+
+    Args:
+        out: the folder.
+        title: what was compared, in words.
+        terms: the comparison's settings, plain; nested ones too.
+        rows: the table, the best first.
+        protocol: that all rows share.
+        references: Pyro's own inference beside ours, where it was asked for.
+        picture: the figure.
+        command: that makes this comparison.
+    """
+    warnings = words_of(protocol)
+    if any(row.figures["elbo"] is None for row in rows):
+        warnings.append(POINT_IN_WORDS)
+    if rows[0].seeds == 1:
+        warnings.append("One seed: how much of a difference is chance cannot be told.")
+    body = table([cells(row) for row in rows], COLUMNS.values())
+    sections = {
+        "What was compared": table(_flat(terms)),
+        "Results": "\n".join([body, paragraph(footnote(rows)), picture_of(picture, title)]),
+        "Protocol": table([(name, value) for name, value in protocol.items() if value != {}]),
+    }
+    if references:
+        lines = [f"{name}: {value}" for name, value in references["rows"].items()]
+        sections["Pyro's own inference"] = paragraph(references["title"]) + bullets(lines)
+    sections["Do it again"] = lines_of_code([command])
+    path = out / "report.html"
+    write_atomically(path, page(title, warnings, sections))
+    return path
+
+
+def _flat(terms: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Names and values of settings at any depth."""
+    for name, value in terms.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value)
+        elif value is not None:
+            yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
