@@ -79,7 +79,12 @@ class _Subject:
 
 
 def _training(subject: _Subject) -> Figure:
-    return figures.training_curves(subject.run.history(), caption=subject.title)
+    history, fit = subject.run.history(), subject.run.record.config.fit
+    caption = (
+        f"{subject.title}. {len(history)} epochs of {subject.info.num_data:,} datapoints, batches of {fit.batch_size}, "
+        f"learning rate {fit.optimizer.learning_rate:g}, seed {fit.seed}."
+    )
+    return figures.training_curves(history, caption)
 
 
 def _reconstructions(subject: _Subject) -> Figure:

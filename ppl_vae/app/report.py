@@ -115,7 +115,8 @@ class _Report:
             "Pictures": "\n".join(picture_of(each, _CAPTIONS.get(each.stem, each.stem)) for each in pictures),
             "Do it again": lines_of_code(self._commands()),
         }
-        return page(f"{self.run.path.name}: {self._pair_in_words()}", warnings, sections)
+        title = f"{self.config.pair.in_words} on {Path(self.config.data.data).name} ({self.run.path.name})"
+        return page(title, warnings, sections)
 
     def _try(self, what: str, make: Callable[[], _T]) -> _T | None:
         try:

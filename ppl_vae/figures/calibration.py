@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from ppl_vae.figures.style import CATEGORICAL, FAINT, INK, class_colors, new_figure, styled
+from ppl_vae.figures.style import CATEGORICAL, FAINT, INK, WIDTH, class_colors, new_figure, styled
 
 _LEVEL = 0.99
 _NAMED = 8  # so many curves get a colour and a name each
@@ -48,11 +48,13 @@ def calibration(ranks: ArrayLike, num_samples: int, names: Sequence[str], captio
         raise ValueError(f"ranks from {counts.min()} to {counts.max()}, where 0 to {num_samples} is possible.")
     if len(names) != counts.shape[1]:
         raise ValueError(f"{len(names)} names for {counts.shape[1]} coordinates.")
-    figure = new_figure(10.0, 4.6, caption)
-    axes = figure.subplot_mosaic([["histogram", "ecdf"]], width_ratios=[1, 1.35])
+    figure = new_figure(WIDTH, 8.2, caption)
+    axes = figure.subplot_mosaic([["histogram"], ["ecdf"]], sharex=True, height_ratios=[1, 1.5])
     _histogram(axes["histogram"], counts, num_samples)
     _ecdfs(axes["ecdf"], counts, num_samples, names)
-    figure.legend(*axes["ecdf"].get_legend_handles_labels(), loc="outside upper left", ncols=5)
+    found = [part for panel in axes.values() for part in zip(*panel.get_legend_handles_labels(), strict=True)]
+    handles, labels = zip(*found, strict=True)
+    figure.legend(handles, labels, loc="outside upper left", ncols=2)
     return figure
 
 
@@ -70,10 +72,12 @@ def _histogram(axes: Axes, ranks: NDArray[np.int64], num_samples: int) -> None:
     edges = np.arange(bins + 1) / bins
     axes.bar(edges[:-1], heights.mean(axis=0), width=1 / bins, align="edge", color=CATEGORICAL[0], edgecolor="white")
     # Over the bars, so that its lower half shows.
-    axes.axhspan(1 - error, 1 + error, color=INK, alpha=0.25, linewidth=0, zorder=2)
+    axes.axhspan(
+        1 - error, 1 + error, color=INK, alpha=0.25, linewidth=0, zorder=2, label="99 % of bars, if calibrated"
+    )
     axes.axhline(1.0, color=INK, linewidth=1.0)
-    axes.set(xlim=(0, 1), xticks=_TICKS, xlabel=_XLABEL, ylabel="density (1 is calibrated)")
-    axes.set_title("all coordinates", loc="left")
+    axes.set(xlim=(0, 1), xticks=_TICKS, ylabel="density\n(1 is calibrated)")
+    axes.set_title("ranks of all coordinates", loc="left")
     axes.grid(visible=False, axis="x")
 
 
@@ -83,7 +87,7 @@ def _ecdfs(axes: Axes, ranks: NDArray[np.int64], num_samples: int, names: Sequen
     low, high = simultaneous_band(num, num_samples)
     line = np.concatenate([[0.0], points, [1.0]])
     lower, upper = (np.concatenate([[0.0], bound - points, [0.0]]) for bound in (low, high))
-    axes.fill_between(line, lower, upper, color=_BAND, zorder=0, label="99 % band")
+    axes.fill_between(line, lower, upper, color=_BAND, zorder=0, label="99 % of curves, if calibrated")
     curves = np.stack([(ranks <= rank).mean(axis=0) for rank in range(num_samples)])  # (L, D)
     outside: NDArray[np.bool_] = np.asarray(((curves < low[:, None]) | (curves > high[:, None])).any(axis=0))
     few = len(names) <= _NAMED
@@ -96,12 +100,12 @@ def _ecdfs(axes: Axes, ranks: NDArray[np.int64], num_samples: int, names: Sequen
         axes.plot(line, values, color=color, linewidth=2.0 if few else 1.0, zorder=3 if bad else 2, label=label)
     axes.axhline(0.0, color=INK, linewidth=1.0)
     largest = 1.1 * max(abs(limit) for limit in axes.dataLim.intervaly)
-    axes.set(xlim=(0, 1), xticks=_TICKS, ylim=(-largest, largest), xlabel=_XLABEL, ylabel="ECDF − uniform ECDF")
-    axes.set_title("each coordinate", loc="left")
+    axes.set(xlim=(0, 1), xticks=_TICKS, ylim=(-largest, largest), xlabel=_XLABEL, ylabel="difference of probability")
+    axes.set_title("ranks of each coordinate: their ECDF less the uniform one", loc="left")
 
 
 def _group(bad: bool, outside: NDArray[np.bool_]) -> str:
-    return f"outside it: {outside.sum()} of {len(outside)}" if bad else f"inside it: {(~outside).sum()}"
+    return f"curves outside: {outside.sum()} of {len(outside)}" if bad else f"curves inside: {(~outside).sum()}"
 
 
 @lru_cache(maxsize=16)

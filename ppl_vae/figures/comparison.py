@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from ppl_vae.figures.style import CATEGORICAL, new_figure, styled
+from ppl_vae.figures.style import CATEGORICAL, WIDTH, new_figure, styled
 
 _BLUE, _ORANGE = CATEGORICAL[:2]
 
@@ -39,7 +39,7 @@ class Row:
 
 @styled
 def comparison(rows: Sequence[Row], caption: str = "") -> Figure:
-    """Each guide's ELBO and its importance bound on log p(x), and beside them its seconds of training.
+    """Each guide's ELBO and its importance bound on log p(x), and below them its seconds of training.
 
     Args:
         rows: one for each guide, drawn from the top in the order given.
@@ -53,8 +53,8 @@ def comparison(rows: Sequence[Row], caption: str = "") -> Figure:
     """
     if not rows:
         raise ValueError("there is no guide to compare.")
-    figure = new_figure(10.0, 1.9 + 0.5 * len(rows), caption)
-    axes = figure.subplot_mosaic([["bounds", "seconds"]], sharey=True, width_ratios=[2.2, 1])
+    figure = new_figure(WIDTH, 2.2 + 0.85 * len(rows), caption)
+    axes = figure.subplot_mosaic([["bounds"], ["seconds"]], height_ratios=[1.5, 1])
     places = list(range(len(rows)))
     for name, label, color, marker, shift in (
         ("elbo", "ELBO", _BLUE, "o", 0.12),
@@ -73,12 +73,14 @@ def comparison(rows: Sequence[Row], caption: str = "") -> Figure:
             label=label,
         )
     error = "± standard error over seeds" if rows[0].seeds > 1 else "one seed"
-    axes["bounds"].set(xlabel=f"nats per datapoint (right is better), {error}")
-    axes["bounds"].set_yticks(places, [row.guide for row in rows])
-    axes["bounds"].invert_yaxis()
+    axes["bounds"].set(xlabel=f"nats per datapoint (right is better)\n{error}")
+    for panel in axes.values():
+        panel.set_yticks(places, [row.guide for row in rows])
+        panel.set_ylim(len(rows) - 0.5, -0.5)
     axes["bounds"].grid(axis="both")
     seconds = [pair[0] if (pair := row.figures["seconds"]) else 0.0 for row in rows]
     axes["seconds"].barh(places, seconds, color=_BLUE, height=0.5)
     axes["seconds"].set(xlabel="seconds of training")
+    axes["seconds"].grid(axis="y", visible=False)
     figure.legend(*axes["bounds"].get_legend_handles_labels(), loc="outside upper left", ncols=2)
     return figure

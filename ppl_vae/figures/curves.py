@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from ppl_vae.figures.style import CATEGORICAL, FAINT, new_figure, styled
+from ppl_vae.figures.style import CATEGORICAL, FAINT, WIDTH, new_figure, styled
 
 if TYPE_CHECKING:  # the type alone: drawing needs no torch
     from ppl_vae.metrics import EpochMetrics
@@ -22,7 +22,7 @@ _ROUND = [1, 2, 5, 10]  # ticks are at multiples of these and their tenfolds
 
 @styled
 def training_curves(history: "Sequence[EpochMetrics]", caption: str = "") -> Figure:
-    """The bound in training and validation, and beside it reconstruction and KL, each on its own scale.
+    """The bound in training and validation, and below it reconstruction and KL, each on its own scale.
 
     Where the bound is not the ELBO, the ELBO of the same draws stands below it.
 
@@ -39,8 +39,8 @@ def training_curves(history: "Sequence[EpochMetrics]", caption: str = "") -> Fig
     if not history:
         raise ValueError("the history is empty: there is no epoch to draw.")
     epochs = [metrics.epoch for metrics in history]
-    figure = new_figure(10.0, 4.8, caption)
-    axes = figure.subplot_mosaic([["bound", "reconstruction"], ["bound", "kl"]], sharex=True, width_ratios=[1.25, 1])
+    figure = new_figure(WIDTH, 7.0, caption)
+    axes = figure.subplot_mosaic([["bound", "bound"], ["reconstruction", "kl"]], height_ratios=[1.4, 1])
 
     # The training bound is a mean over the epoch, so it trails: without these words it seems worse than validation's.
     train = np.array([metrics.bound for metrics in history])
@@ -58,19 +58,18 @@ def training_curves(history: "Sequence[EpochMetrics]", caption: str = "") -> Fig
         curves.append(elbo)
     _set_limits(axes["bound"], curves)
     axes["bound"].set(xlabel="epoch", ylabel=f"{name} in nats per datapoint\n(bigger is better)")
-    figure.legend(*axes["bound"].get_legend_handles_labels(), loc="outside upper left", ncols=len(curves))
+    figure.legend(*axes["bound"].get_legend_handles_labels(), loc="outside upper left", ncols=2)
 
     reconstruction = np.array([metrics.reconstruction for metrics in history])
     _plot(axes["reconstruction"], epochs, reconstruction, _PLUM, "reconstruction")
     _set_limits(axes["reconstruction"], [reconstruction])
-    axes["reconstruction"].set(ylabel="reconstruction\n(nats)")
+    axes["reconstruction"].set(xlabel="epoch", ylabel="reconstruction (nats)")
 
     kl = np.array([metrics.kl for metrics in history])
     _plot(axes["kl"], epochs, kl, _RED, "KL")
     _set_limits(axes["kl"], [kl])
-    axes["kl"].set(xlabel="epoch", ylabel="KL\n(nats)")
+    axes["kl"].set(xlabel="epoch", ylabel="KL (nats)")
 
-    figure.align_ylabels([axes["reconstruction"], axes["kl"]])
     return figure
 
 

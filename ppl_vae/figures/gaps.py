@@ -6,7 +6,7 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ppl_vae.figures.style import CATEGORICAL, new_figure, styled
+from ppl_vae.figures.style import CATEGORICAL, WIDTH, new_figure, styled
 
 _BLUE, _ORANGE = CATEGORICAL[:2]
 _SMALLEST_LABELLED = 0.12  # of the axis: a shorter bar has its number beside it
@@ -31,7 +31,7 @@ def gaps(groups: Sequence[tuple[str, Sequence[GapBar]]], caption: str = "") -> F
     """What stands between the guide's ELBO and log p(x): a bar for each family, in a panel for each split.
 
     Args:
-        groups: title and bars of each panel, from the left.
+        groups: title and bars of each panel, from the top.
         caption: what was done.
 
     Returns:
@@ -42,14 +42,15 @@ def gaps(groups: Sequence[tuple[str, Sequence[GapBar]]], caption: str = "") -> F
     """
     if not groups or not all(bars for _, bars in groups):
         raise ValueError("there is no gap to draw.")
-    rows = max(len(bars) for _, bars in groups)
-    figure = new_figure(5.0 + 4.0 * len(groups), 1.7 + 0.75 * rows, caption)
-    panels = figure.subplots(1, len(groups), sharex=True, squeeze=False)[0]
+    rows = [len(bars) for _, bars in groups]
+    figure = new_figure(WIDTH, 1.2 + 0.5 * len(groups) + 0.8 * sum(rows), caption)
+    panels = figure.subplots(len(groups), 1, sharex=True, squeeze=False, height_ratios=rows)[:, 0]
     ends = [0.0]  # of the bars' parts; a gap may come out a little below zero, or be zero
     for bar in (bar for _, bars in groups for bar in bars):
         ends += [bar.approximation[0], bar.approximation[0] + bar.amortization[0]]
     for axes, (title, bars) in zip(panels, groups, strict=True):
         _draw_panel(axes, title, bars, (min(ends), max(ends)))
+    panels[-1].set_xlabel("nats per datapoint below log p(x)")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=1)
     return figure
 
@@ -59,9 +60,9 @@ def _draw_panel(axes: Axes, title: str, bars: Sequence[GapBar], span: tuple[floa
     places = list(range(len(bars)))
     starts = [0.0] * len(bars)
     parts = (
-        ("approximation gap: what no q of the family can reach", _BLUE, [bar.approximation for bar in bars]),
+        ("approximation gap: what the family's best q misses", _BLUE, [bar.approximation for bar in bars]),
         (
-            "amortization gap: what the guide's own q misses of the family's best",
+            "amortization gap: what the guide's q misses of that best",
             _ORANGE,
             [b.amortization for b in bars],
         ),
@@ -77,7 +78,7 @@ def _draw_panel(axes: Axes, title: str, bars: Sequence[GapBar], span: tuple[floa
             else:  # under the bar, where the neighbour's number is not in the way
                 axes.text(start, place + 0.4, text, ha="left", va="center", size="small")
         starts = [start + mean for start, mean in zip(starts, means, strict=True)]
-    axes.set(title=title, xlabel="nats per datapoint below log p(x)", xlim=(span[0], span[0] + 1.08 * longest))
+    axes.set(title=title, xlim=(span[0], span[0] + 1.08 * longest))
     axes.set_yticks(places, [bar.label for bar in bars])
     axes.set_ylim(len(bars) - 0.4, -0.5)
     axes.grid(axis="y", visible=False)

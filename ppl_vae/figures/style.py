@@ -113,7 +113,9 @@ def new_figure(width: float, height: float, caption: str) -> Figure:
         the figure, with constrained layout and without axes.
     """
     characters = int(width * 72 / (_CAPTION_SIZE * _CHARACTER_WIDTH))
-    lines = [line for part in caption.splitlines() for line in textwrap.wrap(part, characters)]
+    for sign in "|~":  # q(z | x) stays in one piece; a textwrap breaks at no other spaces than " "
+        caption = caption.replace(f" {sign} ", f"\u00a0{sign}\u00a0")
+    lines = [line.replace("\u00a0", " ") for part in caption.splitlines() for line in textwrap.wrap(part, characters)]
     caption_height = len(lines) * _CAPTION_SIZE * _LINE_HEIGHT / 72
     figure = Figure(figsize=(width, height + caption_height), layout="constrained")
     if lines:

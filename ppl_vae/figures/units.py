@@ -7,13 +7,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from ppl_vae.figures.style import CATEGORICAL, INK, new_figure, styled
+from ppl_vae.figures.style import CATEGORICAL, INK, WIDTH, new_figure, styled
 
 _ACTIVE, _INACTIVE = CATEGORICAL[:2]
 _UPRIGHT = 8  # so many names stand side by side; more are turned
-_NAMED = 40  # so many turned names stand side by side; of more units every second, third, … is named
+_NAMED = 24  # so many turned names stand side by side; of more units every second, third, … is named
 
 _NARROWEST = 5  # room for so many units at least, or a single bar would be a wall
+_LOWEST = 0.1  # nats that the axis reaches at least: units that are all but unused are to look it
 
 
 @styled
@@ -43,7 +44,7 @@ def kl_by_unit(kl: ArrayLike, stderr: ArrayLike, active: ArrayLike, names: Seque
     if not order:
         raise ValueError("no unit has a KL: there is nothing to draw.")
     values, errors, marks = values[order], np.nan_to_num(errors[order], nan=0.0), marks[order]
-    figure = new_figure(10.0, 4.4, caption)
+    figure = new_figure(WIDTH, 4.4, caption)
     axes = figure.subplot_mosaic([["kl"]])["kl"]
     places = np.arange(len(order))
     for label, color, chosen in (("active", _ACTIVE, marks), ("inactive", _INACTIVE, ~marks)):
@@ -62,9 +63,10 @@ def kl_by_unit(kl: ArrayLike, stderr: ArrayLike, active: ArrayLike, names: Seque
     step = -(-len(order) // _NAMED)
     turn = 0 if len(order) <= _UPRIGHT else 90
     axes.set_xticks(places[::step], [names[unit] for unit in order[::step]], rotation=turn)
-    axes.set(xlim=(-0.6, max(len(order), _NARROWEST) - 0.4), ylabel="KL, nats per datapoint\n± standard error")
+    centre, half = (len(order) - 1) / 2, max(len(order), _NARROWEST) / 2 + 0.1
+    axes.set(xlim=(centre - half, centre + half), ylabel="KL, nats per datapoint\n± standard error")
     axes.set_xlabel("unit, the largest KL first" + (f" (one in {step} named)" if step > 1 else ""))
-    axes.set_ylim(bottom=0.0)
+    axes.set_ylim(0.0, max(axes.get_ylim()[1], _LOWEST))
     # As many ticks whatever the height: the layout, which the turned names make lower, has made room for these labels.
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     axes.grid(visible=False, axis="x")

@@ -62,6 +62,22 @@ def test_writes_a_run_for_each_guide_and_seed(compared):
         assert config["data"]["binarization"] == "static"
 
 
+@pytest.mark.parametrize(
+    ("stderr", "text"),
+    [
+        (0.00213, "-24.1234 ± 0.0021"),
+        (0.0996, "-24.123 ± 0.100"),
+        (0.12, "-24.12 ± 0.12"),
+        (3.4, "-24.1 ± 3.4"),
+        (120.0, "-24 ± 120"),
+        (0.0, "-24.12"),
+        (float("nan"), "-24.12"),
+    ],
+)
+def test_errors_have_two_digits(stderr, text):
+    assert with_error(-24.12345, stderr, 2) == text
+
+
 def test_tables_agree_with_the_runs_and_with_each_other(compared):
     found = results(compared)
     report = json.loads((compared / "table.json").read_text())

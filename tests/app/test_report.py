@@ -143,7 +143,7 @@ def test_numbers_are_those_of_its_commands(cli, trained):
 def test_says_what_was_run_and_learned(trained):
     page, run = Page(trained / "report.html"), Run.open(trained)
     last = run.history()[-1]
-    assert page.title == f"{trained.name}: digits: vae, amortized × diagonal"
+    assert page.title == f"vae, amortized × diagonal on digits ({trained.name})"
     assert page.rows["epoch"] == ["4 of 4"]
     assert "bound (elbo)" not in page.rows  # it is the elbo
     assert page.rows["elbo"][0] == f"{last.elbo:.2f}"

@@ -36,7 +36,7 @@ def test_histogram_is_the_density_of_all_ranks() -> None:
     np.testing.assert_allclose(heights(figure), np.array([3, 1, 1, 3]) / 8 * 4)
     assert set(panels(figure)) == {"histogram", "ecdf"}
     assert figure.get_supxlabel() == "what was done"
-    assert legend(figure) == ["99 % band", "a", "b"]
+    assert legend(figure) == ["99 % of bars, if calibrated", "99 % of curves, if calibrated", "a", "b"]
 
 
 def test_histogram_of_evenly_spread_ranks_is_flat_whatever_the_number() -> None:
@@ -81,15 +81,15 @@ def test_many_coordinates_are_sorted_by_the_band() -> None:
     figure = calibration(ranks, 63, [f"z{number}" for number in range(1, 41)])
     assert len(curves(figure)) == 40
     texts = legend(figure)
-    assert len(texts) == 3
-    counts = {text.split(":")[0]: int(text.split(": ")[1].split()[0]) for text in texts[1:]}
-    assert 5 <= counts["outside it"] <= 8
-    assert counts["inside it"] + counts["outside it"] == 40
+    assert len(texts) == 4
+    counts = {text.split(":")[0]: int(text.split(": ")[1].split()[0]) for text in texts[2:]}
+    assert 5 <= counts["curves outside"] <= 8
+    assert counts["curves inside"] + counts["curves outside"] == 40
 
 
 def test_all_inside_is_one_entry() -> None:
     ranks = np.arange(64).repeat(2)[:, None].repeat(20, axis=1)
-    assert legend(calibration(ranks, 63, list("abcdefghijklmnopqrst"))) == ["99 % band", "inside it: 20"]
+    assert legend(calibration(ranks, 63, list("abcdefghijklmnopqrst")))[2:] == ["curves inside: 20"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from ppl_vae import figures
 from ppl_vae.figures import GapBar
+from ppl_vae.figures.style import WIDTH
 
 DIAGONAL = GapBar("diagonal", (1.5, 0.1), (0.75, 0.05))
 FULL_RANK = GapBar("full-rank", (0.02, 0.01), (2.2, 0.08))
@@ -38,7 +39,6 @@ def test_a_panel_for_each_split_a_bar_for_each_family() -> None:
         assert amortization == pytest.approx([bar.amortization[0] for bar in bars])
         assert starts == approximation  # one after the other: together they are the inference gap
         assert [label.get_text() for label in axes.get_yticklabels()] == [bar.label for bar in bars]
-        assert axes.get_xlabel() == "nats per datapoint below log p(x)"
     assert figure.get_supxlabel() == "digits: vae"
 
 
@@ -105,10 +105,15 @@ def test_gaps_that_noise_has_sent_below_zero_are_drawn(bar: GapBar) -> None:
     assert left < right
 
 
+def test_the_unit_stands_under_the_lowest_panel() -> None:
+    *_, lowest = figures.gaps(GROUPS).axes
+    assert lowest.get_xlabel() == "nats per datapoint below log p(x)"
+
+
 def test_grows_with_families_and_splits() -> None:
-    narrow, wide = figures.gaps(GROUPS[:1]).get_size_inches(), figures.gaps(GROUPS).get_size_inches()
-    assert wide[0] > narrow[0]
-    assert wide[1] > narrow[1]
+    low, high = figures.gaps(GROUPS[:1]).get_size_inches(), figures.gaps(GROUPS).get_size_inches()
+    assert high[1] > low[1]
+    assert high[0] == low[0] == WIDTH
 
 
 @pytest.mark.parametrize("groups", [[], [("test data", [])], [("test data", [DIAGONAL]), ("training data", [])]])

@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from ppl_vae import figures
@@ -82,6 +83,23 @@ def test_the_caption_stands_under_the_picture(draw: Callable[[str], Figure]) -> 
     assert text.y0 >= 0
     for axes in with_caption.axes:
         assert axes.get_tightbbox().y0 >= text.y1
+
+
+def test_formulae_stay_in_one_piece() -> None:
+    for length in range(60, 80):
+        lines = new_figure(7.0, 3.0, "x" * length + " q(z | x) and z ~ p(z)").get_supxlabel().splitlines()
+        assert any("q(z | x)" in line for line in lines)
+        assert any("z ~ p(z)" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", [name for name in DRAW if name not in ("film_frame", "strips")])
+def test_legible_at_half_the_width_of_a_page(name: str) -> None:
+    """Printed 3.5 inches wide, no text is below 5.5 points and running text is 6.5 or more."""
+    figure = DRAW[name]("caption")
+    scale = 3.5 / figure.get_size_inches()[0]
+    sizes = [text.get_size() * scale for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    assert min(sizes) > 5.5
+    assert np.median(sizes) >= 6.5
 
 
 def test_long_captions_fit_into_the_width() -> None:
