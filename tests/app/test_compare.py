@@ -105,13 +105,6 @@ def test_tables_agree_with_the_runs_and_with_each_other(compared):
     assert f"fingerprint {report['protocol']['fingerprint']}" in markdown
 
 
-def test_an_error_has_two_digits_and_its_value_as_many_decimals():
-    assert with_error(-23.4567, 0.01234, 2) == "-23.457 ± 0.012"
-    assert with_error(-23.4567, 1.234, 2) == "-23.5 ± 1.2"
-    assert with_error(-23.4567, 123.4, 2) == "-23 ± 123"
-    assert with_error(-23.4567, math.nan, 2) == with_error(-23.4567, 0.0, 2) == "-23.46"
-
-
 def test_the_report_has_the_table_the_figure_and_the_command(compared, open_page):
     page = open_page(compared / "report.html", java_script_enabled=False)
     words = page.inner_text("body")
