@@ -1,13 +1,14 @@
-# make demo · make test · make bench · make lint — each sets itself up on a fresh machine.
+# make demo · make test · make figures · make bench · make lint — each sets itself up on a fresh machine.
 # VENV=path reuses an environment (the package is installed into it, editable).
 VENV ?= .venv
 PYTHON ?= python3
+DATA_ROOT ?= data
 # A process for each core, each with one thread; a file's tests stay together, and so do what they share.
 PARALLEL := -n auto --maxprocesses 8 --dist loadfile
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ppl_vae-$(shell printf %s "$(CURDIR)" | cksum | cut -d' ' -f1)
 
-.PHONY: setup demo test test-all test-wheel bench lint format clean
+.PHONY: setup demo figures test test-all test-wheel bench lint format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -23,6 +24,9 @@ $(STAMP): pyproject.toml
 
 demo: setup ## train a VAE on the embedded digits and draw what it learned
 	$(BIN)/ppl-vae train --data digits --latent-dim 2 --epochs 300
+
+figures: setup ## every picture of README and docs, about ten minutes; NAMES="grid.png film.gif" for some, DATA_ROOT=folder of MNIST
+	$(BIN)/python docs/pictures/make.py --data-root $(DATA_ROOT) $(NAMES)
 
 test: setup ## the tests, without the slow ones
 	$(BIN)/python -m pytest $(PARALLEL)
