@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.animation import PillowWriter
+from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 
 from ppl_vae import figures
@@ -95,24 +96,37 @@ def develop(run: Run, pair: Pair, splits: Splits) -> Path | None:
     reach = min(_MAX_REACH, max(3.2, float(np.quantile(np.abs([frame["means"] for frame in frames]), 0.995)) * 1.1))
     data, settings = filmed(pair, splits), run.record.config.fit
     steps_per_epoch = -(-len(splits.train) // settings.batch_size)
-    gif, writer = run.path / "film.gif", PillowWriter(fps=_FRAMES_PER_SECOND)
-    partial = gif.with_name("film.partial.gif")
+    labels = None if data.y is None else data.y.numpy()
+    pictures = []
     for path, frame in zip(tqdm(taken, unit="frame", desc="film", disable=None, leave=False), frames, strict=True):
         step = int(path.stem.removeprefix("step-"))
         figure = figures.film_frame(
             frame["means"],
             frame["covariances"],
-            None if data.y is None else data.y.numpy(),
+            labels,
             frame["grid"],
             reach,
             title=f"step {step:,}, epoch {step / steps_per_epoch:.1f}, ELBO {frame['elbo']:.1f} nats",
         )
         figure.savefig(path.with_suffix(".png"), dpi=_DPI)
-        if path == taken[0]:
-            writer.setup(figure, partial, dpi=_DPI)
-        writer.fig = figure
-        for _ in range(1 if path != taken[-1] else round(_LAST_SECONDS * _FRAMES_PER_SECOND)):
-            writer.grab_frame()
-    writer.finish()
+        pictures.append(path.with_suffix(".png"))
+    gif = run.path / "film.gif"
+    partial = gif.with_name("film.partial.gif")
+    _animate(pictures, figures.film_palette(1 if labels is None else len(np.unique(labels))), partial)
     partial.replace(gif)
     return gif
+
+
+def _animate(pictures: list[Path], colors: NDArray[np.uint8], gif: Path) -> None:
+    """Write a GIF. All frames have the same palette: one of its own for each would let rare classes share a colour."""
+    frames = []
+    for path in pictures:
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture.convert("RGB"), dtype=np.int32)
+        found, where = np.unique(pixels @ (1 << 16, 1 << 8, 1), return_inverse=True)
+        values = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=1)
+        nearest = ((values[:, None] - colors.astype(np.int32)) ** 2).sum(2).argmin(1)
+        frames.append(Image.fromarray(nearest[where].reshape(pixels.shape[:2]).astype(np.uint8)))
+        frames[-1].putpalette(colors.tobytes())
+    durations = [round(1000 / _FRAMES_PER_SECOND)] * (len(frames) - 1) + [round(1000 * _LAST_SECONDS)]
+    frames[0].save(gif, save_all=True, append_images=frames[1:], duration=durations, loop=0)

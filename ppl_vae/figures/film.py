@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.collections import EllipseCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
@@ -12,7 +13,7 @@ from ppl_vae.figures.style import FAINT, class_colors, styled
 
 _SIZE = (9.0, 4.9)  # inches
 # Fixed places: a layout that fits itself to each frame's ticks would make the film jump.
-_PLANE = (0.065, 0.12, 0.415, 0.76)
+_PLANE = (0.08, 0.12, 0.40, 0.76)
 _GRID = (0.58, 0.12, 0.415, 0.76)
 _CIRCLE = "#cccccc"
 
@@ -74,7 +75,7 @@ def film_frame(
             Line2D([], [], linestyle="", marker="o", markersize=7, color=color, label=str(name))
             for name, color in zip(names, colors, strict=True)
         ]
-        figure.legend(handles=handles, loc="center left", bbox_to_anchor=(0.48, 0.5), handletextpad=0.0, borderpad=0.0)
+        figure.legend(handles=handles, loc="center left", bbox_to_anchor=(0.485, 0.5), handletextpad=0.0, borderpad=0.0)
 
     pixels = as_pixels(grid, leading=2)
     image = show(tiles, mosaic(pixels[::-1]))
@@ -85,6 +86,19 @@ def film_frame(
     plane.set_title("q(z | x): means, one standard deviation", color=FAINT, fontsize=12)
     tiles.spines[:].set_visible(False)
     return figure
+
+
+def film_palette(num_classes: int) -> NDArray[np.uint8]:
+    """The colours of a frame: greys, and each class's colour in steps towards white.
+
+    Returns:
+        RGB from 0 to 255, ``(at most 256, 3)``.
+    """
+    greys = np.linspace(0.0, 1.0, 128)[:, None].repeat(3, axis=1)
+    colors = np.array([to_rgb(color) for color in class_colors(num_classes)])[:128]
+    ink = np.linspace(1.0, 0.0, 128 // len(colors), endpoint=False)[:, None, None]  # 1 is the colour, 0 is white
+    tints = ink * colors + (1 - ink)
+    return np.round(255 * np.concatenate([greys, tints.reshape(-1, 3)])).astype(np.uint8)
 
 
 def _ellipses(covariances: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:

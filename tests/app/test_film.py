@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from ppl_vae.app import film
 from ppl_vae.app.run import Run
+from ppl_vae.figures.style import class_colors
 
 SMALL = ("--latent-dim", "2", "--hidden", "16", "--epochs", "3", "--batch-size", "200")
 
@@ -38,8 +40,15 @@ def test_a_film_is_taken_and_training_does_not_notice(cli, tmp_path):
     assert last["elbo"] > first["elbo"]
     assert not np.allclose(last["means"], first["means"], atol=0.01)
     with Image.open(tmp_path / "filmed" / "film.gif") as gif:
-        assert gif.n_frames >= len(frames)
+        assert gif.n_frames == len(frames)
         assert gif.size == (648, 352)
+        colors = {color for _, color in gif.convert("RGB").getcolors(1 << 24)}
+    assert (255, 255, 255) in colors
+    assert {to_rgb255(color) for color in class_colors(10)} <= colors  # in the first frame: none has been merged
+
+
+def to_rgb255(color):
+    return tuple(round(255 * part) for part in to_rgb(color))
 
 
 def test_a_resumed_film_goes_on(cli, tmp_path):
