@@ -96,6 +96,7 @@ def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
             for axes in figure.findobj(Axes):  # with those inset in others
                 axes.tick_params(labelsize=_CAPTION_SIZE)
             figure.draw_without_rendering()
+            figure.set_layout_engine("none")  # it is laid out now; each format would do it again
         return figure
 
     return draw_styled

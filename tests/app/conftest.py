@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
+from ppl_vae.app import pictures
 from ppl_vae.app.cli import main
+
+_PICTURES = dict(pictures._PICTURES)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -10,6 +13,20 @@ def brief_reports():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ppl_vae.app.report.NUM_DATAPOINTS", 20)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_picture():
+    """Of each run, for the same reason; see :func:`every_picture`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "_PICTURES", {"training": _PICTURES["training"]})
+        yield
+
+
+@pytest.fixture
+def every_picture(monkeypatch):
+    """A run gets all the pictures that it gets outside the tests."""
+    monkeypatch.setattr(pictures, "_PICTURES", _PICTURES)
 
 
 @pytest.fixture
@@ -29,7 +46,9 @@ def trained(tmp_path_factory):
     """A small finished run on the digits."""
     path = tmp_path_factory.mktemp("runs") / "digits"
     arguments = ["train", "--latent-dim", "2", "--hidden", "32", "--epochs", "4", "--out", str(path)]
-    assert main(arguments) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "_PICTURES", _PICTURES)
+        assert main(arguments) == 0
     return path
 
 

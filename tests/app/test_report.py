@@ -213,7 +213,7 @@ def test_a_point_has_no_bound_and_says_so(train):
     assert len(page.commands) == 2
 
 
-def test_conditional(train):
+def test_conditional(every_picture, train):
     path, page = train("--model", "conditional")
     assert len(page.pictures) == len(list((path / "figures").glob("*.png"))) == 6
     assert not [warning for warning in page.warnings if "left out" in warning]

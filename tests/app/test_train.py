@@ -237,7 +237,7 @@ def test_pair_that_does_not_match_leaves_no_run(cli, tmp_path, user_file):
 
 
 @pytest.mark.parametrize("shape", [(5,), (3, 5), (4, 4, 3)])
-def test_npz_of_any_shape(cli, tmp_path, npz, shape):
+def test_npz_of_any_shape(every_picture, cli, tmp_path, npz, shape):
     x = np.random.default_rng(0).random((60, *shape), dtype=np.float32)
     flags = ["--data", npz(x=x), *SMALL, "--epochs", "1", "--out", tmp_path / "run"]
     status, out, err = cli("train", *flags)

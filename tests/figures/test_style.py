@@ -44,7 +44,7 @@ DRAW: dict[str, Callable[[str], Figure]] = {
 
 
 def test_every_figure_is_tried_here() -> None:
-    assert set(DRAW) | {"GapBar", "LatentPlane", "Row", "mosaic", "save"} == set(figures.__all__)
+    assert set(DRAW) | {"GapBar", "LatentPlane", "Row", "film_palette", "mosaic", "save"} == set(figures.__all__)
 
 
 @pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
