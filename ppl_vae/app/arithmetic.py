@@ -68,7 +68,7 @@ class Arithmetic(Walk):
         made = self.decode(opened, data, codes, None if y is None else y[:, None].expand(codes.shape[:2]))
         figure = figures.strips(
             torch.cat([shown[:, None], made["means"]], 1).cpu(),
-            [str(row) for row in rows.tolist()],
+            [f"{self.split} {row}" for row in rows.tolist()],
             ["image", *[f"{strength:g}" for strength in self.strengths]],
             caption(opened, f"E[x | z + strength × direction], the direction {words}."),
         )

@@ -53,7 +53,7 @@ class Neighbours(Walk):
             words = (f"labels   {share:.0%} of the neighbours have the label of their image",)
         figure = figures.strips(
             torch.cat([queries.shown[:, None], candidates.shown[index]], 1).cpu(),
-            [str(row) for row in rows.tolist()],
+            [f"{self.split} {row}" for row in rows.tolist()],
             ["image", *map(str, range(1, self.count + 1))],
             caption(
                 opened, f"{self.split} images and, by distance of their codes, the nearest of the {self.among} split."

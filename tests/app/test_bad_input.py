@@ -36,6 +36,7 @@ def snapshot(folder):
 TRAIN_ROWS = {
     "unknown data set": (["--data", "digit"], ["unknown data set 'digit'", "did you mean 'digits'"]),
     "unknown model": (["--model", "vea"], ["unknown model 'vea'", "did you mean 'vae'"]),
+    "a family as guide": (["--guide", "point"], ["'point' is a family", "--family point"]),
     "unknown guide": (["--guide", "amortised"], ["unknown guide", "did you mean 'amortized'"]),
     "unknown family": (["--family", "fullrank"], ["unknown family", "did you mean 'full-rank'"]),
     "unknown binarization": (["--binarization", "dynamc"], ["invalid choice 'dynamc'", "dynamic"]),
