@@ -118,7 +118,9 @@ def find(kind: str, name: str, table: Mapping[str, Factory]) -> Factory:
     if names_file(name):
         return _from_file(kind, name)
     if name in FAMILIES and kind == "guide":
-        raise UserError(f"'{name}' is a family, not a parameterisation; say --family {name} (in compare, amortized:{name}).")
+        raise UserError(
+            f"'{name}' is a family, not where q comes from; say --family {name} (compare: amortized:{name})."
+        )
     if name not in table:
         raise unknown_name(kind, name, [*table, "path/to/file.py:Class"])
     return table[name]
