@@ -25,6 +25,8 @@ def choose_device(name: str = "auto") -> torch.device:
         raise UserError(
             f"device '{name}' is not there ({torch.cuda.device_count()} CUDA devices); use --device auto or cpu."
         )
+    if device.type == "cpu" and number:
+        raise UserError(f"device '{name}' is not there; there is one cpu.")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UserError("device 'mps' is not there; use --device auto or cpu.")
     if device.type not in ("cpu", "cuda", "mps"):

@@ -12,8 +12,9 @@ def empty_places(codes: ArrayLike, count: int) -> tuple[NDArray[np.float64], NDA
     """The largest discs without a code in them whose centres lie among the codes, the largest first.
 
     "Among" is inside the convex hull of the nine in ten codes that are nearest to their median: the few at the fringe
-    span what is not between anything. The centre of a largest empty disc there is a vertex of the codes' Voronoi
-    diagram, since the disc touches three of them. Discs are taken greedily, none overlapping one that was taken before.
+    span what is not between anything. A place is held by three codes, which its disc touches: its centre is a vertex
+    of the codes' Voronoi diagram. (A larger empty disc, held by two, may be centred on the hull's border.) Discs are
+    taken greedily, none overlapping one that was taken before.
 
     Args:
         codes: ``(N, 2)``, at least three that are not on one line.
@@ -23,9 +24,10 @@ def empty_places(codes: ArrayLike, count: int) -> tuple[NDArray[np.float64], NDA
         centres ``(K, 2)`` and radii ``(K,)``.
 
     Raises:
-        ValueError: codes that are not finite, of another shape, or all on one line; a count below 1.
+        ValueError: codes that are not finite, of another shape, or all on one line, or that hold no place between
+            them; a count below 1.
     """
-    from scipy.spatial import Delaunay, QhullError, Voronoi  # type: ignore[import-untyped]  # here: it takes a while
+    from scipy.spatial import Delaunay, KDTree, QhullError, Voronoi  # type: ignore[import-untyped]  # here: it takes a while
 
     points = np.asarray(codes, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
@@ -39,7 +41,9 @@ def empty_places(codes: ArrayLike, count: int) -> tuple[NDArray[np.float64], NDA
     except (QhullError, ValueError):
         raise ValueError("empty places need 3 codes or more that are not on one line.") from None
     candidates = vertices[triangles.find_simplex(vertices) >= 0]
-    nearest = np.array([np.linalg.norm(points - place, axis=1).min() for place in candidates])
+    if not len(candidates):
+        raise ValueError("there is no place between these codes that three of them hold.")
+    nearest, _ = KDTree(points).query(candidates)
     chosen: list[int] = []
     for each in np.argsort(-nearest, kind="stable"):
         apart = np.linalg.norm(candidates[chosen] - candidates[each], axis=1)

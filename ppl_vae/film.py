@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.bounds import elbo
+from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.pair import frozen, latent_sites
 from ppl_vae.predictive import latent_grid, plane_site, posterior_samples
 from ppl_vae.program import trace_program
@@ -24,13 +25,13 @@ class Frame(NamedTuple):
         means: of q(z | x), ``(N, 2)``.
         covariances: of q(z | x), ``(N, 2, 2)``.
         grid: E[x | z] over the latent plane, ``(S, S, *event)``: rows are z₂ upwards, columns z₁.
-        elbo: mean of the N observations' ELBOs, in nats.
+        elbo: the N observations' ELBO, in nats per datapoint.
     """
 
     means: Tensor
     covariances: Tensor
     grid: Tensor
-    elbo: float
+    elbo: Estimate
 
 
 def film_steps(total: int, count: int) -> list[int]:
@@ -76,5 +77,5 @@ def take_frame(
             means, error = draws.mean(0), draws - draws.mean(0)
             covariances = torch.einsum("kni,knj->nij", error, error) / (_DRAWS - 1)
         grid = latent_grid(model, data.event_shape, axis, label)
-        value = elbo(model, guide, data, _ELBO_SAMPLES, seed).elbo.mean
+        value = elbo(model, guide, data, _ELBO_SAMPLES, seed).elbo
     return Frame(means.detach(), covariances.detach(), grid, value)

@@ -7,9 +7,11 @@ import torch
 from pyro import poutine
 from pyro.poutine import Trace
 from torch import Tensor, nn
+from torch.distributions import Independent, Normal
 
 from ppl_vae.batch import Batch
 from ppl_vae.pair import frozen, in_particles, latent_sites
+from ppl_vae.program import trace_program
 from ppl_vae.seeding import preserved
 
 
@@ -154,6 +156,14 @@ def plane_site(model: nn.Module, event_shape: tuple[int, ...]) -> str | None:
     sites = latent_sites(trace)
     shapes = {name: tuple(site["fn"].event_shape) for name, site in sites.items() if name != "x"}
     return next(iter(shapes)) if list(shapes.values()) == [(2,)] else None
+
+
+def has_standard_normal_prior(model: nn.Module, batch: Batch) -> bool:
+    """Whether the prior of all latents is N(0, I), x being the batch's."""
+    with frozen(model):
+        sites = latent_sites(trace_program(model, batch)).values()
+    priors = [site["fn"].base_dist if isinstance(site["fn"], Independent) else site["fn"] for site in sites]
+    return all(isinstance(p, Normal) and bool((p.loc == 0).all() and (p.scale == 1).all()) for p in priors)
 
 
 def posterior_moments(guide: nn.Module, batch: Batch, num_samples: int = 100) -> dict[str, Moments]:

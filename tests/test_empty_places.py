@@ -51,6 +51,11 @@ def test_there_may_be_fewer() -> None:
     assert radii.shape == (1,)
 
 
+def test_three_codes_in_an_obtuse_triangle_hold_none() -> None:
+    with pytest.raises(ValueError, match="no place between"):
+        empty_places([[0.0, 0.0], [1.0, 0.1], [2.0, 0.0]], 3)
+
+
 @pytest.mark.parametrize("codes", [np.zeros((2, 2)), np.zeros((9, 2)), np.arange(18.0).reshape(9, 2)])
 def test_codes_on_a_line_are_errors(codes: np.ndarray) -> None:
     with pytest.raises(ValueError, match="not on one line"):

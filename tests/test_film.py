@@ -61,6 +61,15 @@ def test_a_flow_is_filmed_by_draws():
     assert ((variances / draws.var(0) - 1).abs() < 5 * (2 / 200) ** 0.5).all()
 
 
+def test_its_elbo_is_that_of_its_observations():
+    model = plane()
+    data = Dataset(simulate(model, 50))
+    frame = take_frame(model, optimal(model, FullRank), data, AXIS)
+    exact = model.log_px(data.x)
+    assert frame.elbo.mean == pytest.approx(exact.mean().item(), abs=1e-3)
+    assert frame.elbo.stderr == pytest.approx(exact.std().item() / 50**0.5, abs=1e-3)
+
+
 def test_taking_a_frame_changes_nothing():
     model, guide, *_ = vae_pair(latent_dim=2)
     data = Dataset(torch.bernoulli(torch.rand(5, *model.decoder.event_shape)))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae import FitConfig, UserError, checkpoint, fit, training
+from ppl_vae.capture import Engine
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo
 from ppl_vae.guides import FullRank
@@ -317,6 +318,40 @@ def test_a_signal_stops_between_two_steps_and_resuming_is_as_if_it_had_not(tmp_p
     assert_same(dict(model.state_dict()), dict(cut["model"]))
     assert not torch.equal(cut["model"]["decoder.net.0.weight"], whole[1]["model"]["decoder.net.0.weight"])
     assert_same(resumed(path), whole)
+
+
+@pytest.mark.parametrize("kind", ["eager", "traced"])
+def test_on_step_sees_each_step_and_its_parameters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Engine
+) -> None:
+    """From the untrained pair on, through an interruption in mid-epoch; the run is the one that nobody watched."""
+    monkeypatch.setattr(engine, "TracedStep", partial(TracedStep, compile_graph=lambda graph, examples: graph))
+    plain = settings(engine=kind, patience=0, epochs=3)
+    unseen = vae_pair()
+    fit(*unseen, TRAIN, VALIDATION, plain)
+
+    seen: list[int] = []
+    values: list[dict[str, Tensor]] = []
+
+    def watch(pair: tuple[nn.Module, nn.Module], stop_at: int, step: int) -> None:
+        seen.append(step)
+        values.append(weights(*pair))
+        if step == stop_at:
+            signal.raise_signal(signal.SIGINT)
+
+    pair, path = vae_pair(), tmp_path / "cut.pt"
+    with pytest.raises(Interrupted):
+        fit(*pair, TRAIN, VALIDATION, plain, checkpoint_path=path, on_step=partial(watch, pair, 6))
+    pair = vae_pair(seed=99)
+    fit(*pair, TRAIN, VALIDATION, plain, checkpoint_path=path, resume=True, on_step=partial(watch, pair, -1))
+    assert seen == [*range(7), *range(6, 13)]  # three epochs of four steps
+    assert_same(values[0], weights(*vae_pair()))
+    assert_same(values[6], values[7])
+    assert all(
+        not torch.equal(a["0 decoder.net.0.weight"], b["0 decoder.net.0.weight"])
+        for a, b in itertools.pairwise(values[:7])
+    )
+    assert_same(values[-1], weights(*unseen))
 
 
 def test_a_traced_run_is_the_eager_one_and_resuming_it_is_as_if_it_had_not_stopped(

@@ -9,11 +9,12 @@ from tyro.conf import Positional
 
 from ppl_vae import figures, latent_walks
 from ppl_vae.app.opened import OpenedRun
-from ppl_vae.app.sample import Made, caption, check_class, labels_of
+from ppl_vae.app.sample import Made, caption, check_class, labels_of, shown_in
 from ppl_vae.app.walks import Rows, Walk, rows_of
 from ppl_vae.config import Count, CountOrZero, config
 from ppl_vae.data import Dataset
 from ppl_vae.errors import UserError
+from ppl_vae.models import ConditionalVAE
 
 Strength = Annotated[float, Field(ge=-1e6, le=1e6)]
 
@@ -64,13 +65,14 @@ class Arithmetic(Walk):
         direction = latent_walks.direction(first, second)
         codes = latent_walks.shifted(own, direction, strengths)
         x, shown = found.x[-len(rows) :], found.shown[-len(rows) :]
+        given = ", y" if isinstance(opened.pair.model, ConditionalVAE) else ""
         y = labels_of(None, None if found.y is None else found.y[-len(rows) :], opened.pair.model)
         made = self.decode(opened, data, codes, None if y is None else y[:, None].expand(codes.shape[:2]))
         figure = figures.strips(
             torch.cat([shown[:, None], made["means"]], 1).cpu(),
             [f"{self.split} {row}" for row in rows.tolist()],
             ["image", *[f"{strength:g}" for strength in self.strengths]],
-            caption(opened, f"E[x | z + strength × direction], the direction {words}."),
+            caption(opened, f"E[x | z + strength × direction{given}], the direction {words}{shown_in(opened)}."),
         )
         arrays = {"images": rows, "observations": x, "direction": direction, "strengths": strengths, **made}
         return Made(arrays, figure)
@@ -88,6 +90,8 @@ class Arithmetic(Walk):
         for label, flag in zip(labels, ("--from-label", "--to-label"), strict=True):
             assert label is not None
             check_class(opened, label, flag)
+            if isinstance(opened.pair.model, ConditionalVAE):
+                raise UserError("this model is given the label, so z is not to hold it; use --subtract and --add.")
             y = data.head(self.limit).y
             assert y is not None
             members.append((y == label).nonzero().flatten())

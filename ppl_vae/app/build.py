@@ -119,12 +119,12 @@ def build_pair(settings: PairConfig, info: DataInfo, x_mean: Tensor | None, seed
         model = construct("model", settings.model, make_model, available)
         given = {**available, "model": model}
         if asks_for(make_guide, "latents", "family"):
-            given["latents"] = latents = Latents.of(model, _example(info))
+            given["latents"] = latents = Latents.of(model, example(info))
             given["family"] = FAMILIES[settings.family](latents.size)
         return Pair(model, construct("guide", settings.guide, make_guide, given))
 
 
-def _example(info: DataInfo) -> Batch:
+def example(info: DataInfo, device: torch.device | None = None) -> Batch:
     """Two datapoints of the right shape and no particular value."""
-    y = torch.zeros(2, dtype=torch.long) if info.num_classes else None
-    return Batch(torch.zeros(2, *info.event_shape), y, torch.arange(2))
+    y = torch.zeros(2, dtype=torch.long, device=device) if info.num_classes else None
+    return Batch(torch.zeros(2, *info.event_shape, device=device), y, torch.arange(2, device=device))

@@ -118,7 +118,7 @@ class Compare:
         page = write_comparison_report(
             out,
             f"{out.name}: {caption}",
-            to_plain(terms),
+            _shared_terms(terms),
             rows,
             protocol,
             report.get("references"),
@@ -157,6 +157,14 @@ class Compare:
             out.mkdir(parents=True, exist_ok=True)
             write_atomically(record, text)
         return out
+
+
+def _shared_terms(terms: CompareConfig) -> dict[str, Any]:
+    """The settings that all runs have; guide, family and seed are each run's own."""
+    plain = to_plain(terms)
+    plain["settings"]["pair"] = {k: v for k, v in plain["settings"]["pair"].items() if k not in ("guide", "family")}
+    plain["settings"]["fit"] = {k: v for k, v in plain["settings"]["fit"].items() if k != "seed"}
+    return plain
 
 
 def split_guide(name: str) -> tuple[str, str]:

@@ -26,7 +26,7 @@ def write_comparison_report(
     Args:
         out: the folder.
         title: what was compared, in words.
-        terms: the comparison's settings, plain; nested ones too.
+        terms: what was the same for all, plain; nested settings too.
         rows: the table, the best first.
         protocol: that all rows share.
         references: Pyro's own inference beside ours, where it was asked for.

@@ -8,6 +8,7 @@ from pydantic import Field
 from tyro.conf import Positional
 
 from ppl_vae import figures
+from ppl_vae.app.build import example
 from ppl_vae.app.fitted import guide_for
 from ppl_vae.app.opened import OpenedRun, SplitName
 from ppl_vae.app.sample import Made, Sampling, caption, check_label
@@ -16,7 +17,14 @@ from ppl_vae.errors import UserError
 from ppl_vae.inference import InferConfig
 from ppl_vae.latent_walks import prior_quantiles
 from ppl_vae.models import ConditionalVAE
-from ppl_vae.predictive import label_sheet, latent_grid, plane_site, posterior_predictive, prior_predictive
+from ppl_vae.predictive import (
+    has_standard_normal_prior,
+    label_sheet,
+    latent_grid,
+    plane_site,
+    posterior_predictive,
+    prior_predictive,
+)
 
 _SHEET_COLUMNS = 12
 
@@ -137,6 +145,10 @@ class Grid(Sampling):
             raise UserError("a grid needs one latent of size 2; train with --latent-dim 2.")
         if isinstance(model, ConditionalVAE) and self.label is None:
             raise UserError("this model is conditional on labels; say which by --label.")
+        if self.spacing == "quantiles" and not has_standard_normal_prior(
+            model, example(opened.run.record.info, opened.device)
+        ):
+            raise UserError("--spacing quantiles is for the prior N(0, I), and this model has another; use equal.")
         given = "z" if self.label is None else f"z, y = {self.label}"
         if self.spacing == "equal":
             axis = torch.linspace(-self.span, self.span, self.steps)
@@ -144,7 +156,10 @@ class Grid(Sampling):
             words = f"E[x | {given}] over the latent plane."
         else:
             axis = prior_quantiles(self.steps)
-            low, high, names = 0.5 / self.steps, 1 - 0.5 / self.steps, ("quantile of z1", "quantile of z2")
-            words = f"E[x | {given}] at quantiles of the prior N(0, 1): all places have the same mass."
+            low, high, names = 0.5 / self.steps, 1 - 0.5 / self.steps, ("Φ(z1)", "Φ(z2)")
+            words = (
+                f"E[x | {given}] at quantiles of the prior N(0, 1), Φ its distribution function: all cells have the "
+                "same mass."
+            )
         means = latent_grid(model, opened.event_shape, axis, self.label)
         return Made({"z": axis, "means": means}, figures.grid(means.cpu(), low, high, caption(opened, words), names))

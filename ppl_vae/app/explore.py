@@ -10,7 +10,7 @@ from torch import nn
 from tqdm import tqdm
 from tyro.conf import Positional
 
-from ppl_vae.app.opened import OpenedRun, SplitName, open_run
+from ppl_vae.app.opened import OpenedRun, SplitName, check_drawable, open_run
 from ppl_vae.app.paths import numbered, refuse_existing_file, write_atomically
 from ppl_vae.app.registry import names_file
 from ppl_vae.config import Seed, config
@@ -74,11 +74,12 @@ class Explore:
                 raise UserError(f"--out {self.out}: name a file that ends in .html.")
             refuse_existing_file(self.out)
         opened = open_run(self.run_directory, self.device)
+        check_drawable(opened.event_shape)
         decoded = _decoded(opened)
         split = self._split(opened.pair.guide)
         data = opened.split(split, self.num_images).fixed(self.seed)
         if len(data) < 2:
-            raise UserError(f"the {split} data has a single image; use --split train.")
+            raise UserError(f"the {split} data has a single image; name another --split.")
         page = html(self._contents(opened, decoded, split, data))
         out = self.out or numbered(opened.run.path, "explorer", ".html")
         write_atomically(out, page)

@@ -15,10 +15,11 @@ from tqdm import tqdm
 
 from ppl_vae import figures
 from ppl_vae.app.build import Pair
+from ppl_vae.app.opened import check_drawable
 from ppl_vae.app.paths import write_arrays
 from ppl_vae.app.run import Run
 from ppl_vae.data import Dataset, Splits
-from ppl_vae.errors import UserError
+from ppl_vae.errors import UserError, reason
 from ppl_vae.film import film_steps, take_frame
 from ppl_vae.models import ConditionalVAE
 from ppl_vae.predictive import plane_site
@@ -31,7 +32,6 @@ _AXIS = torch.linspace(-3, 3, 15)
 _FRAMES_PER_SECOND = 8
 _LAST_SECONDS = 3.0  # the film stands still at its end
 _MAX_REACH = 6.0  # of the plane that is shown, though single codes may lie farther out
-_DPI = 72
 
 
 def check_film(pair: Pair, event_shape: tuple[int, ...]) -> None:
@@ -40,8 +40,13 @@ def check_film(pair: Pair, event_shape: tuple[int, ...]) -> None:
     Raises:
         UserError: it cannot.
     """
-    if not plane_site(pair.model, event_shape):
+    try:
+        plane = plane_site(pair.model, event_shape)
+    except Exception as error:  # whatever a user's model raises
+        raise UserError(f"the model cannot run on x of shape {event_shape} ({reason(error)}).") from error
+    if not plane:
         raise UserError("--film shows the plane of one latent of size 2; train with --latent-dim 2.")
+    check_drawable(event_shape)
     if current().size > 1 and tables_of(pair.guide):
         raise UserError("--film cannot follow rows that several processes own; train a per-datapoint guide in one.")
 
@@ -57,25 +62,49 @@ class Camera:
 
     def __init__(self, run: Run, pair: Pair, splits: Splits) -> None:
         settings = run.record.config.fit
-        steps_per_epoch = -(-len(splits.train) // settings.batch_size)
-        self.folder = run.path / "film"
-        self.steps = set(film_steps(settings.epochs * steps_per_epoch, _NUM_FRAMES))
+        self.folder = film_folder(run)
+        self.steps_per_epoch = -(-len(splits.train) // settings.batch_size)
+        self.steps = set(film_steps(settings.epochs * self.steps_per_epoch, _NUM_FRAMES))
         self.pair = pair
-        self.label = 0 if isinstance(pair.model, ConditionalVAE) else None
+        self.label = _label(pair)
         self.data: Dataset = filmed(pair, splits).fixed(0)
 
     def __call__(self, step: int) -> None:
         """Take a frame if this is one of the steps."""
-        if step not in self.steps or not current().is_first:
+        if step in self.steps and current().is_first:
+            self._take(step)
+
+    def finish(self, kept_epoch: int) -> None:
+        """End the film with the pair that is kept, that of this epoch's end: early stopping has gone past it."""
+        if not current().is_first:
             return
-        device = next(self.pair.model.parameters()).device
-        frame = take_frame(*self.pair, self.data.to(device), _AXIS, self.label)
+        last = kept_epoch * self.steps_per_epoch
+        for path in self.folder.glob("step-*"):
+            if int(path.stem.removeprefix("step-")) > last:
+                path.unlink()
+        self._take(last)
+
+    def _take(self, step: int) -> None:
+        self.data = self.data.to(next(self.pair.model.parameters()).device)
+        try:
+            frame = take_frame(*self.pair, self.data, _AXIS, self.label)
+        except (RuntimeError, ValueError):  # of parameters that are not finite: training says so at the epoch's end
+            return
         arrays = {"means": frame.means, "covariances": frame.covariances, "grid": frame.grid}
         self.folder.mkdir(exist_ok=True)
-        write_arrays(
-            self.folder / f"step-{step:08d}.npz",
-            {**{name: value.cpu().numpy() for name, value in arrays.items()}, "elbo": np.asarray(frame.elbo)},
-        )
+        values = {name: value.cpu().numpy() for name, value in arrays.items()}
+        values |= {"elbo": np.asarray(frame.elbo.mean), "elbo_stderr": np.asarray(frame.elbo.stderr)}
+        write_arrays(self.folder / f"step-{step:08d}.npz", values)
+
+
+def film_folder(run: Run) -> Path:
+    """Where a run's frames are."""
+    return run.path / "film"
+
+
+def _label(pair: Pair) -> int | None:
+    """The label that the grid of a conditional model is decoded with."""
+    return 0 if isinstance(pair.model, ConditionalVAE) else None
 
 
 def filmed(pair: Pair, splits: Splits) -> Dataset:
@@ -89,14 +118,15 @@ def develop(run: Run, pair: Pair, splits: Splits) -> Path | None:
 
     The plane that is shown holds nearly all codes of all frames.
     """
-    taken = sorted((run.path / "film").glob("step-*.npz"))
+    taken = sorted(film_folder(run).glob("step-[0-9]*.npz"))
     if not taken:
         return None
-    frames = [dict(np.load(path, allow_pickle=False)) for path in taken]
+    frames = [_read(path) for path in taken]
     reach = min(_MAX_REACH, max(3.2, float(np.quantile(np.abs([frame["means"] for frame in frames]), 0.995)) * 1.1))
     data, settings = filmed(pair, splits), run.record.config.fit
     steps_per_epoch = -(-len(splits.train) // settings.batch_size)
     labels = None if data.y is None else data.y.numpy()
+    where = "training" if tables_of(pair.guide) or splits.test is None else "test"
     pictures = []
     for path, frame in zip(tqdm(taken, unit="frame", desc="film", disable=None, leave=False), frames, strict=True):
         step = int(path.stem.removeprefix("step-"))
@@ -106,15 +136,28 @@ def develop(run: Run, pair: Pair, splits: Splits) -> Path | None:
             labels,
             frame["grid"],
             reach,
-            title=f"step {step:,}, epoch {step / steps_per_epoch:.1f}, ELBO {frame['elbo']:.1f} nats",
+            title=f"step {step:,}, epoch {step / steps_per_epoch:.1f}: ELBO {frame['elbo']:.1f} ± "
+            f"{frame['elbo_stderr']:.1f} nats, of {len(data)} {where} images",
+            given="z" if _label(pair) is None else f"z, y = {_label(pair)}",
         )
-        figure.savefig(path.with_suffix(".png"), dpi=_DPI)
+        figures.save_frame(figure, path.with_suffix(".png"))
         pictures.append(path.with_suffix(".png"))
     gif = run.path / "film.gif"
     partial = gif.with_name("film.partial.gif")
-    _animate(pictures, figures.film_palette(1 if labels is None else len(np.unique(labels))), partial)
-    partial.replace(gif)
+    try:
+        _animate(pictures, figures.film_palette(1 if labels is None else len(np.unique(labels))), partial)
+        partial.replace(gif)
+    finally:
+        partial.unlink(missing_ok=True)
     return gif
+
+
+def _read(path: Path) -> dict[str, NDArray[np.float64]]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in ("means", "covariances", "grid", "elbo", "elbo_stderr")}
+    except Exception as error:  # a file made by other hands can hold anything
+        raise UserError(f"{path} is no frame ({reason(error)}); remove it and resume.") from None
 
 
 def _animate(pictures: list[Path], colors: NDArray[np.uint8], gif: Path) -> None:

@@ -10,8 +10,8 @@ from tyro.conf import Positional
 
 from ppl_vae import figures
 from ppl_vae.app.fitted import has_rows
-from ppl_vae.app.opened import OpenedRun, SplitName, open_run
-from ppl_vae.app.paths import numbered, refuse_existing_file, write_arrays
+from ppl_vae.app.opened import OpenedRun, SplitName, check_drawable, open_run
+from ppl_vae.app.paths import numbered, refuse_existing_file, write_together
 from ppl_vae.app.registry import names_file
 from ppl_vae.config import Count, Seed, config
 from ppl_vae.data import Dataset
@@ -63,6 +63,8 @@ class Holes:
         for suffix in (".npz", ".png", ".svg"):
             refuse_existing_file(out.with_suffix(suffix))
         opened = [open_run(path, self.device) for path in self.run_directories]
+        for run in opened:
+            check_drawable(run.event_shape)
         if len({run.run.record.info.fingerprint for run in opened}) > 1:
             raise UserError("the runs were trained on unlike data; name runs on the same one.")
         arrays: dict[str, Tensor] = {}
@@ -78,12 +80,12 @@ class Holes:
             arrays["labels"] = labels
         runs = ", ".join(run.run.path.name for run in opened)
         caption = (
-            f"{Path(opened[0].run.record.config.data.data).name} ({runs}). Codes of {len(data):,} {self.split} data; "
-            "numbered, the centres of the largest empty discs among them; below, E[x | z] there."
+            f"{Path(opened[0].run.record.config.data.data).name} ({runs}). Codes of {len(data):,} {self.split} data "
+            "(means of q(z | x)); numbered, the largest empty discs among the nine in ten nearest to their median, "
+            "none overlapping a larger one; below, E[x | z] at their centres."
         )
-        write_arrays(out, {name: value.cpu().numpy() for name, value in arrays.items()})
         figure = figures.latent_holes(planes, None if labels is None else labels.cpu(), caption)
-        figures.save(figure, out.with_suffix(".png"))
+        write_together(out, {name: value.cpu().numpy() for name, value in arrays.items()}, figure)
         print(f"arrays   {out}")
         print(f"picture  {out.with_suffix('.png')}")
 

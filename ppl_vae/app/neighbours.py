@@ -7,7 +7,7 @@ from tyro.conf import Positional
 
 from ppl_vae import figures, latent_walks
 from ppl_vae.app.opened import OpenedRun, SplitName
-from ppl_vae.app.sample import Made, caption
+from ppl_vae.app.sample import Made, caption, shown_in
 from ppl_vae.app.walks import Rows, Walk, rows_of
 from ppl_vae.config import Count, Few, config
 from ppl_vae.errors import UserError
@@ -49,14 +49,17 @@ class Neighbours(Walk):
             index, distance = index.gather(1, kept), distance.gather(1, kept)
         words: tuple[str, ...] = ()
         if queries.y is not None and candidates.y is not None:
-            share = (candidates.y[index] == queries.y[:, None]).float().mean()
-            words = (f"labels   {share:.0%} of the neighbours have the label of their image",)
+            shares = (candidates.y[index] == queries.y[:, None]).float().mean(1)  # an image's neighbours go together
+            error = "" if len(rows) < 2 else f" ± {shares.std() / len(rows) ** 0.5:.0%}"
+            words = (f"labels   {shares.mean():.0%}{error} of the {self.count} neighbours of {len(rows)} images agree",)
         figure = figures.strips(
             torch.cat([queries.shown[:, None], candidates.shown[index]], 1).cpu(),
             [f"{self.split} {row}" for row in rows.tolist()],
             ["image", *map(str, range(1, self.count + 1))],
             caption(
-                opened, f"{self.split} images and, by distance of their codes, the nearest of the {self.among} split."
+                opened,
+                f"{self.split} images and, by distance of the means of q(z | x), the nearest of the {self.among} split"
+                f"{shown_in(opened)}.",
             ),
         )
         arrays = {"images": rows, "observations": queries.x, "neighbours": index, "distance": distance}

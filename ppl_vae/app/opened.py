@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -15,6 +16,7 @@ from ppl_vae.device import choose_device
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.estimate import Protocol
 from ppl_vae.evaluation.fingerprint import fingerprint_of
+from ppl_vae.figures import mosaic
 
 SplitName = Literal["test", "validation", "train"]
 
@@ -82,6 +84,18 @@ class OpenedRun(NamedTuple):
             guide=fingerprint_of(guide or self.pair.guide),
             details=details or {},
         )
+
+
+def check_drawable(event_shape: tuple[int, ...]) -> None:
+    """See that observations of this shape can be drawn.
+
+    Raises:
+        UserError: they cannot.
+    """
+    try:
+        mosaic(np.zeros((1, 1, *event_shape)))
+    except ValueError as error:
+        raise UserError(f"{error} 'ppl-vae infer' and ppl_vae.predictive give arrays.") from None
 
 
 def open_run(path: Path, device: str) -> OpenedRun:

@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from ppl_vae.errors import UserError
+from ppl_vae.figures import save
 
 
 def refuse_existing_run(path: Path) -> None:
@@ -38,9 +40,20 @@ def numbered(folder: Path, stem: str, *suffixes: str) -> Path:
     return folder / f"{stem}-{number}{suffixes[0] if suffixes else ''}"
 
 
+def write_together(path: Path, arrays: dict[str, np.ndarray], figure: Figure) -> None:
+    """Write an ``.npz`` and beside it its picture, PNG and SVG: all of them or, if it is interrupted or fails, none."""
+    try:
+        save(figure, path.with_suffix(".png"))
+        write_arrays(path, arrays)
+    except BaseException:
+        for suffix in (".png", ".svg"):
+            path.with_suffix(suffix).unlink(missing_ok=True)
+        raise
+
+
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write an ``.npz`` in one piece or not at all."""
-    partial = path.with_name(path.name + ".partial")
+    partial = _partial(path)
     try:
         with partial.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]  # the stub takes the arrays for its own flags
@@ -51,9 +64,14 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file in one piece or not at all."""
-    partial = path.with_name(path.name + ".partial")
+    partial = _partial(path)
     try:
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _partial(path: Path) -> Path:
+    """A name beside it that is nobody else's."""
+    return path.with_name(f"{path.name}.{os.getpid()}.partial")

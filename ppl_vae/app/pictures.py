@@ -6,20 +6,17 @@ from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
-from torch import nn
-from torch.distributions import Independent, Normal
 
 from ppl_vae import figures
 from ppl_vae.app.build import Pair
 from ppl_vae.app.run import Run
-from ppl_vae.batch import Batch
 from ppl_vae.data import Splits
 from ppl_vae.errors import reason
 from ppl_vae.evaluation.aggregate import has_density
 from ppl_vae.graphical_model import graphical_model
 from ppl_vae.models import ConditionalVAE
-from ppl_vae.pair import frozen, latent_sites
 from ppl_vae.predictive import (
+    has_standard_normal_prior,
     label_sheet,
     latent_grid,
     plane_site,
@@ -28,7 +25,6 @@ from ppl_vae.predictive import (
     posterior_samples,
     prior_predictive,
 )
-from ppl_vae.program import trace_program
 from ppl_vae.rows import tables_of
 from ppl_vae.seeding import seeded
 
@@ -107,7 +103,7 @@ def _latent(subject: _Subject) -> Figure:
     moments = posterior_moments(subject.pair.guide, subject.batch)
     codes = torch.cat([site.mean.reshape(len(site.mean), -1) for site in moments.values()], dim=1)
     where = f"{len(codes):,} {subject.split.lower()} datapoints"
-    standard_normal = _is_standard_normal(subject.pair.model, subject.batch)
+    standard_normal = has_standard_normal_prior(subject.pair.model, subject.batch)
     if not has_density(subject.pair.guide, subject.batch):
         caption = f"{subject.title}. Codes of {where}, by label."
         return figures.latent_scatter(codes, subject.batch.y, caption, standard_normal=standard_normal)
@@ -118,14 +114,6 @@ def _latent(subject: _Subject) -> Figure:
         f"{subject.title}. {dots}: means of q(z | x), {where}, by label. {grey}: {_NUM_DRAWS} draws of z for each."
     )
     return figures.latent_scatter(codes, subject.batch.y, caption, draws, standard_normal=standard_normal)
-
-
-def _is_standard_normal(model: nn.Module, batch: Batch) -> bool:
-    """Whether the prior of all latents is N(0, I)."""
-    with frozen(model):
-        sites = latent_sites(trace_program(model, batch)).values()
-    priors = [site["fn"].base_dist if isinstance(site["fn"], Independent) else site["fn"] for site in sites]
-    return all(isinstance(p, Normal) and bool((p.loc == 0).all() and (p.scale == 1).all()) for p in priors)
 
 
 def _graphical_model(subject: _Subject) -> Figure:

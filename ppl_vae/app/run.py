@@ -155,7 +155,8 @@ class Run:
 
     def discard(self) -> None:
         """Remove what was written of a run that came to nothing; the folder too, unless it holds something else."""
-        for name in ("config.yaml", "metrics.csv"):
+        for name in ("config.yaml", "metrics.csv", *(f"film/{path.name}" for path in self.path.glob("film/step-*"))):
             (self.path / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self.path.rmdir()
+        for folder in (self.path / "film", self.path):
+            with contextlib.suppress(OSError):
+                folder.rmdir()

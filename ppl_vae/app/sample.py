@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from tyro.conf import Positional
 
-from ppl_vae import figures
-from ppl_vae.app.opened import OpenedRun, open_run
-from ppl_vae.app.paths import numbered, refuse_existing_file, write_arrays
+from ppl_vae.app.opened import OpenedRun, check_drawable, open_run
+from ppl_vae.app.paths import numbered, refuse_existing_file, write_together
 from ppl_vae.config import Seed, config
 from ppl_vae.errors import UserError, unknown_name
 from ppl_vae.models import ConditionalVAE
@@ -101,11 +100,11 @@ class Sampling(ABC):
             for suffix in (".npz", ".png", ".svg"):
                 refuse_existing_file(self.out.with_suffix(suffix))
         opened = open_run(self.run_directory, self.device)
+        check_drawable(opened.event_shape)
         with seeded(self.seed, opened.device):
             made = self.make(opened)
         out = self.out or self._default_out(opened)
-        write_arrays(out, {name: value.cpu().numpy() for name, value in made.arrays.items()})
-        figures.save(made.figure, out.with_suffix(".png"))
+        write_together(out, {name: value.cpu().numpy() for name, value in made.arrays.items()}, made.figure)
         print(f"arrays   {out}: " + ", ".join(f"{name} {tuple(value.shape)}" for name, value in made.arrays.items()))
         print(f"picture  {out.with_suffix('.png')}")
         for line in made.words:
@@ -121,6 +120,12 @@ def caption(opened: OpenedRun, what: str) -> str:
     """What a picture shows, and of which run."""
     config = opened.run.record.config
     return f"{Path(config.data.data).name}: {config.pair.in_words} ({opened.run.path.name}). {what}"
+
+
+def shown_in(opened: OpenedRun) -> str:
+    """What is to be said of pictures of observations that the guide saw as bits."""
+    drawn = opened.run.record.config.data.binarization == "dynamic"
+    return " (in grey; q saw bits drawn from them)" if drawn else ""
 
 
 def check_label(opened: OpenedRun, label: int | None, flag: str = "--label") -> None:

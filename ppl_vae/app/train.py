@@ -1,5 +1,6 @@
 """``ppl-vae train``: SVI training of a model/guide pair."""
 
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import field, fields, is_dataclass, replace
@@ -9,9 +10,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from ppl_vae.app.build import DataInfo, build_pair
+from ppl_vae.app.build import DataInfo, Pair, build_pair
 from ppl_vae.app.estimators import is_point
-from ppl_vae.app.film import Camera, check_film, develop
+from ppl_vae.app.film import Camera, check_film, develop, film_folder
 from ppl_vae.app.grey_levels import GREY_IN_WORDS, POINT_IN_WORDS, warn_of_grey_levels
 from ppl_vae.app.paths import numbered, refuse_existing_run
 from ppl_vae.app.pictures import draw_run
@@ -20,7 +21,7 @@ from ppl_vae.app.run import Record, Run, TrainConfig
 from ppl_vae.check import likelihood_label
 from ppl_vae.config import config
 from ppl_vae.data import Splits, load
-from ppl_vae.errors import UserError
+from ppl_vae.errors import UserError, reason
 from ppl_vae.interrupt import Interrupted
 from ppl_vae.metrics import EpochMetrics, best_epoch
 from ppl_vae.processes import LostContactError, current
@@ -58,7 +59,8 @@ class Train:
     def run(self) -> None:
         """Train, then draw and report."""
         run, splits = self._continued() if self.resume else self._begun()
-        extras = {"tensorboard": self.tensorboard, "film": self.film}
+        filmed = self.film or film_folder(run).is_dir()  # a resumed film goes on
+        extras = {"tensorboard": self.tensorboard, "film": filmed}
         history = train_run(run, splits, resume=bool(self.resume), on_engine=_say_engine, **extras)
         if not current().is_first:
             return
@@ -66,8 +68,8 @@ class Train:
         pictures = draw_run(run, pair, splits)
         for picture in pictures:
             print(f"picture  {picture}")
-        if self.film and (film := develop(run, pair, splits)):
-            print(f"film     {film}")
+        if film_folder(run).is_dir():
+            _print_film(run, pair, splits)
         if report := write_report(run, splits, pictures):
             print(f"report   {report}")
         kept = best_epoch(history, run.record.config.fit.kl_warmup) if run.record.config.fit.patience else history[-1]
@@ -166,7 +168,8 @@ def train_run(
                 if group.is_first:
                     run.write_metrics(run.history() if resume else [])
                     record = stack.enter_context(closing(_Recorder(run, tensorboard)))
-            return fit(
+            camera = Camera(run, pair, splits) if film else None
+            history = fit(
                 *pair,
                 splits.train,
                 splits.validation,
@@ -174,10 +177,13 @@ def train_run(
                 checkpoint_path=run.checkpoint,
                 resume=resume,
                 on_epoch=record,
-                on_step=Camera(run, pair, splits) if film else None,
+                on_step=camera,
                 on_engine=on_engine if group.is_first else None,
                 progress=progress,
             )
+            if camera and settings.fit.patience:
+                camera.finish(best_epoch(history, settings.fit.kl_warmup).epoch)
+            return history
     except LostContactError:
         command = f"{group.command} train --resume {run.path}"
         raise LostContactError(f"lost contact with another process; go on with: {command}") from None
@@ -190,6 +196,13 @@ def train_run(
     finally:
         if group.is_first and not run.checkpoint.exists():
             run.discard()
+
+
+def _print_film(run: Run, pair: Pair, splits: Splits) -> None:
+    try:
+        print(f"film     {develop(run, pair, splits)}")
+    except Exception as error:  # a finished training must not end in a film that cannot be drawn
+        print(f"left out film: {reason(error)}", file=sys.stderr)
 
 
 def _say_engine(why: str) -> None:

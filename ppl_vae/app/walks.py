@@ -12,7 +12,7 @@ from tyro.conf import Positional
 from ppl_vae import figures, latent_walks
 from ppl_vae.app.fitted import guide_for, has_rows
 from ppl_vae.app.opened import OpenedRun, SplitName
-from ppl_vae.app.sample import Made, Sampling, caption, check_label, labels_of
+from ppl_vae.app.sample import Made, Sampling, caption, check_label, labels_of, shown_in
 from ppl_vae.config import CountOrZero, Few, config
 from ppl_vae.data import Dataset
 from ppl_vae.data.dataset import UNSEEN
@@ -115,12 +115,15 @@ class Interpolate(Walk):
         y = labels_of(self.label, found.y, opened.pair.model)
         made = self.decode(opened, data, codes, None if y is None else y[:-1, None].expand(codes.shape[:2]))
         means = made["means"]
+        label = "the label where the way begins" if self.label is None else self.label
+        given = "z" if y is None else f"z, y = {label}"
         ends = found.shown[:-1, None], found.shown[1:, None]
         words = caption(
             opened,
-            f"E[x | z] on the {self.path} way between {self.codes} of q(z | x); first and last the images themselves.",
+            f"E[x | {given}] on the {self.path} way between {self.codes} of q(z | x); "
+            f"first and last the images themselves{shown_in(opened)}.",
         )
-        names = [f"{start} to {end}" for start, end in zip(rows.tolist(), rows.tolist()[1:], strict=False)]
+        names = [f"{self.split} {start} → {end}" for start, end in zip(rows.tolist(), rows.tolist()[1:], strict=False)]
         times = [f"{t:.2g}" for t in torch.linspace(0, 1, self.steps).tolist()]
         figure = figures.strips(torch.cat([ends[0], means, ends[1]], 1).cpu(), names, ["from", *times, "to"], words)
         return Made({"images": rows, "observations": found.x, **made}, figure, (_smoothness(means),))
@@ -128,7 +131,9 @@ class Interpolate(Walk):
 
 @config
 class Traverse(Walk):
-    """One unit of the latent after the other, from -span to span, by its KL: arrays units, kl, values, z, means.
+    """One unit of the latent after the other, from -span to span, by its KL.
+
+    Arrays units, kl, kl_stderr, values, z, means.
 
     examples:
       ppl-vae sample runs/mnist traverse
@@ -157,6 +162,8 @@ class Traverse(Walk):
         data = self.data(opened)
         row = None if self.image is None else rows_of((self.image,), data, "--image")
         few = data.head(_NUM_FOR_KL).fixed(self.seed)
+        if len(few) < 2:
+            raise UserError("a unit's KL is a mean over data, and this split has one datapoint; name another --split.")
         with tqdm(total=len(few), unit="datapoint", desc="KL", disable=None, leave=False, delay=_QUIET_SECONDS) as bar:
             guide = guide_for(*opened.pair, few, self.infer, bar.update)
         with torch.no_grad():
@@ -171,22 +178,32 @@ class Traverse(Walk):
         values = torch.linspace(-self.span, self.span, self.steps, device=opened.device)
         codes = latent_walks.traversals(code, order.to(opened.device), values)
         made = self.decode(opened, data, codes, None if y is None else y.expand(codes.shape[:2]))
-        names = [
-            f"{found.names[unit]}, {found.kl[unit]:.2f} nats" if by_kl else found.names[unit] for unit in order.tolist()
-        ]
-        rest = "the others 0" if row is None else f"the others as in {self.split} image {self.image}"
+        kl, kl_stderr = found.kl[order], found.kl_stderr[order]
+        names = [found.names[unit] for unit in order.tolist()]
+        if by_kl:
+            names = [
+                f"{name}, {mean:.2f} ± {error:.2f} nats" for name, mean, error in zip(names, kl, kl_stderr, strict=True)
+            ]
+        rest = "the others at 0" if row is None else f"the others as in {self.split} image {self.image}"
         ranked = "KL(q(z | x) ‖ p(z))" if by_kl else "the variance of its means (q has no KL)"
-        words = caption(opened, f"E[x | z] where one unit moves and {rest}; units in order of {ranked}.")
+        given = "z" if y is None else f"z, y = {int(y.flatten()[0])}"
+        over = f"mean over {len(few)} {self.split} datapoints ± standard error"
+        words = caption(opened, f"E[x | {given}] where one unit moves, {rest}; units in order of {ranked}, {over}.")
         figure = figures.strips(made["means"].cpu(), names, [f"{value:.2g}" for value in values.tolist()], words)
-        return Made({"units": order, "kl": found.kl[order], "values": values, **made}, figure)
+        return Made(
+            {"units": order, "kl": found.kl[order], "kl_stderr": found.kl_stderr[order], "values": values, **made},
+            figure,
+        )
 
 
 def rows_of(rows: Rows, data: Dataset, flag: str) -> Tensor:
     """The rows as a tensor.
 
     Raises:
-        UserError: there is no such row.
+        UserError: there is no such row, or none is named.
     """
+    if not rows:
+        raise UserError(f"{flag}: name one or more rows of the split.")
     if max(rows) >= len(data):
         raise UserError(f"{flag} {max(rows)}: the split's rows are 0 to {len(data) - 1}.")
     return torch.tensor(rows, device=data.x.device)
@@ -204,4 +221,4 @@ def _smoothness(means: Tensor) -> str:
     """A pixel's mean change in the largest step of ways ``(P − 1, steps, *event)``, and from end to end."""
     steps = (means[:, 1:] - means[:, :-1]).abs().flatten(2).mean(-1)
     ends = (means[:, -1] - means[:, 0]).abs().flatten(1).mean(-1)
-    return f"steps    a pixel changes by at most {steps.max():.3f} between neighbours, by {ends.max():.3f} between ends"
+    return f"steps    the mean pixel changes by at most {steps.max():.3f} in a step, {ends.max():.3f} from end to end"

@@ -7,7 +7,7 @@ touches pyplot or changes a global setting; :func:`save` writes a figure as PNG 
 from ppl_vae.figures.calibration import calibration
 from ppl_vae.figures.comparison import Row, comparison
 from ppl_vae.figures.curves import training_curves
-from ppl_vae.figures.film import film_frame, film_palette
+from ppl_vae.figures.film import film_frame, film_palette, save_frame
 from ppl_vae.figures.gaps import GapBar, gaps
 from ppl_vae.figures.graphical_model import graphical_model
 from ppl_vae.figures.images import grid, mosaic, reconstructions, sheet
@@ -34,6 +34,7 @@ __all__ = [
     "mosaic",
     "reconstructions",
     "save",
+    "save_frame",
     "sheet",
     "strips",
     "training_curves",

@@ -1,5 +1,7 @@
 """One frame of a film of learning."""
 
+from pathlib import Path
+
 import numpy as np
 from matplotlib.collections import EllipseCollection
 from matplotlib.colors import to_rgb
@@ -9,13 +11,14 @@ from matplotlib.patches import Circle
 from numpy.typing import ArrayLike, NDArray
 
 from ppl_vae.figures.images import as_pixels, mosaic, show
-from ppl_vae.figures.style import FAINT, class_colors, styled
+from ppl_vae.figures.style import FAINT, class_colors, look, styled
 
 _SIZE = (9.0, 4.9)  # inches
 # Fixed places: a layout that fits itself to each frame's ticks would make the film jump.
 _PLANE = (0.08, 0.12, 0.40, 0.76)
 _GRID = (0.58, 0.12, 0.415, 0.76)
 _CIRCLE = "#cccccc"
+_DPI = 72
 
 
 @styled
@@ -27,6 +30,7 @@ def film_frame(
     reach: float,
     span: float = 3.0,
     title: str = "",
+    given: str = "z",
 ) -> Figure:
     """Where q puts some observations, and beside it what the model makes of the plane.
 
@@ -40,6 +44,7 @@ def film_frame(
         reach: the plane is shown from −reach to reach.
         span: of the grid.
         title: where in the training this is.
+        given: what x is decoded from, for the grid's heading.
 
     Returns:
         the figure; its axes are the plane and the grid.
@@ -82,10 +87,16 @@ def film_frame(
     half = span / max(1, pixels.shape[0] - 1)  # of a tile
     image.set_extent((-span - half, span + half, -span - half, span + half))
     tiles.set(aspect="auto", xlabel="z1", yticklabels=[])  # z2 is that of the plane beside it
-    tiles.set_title("E[x | z]", color=FAINT, fontsize=12)
+    tiles.set_title(f"E[x | {given}]", color=FAINT, fontsize=12)
     plane.set_title("q(z | x): means, one standard deviation", color=FAINT, fontsize=12)
     tiles.spines[:].set_visible(False)
     return figure
+
+
+def save_frame(figure: Figure, path: Path) -> None:
+    """Write a frame as PNG, of the same size in pixels as every other, whatever the user's settings."""
+    with look():
+        figure.savefig(path, dpi=_DPI, format="png")
 
 
 def film_palette(num_classes: int) -> NDArray[np.uint8]:

@@ -7,10 +7,9 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from ppl_vae.figures.images import as_pixels, mosaic, show
-from ppl_vae.figures.style import new_figure, styled
+from ppl_vae.figures.style import WIDTH, new_figure, styled
 
 _TILE = 0.75  # inches, the most a tile is wide
-_WIDTH = 10.0  # inches, the most the tiles are wide together
 _LETTER = 0.105  # inches, of a row's name
 _LINE = 0.22  # inches, of the columns' names
 _PADDING = 0.2  # inches, that the layout keeps free above and below
@@ -43,7 +42,7 @@ def strips(
     picture = mosaic(pixels)
     beside = _LETTER * max(map(len, row_names), default=0)
     above = _LINE * max((name.count("\n") + 1 for name in column_names), default=0)
-    wide = min(_WIDTH, columns * _TILE * max(1.0, width / height))
+    wide = min(max(WIDTH - beside, WIDTH / 2), columns * _TILE * max(1.0, width / height))
     tall = wide * picture.shape[0] / picture.shape[1]
     figure = new_figure(max(_MIN_WIDTH, wide + beside), tall + above + _PADDING, caption)
     axes = figure.subplots()

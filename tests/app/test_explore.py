@@ -1,5 +1,6 @@
 """``ppl-vae explore``: the page of a run, used in a browser as a reader would, and held against PyTorch."""
 
+import base64
 import io
 import json
 import re
@@ -13,7 +14,8 @@ from PIL import Image
 from ppl_vae.app.cli import main
 from ppl_vae.app.run import Run
 from ppl_vae.batch import Batch
-from ppl_vae.predictive import decode
+from ppl_vae.data import load
+from ppl_vae.predictive import decode, posterior_moments
 
 TINY = ["--hidden", "16", "--latent-dim", "3", "--epochs", "1", "--engine", "eager"]
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
@@ -506,5 +508,11 @@ def test_dots_are_the_posterior_means_of_the_split(cli, trained, tmp_path):
     ]
     first, again, other = (path.read_text() for path in pages)
     assert first == again != other
+    pair = Run.open(trained).load_pair(torch.device("cpu"))
+    for path, split in ((pages[0], "test"), (pages[2], "train")):
+        data = load("digits").get(split).head(40).fixed(0)
+        means = posterior_moments(pair.guide, data.batch(torch.arange(40)))["z"].mean
+        shown = np.frombuffer(base64.b64decode(data_of(path)["means"]["base64"]), dtype="<f4").reshape(40, 2)
+        np.testing.assert_allclose(shown, means, atol=1e-6)
     assert "40 images of the test data" in first
     assert "40 images of the train data" in other

@@ -8,7 +8,9 @@ from PIL import Image
 
 from ppl_vae.app import film
 from ppl_vae.app.run import Run
+from ppl_vae.data import load
 from ppl_vae.figures.style import class_colors
+from ppl_vae.latent_walks import codes_of
 
 SMALL = ("--latent-dim", "2", "--hidden", "16", "--epochs", "3", "--batch-size", "200")
 
@@ -58,6 +60,51 @@ def test_a_resumed_film_goes_on(cli, tmp_path):
     steps = [int(path.stem[5:]) for path in sorted((run / "film").glob("*.npz"))]
     assert steps[0] == 0
     assert steps[-1] == 35
+
+
+def test_a_resumed_film_goes_on_unasked(cli, tmp_path):
+    run = tmp_path / "run"
+    assert cli("train", *SMALL, "--film", "--out", run)[0] == 0
+    assert cli("train", "--resume", run, "--epochs", "4")[0] == 0
+    assert (run / "film" / "step-00000028.npz").exists()
+
+
+def test_with_early_stopping_the_film_ends_with_what_is_kept(cli, tmp_path):
+    run = tmp_path / "run"
+    flags = ("--epochs", "40", "--patience", "1", "--learning-rate", "0.1", "--film")
+    assert cli("train", *SMALL, *flags, "--out", run)[0] == 0
+    bounds = [metrics.validation_bound for metrics in Run.open(run).history()]
+    assert len(bounds) < 40
+    last = sorted((run / "film").glob("*.npz"))[-1]
+    assert int(last.stem[5:]) == 7 * (1 + int(np.argmax(bounds)))
+    pair, data = Run.open(run).load_pair(torch.device("cpu")), load("digits").test.head(200).fixed(0)
+    np.testing.assert_allclose(np.load(last)["means"], codes_of(*pair, data), atol=1e-5)
+
+
+def test_what_cannot_be_drawn_is_refused_before_training(cli, npz, tmp_path):
+    data = npz(x=np.random.default_rng(0).integers(0, 2, (40, 3, 4, 4), dtype=np.uint8))
+    status, _, err = cli("train", "--data", data, *SMALL, "--film", "--out", tmp_path / "run")
+    assert status == 2
+    assert "cannot draw an event of shape (3, 4, 4)" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_frame_is_named_and_the_run_is_whole(cli, tmp_path):
+    run = tmp_path / "run"
+    assert cli("train", *SMALL, "--film", "--out", run)[0] == 0
+    (run / "film" / "step-00000003.npz").write_bytes(b"")
+    (run / "film" / "step-mine.npz").write_bytes(b"")
+    status, out, err = cli("train", "--resume", run, "--epochs", "4")
+    assert status == 0
+    assert "step-00000003.npz is no frame" in err
+    assert "report   " in out
+
+
+def test_training_that_came_to_nothing_leaves_no_frames(cli, tmp_path):
+    status, _, err = cli("train", *SMALL, "--film", "--learning-rate", "1e10", "--out", tmp_path / "run")
+    assert status == 2
+    assert "diverged" in err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_per_datapoint_guide_is_filmed_on_its_own_rows(cli, tmp_path):

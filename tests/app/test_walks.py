@@ -21,6 +21,16 @@ def conditional(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def channels_first(tmp_path_factory):
+    """A run on data that can be trained on and not drawn."""
+    folder = tmp_path_factory.mktemp("channels")
+    np.savez(folder / "x.npz", x=np.random.default_rng(0).integers(0, 2, (40, 3, 4, 5), dtype=np.uint8))
+    flags = ["--data", str(folder / "x.npz"), "--latent-dim", "2", "--hidden", "8", "--epochs", "1"]
+    assert main(["train", *flags, "--out", str(folder / "run")]) == 0
+    return folder / "run"
+
+
 @pytest.fixture
 def sampled(cli, tmp_path):
     """Sample, check that it went well, and return the arrays and what was printed."""
@@ -57,7 +67,7 @@ def test_interpolate(sampled, trained):
     np.testing.assert_allclose(arrays["z"][:, -1], codes[1:], atol=1e-6)
     np.testing.assert_array_equal(arrays["observations"], data.x[[3, 1, 4]])
     largest = np.abs(np.diff(arrays["means"], axis=1)).mean((2, 3)).max()
-    assert f"at most {largest:.3f} between neighbours" in text
+    assert f"at most {largest:.3f} in a step" in text
 
 
 def test_interpolate_walks_between_unlike_labels_by_default(sampled, trained):
@@ -120,8 +130,8 @@ def test_neighbours(sampled, trained, among):
         distance[[0, 1], [2, 8]] = np.inf  # not its own neighbour
     np.testing.assert_allclose(arrays["distance"], np.sort(distance, axis=1)[:, :4], rtol=1e-3, atol=1e-4)
     np.testing.assert_array_equal(arrays["x"], others.x[arrays["neighbours"]])
-    share = (others.y[arrays["neighbours"]] == splits.test.y[[2, 8], None]).float().mean()
-    assert f"labels   {share:.0%} of" in text
+    shares = (others.y[arrays["neighbours"]] == splits.test.y[[2, 8], None]).float().mean(1)
+    assert f"labels   {shares.mean():.0%} ± {shares.std() / 2**0.5:.0%} of the 4 neighbours of 2 images agree" in text
 
 
 def test_grid_at_quantiles(sampled, trained):
@@ -137,8 +147,8 @@ def test_a_conditional_model_decodes_with_the_label_of_the_image_or_the_one_aske
     np.testing.assert_allclose(arrays["means"], decoded(conditional, arrays["z"], y[0]), atol=1e-6)
     arrays, _ = sampled(conditional, "traverse", "--label", 3)
     np.testing.assert_allclose(arrays["means"], decoded(conditional, arrays["z"], 3), atol=1e-6)
-    arrays, _ = sampled(conditional, "arithmetic", "--from-label", 1, "--to-label", 2, "--strengths", 1)
-    np.testing.assert_allclose(arrays["means"], decoded(conditional, arrays["z"], 1), atol=1e-6)
+    arrays, _ = sampled(conditional, "arithmetic", "--images", 5, "--subtract", 1, "--add", 2, "--strengths", 1)
+    np.testing.assert_allclose(arrays["means"], decoded(conditional, arrays["z"], y[5]), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -159,6 +169,8 @@ def test_a_conditional_model_decodes_with_the_label_of_the_image_or_the_one_aske
         (("arithmetic", "--from-label", "3", "--to-label", "4", "--strengths"), ("--strengths",)),
         (("traverse", "--image", "359"), ("--image 359",)),
         (("traverse", "--span", "0"), ("--span",)),
+        (("neighbours", "--images"), ("--images: name one or more",)),
+        (("neighbours", "--device", "cpu:7"), ("there is one cpu",)),
         (("neighbours", "--count", "5000"), ("--count 5000", "datapoints to look through")),
         (("neighbours", "--among", "nowhere"), ("--among",)),
         (("grid", "--spacing", "wide"), ("--spacing",)),
@@ -173,6 +185,31 @@ def test_mistakes_are_one_line_and_write_nothing(cli, trained, arguments, parts)
     assert err.count("\n") == 1
     assert all(part in err for part in parts), err
     assert sorted(trained.rglob("*")) == before
+
+
+def test_a_conditional_model_has_no_direction_between_labels(cli, conditional):
+    status, _, err = cli("sample", conditional, "arithmetic", "--from-label", "1", "--to-label", "2")
+    assert status == 2
+    assert "--subtract and --add" in err
+
+
+@pytest.mark.parametrize("command", [("sample", "prior"), ("sample", "traverse"), ("explore",), ("holes",)])
+def test_what_cannot_be_drawn_is_said_in_one_line(cli, channels_first, command):
+    status, _, err = cli(command[0], channels_first, *command[1:])
+    assert status == 2
+    assert "cannot draw an event of shape (3, 4, 5)" in err
+    assert err.count("\n") == 1
+
+
+def test_a_picture_that_cannot_be_written_leaves_no_arrays(cli, trained, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fails)
+    status, _, err = cli("sample", trained, "prior", "--num-samples", "2", "--out", tmp_path / "prior.npz")
+    assert status == 2
+    assert "No space left" in err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_conditional_traversal_needs_a_label(cli, conditional):
