@@ -29,6 +29,8 @@ COMMANDS = {
     "bench": ("ppl_vae.app.bench:Bench", "speed of a step beside Pyro, PyTorch by hand, NumPyro and the floor"),
     "sample": ("ppl_vae.app.sample:Sampling", "predictive draws, and walks through latent space"),
     "holes": ("ppl_vae.app.holes:Holes", "latent planes side by side, and what decodes from their empty places"),
+    "baseline": ("ppl_vae.app.baseline:Baseline", "a Bayes classifier that generates: a Gaussian or a mixture a class"),
+    "generators": ("ppl_vae.app.generators:Generators", "draws of baselines and trained models, side by side"),
     "explore": ("ppl_vae.app.explore:Explore", "one HTML file in which the decoder can be played with"),
 }
 _ALONE = Group()

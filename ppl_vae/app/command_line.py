@@ -20,13 +20,13 @@ def command(name: str, settings: Any, default: Any, out: Path, reads_root: bool)
     """A command that is given these settings.
 
     Args:
-        name: of the command.
+        name: of the command, and what stands before its flags.
         settings: its dataclass.
         default: the same with nothing set.
         out: where it writes.
         reads_root: whether ``--data-root`` means anything for this data.
     """
-    words = ["ppl-vae", name]
+    words = ["ppl-vae", *name.split()]
     for flag, value in _changed(settings, default):
         if flag != "data_root" or reads_root:
             words += ["--" + flag.replace("_", "-"), *map(str, value if isinstance(value, tuple) else (value,))]

@@ -12,7 +12,6 @@ from ppl_vae import figures
 from ppl_vae.app.fitted import has_rows
 from ppl_vae.app.opened import OpenedRun, SplitName, check_drawable, open_run
 from ppl_vae.app.paths import numbered, refuse_existing_file, write_together
-from ppl_vae.app.registry import names_file
 from ppl_vae.config import Count, Seed, config
 from ppl_vae.data import Dataset
 from ppl_vae.empty_places import empty_places
@@ -72,7 +71,7 @@ class Holes:
         for number, run in enumerate(opened):
             data = run.split(self.split, self.limit).fixed(self.seed)
             found = self._plane(run, data)
-            name = f"{number + 1}. {_in_words(run)}" if len(opened) > 1 else _in_words(run)
+            name = f"{number + 1}. {run.in_words}" if len(opened) > 1 else run.in_words
             planes.append(figures.LatentPlane(name, *(found[key].cpu() for key in ("codes", "places", "means"))))
             arrays |= {f"{key}_{number}": value for key, value in found.items()}
             labels = data.y
@@ -111,10 +110,3 @@ class Holes:
             places = torch.from_numpy(centres).to(codes)
             means = decode(model, {name: places}, opened.event_shape)
         return {"codes": codes, "places": places, "radii": torch.from_numpy(radii), "means": means}
-
-
-def _in_words(opened: OpenedRun) -> str:
-    pair = opened.run.record.config.pair
-    if pair.family == "point" and not names_file(pair.guide):
-        return "autoencoder" if opened.run.record.config.fit.kl_weight == 0 else "autoencoder, codes drawn to 0"
-    return pair.in_words

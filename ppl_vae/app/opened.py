@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ppl_vae.app.build import Pair
+from ppl_vae.app.registry import names_file
 from ppl_vae.app.run import Run
 from ppl_vae.check import likelihood_label
 from ppl_vae.data import Dataset, load
@@ -32,6 +33,14 @@ class OpenedRun(NamedTuple):
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one observation."""
         return self.run.record.info.event_shape
+
+    @property
+    def in_words(self) -> str:
+        """The pair as pictures of several runs name it."""
+        pair = self.run.record.config.pair
+        if pair.family == "point" and not names_file(pair.guide):
+            return "autoencoder" if self.run.record.config.fit.kl_weight == 0 else "autoencoder, codes drawn to 0"
+        return pair.in_words
 
     def split(self, name: str, limit: int | None = None) -> Dataset:
         """The first rows of a split of the run's own data, on the run's device.

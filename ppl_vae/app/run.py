@@ -9,20 +9,17 @@ report.html      all of it on one page (see ppl_vae/app/report.py)
 
 import contextlib
 import csv
-import platform
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
-from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
 import torch
-import yaml
 
 from ppl_vae import checkpoint
 from ppl_vae.app.build import DataInfo, Pair, PairConfig, build_pair
-from ppl_vae.app.paths import refuse_existing_run, write_atomically
-from ppl_vae.config import config, from_plain, to_plain
+from ppl_vae.app.record import BASELINE, begin_run, read_record, versions, write_record
+from ppl_vae.config import config
 from ppl_vae.data import DataConfig
 from ppl_vae.errors import UserError, reason
 from ppl_vae.metrics import EpochMetrics
@@ -41,18 +38,13 @@ class TrainConfig:
     """The fit."""
 
 
-def _versions() -> dict[str, str]:
-    packages = ("ppl_vae", "torch", "pyro-ppl", "numpy")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
 @config
 class Record:
     """What ``config.yaml`` holds."""
 
     config: TrainConfig
     info: DataInfo
-    versions: dict[str, str] = field(default_factory=_versions)
+    versions: dict[str, str] = field(default_factory=versions)
 
 
 @dataclass(frozen=True)
@@ -86,18 +78,12 @@ class Run:
         Raises:
             UserError: there is something at that path, or it cannot be written.
         """
-        refuse_existing_run(path)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            run = cls(path, record)
-            run.write_record()
-        except OSError as error:
-            raise UserError(f"{path}: cannot write there ({error.strerror}); choose another --out.") from None
-        return run
+        begin_run(path, record)
+        return cls(path, record)
 
     def write_record(self) -> None:
         """Write ``config.yaml`` anew."""
-        write_atomically(self.path / "config.yaml", yaml.safe_dump(to_plain(self.record), sort_keys=False))
+        write_record(self.path, self.record)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -106,16 +92,9 @@ class Run:
         Raises:
             UserError: it is no run, or its ``config.yaml`` is damaged.
         """
-        file = path / "config.yaml"
-        if not file.is_file():
-            there = "is no run directory (it has no config.yaml)" if path.exists() else "does not exist"
-            raise UserError(f"{path} {there}; name one that 'ppl-vae train' wrote.")
-        try:
-            return cls(path, from_plain(Record, yaml.safe_load(file.read_text())))
-        except (yaml.YAMLError, ValueError, RecursionError):
-            raise UserError(f"{file}: damaged, it is not YAML; restore it or train again.") from None
-        except UserError as error:
-            raise UserError(f"{file}: not a configuration of this version of ppl_vae ({error})") from None
+        if (path / BASELINE).exists():
+            raise UserError(f"{path} is a baseline, which has no latents; name a run that 'ppl-vae train' wrote.")
+        return cls(path, read_record(path, Record, "ppl-vae train"))
 
     def load_pair(self, device: torch.device) -> Pair:
         """The trained pair; with early stopping, the best epoch's weights.

@@ -4,8 +4,10 @@ Every function takes what ``numpy.asarray`` takes and returns a :class:`matplotl
 touches pyplot or changes a global setting; :func:`save` writes a figure as PNG and SVG.
 """
 
+from ppl_vae.figures.blocks import blocks, labelled
 from ppl_vae.figures.calibration import calibration
 from ppl_vae.figures.comparison import Row, comparison
+from ppl_vae.figures.confusion import confusion
 from ppl_vae.figures.curves import training_curves
 from ppl_vae.figures.film import film_frame, film_palette, save_frame
 from ppl_vae.figures.gaps import GapBar, gaps
@@ -21,14 +23,17 @@ __all__ = [
     "GapBar",
     "LatentPlane",
     "Row",
+    "blocks",
     "calibration",
     "comparison",
+    "confusion",
     "film_frame",
     "film_palette",
     "gaps",
     "graphical_model",
     "grid",
     "kl_by_unit",
+    "labelled",
     "latent_holes",
     "latent_scatter",
     "mosaic",

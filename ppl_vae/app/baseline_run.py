@@ -1,0 +1,124 @@
+"""Run directories of baselines.
+
+config.yaml      the resolved configuration, what was known of the data, versions
+baseline.npz     the classifier
+metrics.json     accuracy, by class too, and seconds
+samples.npz      draws from p(x) and from p(x | y)
+figures/         pictures
+report.html      all of it on one page (see ppl_vae/app/baseline_report.py)
+"""
+
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Self
+
+import numpy as np
+from pydantic import Field
+
+from ppl_vae.app.build import DataInfo
+from ppl_vae.app.paths import write_arrays
+from ppl_vae.app.record import BASELINE, begin_run, read_record, versions
+from ppl_vae.baselines import BayesClassifier, Kind
+from ppl_vae.config import Count, Seed, Size, config
+from ppl_vae.data import DataConfig
+from ppl_vae.errors import UserError, reason
+
+
+@config
+class BaselineConfig:
+    """Everything that decides the outcome of a baseline."""
+
+    data: DataConfig = field(default_factory=lambda: DataConfig(binarization="none"))
+    """The data, as grey levels; bits are drawn once."""
+    dims: Size = 50
+    """Principal components; what they leave of x is noise of one variance. All of them, where there are not more."""
+    ridge: Annotated[float, Field(ge=1e-6, le=1e3)] = 0.03
+    """Variance that every direction has besides what was found: else a constant pixel had none."""
+    num_components: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Mixtures: Gaussians a class, at most; superfluous ones end with little weight."""
+    iterations: Count = 500
+    """Mixtures: of variational Bayes, at most."""
+    seed: Seed = 0
+    """Seed of the mixtures' start and of the draws."""
+
+
+@config
+class BaselineRecord:
+    """What ``config.yaml`` holds."""
+
+    baseline: Kind
+    config: BaselineConfig
+    info: DataInfo
+    versions: dict[str, str] = field(default_factory=lambda: versions("scikit-learn"))
+
+    @property
+    def in_words(self) -> str:
+        """The classifier as captions name it."""
+        return "Gaussian by class" if self.baseline == "gaussian" else "Gaussian mixture by class"
+
+
+@dataclass(frozen=True)
+class BaselineRun:
+    """A baseline's run directory.
+
+    Args:
+        path: where it is.
+        record: what it records.
+    """
+
+    path: Path
+    record: BaselineRecord
+
+    @property
+    def file(self) -> Path:
+        """The classifier's file."""
+        return self.path / BASELINE
+
+    @property
+    def figures(self) -> Path:
+        """The folder of pictures, made if need be."""
+        folder = self.path / "figures"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    @classmethod
+    def create(cls, path: Path, record: BaselineRecord) -> Self:
+        """Make the directory and write its ``config.yaml``.
+
+        Raises:
+            UserError: there is something at that path, or it cannot be written.
+        """
+        begin_run(path, record)
+        return cls(path, record)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Read what a directory records.
+
+        Raises:
+            UserError: it is no baseline's, or its ``config.yaml`` is damaged.
+        """
+        return cls(path, read_record(path, BaselineRecord, "ppl-vae baseline"))
+
+    def save(self, classifier: BayesClassifier) -> None:
+        """Write the classifier, in one piece or not at all."""
+        write_arrays(self.file, classifier.state())
+
+    def load(self) -> BayesClassifier:
+        """Read the classifier; no code in the file is run.
+
+        Raises:
+            UserError: it is missing, damaged, or of another version.
+        """
+        try:
+            with self.file.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return BayesClassifier.from_state(dict(arrays))
+        except Exception as error:  # a damaged file can raise anything
+            raise UserError(f"{self.file}: not a baseline of this version ({reason(error)}); fit it again.") from None
+
+    def discard(self) -> None:
+        """Remove what was written of a run that came to nothing; the folder too, unless it holds something else."""
+        (self.path / "config.yaml").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.rmdir()

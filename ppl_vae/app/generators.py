@@ -1,0 +1,173 @@
+"""``ppl-vae generators``: what baselines and trained models generate, side by side."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from tyro.conf import Positional
+
+from ppl_vae import figures
+from ppl_vae.app.baseline_run import BaselineRun
+from ppl_vae.app.build import DataInfo
+from ppl_vae.app.opened import OpenedRun, open_run
+from ppl_vae.app.paths import numbered, refuse_existing_file, write_arrays
+from ppl_vae.app.record import BASELINE
+from ppl_vae.config import Seed, config
+from ppl_vae.data import DataConfig, Dataset, Splits, load
+from ppl_vae.errors import UserError
+from ppl_vae.models import ConditionalVAE
+from ppl_vae.predictive import label_sheet, prior_predictive
+from ppl_vae.seeding import seeded
+
+_Few = Annotated[int, Field(ge=1, le=50)]
+
+
+@config
+class Generators:
+    """Lay draws of baselines and of trained models side by side, under test data of the same set.
+
+    The pictures are free of pixel noise: E[x | z] of a model, z from its prior; of a baseline E[x | t], t its principal
+    components. Arrays: data, and means_k of run k = 0, 1, ...
+
+    examples:
+      ppl-vae baseline gaussian --out runs/gaussian
+      ppl-vae baseline mixture --out runs/mixture
+      ppl-vae train --out runs/vae
+      ppl-vae generators runs/gaussian runs/mixture runs/vae
+    """
+
+    run_directories: Positional[tuple[Path, ...]]
+    """Run directories of 'ppl-vae baseline' and 'ppl-vae train' on the same data."""
+    rows: _Few = 2
+    """Rows of draws of each."""
+    columns: _Few = 10
+    """Draws in a row."""
+    by_label: bool = False
+    """A row for each label, of baselines and conditional models."""
+    out: Path | None = None
+    """The .npz to write, with a picture (.png, .svg) beside it; by default generators-N.npz here."""
+    seed: Seed = 0
+    """Seed of the draws."""
+    device: str = "auto"
+    """Where trained models compute: auto, cpu, cuda, cuda:1, mps."""
+
+    def run(self) -> None:
+        """Sample, write, draw."""
+        if not self.run_directories:
+            raise UserError("name one or more runs: ppl-vae generators RUN RUN.")
+        out = self.out or numbered(Path(), "generators", ".npz", ".png", ".svg")
+        if out.suffix != ".npz":
+            raise UserError(f"--out {out}: name a file that ends in .npz.")
+        for suffix in (".npz", ".png", ".svg"):
+            refuse_existing_file(out.with_suffix(suffix))
+        sources = [_open(path, self.device) for path in self.run_directories]
+        first = sources[0]
+        if len({source.info.fingerprint for source in sources}) > 1:
+            raise UserError("the runs were trained on unlike data; name runs on the same one.")
+        splits = _data(first)
+        labels = self._labels(splits)
+        blocks = {"data": _shown(splits.test or splits.train, self.rows, self.columns, labels)}
+        arrays = {"data": blocks["data"]}
+        for number, source in enumerate(sources):
+            with seeded(self.seed, source.device):
+                means = (
+                    source.plain(self.rows * self.columns).unflatten(0, (self.rows, self.columns))
+                    if labels is None
+                    else source.by_label(labels, self.columns)
+                )
+            blocks[f"{number + 1}. {source.in_words}"] = arrays[f"means_{number}"] = means.cpu()
+        names = [] if labels is None else [str(label) for label in labels.tolist()]
+        runs = ", ".join(path.name for path in self.run_directories)
+        what = "p(x)" if labels is None else "p(x | y), a row for each label y"
+        caption = (
+            f"{Path(first.settings.data).name} ({runs}). Data, and draws from {what}, without the noise of pixels: "
+            "E[x | latents], or of baselines E[x | principal components]."
+        )
+        write_arrays(out, {name: value.numpy() for name, value in arrays.items()})
+        figures.save(figures.blocks(blocks, names, caption), out.with_suffix(".png"))
+        print(f"arrays   {out}")
+        print(f"picture  {out.with_suffix('.png')}")
+
+    def _labels(self, splits: Splits) -> Tensor | None:
+        if not self.by_label:
+            return None
+        if splits.train.y is None:
+            raise UserError("--by-label: this data has no labels.")
+        labels: Tensor = splits.train.y.unique()
+        return labels
+
+
+class _Source(ABC):
+    """Something that images are drawn from."""
+
+    def __init__(self, path: Path, info: DataInfo, settings: DataConfig, in_words: str, device: torch.device) -> None:
+        self.path, self.info, self.settings, self.in_words, self.device = path, info, settings, in_words, device
+
+    @abstractmethod
+    def plain(self, num: int) -> Tensor:
+        """Draws from p(x), ``(num, *event)``."""
+
+    @abstractmethod
+    def by_label(self, labels: Tensor, num: int) -> Tensor:
+        """Draws from p(x | y) for each label, ``(labels, num, *event)``."""
+
+
+class _Baseline(_Source):
+    def __init__(self, run: BaselineRun) -> None:
+        record = run.record
+        super().__init__(run.path, record.info, record.config.data, record.in_words, torch.device("cpu"))
+        self.classifier = run.load()
+
+    def plain(self, num: int) -> Tensor:
+        return self.classifier.sample(num).means
+
+    def by_label(self, labels: Tensor, num: int) -> Tensor:
+        return torch.stack([self.classifier.sample(num, label).means for label in labels.tolist()])
+
+
+class _Trained(_Source):
+    def __init__(self, opened: OpenedRun) -> None:
+        record = opened.run.record
+        super().__init__(opened.run.path, record.info, record.config.data, opened.in_words, opened.device)
+        self.model = opened.pair.model
+
+    def plain(self, num: int) -> Tensor:
+        if isinstance(self.model, ConditionalVAE):
+            raise UserError(f"{self.path}: a conditional model has no p(y) to draw labels from; say --by-label.")
+        return prior_predictive(self.model, self.info.event_shape, num).means
+
+    def by_label(self, labels: Tensor, num: int) -> Tensor:
+        if not isinstance(self.model, ConditionalVAE):
+            raise UserError(f"{self.path}: its model takes no labels; leave --by-label out.")
+        return label_sheet(self.model, self.info.event_shape, self.info.num_classes, num)[labels]
+
+
+def _open(path: Path, device: str) -> _Source:
+    if (path / BASELINE).exists():
+        return _Baseline(BaselineRun.open(path))
+    return _Trained(open_run(path, device))
+
+
+def _data(source: _Source) -> Splits:
+    splits = load(source.settings)
+    if splits.fingerprint() != source.info.fingerprint:
+        raise UserError(f"the data '{source.settings.data}' is not what {source.path} was fitted to; restore it.")
+    return splits
+
+
+def _shown(data: Dataset, rows: int, columns: int, labels: Tensor | None) -> Tensor:
+    """The first observations, or the first of each label, ``(rows, columns, *event)``; NaN where there are no more."""
+    if labels is None:
+        chosen: Sequence[Tensor] = data.x[: rows * columns].split(columns)
+    else:
+        assert data.y is not None
+        chosen = [data.x[data.y == label][:columns] for label in labels]
+        rows = len(labels)
+    shown = torch.full((rows, columns, *data.event_shape), torch.nan)
+    for row, images in enumerate(chosen):
+        shown[row, : len(images)] = images
+    return shown

@@ -1,0 +1,106 @@
+"""Images of several sources, a block of rows under each source's name; and images with words below each."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from ppl_vae.figures.images import as_pixels, mosaic, show
+from ppl_vae.figures.style import WIDTH, new_figure, styled
+
+_NAME = 0.4  # inches, of a block's name
+_LETTER = 0.12  # inches, of a row's name
+_WORDS = 0.26  # inches, of the words below an image
+_TILE = 1.1  # inches, the most a tile is wide
+_MIN_WIDTH = 5.0  # inches: less leaves no room for a caption
+_PADDING = 0.2  # inches, that the layout keeps free above and below
+
+
+@styled
+def blocks(images: Mapping[str, ArrayLike], row_names: Sequence[str] = (), caption: str = "") -> Figure:
+    """Blocks of images under each other, such as draws of several generators.
+
+    Args:
+        images: ``(rows, columns, *event)`` in [0, 1] by the block's name, from the top; all of one
+            shape; an image of NaN leaves its place empty.
+        row_names: of the rows of every block, or none.
+        caption: what was done.
+
+    Returns:
+        the figure; a block is an axes that has its name for title and label.
+
+    Raises:
+        ValueError: no block, shapes that differ, or what :func:`ppl_vae.figures.strips` raises.
+    """
+    pixels = {name: as_pixels(block, leading=2, blanks=True) for name, block in images.items()}
+    shapes = {block.shape for block in pixels.values()}
+    if len(shapes) != 1:
+        raise ValueError(f"blocks of one shape are needed, got {sorted(shapes) or 'none'}.")
+    rows, columns, height, width = shapes.pop()[:4]
+    if row_names and len(row_names) != rows:
+        raise ValueError(f"{rows} rows need as many names, got {len(row_names)}.")
+    pictures = {name: mosaic(block) for name, block in pixels.items()}
+    beside = _LETTER * max(map(len, row_names), default=0)
+    wide = min(WIDTH - beside, columns * _TILE * max(1.0, width / height))
+    tall = max(wide * picture.shape[0] / picture.shape[1] for picture in pictures.values())
+    figure = new_figure(max(_MIN_WIDTH, wide + beside), (tall + _NAME) * len(pictures) + _PADDING, caption)
+    panels = figure.subplots(len(pictures), 1, squeeze=False).flat
+    for axes, (name, picture) in zip(panels, pictures.items(), strict=True):
+        show(axes, picture)
+        axes.set_label(name)
+        axes.set_title(name, loc="left")
+        down = _step(picture.shape[0], rows, height)
+        axes.set_yticks(np.arange(rows) * down + height / 2 - 0.5, row_names or [""] * rows)
+        axes.set_xticks([])
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+    return figure
+
+
+@styled
+def labelled(
+    images: ArrayLike, words: Sequence[Sequence[str]], row_names: Sequence[str] = (), caption: str = ""
+) -> Figure:
+    """Images in rows, with words below each, such as the means of a mixture's components and their weights.
+
+    Args:
+        images: ``(rows, columns, *event)`` in [0, 1]; an image of NaN leaves its place empty.
+        words: for every image, a row for each row.
+        row_names: one for each row, or none.
+        caption: what was done.
+
+    Returns:
+        the figure, one mosaic; its texts are the words, row by row.
+
+    Raises:
+        ValueError: no images, an event that is no image, values that are infinite, or too few or many words or names.
+    """
+    pixels = as_pixels(images, leading=2, blanks=True)
+    rows, columns, height, width = pixels.shape[:4]
+    if [len(row) for row in words] != [columns] * rows or (row_names and len(row_names) != rows):
+        raise ValueError(f"{rows} × {columns} images need as many words, and {rows} names or none.")
+    beside = _LETTER * max(map(len, row_names), default=0)
+    tile = min((WIDTH - beside) / columns, _TILE * max(1.0, width / height))
+    band = round(width * _WORDS / tile)  # pixels below each image, for its words
+    gap = [(0, 0)] * 2 + [(0, band)] + [(0, 0)] * (pixels.ndim - 3)
+    picture = mosaic(np.pad(pixels, gap, constant_values=np.nan))
+    tall = tile * columns * picture.shape[0] / picture.shape[1]
+    figure = new_figure(max(_MIN_WIDTH, tile * columns + beside), tall + _PADDING, caption)
+    axes = figure.subplots()
+    show(axes, picture)
+    down, across = (_step(picture.shape[0], rows, height + band), _step(picture.shape[1], columns, width))
+    for row, texts in enumerate(words):
+        for column, text in enumerate(texts):
+            place = (column * across + width / 2 - 0.5, row * down + height + band / 2)
+            axes.text(*place, text, ha="center", va="center", size="small", parse_math=False)
+    axes.set_yticks(np.arange(rows) * down + height / 2 - 0.5, row_names or [""] * rows)
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def _step(length: int, count: int, tile: int) -> float:
+    """From the start of a tile to the start of the next, where ``count`` tiles with gaps between are so long."""
+    return tile + (length - count * tile) / max(count - 1, 1)
