@@ -7,6 +7,7 @@ from pydantic import Field
 
 from ppl_vae.capture import Engine
 from ppl_vae.config import Count, CountOrZero, Seed, config
+from ppl_vae.errors import UserError
 from ppl_vae.importance_weighted import ImportanceWeighted
 from ppl_vae.objectives import Objective, TraceELBO
 from ppl_vae.precision import Precision
@@ -28,6 +29,9 @@ class FitConfig:
     """Draws of z for each datapoint in a step."""
     kl_weight: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     """Factor of the KL in the loss (beta); reported bounds always have 1."""
+    drop: Literal["nothing", "kl", "reconstruction"] = "nothing"
+    """A term of the ELBO to leave out of the loss: without kl a guide shrinks to an autoencoder's points, without
+    reconstruction it becomes the prior. Reported bounds always have both."""
     kl_warmup: CountOrZero = 0
     """Epochs over which that factor rises linearly from zero."""
     patience: CountOrZero = 0
@@ -44,10 +48,25 @@ class FitConfig:
     """Where to compute: auto (CUDA, then MPS, then the CPU), cpu, cuda, cuda:1, mps."""
 
 
+def final_kl_weight(settings: FitConfig) -> float:
+    """The factor of the KL in the loss after its warm-up."""
+    return 0.0 if settings.drop == "kl" else settings.kl_weight
+
+
 def objective_of(settings: FitConfig) -> Objective:
-    """The objective that the settings name."""
+    """The objective that the settings name.
+
+    Raises:
+        UserError: terms of a bound that has none are to be dropped.
+    """
     match settings.objective:
         case "iwae" | "dreg":
+            if settings.drop != "nothing":
+                raise UserError(f"--drop {settings.drop}: an importance bound has no such term; use --objective elbo.")
             return ImportanceWeighted(settings.num_particles, doubly_reparameterised=settings.objective == "dreg")
         case _:
-            return TraceELBO(settings.num_particles, analytic_kl=settings.objective == "elbo-analytic-kl")
+            return TraceELBO(
+                settings.num_particles,
+                analytic_kl=settings.objective == "elbo-analytic-kl",
+                reconstruct=settings.drop != "reconstruction",
+            )

@@ -105,11 +105,12 @@ class TraceELBO(Objective):
         num_particles: draws of z for each datapoint, at least 1.
         analytic_kl: take the KL of each latent site in closed form where torch knows one, which leaves only the
             reconstruction to chance (Kingma and Welling 2014, appendix B). Sites without one keep their estimate.
+        reconstruct: have the reconstruction in the loss; without it the loss is the KL alone.
     """
 
-    def __init__(self, num_particles: int = 1, *, analytic_kl: bool = False) -> None:
+    def __init__(self, num_particles: int = 1, *, analytic_kl: bool = False, reconstruct: bool = True) -> None:
         super().__init__(num_particles)
-        self.analytic_kl = analytic_kl
+        self.analytic_kl, self.reconstruct = analytic_kl, reconstruct
 
     def terms(self, model: nn.Module, guide: nn.Module, batch: Batch, kl_weight: float | Tensor = 1.0) -> Terms:
         """Evaluate the ELBO; see :meth:`Objective.terms`."""
@@ -138,8 +139,9 @@ class TraceELBO(Objective):
             if not is_identically_zero(score_part):
                 score = score + per_datapoint(score_part, batch, particles)
 
-        objective = reconstruction - kl_weight * kl
-        surrogate = reconstruction - kl_weight * pathwise_kl
+        kept = reconstruction if self.reconstruct else zero
+        objective = kept - kl_weight * kl
+        surrogate = kept - kl_weight * pathwise_kl
         if score is not zero:
             surrogate = surrogate + objective.detach() * score
             surrogate = objective.detach() + surrogate - surrogate.detach()  # its gradient, the objective's value

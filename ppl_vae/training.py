@@ -19,7 +19,7 @@ from ppl_vae.config import checked, to_plain
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.errors import UserError, reason
 from ppl_vae.evaluation.bounds import elbo, importance_bound
-from ppl_vae.fit_config import FitConfig, objective_of
+from ppl_vae.fit_config import FitConfig, final_kl_weight, objective_of
 from ppl_vae.importance_weighted import ImportanceWeighted
 from ppl_vae.interrupt import Interrupted, InterruptGuard
 from ppl_vae.metrics import EpochMetrics
@@ -239,7 +239,7 @@ class _Run:
         self.optimizer.set_progress(count / (settings.epochs * steps))
         if not self.group.is_first:  # by the step, so that no checkpoint need hold a generator for each process
             reseed(stream(settings.seed, f"training, rank {self.group.rank}, step {count}"), self.device)
-        return kl_weight_at(count, settings.kl_warmup * steps, settings.kl_weight)
+        return kl_weight_at(count, settings.kl_warmup * steps, final_kl_weight(settings))
 
     def end_epoch(self, start: float) -> EpochMetrics:
         """Read the epoch's sums (the one wait for the device), validate, remember the best."""
@@ -260,7 +260,7 @@ class _Run:
         weight = kl_weight_at(
             epoch * self.steps_per_epoch - 1,
             self.settings.kl_warmup * self.steps_per_epoch,
-            self.settings.kl_weight,
+            final_kl_weight(self.settings),
         )
         seconds = time.perf_counter() - start
         elbo = reconstruction - kl

@@ -126,6 +126,8 @@ def test_chains_and_nested_plates(tracked: bool, monkeypatch: pytest.MonkeyPatch
 
 def test_the_users_example() -> None:
     path = Path(__file__).parents[1] / "examples" / "mine.py"
+    if not path.exists():
+        pytest.skip("needs the checkout, not an installed wheel")
     spec = importlib.util.spec_from_file_location("mine", path)
     assert spec is not None
     assert spec.loader is not None

@@ -48,6 +48,8 @@ TRAININGS = {
     "runs/vae": "ppl-vae train --data mnist --latent-dim 2 --epochs 30 --film --out runs/vae",
     "runs/mnist": "ppl-vae train --data mnist --latent-dim 20 --epochs 20 --out runs/mnist",
     "runs/labels": "ppl-vae train --data mnist --model conditional --latent-dim 10 --epochs 20 --out runs/labels",
+    "runs/gaussian": "ppl-vae baseline gaussian --data mnist --out runs/gaussian",
+    "runs/mixture": "ppl-vae baseline mixture --data mnist --out runs/mixture",
     "runs/bits": "ppl-vae train --binarization static --epochs 200 --out runs/bits",
     "runs/compare": (
         "ppl-vae compare --guides amortized amortized:full-rank semi-amortized mean-field "
@@ -78,6 +80,9 @@ PICTURES = {
     "traverse.png": Picture("traverse.png", "ppl-vae sample runs/mnist traverse --out traverse.npz"),
     "neighbours.png": Picture("neighbours.png", "ppl-vae sample runs/mnist neighbours --out neighbours.npz"),
     "labels.png": Picture("labels.png", "ppl-vae sample runs/labels conditional --out labels.npz"),
+    "generators.png": Picture(
+        "generators.png", "ppl-vae generators runs/gaussian runs/mixture runs/mnist --out generators.npz"
+    ),
     "comparison.png": Picture("runs/compare/comparison.png"),
 }
 

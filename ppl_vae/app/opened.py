@@ -18,6 +18,7 @@ from ppl_vae.errors import UserError
 from ppl_vae.evaluation.estimate import Protocol
 from ppl_vae.evaluation.fingerprint import fingerprint_of
 from ppl_vae.figures import mosaic
+from ppl_vae.fit_config import final_kl_weight
 
 SplitName = Literal["test", "validation", "train"]
 
@@ -39,7 +40,9 @@ class OpenedRun(NamedTuple):
         """The pair as pictures of several runs name it."""
         pair = self.run.record.config.pair
         if pair.family == "point" and not names_file(pair.guide):
-            return "autoencoder" if self.run.record.config.fit.kl_weight == 0 else "autoencoder, codes drawn to 0"
+            return (
+                "autoencoder" if final_kl_weight(self.run.record.config.fit) == 0 else "autoencoder, codes drawn to 0"
+            )
         return pair.in_words
 
     def split(self, name: str, limit: int | None = None) -> Dataset:

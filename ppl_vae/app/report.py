@@ -25,6 +25,7 @@ from ppl_vae.device import choose_device
 from ppl_vae.errors import reason
 from ppl_vae.evaluation import Diagnostics, Estimate, Protocol, diagnose, elbo, importance_bound
 from ppl_vae.evaluation.aggregate import has_density
+from ppl_vae.fit_config import final_kl_weight
 from ppl_vae.metrics import best_epoch
 from ppl_vae.rows import tables_of
 from ppl_vae.seeding import seeded
@@ -173,6 +174,7 @@ class _Report:
         info, pair, fit = self.run.record.info, self.config.pair, self.config.fit
         shape = " × ".join(map(str, info.event_shape))
         model, guide = (f"{sum(param.numel() for param in part.parameters()):,}" for part in self.pair)
+        dropped = "" if fit.drop == "nothing" else f", without {fit.drop}"
         sizes = f"{model} parameters in the model, {guide} in the guide"
         return [
             ("model", pair.model),
@@ -181,7 +183,10 @@ class _Report:
             ("binarization", self.config.data.binarization),
             ("data fingerprint", info.fingerprint),
             ("sizes", f"latent_dim {pair.latent_dim}, hidden {' '.join(map(str, pair.hidden)) or 'none'}; {sizes}"),
-            ("objective", f"{fit.objective}, num_particles {fit.num_particles}, KL weight {fit.kl_weight:g}"),
+            (
+                "objective",
+                f"{fit.objective}, num_particles {fit.num_particles}, KL weight {final_kl_weight(fit):g}{dropped}",
+            ),
             ("seeds", f"{fit.seed} of the training, {self.config.data.data_seed} of the data"),
             ("versions", ", ".join(f"{name} {number}" for name, number in self.run.record.versions.items())),
         ]
