@@ -159,8 +159,7 @@ def test_the_means_are_shown_over_the_plane(plane):
     ink = "() => document.getElementById('plane').toDataURL()"
     before = plane.page.evaluate(ink)
     plane.page.check("#grid")
-    plane.page.wait_for_timeout(300)
-    assert plane.page.evaluate(ink) != before
+    wait_until(lambda: plane.page.evaluate(ink) != before)
 
 
 def test_sliders_are_ordered_by_kl_and_any_two_units_make_the_plane(conditional):
@@ -219,8 +218,10 @@ def wait_until(holds, seconds=20):
 
 
 def wait_for_q(explorer, x):
-    mean = explorer.q(x).mean[0].tolist()
-    wait_until(lambda: np.allclose(explorer.z, mean, rtol=0, atol=TOLERANCE))
+    """Until the pad shows the image, which is placed at that moment, and two frames later all of it is drawn."""
+    wait_until(lambda: np.array_equal(explorer.shown("pad"), x))
+    explorer.page.evaluate(DRAWN)
+    np.testing.assert_allclose(explorer.z, explorer.q(x).mean[0], rtol=0, atol=TOLERANCE)
 
 
 DROP = """(bytes) => {
