@@ -14,7 +14,7 @@ from ppl_vae import figures
 from ppl_vae.app.baseline_run import BaselineRun
 from ppl_vae.app.build import DataInfo
 from ppl_vae.app.opened import OpenedRun, open_run
-from ppl_vae.app.paths import numbered, refuse_existing_file, write_arrays
+from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_together
 from ppl_vae.app.record import BASELINE
 from ppl_vae.config import Seed, config
 from ppl_vae.data import DataConfig, Dataset, Splits, load
@@ -60,10 +60,7 @@ class Generators:
         if not self.run_directories:
             raise UserError("name one or more runs: ppl-vae generators RUN RUN.")
         out = self.out or numbered(Path(), "generators", ".npz", ".png", ".svg")
-        if out.suffix != ".npz":
-            raise UserError(f"--out {out}: name a file that ends in .npz.")
-        for suffix in (".npz", ".png", ".svg"):
-            refuse_existing_file(out.with_suffix(suffix))
+        refuse_existing_arrays(out)
         sources = [_open(path, self.device) for path in self.run_directories]
         first = sources[0]
         if len({source.info.fingerprint for source in sources}) > 1:
@@ -87,8 +84,8 @@ class Generators:
             f"{Path(first.settings.data).name} ({runs}). Data, and draws from {what}, without the noise of pixels: "
             "E[x | latents], or of baselines E[x | principal components]."
         )
-        write_arrays(out, {name: value.numpy() for name, value in arrays.items()})
-        figures.save(figures.blocks(blocks, names, caption), out.with_suffix(".png"))
+        figure = figures.blocks(blocks, names, caption)
+        write_together(out, {name: value.numpy() for name, value in arrays.items()}, figure)
         print(f"arrays   {out}")
         print(f"picture  {out.with_suffix('.png')}")
 

@@ -11,7 +11,7 @@ from tyro.conf import Positional
 from ppl_vae import figures
 from ppl_vae.app.fitted import has_rows
 from ppl_vae.app.opened import OpenedRun, SplitName, check_drawable, open_run
-from ppl_vae.app.paths import numbered, refuse_existing_file, write_together
+from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_together
 from ppl_vae.config import Count, Seed, config
 from ppl_vae.data import Dataset
 from ppl_vae.empty_places import empty_places
@@ -57,10 +57,7 @@ class Holes:
         if not self.run_directories:
             raise UserError("name one or more runs: ppl-vae holes RUN RUN.")
         out = self.out or numbered(Path(), "holes", ".npz", ".png", ".svg")
-        if out.suffix != ".npz":
-            raise UserError(f"--out {out}: name a file that ends in .npz.")
-        for suffix in (".npz", ".png", ".svg"):
-            refuse_existing_file(out.with_suffix(suffix))
+        refuse_existing_arrays(out)
         opened = [open_run(path, self.device) for path in self.run_directories]
         for run in opened:
             check_drawable(run.event_shape)

@@ -32,6 +32,14 @@ def refuse_existing_file(path: Path) -> None:
         raise UserError(f"{path.parent} cannot be written to; choose another --out.")
 
 
+def refuse_existing_arrays(path: Path) -> None:
+    """Raise a UserError if :func:`write_together` cannot write there: no .npz by name, or a file in the way."""
+    if path.suffix != ".npz":
+        raise UserError(f"--out {path}: name a file that ends in .npz.")
+    for suffix in (".npz", ".png", ".svg"):
+        refuse_existing_file(path.with_suffix(suffix))
+
+
 def numbered(folder: Path, stem: str, *suffixes: str) -> Path:
     """The first of ``stem-1``, ``stem-2``, … in the folder that does not exist yet, under any of the suffixes."""
     number = 1

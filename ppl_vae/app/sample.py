@@ -10,7 +10,7 @@ from torch import Tensor
 from tyro.conf import Positional
 
 from ppl_vae.app.opened import OpenedRun, check_drawable, open_run
-from ppl_vae.app.paths import numbered, refuse_existing_file, write_together
+from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_together
 from ppl_vae.config import Seed, config
 from ppl_vae.errors import UserError, unknown_name
 from ppl_vae.models import ConditionalVAE
@@ -95,10 +95,7 @@ class Sampling(ABC):
     def run(self) -> None:
         """Sample, write, draw."""
         if self.out:
-            if self.out.suffix != ".npz":
-                raise UserError(f"--out {self.out}: name a file that ends in .npz.")
-            for suffix in (".npz", ".png", ".svg"):
-                refuse_existing_file(self.out.with_suffix(suffix))
+            refuse_existing_arrays(self.out)
         opened = open_run(self.run_directory, self.device)
         check_drawable(opened.event_shape)
         with seeded(self.seed, opened.device):
