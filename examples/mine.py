@@ -19,7 +19,7 @@ class Mine(Program):
     def __init__(self, event_shape, latent_dim, hidden, x_mean):  # what a constructor can ask for: ppl_vae/app/build.py
         super().__init__()
         self.event_dim = len(event_shape)
-        self.decoder = Decoder(latent_dim, event_shape, hidden, x_mean=x_mean)
+        self.decoder = Decoder(latent_dim, event_shape, hidden, start=torch.logit(x_mean.clamp(0.01, 0.99)))
         self.register_buffer("zero", torch.zeros(latent_dim))
 
     def forward(self, batch):

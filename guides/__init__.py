@@ -5,6 +5,7 @@ if __name__ != "ppl_vae.guides":  # a second copy of every class, unequal to the
 
 from ppl_vae.guides.amortized import Amortized
 from ppl_vae.guides.base import Guide
+from ppl_vae.guides.bottom_up import BottomUp
 from ppl_vae.guides.families import Diagonal, Family, FullRank, LowRank, Point
 from ppl_vae.guides.flows import InverseAutoregressive, Planar
 from ppl_vae.guides.per_datapoint import PerDatapoint
@@ -13,6 +14,7 @@ from ppl_vae.latents import Latents
 
 __all__ = [
     "Amortized",
+    "BottomUp",
     "Diagonal",
     "Family",
     "FullRank",

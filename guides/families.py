@@ -10,24 +10,14 @@ its line to ``tests/conformance.py``. Every parameterisation then has it.
 """
 
 from abc import ABC, abstractmethod
-from math import e, log, pi
+from math import log, pi
 from typing import Any
 
 import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
-# The smallest standard deviation that q may take: far below any posterior's, far above where its logarithm or its
-# inverse square leaves float32. softplus alone reaches exactly 0 at −104.
-SCALE_FLOOR = 1e-4
-# softplus(0 + UNIT) = 1, so that zero parameters mean unit scale.
-UNIT = log(e - 1)
-
-
-def positive(raw: Tensor) -> Tensor:
-    """Any real number to a scale of at least ``SCALE_FLOOR``; 0 to 1. Grows linearly, so it never overflows."""
-    return softplus(raw + UNIT) + SCALE_FLOOR
+from ppl_vae.nets import positive
 
 
 class Family(nn.Module, ABC):

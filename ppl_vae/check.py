@@ -1,7 +1,7 @@
 """The check that a model and a guide match each other, the data and the contracts."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pyro
 import torch
@@ -17,7 +17,7 @@ from ppl_vae.pair import frozen, in_particles, latent_sites, unwrapped
 from ppl_vae.program import trace_program
 from ppl_vae.seeding import preserved
 
-Likelihood = Literal["proper", "none (Bernoulli on grey levels)"]
+Likelihood = Literal["proper", "none (Bernoulli on grey levels)", "none (density on bits)"]
 
 
 def check_pair(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
@@ -41,7 +41,8 @@ def likelihood_label(model: nn.Module, batch: Batch) -> Likelihood:
 
     A Bernoulli's p(x) = λˣ (1 − λ)¹⁻ˣ is a probability for x in {0, 1}. On grey levels it is neither that nor a
     density: over x in [0, 1] it integrates to 1 / C(λ), where C(λ) = 2 artanh(1 − 2λ) / (1 − 2λ) is the factor that it
-    leaves out (Loaiza-Ganem and Cunningham 2019).
+    leaves out (Loaiza-Ganem and Cunningham 2019). A density, on the other hand, says nothing of data that is bits
+    alone: it can be as high as one likes at 0 and at 1.
 
     Args:
         model: p(x, z).
@@ -54,9 +55,13 @@ def likelihood_label(model: nn.Module, batch: Batch) -> Likelihood:
     with preserved(batch.x.device), frozen(model):
         trace = trace_program(model, batch)
     for name in trace.observation_nodes:
-        fn, value = trace.nodes[name]["fn"], trace.nodes[name]["value"]
-        if isinstance(unwrapped(fn), Bernoulli) and isinstance(value, Tensor) and _is_grey(value):
+        fn, value = cast(Any, trace.nodes[name]["fn"]), trace.nodes[name]["value"]
+        if not isinstance(value, Tensor):
+            continue
+        if isinstance(unwrapped(fn), Bernoulli) and _is_grey(value):
             return "none (Bernoulli on grey levels)"
+        if not fn.support.is_discrete and not _is_grey(value):
+            return "none (density on bits)"
     return "proper"
 
 

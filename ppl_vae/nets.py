@@ -1,11 +1,12 @@
 """Encoder and decoder networks. All of them accept leading dimensions: ``(..., batch, event)``."""
 
 from collections.abc import Sequence
-from math import prod
+from math import e, log, prod
 from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from ppl_vae.errors import unknown_name
 from ppl_vae.precision import network
@@ -21,8 +22,21 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 assert set(get_args(Activation)) == set(_ACTIVATIONS)
 
-# The mean of a pixel that is never lit would put its bias at minus infinity (the clip is Burda et al.'s, 2016).
-_MEAN_RANGE = (0.001, 0.999)
+# The smallest standard deviation of a posterior or prior: far below any that is learned, far above where its logarithm
+# or its inverse square leaves float32. softplus alone reaches exactly 0 at −104.
+SCALE_FLOOR = 1e-4
+# softplus(0 + UNIT) = 1, so that zero parameters mean unit scale.
+UNIT = log(e - 1)
+
+
+def positive(raw: Tensor, floor: float = SCALE_FLOOR) -> Tensor:
+    """Any real number to a scale of at least ``floor``; 0 to 1 + floor. Grows linearly, so it never overflows."""
+    return softplus(raw + UNIT) + floor
+
+
+def raw_scale(scale: Tensor, floor: float = SCALE_FLOOR) -> Tensor:
+    """The inverse of :func:`positive`, for scales above the floor."""
+    return (scale - floor).expm1().log() - UNIT
 
 
 def mlp(in_size: int, hidden: Sequence[int], out_size: int, activation: str) -> nn.Sequential:
@@ -87,15 +101,15 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From a latent (and a label) to the logits of its observation: ``(..., latent_dim) -> (..., *event)``.
+    """From a latent (and a label) to the parameter of x's likelihood: ``(..., latent_dim) -> (..., *event)``.
 
     Args:
         latent_dim: size of z.
         event_shape: shape of one observation.
         hidden: widths of the hidden layers, from z downwards.
         activation: name of the nonlinearity.
-        x_mean: mean of the training data, ``(*event)``, in [0, 1]. The output bias starts at its logit, so that the
-            untrained decoder already knows how often each pixel is lit (Burda et al. 2016).
+        start: what it puts out before it is trained, give or take, ``(*event)``: the output bias. A likelihood knows
+            one that suits the data (:meth:`ppl_vae.models.likelihoods.Likelihood.start`).
         num_classes: how many labels there are, if it is to read them; 0 to read z alone.
     """
 
@@ -105,21 +119,21 @@ class Decoder(nn.Module):
         event_shape: Sequence[int],
         hidden: Sequence[int] = (400,),
         activation: str = "relu",
-        x_mean: Tensor | None = None,
+        start: Tensor | None = None,
         num_classes: int = 0,
     ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
         self.event_shape, self.num_classes = tuple(event_shape), num_classes
         self.net = mlp(latent_dim + num_classes, hidden, prod(event_shape), activation)
-        if x_mean is not None:
+        if start is not None:
             bias = cast(Tensor, self.net[-1].bias)
             with torch.no_grad():
-                bias.copy_(torch.logit(x_mean.flatten().clamp(*_MEAN_RANGE)))
+                bias.copy_(start.flatten())
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Z ``(..., batch, latent_dim)`` and labels ``(batch,)`` to logits ``(..., batch, *event)``."""
+        """Z ``(..., batch, latent_dim)`` and labels ``(batch,)`` to a parameter a pixel, ``(..., batch, *event)``."""
         with network(z.device):
-            logits: Tensor = self.net(with_label(z, y, self.num_classes))
-        x: Tensor = logits.unflatten(-1, self.event_shape).to(z.dtype)
-        return x
+            output: Tensor = self.net(with_label(z, y, self.num_classes))
+        shaped: Tensor = output.unflatten(-1, self.event_shape).to(z.dtype)
+        return shaped

@@ -25,6 +25,7 @@ from pyro import poutine
 from pyro.infer import MCMC, NUTS, SVI, Predictive, Trace_ELBO
 from pyro.poutine import Trace
 from torch import Tensor, nn
+from torch.distributions import constraints
 
 from ppl_vae import Batch
 from ppl_vae.check import check_pair
@@ -32,6 +33,7 @@ from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo, importance_bound, log_weights
 from ppl_vae.guides import (
     Amortized,
+    BottomUp,
     Diagonal,
     Family,
     FullRank,
@@ -43,7 +45,10 @@ from ppl_vae.guides import (
     Planar,
     SemiAmortized,
 )
-from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian
+from ppl_vae.latents import LatentSite
+from ppl_vae.models import VAE, ConditionalVAE, HierarchicalVAE, LinearGaussian, TwoLayerLinearGaussian
+from ppl_vae.models.likelihoods import ContinuousBernoulli, Likelihood, Normal
+from ppl_vae.models.priors import MixtureOfGaussians, Prior, VampPrior
 from ppl_vae.nets import Decoder, Encoder
 from ppl_vae.objectives import TraceELBO
 from ppl_vae.pair import run_pair
@@ -102,27 +107,48 @@ def conditional_vae() -> ConditionalVAE:
     return ConditionalVAE(Decoder(2, (3, 4), (8,), "tanh", num_classes=3), 2, 3)
 
 
+def vae(likelihood: Likelihood | None = None, prior: Prior | None = None) -> VAE:
+    return VAE(Decoder(2, (3, 4), (8,), "tanh"), 2, likelihood, prior)
+
+
+def vamp(family: Callable[[int], Family]) -> VAE:
+    q = family(2)
+    return vae(prior=VampPrior(q, Encoder((3, 4), q.num_params, (8,), "tanh"), torch.full((3, 4), 0.3), 4))
+
+
+def hierarchical() -> HierarchicalVAE:
+    return HierarchicalVAE(Decoder(3, (3, 4), (8,), "tanh"), Encoder((2,), 6, (8,), "tanh"), 2)
+
+
+GREYS = torch.linspace(-1, 2, 72).cos().abs().reshape(6, 3, 4)
+REALS = torch.linspace(-2, 2, 30).sin().mul(2).reshape(6, 5)
+
 MODELS: dict[str, tuple[Callable[[], nn.Module], Observations]] = {
-    "vae": (lambda: VAE(Decoder(2, (3, 4), (8,), "tanh"), 2), Observations(bits(6, seed=3))),
+    "vae": (vae, Observations(bits(6, seed=3))),
     "conditional": (conditional_vae, Observations(bits(6, seed=3), torch.tensor([0, 1, 2, 2, 1, 0]))),
-    "linear-gaussian": (
-        lambda: LinearGaussian((5,), 3),
-        Observations(torch.linspace(-2, 2, 30).sin().mul(2).reshape(6, 5)),
-    ),
+    "linear-gaussian": (lambda: LinearGaussian((5,), 3), Observations(REALS)),
     "two-latents": (TwoLatents, Observations(torch.linspace(-1, 2, 24).cos().mul(2).reshape(6, 4))),
+    "continuous-bernoulli": (lambda: vae(ContinuousBernoulli()), Observations(GREYS)),
+    "normal": (lambda: vae(Normal()), Observations(GREYS)),
+    "mixture-prior": (lambda: vae(prior=MixtureOfGaussians(2, 3)), Observations(bits(6, seed=3))),
+    "hierarchical": (hierarchical, Observations(bits(6, seed=3))),
+    "two-layer-linear-gaussian": (lambda: TwoLayerLinearGaussian((5,), 3, 2), Observations(REALS)),
 }
 
 # Not Point: it is no density, hence no bound and no importance weights.
-FAMILIES: dict[str, Callable[[int], Family]] = {
-    "diagonal": Diagonal,
-    "low-rank": LowRank,
-    "full-rank": FullRank,
-    "planar": Planar,
-    "iaf": InverseAutoregressive,
+FAMILIES: dict[str, Callable[[Latents], Family]] = {
+    "diagonal": lambda latents: Diagonal(latents.size),
+    "low-rank": lambda latents: LowRank(latents.size),
+    "full-rank": lambda latents: FullRank(latents.size),
+    "planar": lambda latents: Planar(latents.size),
+    "iaf": lambda latents: InverseAutoregressive(latents.size),
+    "bottom-up": lambda latents: BottomUp([site.size for site in latents.sites], (4,), "tanh"),
 }
 
 
-def amortized(latents: Latents, family: Family, data: Observations) -> Guide:
+def amortized(model: nn.Module, latents: Latents, family: Family, data: Observations) -> Guide:
+    if isinstance(prior := getattr(model, "prior", None), VampPrior):
+        return Amortized(latents, prior.family, prior.encoder)
     classes = 0 if data.y is None else 3
     encoder = Encoder(data.x.shape[1:], family.num_params, (8,), "tanh", num_classes=classes)
     return Amortized(latents, family, encoder, labelled=data.y is not None)
@@ -135,9 +161,9 @@ def per_datapoint(latents: Latents, family: Family, data: Observations) -> Guide
 
 
 PARAMETERISATIONS: dict[str, Callable[[nn.Module, Latents, Family, Observations], Guide]] = {
-    "amortized": lambda model, *rest: amortized(*rest),
+    "amortized": amortized,
     "per-datapoint": lambda model, *rest: per_datapoint(*rest),
-    "semi-amortized": lambda model, *rest: SemiAmortized(amortized(*rest), model, num_steps=2),
+    "semi-amortized": lambda model, *rest: SemiAmortized(amortized(model, *rest), model, num_steps=2),
 }
 
 
@@ -147,12 +173,48 @@ def _case(model: str, family: str, parameterisation: str) -> Case:
     def make() -> Pair:
         program = make_model()
         latents = Latents.of(program, data.head())
-        return program, PARAMETERISATIONS[parameterisation](program, latents, FAMILIES[family](latents.size), data)
+        return program, PARAMETERISATIONS[parameterisation](program, latents, FAMILIES[family](latents), data)
 
     return Case(f"{model}, {family}, {parameterisation}", make, *data)
 
 
-CASES = [_case(model, family, kind) for model in MODELS for family in FAMILIES for kind in PARAMETERISATIONS]
+def _vamp_case(family: str, parameterisation: str) -> Case:
+    """The VampPrior's family and encoder are the guide's, so that the guide is made of them."""
+    data = MODELS["vae"][1]
+
+    def make() -> Pair:
+        program = vamp(lambda size: FAMILIES[family](_vector(size)))
+        latents = Latents.of(program, data.head())
+        return program, PARAMETERISATIONS[parameterisation](program, latents, program.prior.family, data)
+
+    return Case(f"vamp-prior, {family}, {parameterisation}", make, *data)
+
+
+def _vector(size: int) -> Latents:
+    return Latents((LatentSite("z", (size,), constraints.real_vector),))
+
+
+_LAYERED = ("hierarchical", "two-layer-linear-gaussian")  # with one latent, bottom-up is the diagonal family
+
+_OF_ONE = tuple(family for family in FAMILIES if family != "bottom-up")
+
+ALL_CASES = [
+    *(
+        _case(model, family, kind)
+        for model in MODELS
+        for family in (FAMILIES if model in _LAYERED else _OF_ONE)
+        for kind in PARAMETERISATIONS
+    ),
+    *(_vamp_case(family, kind) for family in _OF_ONE for kind in ("amortized", "semi-amortized")),
+]
+"""Every model × family × parameterisation."""
+
+_WHOLE = ("vae, ", "two-latents, ")
+_PICKS = ("diagonal, amortized", "full-rank, per-datapoint", "iaf, semi-amortized", "bottom-up, amortized")
+
+CASES = [case for case in ALL_CASES if case.name.startswith(_WHOLE) or case.name.endswith(_PICKS)]
+"""What `make test` looks at: two models under every guide, and every model under every parameterisation; a family sees
+nothing of a model but the length of its latents."""
 
 
 # --- Densities at given latents ---------------------------------------------------------------------------------------

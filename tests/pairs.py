@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from ppl_vae import Batch
 from ppl_vae.data import Dataset
 from ppl_vae.guides import Amortized, Diagonal, Family, Latents
-from ppl_vae.guides.families import SCALE_FLOOR, UNIT
 from ppl_vae.models import VAE, LinearGaussian, Model
-from ppl_vae.nets import Decoder, Encoder
+from ppl_vae.nets import Decoder, Encoder, raw_scale
 
 
 def all_of(x: Tensor, y: Tensor | None = None) -> Batch:
@@ -65,11 +64,6 @@ class ExactGuide(PyroModule):
         exact = self.posterior(batch.x)
         with pyro.plate("data", len(batch.x), dim=-1):
             pyro.sample("z", dist.MultivariateNormal(exact.loc, scale_tril=exact.scale_tril))
-
-
-def raw_scale(scale: Tensor) -> Tensor:
-    """The inverse of ``guides.families.positive``."""
-    return (scale - SCALE_FLOOR).expm1().log() - UNIT
 
 
 def optimal(model: LinearGaussian, family: type[Family]) -> Amortized:

@@ -24,6 +24,7 @@ from ppl_vae.guides import (
 )
 from ppl_vae.inference import InferConfig, infer
 from ppl_vae.models import VAE
+from ppl_vae.models.likelihoods import Bernoulli
 from ppl_vae.nets import Decoder, Encoder
 
 FAMILIES = [Diagonal, LowRank, FullRank, Planar, InverseAutoregressive, Point]
@@ -55,7 +56,7 @@ def fitted(model: nn.Module, family: Family, latents: Latents, data: Dataset) ->
 def test_extreme_images_have_finite_elbos(parameterisation: Callable[..., nn.Module], family: type[Family]) -> None:
     train = load(DataConfig(binarization="static")).train
     torch.manual_seed(0)
-    model = VAE(Decoder(4, (8, 8), (32,), x_mean=train.x.mean(0)), 4)
+    model = VAE(Decoder(4, (8, 8), (32,), start=Bernoulli().start(train.x.mean(0))), 4)
     latents, q = Latents.of(model, train.probe()), family(4)
     if parameterisation is PerDatapoint:
         guide: nn.Module = PerDatapoint(latents, q, len(train))

@@ -13,7 +13,7 @@ from ppl_vae import Batch
 from ppl_vae import graphical_model as module
 from ppl_vae.errors import UserError
 from ppl_vae.graphical_model import GraphicalModel, graphical_model
-from tests.conformance import CASES
+from tests.conformance import ALL_CASES
 from tests.pairs import TwoLatents, all_of, amortized, oracle, vae_pair
 
 
@@ -22,7 +22,7 @@ def plain(found: GraphicalModel) -> dict[str, tuple[str | None, bool, tuple[str,
 
 
 def case(name: str) -> tuple[torch.nn.Module, torch.nn.Module, Batch]:
-    (found,) = (each for each in CASES if each.name == name)
+    (found,) = (each for each in ALL_CASES if each.name == name)
     return *found.pair(), Batch(found.x[:2], None if found.y is None else found.y[:2], torch.arange(2))
 
 

@@ -28,9 +28,9 @@ from ppl_vae.guides import (
     Point,
     SemiAmortized,
 )
-from ppl_vae.guides.families import positive
 from ppl_vae.importance_weighted import ImportanceWeighted
 from ppl_vae.models import LinearGaussian
+from ppl_vae.nets import positive
 from ppl_vae.objectives import Objective, TraceELBO
 from ppl_vae.rows import RowTable, collect_leaves, tables_of
 from ppl_vae.seeding import stream

@@ -8,6 +8,7 @@ from ppl_vae.data import load
 from ppl_vae.evaluation import Estimate, importance_bound
 from ppl_vae.guides import Diagonal
 from ppl_vae.models import VAE
+from ppl_vae.models.likelihoods import Bernoulli
 from ppl_vae.nets import Decoder
 from tests.pairs import amortized
 
@@ -20,11 +21,11 @@ def test_fifty_particles_explain_unseen_digits_better_than_one() -> None:
     """
     splits = load("digits")
     assert splits.test is not None
-    x_mean = splits.train.x.mean(0)
+    start = Bernoulli().start(splits.train.x.mean(0))
     reached: dict[int, Estimate] = {}
     for num_particles in (1, 50):
         torch.manual_seed(0)
-        model = VAE(Decoder(10, (8, 8), (400,), "relu", x_mean), 10)
+        model = VAE(Decoder(10, (8, 8), (400,), "relu", start), 10)
         guide = amortized(model, splits.train.x, Diagonal, (400,))
         untrained = importance_bound(model, guide, splits.test, 1000)
         settings = FitConfig(epochs=100, objective="iwae", num_particles=num_particles, device="cpu")

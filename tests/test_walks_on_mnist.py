@@ -9,6 +9,7 @@ from ppl_vae.data import DataConfig, load
 from ppl_vae.guides import Amortized, Diagonal, Latents
 from ppl_vae.latent_walks import codes_of, decode_codes, direction, interpolate, shifted
 from ppl_vae.models import VAE
+from ppl_vae.models.likelihoods import Bernoulli
 from ppl_vae.nets import Decoder, Encoder
 
 pytestmark = pytest.mark.slow
@@ -21,7 +22,7 @@ def trained(shared_data):
     """Data, model, guide: 784-400-20 after five epochs."""
     torch.manual_seed(0)
     data = load(DataConfig(data="mnist", data_root=shared_data))
-    model = VAE(Decoder(DIM, (28, 28), x_mean=data.train.x.mean(0)), DIM)
+    model = VAE(Decoder(DIM, (28, 28), start=Bernoulli().start(data.train.x.mean(0))), DIM)
     latents, family = Latents.of(model, data.train.probe()), Diagonal(DIM)
     guide = Amortized(latents, family, Encoder((28, 28), family.num_params))
     fit(model, guide, data.train, None, FitConfig(epochs=5), progress=False)

@@ -4,25 +4,38 @@ The constructor of a model or guide, ours or a user's, can ask by name for
 
 * ``event_shape``, ``num_classes``, ``num_data``: of the training data;
 * ``x_mean``: its mean, ``(*event)``; ½ everywhere when a trained run is loaded;
-* ``latent_dim``, ``hidden``, ``activation``, ``refinement_…``: the flags of these names;
+* ``latent_dim``, ``hidden``, ``activation``, ``upper_…``, ``refinement_…``: the flags of these names;
+* ``likelihood``, a new :class:`ppl_vae.models.likelihoods.Likelihood`, and ``make_prior``, from the size of z and the
+  number of labels that the guide reads to a new :class:`ppl_vae.models.priors.Prior`;
 * guides only: ``model``, its ``latents`` (:class:`ppl_vae.guides.Latents`) and the ``family`` over them.
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ppl_vae.app.registry import FAMILIES, GUIDES, MODELS, asks_for, construct, find, names_file
+from ppl_vae.app.factories import (
+    GUIDES,
+    LIKELIHOODS,
+    MODELS,
+    Factory,
+    LikelihoodName,
+    PriorName,
+    make_family,
+    make_prior,
+)
+from ppl_vae.app.registry import asks_for, construct, find, names_file
 from ppl_vae.batch import Batch
 from ppl_vae.config import Count, Few, Rate, Size, config
 from ppl_vae.data import Splits
-from ppl_vae.errors import unknown_name
-from ppl_vae.guides import Latents
+from ppl_vae.errors import UserError
+from ppl_vae.guides import Family, Latents
 from ppl_vae.guides.semi_amortized import Training
-from ppl_vae.nets import Activation
+from ppl_vae.nets import Activation, Encoder
 from ppl_vae.seeding import seeded, stream
 
 
@@ -31,13 +44,25 @@ class PairConfig:
     """Which model and guide, and how large."""
 
     model: str = "vae"
-    """The generative program p(x, z): vae, conditional, linear-gaussian, or path/to/file.py:Class."""
+    """The generative program p(x, z): vae, conditional, hierarchical (z2 → z1 → x), linear-gaussian,
+    two-layer-linear-gaussian, or path/to/file.py:Class."""
     guide: str = "amortized"
     """The variational program q(z | x): amortized, per-datapoint, mean-field, semi-amortized, or file.py:Class."""
     family: str = "diagonal"
-    """What q is: diagonal, low-rank, full-rank, planar, iaf, point."""
+    """What q is: diagonal, low-rank, full-rank, planar, iaf, point; bottom-up, q(z1 | x) q(z2 | z1)."""
+    likelihood: LikelihoodName = "bernoulli"
+    """What the decoder's output means: bernoulli for bits; continuous-bernoulli or normal (its scale learned) for grey
+    levels, with --binarization none."""
+    prior: PriorName = "standard-normal"
+    """p(z): standard-normal; mixture, of Gaussians; vamp, of the guide's posteriors at learned pseudo-inputs."""
+    num_components: Few = 100
+    """Components of --prior mixture and vamp."""
     latent_dim: Size = 10
-    """Size of z."""
+    """Size of z; of z1, in a model of two layers."""
+    upper_latent_dim: Size = 5
+    """Size of z2, in a model of two layers."""
+    upper_hidden: tuple[Size, ...] = (100,)
+    """Widths of the hidden layers between z1 and z2, in a model of two layers, from z1 upwards."""
     hidden: tuple[Size, ...] = (400,)
     """Widths of the encoder's hidden layers from x upwards; the decoder has them in reverse. No width: linear."""
     activation: Activation = "relu"
@@ -53,7 +78,16 @@ class PairConfig:
     def in_words(self) -> str:
         """The pair as captions name it; a guide of the user's own has no family."""
         model, guide = (Path(name).name for name in (self.model, self.guide))
-        return f"{model}, {guide}" + ("" if names_file(self.guide) else f" × {self.family}")
+        unusual = [
+            words
+            for words, usual in (
+                (f"{self.likelihood} likelihood", self.likelihood == PairConfig.likelihood),
+                (f"{self.prior} prior", self.prior == PairConfig.prior),
+            )
+            if not usual
+        ]
+        family = "" if names_file(self.guide) else f" × {self.family}"
+        return ", ".join([model, f"{guide}{family}", *unusual])
 
     def absolute(self) -> "PairConfig":
         """The same with a user's files by absolute path, good from any working directory."""
@@ -99,29 +133,57 @@ def build_pair(settings: PairConfig, info: DataInfo, x_mean: Tensor | None, seed
     Raises:
         UserError: unknown names, or a user's class that cannot be used.
     """
-    if settings.family not in FAMILIES:
-        raise unknown_name("family", settings.family, FAMILIES)
+    make_model = find("model", settings.model, MODELS)
+    make_guide = find("guide", settings.guide, GUIDES)
+    _refuse_unread(settings, make_model)
+    mean = torch.full(info.event_shape, 0.5) if x_mean is None else x_mean
+
+    def encoder(num_params: int, num_classes: int) -> Encoder:
+        return Encoder(info.event_shape, num_params, settings.hidden, settings.activation, num_classes)
+
     available: dict[str, Any] = {
         "event_shape": info.event_shape,
         "num_classes": info.num_classes,
         "num_data": info.num_data,
-        "x_mean": torch.full(info.event_shape, 0.5) if x_mean is None else x_mean,
+        "x_mean": mean,
         "latent_dim": settings.latent_dim,
         "hidden": settings.hidden,
         "activation": settings.activation,
+        "upper_latent_dim": settings.upper_latent_dim,
+        "upper_hidden": settings.upper_hidden,
+        "likelihood": LIKELIHOODS[settings.likelihood](),
+        "make_prior": partial(
+            make_prior, settings.prior, settings.num_components, lambda size: _family(settings, (size,)), encoder, mean
+        ),
         "refinement_steps": settings.refinement_steps,
         "refinement_rate": settings.refinement_rate,
         "refinement_training": settings.refinement_training,
     }
-    make_model = find("model", settings.model, MODELS)
-    make_guide = find("guide", settings.guide, GUIDES)
     with seeded(stream(seed, "initial weights")):
         model = construct("model", settings.model, make_model, available)
         given = {**available, "model": model}
         if asks_for(make_guide, "latents", "family"):
             given["latents"] = latents = Latents.of(model, example(info))
-            given["family"] = FAMILIES[settings.family](latents.size)
+            given["family"] = _family(settings, tuple(site.size for site in latents.sites))
         return Pair(model, construct("guide", settings.guide, make_guide, given))
+
+
+def _family(settings: PairConfig, sizes: tuple[int, ...]) -> Family:
+    return make_family(settings.family, sizes, settings.upper_hidden, settings.activation)
+
+
+def _refuse_unread(settings: PairConfig, make_model: Factory) -> None:
+    """Raise a UserError if a flag changes the model and this model does not ask for it."""
+    for flag, argument in (
+        ("likelihood", "likelihood"),
+        ("prior", "make_prior"),
+        ("upper_latent_dim", "upper_latent_dim"),
+    ):
+        if getattr(settings, flag) != getattr(PairConfig, flag) and not asks_for(make_model, argument):
+            takers = ", ".join(name for name, maker in MODELS.items() if asks_for(maker, argument))
+            raise UserError(
+                f"--{flag.replace('_', '-')}: model {Path(settings.model).name} takes none; those that do: {takers}."
+            )
 
 
 def example(info: DataInfo, device: torch.device | None = None) -> Batch:

@@ -122,15 +122,29 @@ def _parse(arguments: list[str]) -> Any:
 
 
 def _default(arguments: list[str]) -> dict[str, Any]:
-    """With ``--resume RUN`` the settings that are not given are the run's, not ours."""
-    for flag, value in zip(arguments, [*arguments, ""][1:], strict=True):
-        path = value if flag == "--resume" else flag.removeprefix("--resume=") if flag.startswith("--resume=") else None
-        if path:
-            from ppl_vae.app.run import Run
-            from ppl_vae.app.train import Train
+    """With ``--resume RUN`` the settings that are not given are the run's, with ``--preset NAME`` the preset's."""
+    path, preset = (_value_of(flag, arguments) for flag in ("--resume", "--preset"))
+    if not path and not preset:
+        return {}
+    from ppl_vae.app.presets import PRESETS
+    from ppl_vae.app.run import Run, TrainConfig
+    from ppl_vae.app.train import Train
 
-            return {"default": Train(settings=Run.open(Path(path)).record.config)}
-    return {}
+    if path:
+        return {"default": Train(settings=Run.open(Path(path)).record.config)}
+    if preset not in PRESETS:
+        raise unknown_name("preset", str(preset), PRESETS)
+    return {"default": Train(settings=TrainConfig(pair=PRESETS[preset]))}
+
+
+def _value_of(flag: str, arguments: list[str]) -> str | None:
+    """What a flag is given, as ``--flag value`` or ``--flag=value``; None if it is not there."""
+    for word, value in zip(arguments, [*arguments, ""][1:], strict=True):
+        if word == flag:
+            return value
+        if word.startswith(f"{flag}="):
+            return word.removeprefix(f"{flag}=")
+    return None
 
 
 def _one_line(box: str, command: str) -> str:

@@ -13,8 +13,8 @@ import torch
 from tqdm import tqdm
 
 from ppl_vae.app.build import DataInfo, build_pair
+from ppl_vae.app.caveats import warn_of_likelihood
 from ppl_vae.app.estimators import EvaluateConfig, evaluate_run, is_point
-from ppl_vae.app.grey_levels import warn_of_grey_levels
 from ppl_vae.app.opened import open_run
 from ppl_vae.app.paths import write_atomically
 from ppl_vae.app.run import Record, Run, TrainConfig
@@ -80,7 +80,7 @@ def check_jobs(jobs: list[Job]) -> None:
                 f"{job.guide} has no validation ELBO, so --patience cannot be the same for all; leave it out."
             )
         objective_of(job.settings.fit).check(*pair, splits.train.probe())
-    warn_of_grey_levels(pair, splits.train)
+    warn_of_likelihood(pair, splits.train)
 
 
 def run_jobs(jobs: list[Job], out: Path, workers: int | None) -> list[Result]:

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ppl_vae.app.caveats import POINT_IN_WORDS, words_of
 from ppl_vae.app.comparison_table import COLUMNS, cells, footnote
-from ppl_vae.app.grey_levels import POINT_IN_WORDS, words_of
 from ppl_vae.app.page import bullets, lines_of_code, page, paragraph, picture_of, table
 from ppl_vae.app.paths import write_atomically
 from ppl_vae.figures import Row

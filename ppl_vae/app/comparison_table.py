@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from ppl_vae.app.caveats import words_of
 from ppl_vae.app.comparison import NATS, Result
-from ppl_vae.app.grey_levels import words_of
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.estimate import unlike
 from ppl_vae.figures import Row

@@ -10,9 +10,9 @@ from tqdm import tqdm
 from tyro.conf import Positional
 
 from ppl_vae import figures
+from ppl_vae.app.caveats import POINT_IN_WORDS, words_of
 from ppl_vae.app.estimators import EvaluateConfig, Evaluated, calibrate_run, evaluate_run, is_point
 from ppl_vae.app.fitted import Fitted
-from ppl_vae.app.grey_levels import POINT_IN_WORDS, words_of
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.paths import numbered
 from ppl_vae.config import config, to_plain

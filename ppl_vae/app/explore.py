@@ -20,6 +20,8 @@ from ppl_vae.evaluation.units import Units, units
 from ppl_vae.explorer import Contents, Dense, Layer, Placement, html, layers_of
 from ppl_vae.guides import Amortized, Diagonal, Family, FullRank, LowRank, PerDatapoint, Point, SemiAmortized
 from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian
+from ppl_vae.models.likelihoods import Bernoulli, Normal
+from ppl_vae.models.priors import StandardNormal
 from ppl_vae.nets import Decoder, Encoder
 from ppl_vae.pair import frozen
 from ppl_vae.predictive import posterior_moments
@@ -146,13 +148,21 @@ def _decoded(opened: OpenedRun) -> _Decoded:
     model = opened.pair.model
     if type(model) is LinearGaussian:
         weight, bias = model.weight.detach().cpu().numpy(), model.mean.detach().cpu().numpy()
-        return _Decoded([Dense(weight, bias)], "identity", 0, ["Means outside [0, 1] are drawn as the nearer end."])
+        return _Decoded([Dense(weight, bias)], "identity", 0, [_CLIPPED])
     if type(model) in (VAE, ConditionalVAE) and type(model.decoder) is Decoder:
-        return _Decoded(layers_of(model.decoder.net), "sigmoid", model.decoder.num_classes, [])
+        if not isinstance(model.prior, StandardNormal):
+            raise UserError(
+                "the page draws z from N(0, I), and this model has another prior; 'ppl-vae sample' draws from it."
+            )
+        layers, classes = layers_of(model.decoder.net), model.decoder.num_classes
+        if isinstance(model.likelihood, Bernoulli):
+            return _Decoded(layers, "sigmoid", classes, [])
+        if isinstance(model.likelihood, Normal):
+            return _Decoded(layers, "identity", classes, [_CLIPPED])
     name = opened.run.record.config.pair.model
     raise UserError(
-        f"model {name} cannot be explored; runs of --model vae, conditional and linear-gaussian can, "
-        "'ppl-vae sample' takes any."
+        f"model {name} cannot be explored; runs of --model vae, conditional and linear-gaussian can, with fully "
+        "connected networks and --likelihood bernoulli or normal; 'ppl-vae sample' takes any."
     )
 
 
@@ -176,6 +186,7 @@ def _placement(guide: nn.Module, name: str, binarization: str) -> tuple[Placemen
     return Placement(layers_of(proposal.encoder.net), family, binarization != "none"), notes
 
 
+_CLIPPED = "Means outside [0, 1] are drawn as the nearer end."
 _KL_IN_WORDS = "a unit's KL is that of q from the prior, in nats, on average over them."
 _BITS = "A new image is cut at ½ into bits, "
 _ON_GREY = {

@@ -15,12 +15,12 @@ from tqdm import tqdm
 from tyro.conf import Positional
 
 from ppl_vae import figures
+from ppl_vae.app.caveats import words_of
 from ppl_vae.app.evaluate import with_error
+from ppl_vae.app.factories import FAMILIES, family_name
 from ppl_vae.app.fitted import LocalFit, fit_locally, guide_for
-from ppl_vae.app.grey_levels import words_of
 from ppl_vae.app.opened import OpenedRun, SplitName, open_run
 from ppl_vae.app.paths import numbered, write_atomically
-from ppl_vae.app.registry import FAMILIES
 from ppl_vae.check import check_pair
 from ppl_vae.config import Count, config, to_plain
 from ppl_vae.data import Dataset
@@ -32,9 +32,10 @@ from ppl_vae.guides import Family, Guide, PerDatapoint
 from ppl_vae.inference import InferConfig
 from ppl_vae.latents import Latents
 
-# Families whose q of one datapoint is all its own: a point has no density, and an iaf's networks are learned with a
-# guide, so that there is none to borrow.
-_LOCAL = tuple(name for name in FAMILIES if name not in ("point", "iaf"))
+# Families with networks that are learned with a guide: one that has not learned them cannot be fitted to a datapoint.
+_LEARNED = ("iaf", "bottom-up")
+# Families whose q of one datapoint is all its own; a point has no density.
+_LOCAL = tuple(name for name in FAMILIES if name not in ("point", *_LEARNED))
 _TITLES = {"test": "test data", "validation": "validation data", "train": "training data"}
 
 
@@ -161,7 +162,7 @@ def local_families(guide: nn.Module, latents: Latents, names: tuple[str, ...]) -
         UserError: unknown family, or one that cannot be fitted to a datapoint.
     """
     learned = guide.family if isinstance(guide, Guide) else None
-    own = next((name for name, kind in FAMILIES.items() if type(learned) is kind), None)
+    own = family_name(learned)
     if own == "point":
         raise UserError("a point has no density, so there is no gap to log p(x); train with another --family.")
     names = names or tuple(dict.fromkeys([own or "diagonal", "full-rank"]))
@@ -191,7 +192,9 @@ def _doubts(gaps: Parts, local: Mapping[str, LocalFit]) -> list[str]:
                 "the guide's family is richer); raise --infer-steps or --infer-window, or lower --infer-rate."
             )
     if "diagonal" in gaps.families:
-        for name, gap in gaps.families.items():  # every family here contains the diagonal one
+        for name, gap in gaps.families.items():  # which contain the diagonal one, but for what networks were learned
+            if name in _LEARNED:
+                continue
             short = gaps.families["diagonal"].local - gap.local
             if short.mean > 2 * short.stderr:
                 found.append(

@@ -9,8 +9,8 @@ from tqdm import tqdm
 from tyro.conf import Positional
 
 from ppl_vae.app.build import Pair
+from ppl_vae.app.caveats import warn_of_likelihood
 from ppl_vae.app.fitted import guide_for
-from ppl_vae.app.grey_levels import warn_of_grey_levels
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.paths import refuse_existing_file, write_arrays
 from ppl_vae.check import check_pair
@@ -79,7 +79,7 @@ class Infer:
         with tqdm(total=len(data), unit="datapoint", desc="inferring", disable=None, leave=False) as bar:
             guide = guide_for(model, opened.pair.guide, data, self.infer, bar.update)
         check_pair(model, guide, data.probe())
-        warn_of_grey_levels(Pair(model, guide), data)
+        warn_of_likelihood(Pair(model, guide), data)
         arrays = {"elbo": elbo(model, guide, data, self.num_samples, self.seed).elbo.values.numpy()}
         moments, samples = [], []
         with seeded(stream(self.seed, "samples"), opened.device):

@@ -1,107 +1,15 @@
-"""The names of models, guides and families, and how the command line makes one: by name, or from a user's file.
-
-Whatever is named, a function here or a class in a user's file, is called with those of the available settings that its
-signature asks for by name (:mod:`ppl_vae.app.build` lists them), so that both follow one rule.
-"""
+"""How the command line finds what makes a model or guide, by name or in a user's file, and calls it."""
 
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
+from ppl_vae.app.factories import FAMILY_NAMES, Factory
 from ppl_vae.errors import UserError, reason, unknown_name
-from ppl_vae.guides import (
-    Amortized,
-    Diagonal,
-    Family,
-    FullRank,
-    InverseAutoregressive,
-    Latents,
-    LowRank,
-    PerDatapoint,
-    Planar,
-    Point,
-    SemiAmortized,
-)
-from ppl_vae.guides.semi_amortized import Training
-from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian
-from ppl_vae.nets import Decoder, Encoder
-
-Factory = Callable[..., nn.Module]
-
-
-def _vae(
-    event_shape: tuple[int, ...], latent_dim: int, hidden: tuple[int, ...], activation: str, x_mean: Tensor
-) -> VAE:
-    return VAE(Decoder(latent_dim, event_shape, hidden[::-1], activation, x_mean), latent_dim)
-
-
-def _conditional(
-    event_shape: tuple[int, ...],
-    latent_dim: int,
-    hidden: tuple[int, ...],
-    activation: str,
-    x_mean: Tensor,
-    num_classes: int,
-) -> ConditionalVAE:
-    if not num_classes:
-        raise UserError("the conditional model needs labels and this data has none; add y, or use --model vae.")
-    decoder = Decoder(latent_dim, event_shape, hidden[::-1], activation, x_mean, num_classes)
-    return ConditionalVAE(decoder, latent_dim, num_classes)
-
-
-def _amortized(
-    model: nn.Module,
-    latents: Latents,
-    family: Family,
-    event_shape: tuple[int, ...],
-    hidden: tuple[int, ...],
-    activation: str,
-) -> Amortized:
-    num_classes = model.num_classes if isinstance(model, ConditionalVAE) else 0
-    encoder = Encoder(event_shape, family.num_params, hidden, activation, num_classes)
-    return Amortized(latents, family, encoder, labelled=num_classes > 0)
-
-
-def _mean_field(latents: Latents, family: Family, num_data: int) -> PerDatapoint:
-    if not isinstance(family, Diagonal):
-        raise UserError("mean-field means the diagonal family; for another one say --guide per-datapoint.")
-    return PerDatapoint(latents, family, num_data)
-
-
-def _semi_amortized(
-    model: nn.Module,
-    latents: Latents,
-    family: Family,
-    event_shape: tuple[int, ...],
-    hidden: tuple[int, ...],
-    activation: str,
-    refinement_steps: int,
-    refinement_rate: float,
-    refinement_training: Training,
-) -> SemiAmortized:
-    proposal = _amortized(model, latents, family, event_shape, hidden, activation)
-    return SemiAmortized(proposal, model, refinement_steps, refinement_rate, refinement_training)
-
-
-MODELS: dict[str, Factory] = {"vae": _vae, "conditional": _conditional, "linear-gaussian": LinearGaussian}
-GUIDES: dict[str, Factory] = {
-    "amortized": _amortized,
-    "per-datapoint": PerDatapoint,
-    "mean-field": _mean_field,
-    "semi-amortized": _semi_amortized,
-}
-FAMILIES: dict[str, Callable[[int], Family]] = {
-    "diagonal": Diagonal,
-    "low-rank": LowRank,
-    "full-rank": FullRank,
-    "planar": Planar,
-    "iaf": InverseAutoregressive,
-    "point": Point,
-}
 
 
 def find(kind: str, name: str, table: Mapping[str, Factory]) -> Factory:
@@ -117,7 +25,7 @@ def find(kind: str, name: str, table: Mapping[str, Factory]) -> Factory:
     """
     if names_file(name):
         return _from_file(kind, name)
-    if name in FAMILIES and kind == "guide":
+    if name in FAMILY_NAMES and kind == "guide":
         raise UserError(
             f"'{name}' is a family, not where q comes from; say --family {name} (compare: amortized:{name})."
         )

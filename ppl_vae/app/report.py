@@ -12,9 +12,9 @@ import torch
 from tqdm import tqdm
 
 from ppl_vae import figures
+from ppl_vae.app.caveats import POINT_IN_WORDS, words_of
 from ppl_vae.app.command_line import train_command
 from ppl_vae.app.evaluate import diagnostics_lines
-from ppl_vae.app.grey_levels import POINT_IN_WORDS, words_of
 from ppl_vae.app.opened import OpenedRun
 from ppl_vae.app.page import bullets, lines_of_code, page, paragraph, picture_of, table
 from ppl_vae.app.paths import write_atomically

@@ -11,11 +11,12 @@ import torch
 from tqdm import tqdm
 
 from ppl_vae.app.build import DataInfo, Pair, build_pair
+from ppl_vae.app.caveats import CAVEATS, POINT_IN_WORDS, warn_of_likelihood
 from ppl_vae.app.estimators import is_point
 from ppl_vae.app.film import Camera, check_film, develop, film_folder
-from ppl_vae.app.grey_levels import GREY_IN_WORDS, POINT_IN_WORDS, warn_of_grey_levels
 from ppl_vae.app.paths import numbered, refuse_existing_run
 from ppl_vae.app.pictures import draw_run
+from ppl_vae.app.presets import PresetName
 from ppl_vae.app.report import write_report
 from ppl_vae.app.run import Record, Run, TrainConfig
 from ppl_vae.check import likelihood_label
@@ -41,6 +42,8 @@ class Train:
       ppl-vae train --data images.npz --family full-rank --patience 20
       ppl-vae train --model mine.py:Model --guide mine.py:Guide
       ppl-vae train --latent-dim 2 --film
+      ppl-vae train --preset burda-2 --kl-warmup 20
+      ppl-vae train --likelihood normal --binarization none
       ppl-vae train --resume runs/mnist --epochs 40
       torchrun --nproc-per-node 2 -m ppl_vae train --data mnist --batch-size 256
     """
@@ -51,6 +54,9 @@ class Train:
     """The run directory to make; by default the next free runs/DATA-N."""
     resume: Path | None = None
     """Go on with this run, with its settings; only --epochs, --device, --engine and --data-root may differ."""
+    preset: PresetName | None = None
+    """A pair of the literature, whose flags these stand for and others override: burda-1 and burda-2, the architectures
+    of one and two stochastic layers of Burda et al. 2016."""
     tensorboard: bool = False
     """Also write TensorBoard events into the run directory."""
     film: bool = False
@@ -78,8 +84,8 @@ class Train:
         print(f"{name}    {kept.bound:.2f} nats per datapoint in epoch {kept.epoch} of {len(history)}{validation}")
         if is_point(pair.guide):
             print(f"warning: {POINT_IN_WORDS}")
-        if likelihood_label(pair.model, splits.train.probe()) != "proper":
-            print(f"warning: {GREY_IN_WORDS}")
+        if caveat := CAVEATS.get(likelihood_label(pair.model, splits.train.probe())):
+            print(f"warning: {caveat}")
         print(f"run      {run.path}")
 
     def _begun(self) -> tuple[Run, Splits]:
@@ -96,7 +102,7 @@ class Train:
             check_film(pair, record.info.event_shape)
         with group.together():
             if group.is_first:
-                warn_of_grey_levels(pair, splits.train)
+                warn_of_likelihood(pair, splits.train)
                 Run.create(out, record)
         return Run(out, record), splits
 
@@ -125,7 +131,7 @@ class Train:
             check_film(pair, run.record.info.event_shape)
         with group.together():
             if group.is_first:
-                warn_of_grey_levels(pair, splits.train)
+                warn_of_likelihood(pair, splits.train)
                 continued.write_record()
         return continued, splits
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from ppl_vae.guides import Family, InverseAutoregressive, Planar
-from ppl_vae.guides.families import SCALE_FLOOR
 from ppl_vae.guides.flows import PlanarMap
+from ppl_vae.nets import SCALE_FLOOR
 
 FLOWS = [Planar, InverseAutoregressive]
 every_flow = pytest.mark.parametrize("kind", FLOWS)

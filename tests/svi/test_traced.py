@@ -19,7 +19,7 @@ from ppl_vae.importance_weighted import ImportanceWeighted
 from ppl_vae.models import LinearGaussian, Model
 from ppl_vae.objectives import Objective, TraceELBO
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer, TracedStep, choose_step
-from tests.conformance import CASES, Case
+from tests.conformance import ALL_CASES, CASES, Case
 from tests.pairs import amortized, oracle, simulate, stripes_data, vae_pair
 
 Step = EagerStep | TracedStep
@@ -101,8 +101,9 @@ def oracle_pair(family: type[Family] = Diagonal) -> tuple[Pair, Dataset]:
 # Tracing a flow's inverse or a refinement takes seconds, so the rest of the table is for `make test-all`.
 QUICK = [", diagonal,", ", full-rank, amortized", ", full-rank, per-datapoint", ", iaf, amortized"]
 TABLE = [
-    pytest.param(case, id=case.name, marks=() if any(part in case.name for part in QUICK) else pytest.mark.slow)
-    for case in CASES
+    pytest.param(case, id=case.name, marks=() if case in CASES and quick else pytest.mark.slow)
+    for case in ALL_CASES
+    for quick in [any(part in case.name for part in QUICK)]
 ]
 
 
@@ -133,7 +134,7 @@ def test_compiled_in_float32_with_fresh_bits() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.name)
 def test_every_pair_of_the_table_compiled(case: Case) -> None:
     case = case.double()
     assert_equal(case.pair(), Dataset(case.x, case.y), tolerance=1e-8, compile_it=True)

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from ppl_vae import UserError
+from ppl_vae.app.caveats import CAVEATS
 from ppl_vae.app.cli import main
 from ppl_vae.app.comparison import Result
 from ppl_vae.app.comparison_table import summarise
-from ppl_vae.app.grey_levels import GREY_IN_WORDS
 
 LABEL = "none (Bernoulli on grey levels)"
+GREY_IN_WORDS = CAVEATS[LABEL]
 SMALL = ["--hidden", "8", "--latent-dim", "2", "--epochs", "1"]
 
 
