@@ -272,11 +272,13 @@ def _mixture(t: Tensor, ridge: float, num_components: int, iterations: int, seed
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import BayesianGaussianMixture  # here: it takes half a second
 
-    # scikit-learn's prior covariance is the class's own, without a ridge, and cannot be inverted where that cannot.
-    identity = ridge * np.eye(t.shape[1])
+    # scikit-learn's prior covariance is the class's own, without a ridge, and cannot be inverted where that cannot. A
+    # component of n datapoints has (prior + n (theirs + reg_covar)) / (d + n): d ridges in the prior make one in all.
+    dims = t.shape[1]
     found = BayesianGaussianMixture(
         n_components=num_components,
-        covariance_prior=np.cov(t.numpy().T).reshape(identity.shape) + identity,
+        covariance_prior=np.cov(t.numpy().T).reshape(dims, dims) + dims * ridge * np.eye(dims),
+        degrees_of_freedom_prior=dims,
         reg_covar=ridge,
         max_iter=iterations,
         random_state=stream(seed, "k-means") % 2**32,

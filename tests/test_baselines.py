@@ -179,6 +179,18 @@ def test_constant_pixels_and_classes_of_two_have_a_density(kind):
     assert fit_classifier(kind, torch.zeros(4, 9), torch.zeros(4, dtype=torch.long), dims=2).noise == 0.03
 
 
+@pytest.mark.parametrize("kind", ["gaussian", "mixture"])
+def test_the_ridge_is_added_to_every_direction(kind):
+    """Also to components of few datapoints, of which there are some here: 40 for ten of them in nine dimensions."""
+    x = torch.rand(40, 9)
+    x[:, :3] = 0.5
+    classifier = fit_classifier(kind, x, torch.zeros(40, dtype=torch.long), ridge=0.01)
+    (mixture,) = classifier.classes
+    assert len(mixture.weights) == (1 if kind == "gaussian" else 10)
+    smallest = torch.linalg.eigvalsh(mixture.covariances)[:, :3]  # of the constant pixels
+    torch.testing.assert_close(smallest, torch.full_like(smallest, 0.01))
+
+
 def test_a_state_keeps_every_bit(tmp_path):
     classifier = fit_classifier("mixture", torch.rand(60, 3, 2), torch.arange(60) % 3, num_components=3, iterations=3)
     np.savez(tmp_path / "state.npz", **classifier.state())
