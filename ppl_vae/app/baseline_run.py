@@ -8,17 +8,16 @@ figures/         pictures
 report.html      all of it on one page (see ppl_vae/app/baseline_report.py)
 """
 
-import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from ppl_vae.app.build import DataInfo
 from ppl_vae.app.paths import write_arrays
-from ppl_vae.app.record import BASELINE, begin_run, read_record, versions
+from ppl_vae.app.record import RunDirectory, versions
 from ppl_vae.baselines import BayesClassifier, Kind
 from ppl_vae.config import Count, Seed, Size, config
 from ppl_vae.data import DataConfig
@@ -59,47 +58,16 @@ class BaselineRecord:
 
 
 @dataclass(frozen=True)
-class BaselineRun:
-    """A baseline's run directory.
+class BaselineRun(RunDirectory[BaselineRecord]):
+    """A baseline's run directory."""
 
-    Args:
-        path: where it is.
-        record: what it records.
-    """
-
-    path: Path
-    record: BaselineRecord
+    record_type = BaselineRecord
+    command = "ppl-vae baseline"
 
     @property
     def file(self) -> Path:
         """The classifier's file."""
-        return self.path / BASELINE
-
-    @property
-    def figures(self) -> Path:
-        """The folder of pictures, made if need be."""
-        folder = self.path / "figures"
-        folder.mkdir(exist_ok=True)
-        return folder
-
-    @classmethod
-    def create(cls, path: Path, record: BaselineRecord) -> Self:
-        """Make the directory and write its ``config.yaml``.
-
-        Raises:
-            UserError: there is something at that path, or it cannot be written.
-        """
-        begin_run(path, record)
-        return cls(path, record)
-
-    @classmethod
-    def open(cls, path: Path) -> Self:
-        """Read what a directory records.
-
-        Raises:
-            UserError: it is no baseline's, or its ``config.yaml`` is damaged.
-        """
-        return cls(path, read_record(path, BaselineRecord, "ppl-vae baseline"))
+        return self.path / "baseline.npz"
 
     def save(self, classifier: BayesClassifier) -> None:
         """Write the classifier, in one piece or not at all."""
@@ -111,14 +79,10 @@ class BaselineRun:
         Raises:
             UserError: it is missing, damaged, or of another version.
         """
+        if not self.file.exists():
+            raise UserError(f"{self.path} has no {self.file.name}: its fit did not end; fit it again.")
         try:
             with self.file.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return BayesClassifier.from_state(dict(arrays))
         except Exception as error:  # a damaged file can raise anything
             raise UserError(f"{self.file}: not a baseline of this version ({reason(error)}); fit it again.") from None
-
-    def discard(self) -> None:
-        """Remove what was written of a run that came to nothing; the folder too, unless it holds something else."""
-        (self.path / "config.yaml").unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self.path.rmdir()

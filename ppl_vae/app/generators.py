@@ -15,7 +15,7 @@ from ppl_vae.app.baseline_run import BaselineRun
 from ppl_vae.app.build import DataInfo
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_together
-from ppl_vae.app.record import BASELINE
+from ppl_vae.app.record import is_baseline
 from ppl_vae.config import Seed, config
 from ppl_vae.data import DataConfig, Dataset, Splits, load
 from ppl_vae.errors import UserError
@@ -144,7 +144,7 @@ class _Trained(_Source):
 
 
 def _open(path: Path, device: str) -> _Source:
-    if (path / BASELINE).exists():
+    if is_baseline(path):
         return _Baseline(BaselineRun.open(path))
     return _Trained(open_run(path, device))
 

@@ -18,7 +18,7 @@ import torch
 
 from ppl_vae import checkpoint
 from ppl_vae.app.build import DataInfo, Pair, PairConfig, build_pair
-from ppl_vae.app.record import BASELINE, begin_run, read_record, versions, write_record
+from ppl_vae.app.record import RunDirectory, is_baseline, versions
 from ppl_vae.config import config
 from ppl_vae.data import DataConfig
 from ppl_vae.errors import UserError, reason
@@ -48,42 +48,16 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run directory.
+class Run(RunDirectory[Record]):
+    """A run directory of 'ppl-vae train'."""
 
-    Args:
-        path: where it is.
-        record: what it records.
-    """
-
-    path: Path
-    record: Record
+    record_type = Record
+    command = "ppl-vae train"
 
     @property
     def checkpoint(self) -> Path:
         """The file with the weights."""
         return self.path / "checkpoint.pt"
-
-    @property
-    def figures(self) -> Path:
-        """The folder of pictures, made if need be."""
-        folder = self.path / "figures"
-        folder.mkdir(exist_ok=True)
-        return folder
-
-    @classmethod
-    def create(cls, path: Path, record: Record) -> Self:
-        """Make the directory and write its ``config.yaml``.
-
-        Raises:
-            UserError: there is something at that path, or it cannot be written.
-        """
-        begin_run(path, record)
-        return cls(path, record)
-
-    def write_record(self) -> None:
-        """Write ``config.yaml`` anew."""
-        write_record(self.path, self.record)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -92,9 +66,9 @@ class Run:
         Raises:
             UserError: it is no run, or its ``config.yaml`` is damaged.
         """
-        if (path / BASELINE).exists():
+        if is_baseline(path):
             raise UserError(f"{path} is a baseline, which has no latents; name a run that 'ppl-vae train' wrote.")
-        return cls(path, read_record(path, Record, "ppl-vae train"))
+        return super().open(path)
 
     def load_pair(self, device: torch.device) -> Pair:
         """The trained pair; with early stopping, the best epoch's weights.
@@ -134,8 +108,8 @@ class Run:
 
     def discard(self) -> None:
         """Remove what was written of a run that came to nothing; the folder too, unless it holds something else."""
-        for name in ("config.yaml", "metrics.csv", *(f"film/{path.name}" for path in self.path.glob("film/step-*"))):
+        for name in ("metrics.csv", *(f"film/{path.name}" for path in self.path.glob("film/step-*"))):
             (self.path / name).unlink(missing_ok=True)
-        for folder in (self.path / "film", self.path):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+        with contextlib.suppress(OSError):
+            (self.path / "film").rmdir()
+        super().discard()

@@ -201,3 +201,12 @@ def test_generators_refuses(cli, capsys, baselines, trained, conditional, tmp_pa
 def test_other_commands_say_that_it_is_a_baseline(cli, baselines, command):
     name, *rest = command
     refused(cli(name, baselines / "gaussian", *rest), "is a baseline, which has no latents")
+
+
+def test_a_fit_that_was_killed_is_still_known_for_a_baseline(cli, baselines, tmp_path):
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    (killed / "config.yaml").write_bytes((baselines / "gaussian" / "config.yaml").read_bytes())
+    refused(cli("generators", killed, "--out", tmp_path / "sheet.npz"), "has no baseline.npz", "fit it again")
+    refused(cli("evaluate", killed), "is a baseline, which has no latents")
+    assert cli("baseline", "gaussian", "--out", killed)[0] == 0  # it does not stand in the way
