@@ -12,9 +12,10 @@ from torch import Tensor
 from tqdm import tqdm
 from tyro.conf import Positional
 
-from ppl_vae.app.baseline_report import draw_baseline, write_baseline_report
+from ppl_vae.app.baseline_report import draw_baseline, percent, write_baseline_report
 from ppl_vae.app.baseline_run import BaselineConfig, BaselineRecord, BaselineRun
 from ppl_vae.app.build import DataInfo
+from ppl_vae.app.opened import check_drawable
 from ppl_vae.app.paths import numbered, refuse_existing_run, write_arrays, write_atomically
 from ppl_vae.baselines import BayesClassifier, Kind, Sampled, fit_classifier
 from ppl_vae.config import config
@@ -73,7 +74,7 @@ class Baseline:
             print(f"picture  {picture}")
         print(f"report   {write_baseline_report(run, classifier, metrics, pictures)}")
         found = metrics["test"]["accuracy"]
-        print(f"accuracy {100 * found['mean']:.2f} ± {100 * found['stderr']:.2f} % of {found['num']:,} test data")
+        print(f"accuracy {percent(found)} of {found['num']:,} test data")
         print(f"run      {run.path}")
 
     def _check_flags(self) -> None:
@@ -108,6 +109,7 @@ def _check_data(splits: Splits) -> None:
         raise UserError("a classifier needs labels and this data has none; add y, or name other data.")
     if splits.test is None:
         raise UserError("a classifier is judged on test data and there is none; raise --test-fraction.")
+    check_drawable(splits.train.event_shape, "Reshape x, or fit it in Python with ppl_vae.baselines.")
 
 
 def judge(classifier: BayesClassifier, splits: Splits, seed: int) -> dict[str, Any]:
@@ -119,7 +121,7 @@ def judge(classifier: BayesClassifier, splits: Splits, seed: int) -> dict[str, A
         seed: of bits, where the data is dynamic.
 
     Returns:
-        by split: accuracy (mean, its binomial standard error, num), the same by label, and ``confusion``, counts by
+        by split: accuracy (mean, its standard error, num), the same by label, and ``confusion``, counts by
         label (row) and by what it was taken for (column), in the order of ``labels``.
     """
     parts = {name: split for name in ("validation", "test") if (split := getattr(splits, name))}
@@ -142,5 +144,10 @@ def _judge(classifier: BayesClassifier, data: Dataset) -> dict[str, Any]:
 
 
 def _share(right: Tensor) -> dict[str, float]:
-    mean = right.double().mean().item()
-    return {"mean": mean, "stderr": math.sqrt(mean * (1 - mean) / len(right)), "num": len(right)}
+    """How many are right, of N; its error is the standard deviation of the posterior under a uniform prior.
+
+    For many N that is √(p(1 − p) / N), which would be 0 where all or none are right, as if nothing were left to chance.
+    """
+    num, hits = len(right), int(right.sum())
+    mean = (hits + 1) / (num + 2)
+    return {"mean": hits / num, "stderr": math.sqrt(mean * (1 - mean) / (num + 3)), "num": num}

@@ -1,5 +1,6 @@
 """The pictures and the report of a baseline."""
 
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ppl_vae.app.paths import write_atomically
 from ppl_vae.baselines import BayesClassifier
 from ppl_vae.data.torchvision_sets import NAMES
 
+_MOST_LABELS = 50  # in a picture; the arrays have all
 _COLUMNS = 10  # of components, the heaviest first; of a Gaussian's means, before they wrap
 
 _NOT_COMPARABLE = (
@@ -50,16 +52,17 @@ def draw_baseline(
     title = f"{Path(run.record.config.data.data).name}: {run.record.in_words}"
     d, size = classifier.basis.shape[1], classifier.basis.shape[0]
     draws = f"E[x | t] for t ~ p(t | y), t the first {d} of {size} principal components"
-    names = [str(label) for label in classifier.labels.tolist()]
+    names = [str(label) for label in classifier.labels.tolist()[:_MOST_LABELS]]
+    row = "a row for each label y" if len(names) == len(classifier.labels) else f"the first {len(names)} labels y"
     test = metrics["test"]
     made = {
         "samples": figures.sheet(drawn, f"{title}. {draws}, y ~ p(y)."),
-        "classes": figures.strips(by_label, names, caption=f"{title}. {draws}, a row for each label y."),
+        "classes": figures.strips(by_label[: len(names)], names, caption=f"{title}. {draws}, {row}."),
         "components": _components(classifier, names, title),
         "confusion": figures.confusion(
             test["confusion"],
             [str(label) for label in test["labels"]],
-            f"{title}. {test['accuracy']['num']:,} test data; accuracy {_percent(test['accuracy'])}.",
+            f"{title}. {test['accuracy']['num']:,} test data; accuracy {percent(test['accuracy'])}.",
         ),
     }
     paths = []
@@ -75,7 +78,10 @@ def _components(classifier: BayesClassifier, names: list[str], title: str) -> Fi
         columns = min(len(names), _COLUMNS)
         images = torch.full((rows * columns, *classifier.event_shape), torch.nan, dtype=torch.float64)
         images[: len(names)] = torch.cat([classifier.component_means(number) for number in range(len(names))])
-        words = [f"{name}: {_weight(weight)}" for name, weight in zip(names, classifier.prior.tolist(), strict=True)]
+        words = [
+            f"{name}: {_weight(weight)}"
+            for name, weight in zip(names, classifier.prior[: len(names)].tolist(), strict=True)
+        ]
         words += [""] * (rows * columns - len(words))
         grid = [words[row * columns : (row + 1) * columns] for row in range(rows)]
         caption = f"{title}. Mean of each class; below, its label and p(y)."
@@ -83,7 +89,7 @@ def _components(classifier: BayesClassifier, names: list[str], title: str) -> Fi
     columns = min(_COLUMNS, max(len(mixture.weights) for mixture in classifier.classes))
     images = torch.full((len(names), columns, *classifier.event_shape), torch.nan, dtype=torch.float64)
     grid = []
-    for number, mixture in enumerate(classifier.classes):
+    for number, mixture in enumerate(classifier.classes[: len(names)]):
         means = classifier.component_means(number)[:columns]
         images[number, : len(means)] = means
         words = [_weight(weight) for weight in mixture.weights[:columns].tolist()]
@@ -96,7 +102,8 @@ def _weight(weight: float) -> str:
     return f"{100 * weight:.0f} %" if weight >= 0.01 else "<1 %"
 
 
-def _percent(share: Mapping[str, float]) -> str:
+def percent(share: Mapping[str, float]) -> str:
+    """A share with its error, in words."""
     return f"{100 * share['mean']:.2f} ± {100 * share['stderr']:.2f} %"
 
 
@@ -119,10 +126,13 @@ def write_baseline_report(
         warnings.append(
             f"Not converged after {config.iterations} iterations: label {', '.join(unfinished)}; raise --iterations."
         )
-    rows = [(f"accuracy, {name} data", _percent(metrics[name]["accuracy"])) for name in metrics if name != "seconds"]
-    by_label = [(f"label {label}", _percent(share), f"{share['num']:,}") for label, share in test["by_label"].items()]
+    rows = [(f"accuracy, {name} data", percent(metrics[name]["accuracy"])) for name in metrics if name != "seconds"]
+    by_label = [(f"label {label}", percent(share), f"{share['num']:,}") for label, share in test["by_label"].items()]
     settings = command(f"baseline {run.record.baseline}", config, BaselineConfig(), run.path, config.data.data in NAMES)
-    note = "Share of the labels that argmax p(x | y) p(y) finds, ± binomial standard error."
+    note = (
+        "Share of the labels that argmax p(x | y) p(y) finds, ± standard error, "
+        "of which one more right and one more wrong keep 0 away."
+    )
     sections = {
         "What was fitted": table(_settings(run, classifier)),
         "Accuracy": "\n".join(
@@ -130,7 +140,7 @@ def write_baseline_report(
         ),
         "Accuracy by label, test data": table(by_label, ["accuracy", "test data"]),
         "Pictures": "\n".join(picture_of(each, _CAPTIONS[each.stem]) for each in pictures),
-        "Do it again": lines_of_code([settings, f"ppl-vae generators {run.path}"]),
+        "Do it again": lines_of_code([settings, shlex.join(["ppl-vae", "generators", str(run.path)])]),
     }
     title = f"{run.record.in_words} on {Path(config.data.data).name} ({run.path.name})"
     path = run.path / "report.html"

@@ -98,8 +98,14 @@ class OpenedRun(NamedTuple):
         )
 
 
-def check_drawable(event_shape: tuple[int, ...]) -> None:
+def check_drawable(
+    event_shape: tuple[int, ...], instead: str = "'ppl-vae infer' and ppl_vae.predictive give arrays."
+) -> None:
     """See that observations of this shape can be drawn.
+
+    Args:
+        event_shape: of one observation.
+        instead: what to do where they cannot.
 
     Raises:
         UserError: they cannot.
@@ -107,7 +113,7 @@ def check_drawable(event_shape: tuple[int, ...]) -> None:
     try:
         mosaic(np.zeros((1, 1, *event_shape)))
     except ValueError as error:
-        raise UserError(f"{error} 'ppl-vae infer' and ppl_vae.predictive give arrays.") from None
+        raise UserError(f"{error} {instead}") from None
 
 
 def open_run(path: Path, device: str) -> OpenedRun:

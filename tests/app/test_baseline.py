@@ -1,7 +1,6 @@
 """``ppl-vae baseline`` and ``ppl-vae generators``."""
 
 import json
-import math
 
 import numpy as np
 import pytest
@@ -41,7 +40,9 @@ def test_a_run_directory(baselines, kind, open_page):
         right = (classifier.classify(split.x) == split.y).double().mean().item()
         assert found["accuracy"]["mean"] == pytest.approx(right)
         assert found["accuracy"]["num"] == len(split)
-        assert found["accuracy"]["stderr"] == pytest.approx(math.sqrt(right * (1 - right) / len(split)))
+        hits = right * len(split)
+        posterior = torch.distributions.Beta(torch.tensor(hits + 1), torch.tensor(len(split) - hits + 1))
+        assert found["accuracy"]["stderr"] == pytest.approx(float(posterior.stddev), rel=1e-4)
         confusion = np.array(found["confusion"])
         assert confusion.sum(1).tolist() == torch.bincount(split.y).tolist()
         assert np.trace(confusion) / confusion.sum() == pytest.approx(right)
@@ -102,8 +103,21 @@ def test_labels_with_gaps_strips_and_unknown_test_labels(cli, npz, tmp_path):
     assert cli("baseline", "gaussian", "--data", path, "--data-seed", seed, "--out", out)[0] == 0
     test = json.loads((out / "metrics.json").read_text())["test"]
     assert test["labels"] == [3, 7, 14, 20]
-    assert test["by_label"]["7"] == {"mean": 0.0, "stderr": 0.0, "num": 1}
+    share = test["by_label"]["7"]
+    assert (share["mean"], share["num"]) == (0.0, 1)
+    assert share["stderr"] == pytest.approx((2 / (3**2 * 4)) ** 0.5)  # of Beta(1, 2): no 0, of one datapoint
     assert test["accuracy"]["mean"] > 0.8
+
+
+def test_of_many_labels_the_pictures_show_some(cli, npz, tmp_path):
+    y = np.arange(600) % 60
+    x = np.clip(np.random.default_rng(0).normal(y[:, None] / 60, 0.05, (600, 4)), 0, 1)
+    out = tmp_path / "run of many"
+    assert cli("baseline", "gaussian", "--data", npz(x=x, y=y), "--out", out)[0] == 0
+    with np.load(out / "samples.npz") as arrays:
+        assert arrays["means_by_label"].shape == (60, 10, 4)
+    assert "first 50 labels" in " ".join((out / "figures" / "classes.svg").read_text().split())
+    assert f"ppl-vae generators &#x27;{out}&#x27;" in (out / "report.html").read_text()
 
 
 ROWS = {
@@ -141,6 +155,8 @@ def test_baseline_refuses_data_and_places(cli, npz, tmp_path, baselines):
     refused(cli("baseline", "gaussian", "--data", npz(x=x), "--out", out), "needs labels")
     one = npz(x=x, y=np.arange(20))
     refused(cli("baseline", "mixture", "--data", one, "--out", out), "one datapoint only")
+    channels_first = npz(x=np.random.default_rng(0).random((20, 3, 2, 2)), y=np.arange(20) % 2)
+    refused(cli("baseline", "gaussian", "--data", channels_first, "--out", out), "cannot draw", "Reshape x")
     assert not out.exists()
     refused(cli("baseline", "gaussian", "--out", baselines / "gaussian"), "not empty", "--out")
 
