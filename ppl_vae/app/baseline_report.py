@@ -104,7 +104,7 @@ def _weight(weight: float) -> str:
 
 def percent(share: Mapping[str, float]) -> str:
     """A share with its error, in words."""
-    return f"{100 * share['mean']:.2f} ± {100 * share['stderr']:.2f} %"
+    return figures.with_error(100 * share["mean"], 100 * share["stderr"]) + " %"
 
 
 def write_baseline_report(

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from ppl_vae.app.caveats import words_of
 from ppl_vae.app.comparison import NATS, Result
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.estimate import unlike
-from ppl_vae.figures import Row
+from ppl_vae.figures import Row, with_error
 
 
 def summarise(results: list[Result]) -> list[Row]:
@@ -72,14 +71,6 @@ def cells(row: Row) -> list[str]:
         else:
             cells.append(with_error(*figure, digits=2 if name in NATS else 1))
     return cells
-
-
-def with_error(mean: float, stderr: float, digits: int) -> str:
-    """With two significant digits of the error, so that it is never 0.00; with so many decimals where there is none."""
-    if not stderr > 0:
-        return f"{mean:.{digits}f}"
-    digits = max(0, 1 - math.floor(math.log10(stderr)))
-    return f"{mean:.{digits}f} ± {stderr:.{digits}f}"
 
 
 def as_terminal(rows: list[Row], protocol: Mapping[str, Any]) -> str:

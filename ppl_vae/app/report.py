@@ -1,6 +1,5 @@
 """The report of a run: one page that says what was run, what came of it, and how to do it again."""
 
-import math
 import shlex
 import sys
 from collections.abc import Callable, Iterable
@@ -224,7 +223,7 @@ def _flat(protocol: Protocol) -> dict[str, Any]:
 
 
 def _value(estimate: Estimate) -> str:
-    return f"{estimate.mean:.2f}" + ("" if math.isnan(estimate.stderr) else f" ± {estimate.stderr:.2f}")
+    return figures.with_error(estimate.mean, estimate.stderr)
 
 
 def _diagnostics(found: Diagnostics | None, split: str) -> str:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ppl_vae.figures.numbers import with_error
 from ppl_vae.figures.style import CATEGORICAL, WIDTH, new_figure, styled
 
 _BLUE, _ORANGE = CATEGORICAL[:2]
@@ -71,8 +72,7 @@ def _draw_panel(axes: Axes, title: str, bars: Sequence[GapBar], span: tuple[floa
         means = [mean for mean, _ in values]
         axes.barh(places, means, left=starts, color=color, height=0.55, label=label)
         for place, start, (mean, error) in zip(places, starts, values, strict=True):
-            digits = 2 if error != error or error >= 0.0095 else 3
-            text = f"{mean:.{digits}f}" if error != error else f"{mean:.{digits}f} ± {error:.{digits}f}"
+            text = with_error(mean, error)
             if mean >= 2 * _SMALLEST_LABELLED * longest:
                 axes.text(start + mean / 2, place, text, ha="center", va="center")
             else:  # under the bar, where the neighbour's number is not in the way

@@ -13,7 +13,8 @@ from ppl_vae import UserError
 from ppl_vae.app.cli import main
 from ppl_vae.app.compare import split_guide
 from ppl_vae.app.comparison import Result
-from ppl_vae.app.comparison_table import as_csv, as_markdown, as_terminal, summarise, with_error
+from ppl_vae.app.comparison_table import as_csv, as_markdown, as_terminal, summarise
+from ppl_vae.figures import with_error
 
 GUIDES = ["amortized", "mean-field"]
 TERMS = [
@@ -60,22 +61,6 @@ def test_writes_a_run_for_each_guide_and_seed(compared):
         assert config["fit"]["seed"] == int(name[-1])
         assert name.startswith(config["pair"]["guide"])
         assert config["data"]["binarization"] == "static"
-
-
-@pytest.mark.parametrize(
-    ("stderr", "text"),
-    [
-        (0.00213, "-24.1234 ± 0.0021"),
-        (0.0996, "-24.123 ± 0.100"),
-        (0.12, "-24.12 ± 0.12"),
-        (3.4, "-24.1 ± 3.4"),
-        (120.0, "-24 ± 120"),
-        (0.0, "-24.12"),
-        (float("nan"), "-24.12"),
-    ],
-)
-def test_errors_have_two_digits(stderr, text):
-    assert with_error(-24.12345, stderr, 2) == text
 
 
 def test_tables_agree_with_the_runs_and_with_each_other(compared):

@@ -16,6 +16,7 @@ from ppl_vae.app.compare import PairConfig
 from ppl_vae.app.run import Run, TrainConfig
 from ppl_vae.data import DataConfig, load
 from ppl_vae.evaluation import diagnose
+from ppl_vae.figures import with_error
 from ppl_vae.training import FitConfig
 
 TINY = ["--hidden", "16", "--latent-dim", "2", "--epochs", "1"]
@@ -84,10 +85,6 @@ def train(cli, tmp_path):
     return run
 
 
-def value(number, error):
-    return f"{number:.2f} ± {error:.2f}"
-
-
 def test_fetches_and_runs_nothing(trained):
     page = Page(trained / "report.html")
     assert {tag for tag, *_ in page.attributes}.isdisjoint({"script", "link", "iframe", "a", "object"})
@@ -126,10 +123,10 @@ def test_numbers_are_those_of_its_commands(cli, trained):
     page = Page(trained / "report.html")
     _, *evaluations = page.commands
     elbo, bound = (json.loads(cli(*shlex.split(line)[1:], "--json")[1]) for line in evaluations)
-    assert page.rows["elbo"][-1] == value(elbo["elbo"], elbo["stderr"])
+    assert page.rows["elbo"][-1] == with_error(elbo["elbo"], elbo["stderr"])
     for name in ("reconstruction", "kl"):
-        assert page.rows[name][-1] == value(elbo[name], elbo[f"{name}_stderr"])
-    assert page.rows["importance bound on log p(x), K = 500"] == [value(bound["log_px"], bound["stderr"])]
+        assert page.rows[name][-1] == with_error(elbo[name], elbo[f"{name}_stderr"])
+    assert page.rows["importance bound on log p(x), K = 500"] == [with_error(bound["log_px"], bound["stderr"])]
     for name, expected in elbo["protocol"].items():
         if name not in ("estimator", "details"):
             assert page.rows[name][-2:] == [str(expected), str(bound["protocol"][name])], name
@@ -200,9 +197,9 @@ def test_a_row_for_each_datapoint_is_looked_at_on_training_data(cli, train):
     assert page.rows["split"] == ["train", "train"]
     pair, data = Run.open(path).load_pair(torch.device("cpu")), load(DataConfig(binarization="static")).train
     found = diagnose(*pair, data.head(20)).aggregate.mutual_information
-    assert f"mutual information I(x; z) {value(found.mean, found.stderr)} nats" in page.entries
+    assert f"mutual information I(x; z) {found.mean:.2f} ± {found.stderr:.2f} nats" in page.entries
     again = json.loads(cli(*shlex.split(page.commands[2])[1:], "--json")[1])
-    assert page.rows["importance bound on log p(x), K = 500"] == [value(again["log_px"], again["stderr"])]
+    assert page.rows["importance bound on log p(x), K = 500"] == [with_error(again["log_px"], again["stderr"])]
 
 
 def test_a_point_has_no_bound_and_says_so(train):

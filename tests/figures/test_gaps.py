@@ -63,7 +63,7 @@ def test_first_family_at_the_top() -> None:
 
 def test_every_number_is_written_with_its_error_if_it_has_one() -> None:
     figure = figures.gaps([("test data", [DIAGONAL, FULL_RANK, PLANAR])])
-    assert texts(figure.axes[0]) == ["1.50 ± 0.10", "0.02 ± 0.01", "0.50", "0.75 ± 0.05", "2.20 ± 0.08", "1.70"]
+    assert texts(figure.axes[0]) == ["1.50 ± 0.10", "0.020 ± 0.010", "0.50", "0.750 ± 0.050", "2.200 ± 0.080", "1.70"]
 
 
 def overlaps(figure: Figure) -> bool:
