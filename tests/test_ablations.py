@@ -84,6 +84,19 @@ def test_traced_steps_drop_it_too(drop, monkeypatch):
     assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-5) for a, b in zip(*ends, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"drop": "kl", "kl_weight": 4.0}, "leaves no KL in the loss for --kl-weight"),
+        ({"drop": "kl", "kl_warmup": 3}, "leaves no KL in the loss for --kl-weight or --kl-warmup"),
+        ({"drop": "reconstruction", "kl_weight": 0.0}, "leaves nothing of the loss"),
+    ],
+)
+def test_a_term_that_is_dropped_has_no_factor(settings, message):
+    with pytest.raises(UserError, match=message):
+        objective_of(FitConfig(**settings))
+
+
 @pytest.mark.parametrize("objective", ["iwae", "dreg"])
 def test_an_importance_bound_has_no_such_term(objective):
     with pytest.raises(UserError, match="--drop kl: an importance bound has no such term"):

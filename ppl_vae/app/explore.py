@@ -110,10 +110,9 @@ class Explore:
         if not np.isfinite(codes).all():
             raise UserError("the guide puts images at places that are not finite; its training went wild: train again.")
         placement, placing = _placement(guide, record.config.pair.guide, record.config.data.binarization)
-        pair = record.config.pair
         return Contents(
             title=f"{opened.run.path.resolve().name}: explorer",
-            subtitle=f"{Path(record.config.data.data).name}: {pair.in_words}, z of {len(used.names)} units",
+            subtitle=f"{Path(record.config.data.data).name}: {record.config.in_words}, z of {len(used.names)} units",
             notes=[f"The dots are {len(data)} images of the {split} data; {_KL_IN_WORDS}", *decoded.notes],
             placing=placing,
             decoder=decoded.layers,

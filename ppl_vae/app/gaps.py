@@ -226,9 +226,8 @@ def _figure(opened: OpenedRun, results: Mapping[str, Parts]) -> Figure:
     for split, gaps in results.items():
         bars = [GapBar(name, _pair(gap.approximation), _pair(gap.amortization)) for name, gap in gaps.families.items()]
         groups.append((f"{_TITLES[split]}, {len(gaps.guide.values)} datapoints", bars))
-    pair = opened.run.record.config.pair
     caption = (
-        f"{Path(opened.run.record.config.data.data).name}: {pair.in_words}. Blue and orange "
+        f"{Path(opened.run.record.config.data.data).name}: {opened.run.record.config.in_words}. Blue and orange "
         "together are log p(x) less the guide's ELBO, ± standard error over datapoints. A row for each family of q "
         "that was fitted to each datapoint alone."
     )

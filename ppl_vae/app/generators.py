@@ -13,7 +13,7 @@ from tyro.conf import Positional
 from ppl_vae import figures
 from ppl_vae.app.baseline_run import BaselineRun
 from ppl_vae.app.build import DataInfo
-from ppl_vae.app.opened import OpenedRun, open_run
+from ppl_vae.app.opened import OpenedRun, check_drawable, open_run, refuse_unlike
 from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_together
 from ppl_vae.app.record import is_baseline
 from ppl_vae.config import Seed, config
@@ -23,6 +23,7 @@ from ppl_vae.models import ConditionalVAE
 from ppl_vae.predictive import label_sheet, prior_predictive
 from ppl_vae.seeding import seeded
 
+_MOST_LABELS = 50
 _Few = Annotated[int, Field(ge=1, le=50)]
 
 
@@ -42,8 +43,8 @@ class Generators:
 
     run_directories: Positional[tuple[Path, ...]]
     """Run directories of 'ppl-vae baseline' and 'ppl-vae train' on the same data."""
-    rows: _Few = 2
-    """Rows of draws of each."""
+    rows: _Few | None = None
+    """Rows of draws of each, 2 unless something is said; with --by-label there is one for each label."""
     columns: _Few = 10
     """Draws in a row."""
     by_label: bool = False
@@ -59,27 +60,30 @@ class Generators:
         """Sample, write, draw."""
         if not self.run_directories:
             raise UserError("name one or more runs: ppl-vae generators RUN RUN.")
+        if self.by_label and self.rows:
+            raise UserError("--rows: with --by-label there is a row for each label; leave one of them out.")
+        rows = self.rows or 2
         out = self.out or numbered(Path(), "generators", ".npz", ".png", ".svg")
         refuse_existing_arrays(out)
         sources = [_open(path, self.device) for path in self.run_directories]
         first = sources[0]
-        if len({source.info.fingerprint for source in sources}) > 1:
-            raise UserError("the runs were trained on unlike data; name runs on the same one.")
+        check_drawable(first.info.event_shape)
+        refuse_unlike([(source.path, source.settings, source.info.fingerprint) for source in sources])
         splits = _data(first)
         labels = self._labels(splits)
-        blocks = {"data": _shown(splits.test or splits.train, self.rows, self.columns, labels)}
+        blocks = {"data": _shown(splits.test or splits.train, rows, self.columns, labels)}
         arrays = {"data": blocks["data"]}
         for number, source in enumerate(sources):
             with seeded(self.seed, source.device):
                 means = (
-                    source.plain(self.rows * self.columns).unflatten(0, (self.rows, self.columns))
+                    source.plain(rows * self.columns).unflatten(0, (rows, self.columns))
                     if labels is None
                     else source.by_label(labels, self.columns)
                 )
             blocks[f"{number + 1}. {source.in_words}"] = arrays[f"means_{number}"] = means.cpu()
         names = [] if labels is None else [str(label) for label in labels.tolist()]
         runs = ", ".join(path.name for path in self.run_directories)
-        what = "p(x)" if labels is None else "p(x | y), a row for each label y"
+        what = "p(x)" if labels is None else f"p(x | y), a row for each label y from {names[0]} to {names[-1]}"
         caption = (
             f"{Path(first.settings.data).name} ({runs}). Data, and draws from {what}, without the noise of pixels: "
             "E[x | latents], or of baselines E[x | principal components]."
@@ -95,7 +99,7 @@ class Generators:
         if splits.train.y is None:
             raise UserError("--by-label: this data has no labels.")
         labels: Tensor = splits.train.y.unique()
-        return labels
+        return labels[:_MOST_LABELS]
 
 
 class _Source(ABC):

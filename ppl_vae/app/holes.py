@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 from ppl_vae import figures
 from ppl_vae.app.fitted import has_rows
-from ppl_vae.app.opened import OpenedRun, SplitName, check_drawable, open_run
+from ppl_vae.app.opened import OpenedRun, SplitName, check_drawable, open_run, refuse_unlike
 from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_together
 from ppl_vae.config import Count, Seed, config
 from ppl_vae.data import Dataset
@@ -61,8 +61,9 @@ class Holes:
         opened = [open_run(path, self.device) for path in self.run_directories]
         for run in opened:
             check_drawable(run.event_shape)
-        if len({run.run.record.info.fingerprint for run in opened}) > 1:
-            raise UserError("the runs were trained on unlike data; name runs on the same one.")
+        records = [run.run.record for run in opened]
+        paths = self.run_directories
+        refuse_unlike([(p, r.config.data, r.info.fingerprint) for p, r in zip(paths, records, strict=True)])
         arrays: dict[str, Tensor] = {}
         planes, labels = [], None
         for number, run in enumerate(opened):

@@ -1,6 +1,7 @@
 """A run opened for use: its pair on a device, and the data it was trained on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -12,7 +13,7 @@ from ppl_vae.app.build import Pair
 from ppl_vae.app.registry import names_file
 from ppl_vae.app.run import Run
 from ppl_vae.check import likelihood_label
-from ppl_vae.data import Dataset, load
+from ppl_vae.data import DataConfig, Dataset, load
 from ppl_vae.device import choose_device
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.estimate import Protocol
@@ -21,6 +22,27 @@ from ppl_vae.figures import mosaic
 from ppl_vae.fit_config import final_kl_weight
 
 SplitName = Literal["test", "validation", "train"]
+
+
+def refuse_unlike(runs: Sequence[tuple[Path, DataConfig, str]]) -> None:
+    """See that runs were trained on the same data, split alike.
+
+    Args:
+        runs: path, settings of the data and its fingerprint, of each.
+
+    Raises:
+        UserError: they were not; the message says what differs.
+    """
+    first, settings, fingerprint = runs[0]
+    for path, others, found in runs[1:]:
+        if found != fingerprint:
+            differing = [
+                f"--{each.name.replace('_', '-')} {getattr(settings, each.name)} and {getattr(others, each.name)}"
+                for each in fields(DataConfig)
+                if each.name != "data_root" and getattr(settings, each.name) != getattr(others, each.name)
+            ]
+            why = ", ".join(differing) or "its files have changed in between"
+            raise UserError(f"{first} and {path} were trained on unlike data ({why}); name runs on the same one.")
 
 
 class OpenedRun(NamedTuple):
@@ -38,12 +60,10 @@ class OpenedRun(NamedTuple):
     @property
     def in_words(self) -> str:
         """The pair as pictures of several runs name it."""
-        pair = self.run.record.config.pair
-        if pair.family == "point" and not names_file(pair.guide):
-            return (
-                "autoencoder" if final_kl_weight(self.run.record.config.fit) == 0 else "autoencoder, codes drawn to 0"
-            )
-        return pair.in_words
+        config = self.run.record.config
+        if config.pair.family != "point" or names_file(config.pair.guide) or config.fit.drop == "reconstruction":
+            return config.in_words
+        return "autoencoder" if final_kl_weight(config.fit) == 0 else "autoencoder, codes drawn to 0"
 
     def split(self, name: str, limit: int | None = None) -> Dataset:
         """The first rows of a split of the run's own data, on the run's device.

@@ -63,9 +63,8 @@ class _Subject:
     def __init__(self, run: Run, pair: Pair, splits: Splits) -> None:
         self.run, self.pair = run, pair
         self.info = run.record.info
-        pair_names = run.record.config.pair
         data_name = Path(run.record.config.data.data).name
-        self.title = f"{data_name}: {pair_names.in_words}"
+        self.title = f"{data_name}: {run.record.config.in_words}"
         # A per-datapoint guide knows its training data only; fitting rows to others takes longer than a picture should.
         unseen = splits.test is not None and not tables_of(pair.guide)
         self.split = "Test" if unseen else "Training"

@@ -115,7 +115,7 @@ class _Report:
             "Pictures": "\n".join(picture_of(each, _CAPTIONS.get(each.stem, each.stem)) for each in pictures),
             "Do it again": lines_of_code(self._commands()),
         }
-        title = f"{self.config.pair.in_words} on {Path(self.config.data.data).name} ({self.run.path.name})"
+        title = f"{self.config.in_words} on {Path(self.config.data.data).name} ({self.run.path.name})"
         return page(title, warnings, sections)
 
     def _try(self, what: str, make: Callable[[], _T]) -> _T | None:
@@ -167,7 +167,7 @@ class _Report:
         return f"{where} Nats per datapoint, ± standard error over datapoints; bigger is better."
 
     def _pair_in_words(self) -> str:
-        return f"{Path(self.config.data.data).name}: {self.config.pair.in_words}"
+        return f"{Path(self.config.data.data).name}: {self.config.in_words}"
 
     def _settings(self) -> list[tuple[str, str]]:
         info, pair, fit = self.run.record.info, self.config.pair, self.config.fit

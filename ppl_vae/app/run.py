@@ -37,6 +37,12 @@ class TrainConfig:
     fit: FitConfig = field(default_factory=FitConfig)
     """The fit."""
 
+    @property
+    def in_words(self) -> str:
+        """The pair as captions name it, and what was left out of its loss."""
+        dropped = {"nothing": "", "kl": ", no KL in the loss", "reconstruction": ", no reconstruction in the loss"}
+        return self.pair.in_words + dropped[self.fit.drop]
+
 
 @config
 class Record:

@@ -116,7 +116,7 @@ class Sampling(ABC):
 def caption(opened: OpenedRun, what: str) -> str:
     """What a picture shows, and of which run."""
     config = opened.run.record.config
-    return f"{Path(config.data.data).name}: {config.pair.in_words} ({opened.run.path.name}). {what}"
+    return f"{Path(config.data.data).name}: {config.in_words} ({opened.run.path.name}). {what}"
 
 
 def shown_in(opened: OpenedRun) -> str:

@@ -1,6 +1,7 @@
 """The empty places of latent planes, and what is decoded there: an autoencoder beside a VAE."""
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from ppl_vae.figures.style import CATEGORICAL, IMAGE_COLORMAP, INK, WIDTH, class
 
 _COLUMNS = 4  # of decoded images under a plane
 _PLANE = 3.6  # inches, of a plane with its axis and title
+_NAME = 28  # letters in a line of a plane's title
 _TILE = 1.0  # inches, of an image with its number
 
 
@@ -68,7 +70,7 @@ def latent_holes(planes: Sequence[LatentPlane], labels: ArrayLike | None = None,
         axes = panels[f"{column}"]
         axes.set_label(plane.name)
         _draw_plane(axes, codes, places, colors[0] if index is None else colors[index])
-        axes.set_title(plane.name)
+        axes.set_title(fill(plane.name, _NAME))
         for number in range(1, rows * _COLUMNS + 1):
             panel = panels[f"{column} {number}"]
             panel.set_axis_off()

@@ -200,7 +200,8 @@ def test_generators_refuses(cli, capsys, baselines, trained, conditional, tmp_pa
     capsys.readouterr()
     no("name one or more runs")
     no(tmp_path / "nowhere", "does not exist")
-    no(gaussian, other, "unlike data")
+    no(gaussian, other, f"{gaussian} and {other} were trained on unlike data (--data-seed 0 and 1)")
+    no(gaussian, "--by-label", "--rows", "2", "leave one of them out")
     no(gaussian, trained, "--by-label", "takes no labels")
     no(gaussian, conditional, "--by-label")
     no(gaussian, "--rows", "0", "--rows")
@@ -211,6 +212,14 @@ def test_generators_refuses(cli, capsys, baselines, trained, conditional, tmp_pa
     no(other, "not a baseline of this version")
     (other / "config.yaml").write_text("config: [")
     no(other, "not YAML")
+
+
+def test_generators_refuses_what_cannot_be_drawn(cli, npz, tmp_path):
+    path = tmp_path / "channels-first"
+    data = npz(x=np.random.default_rng(0).random((20, 3, 2, 2)))
+    settings = ["--hidden", "4", "--epochs", "1", "--binarization", "none", "--engine", "eager"]
+    assert cli("train", "--data", data, *settings, "--out", path)[0] == 0
+    refused(cli("generators", path, "--out", tmp_path / "sheet.npz"), "cannot draw an event of shape (3, 2, 2)")
 
 
 @pytest.mark.parametrize("command", [["evaluate"], ["holes"], ["sample", "prior"]])

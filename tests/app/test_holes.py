@@ -1,13 +1,18 @@
 """``ppl-vae holes``."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
+from ppl_vae.app.build import PairConfig
 from ppl_vae.app.cli import main
+from ppl_vae.app.opened import OpenedRun
 from ppl_vae.app.run import Run
 from ppl_vae.data import load
 from ppl_vae.empty_places import empty_places
+from ppl_vae.fit_config import FitConfig
 from ppl_vae.latent_walks import codes_of
 from ppl_vae.predictive import decode
 
@@ -41,6 +46,25 @@ def test_two_runs_side_by_side(cli, trained, autoencoder, tmp_path):
             np.testing.assert_allclose(arrays[f"means_{number}"], means, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("family", "drop", "name"),
+    [
+        ("diagonal", "nothing", "vae, amortized × diagonal"),
+        ("diagonal", "kl", "vae, amortized × diagonal, no KL in the loss"),
+        ("diagonal", "reconstruction", "vae, amortized × diagonal, no reconstruction in the loss"),
+        ("point", "kl", "autoencoder"),
+        ("point", "nothing", "autoencoder, codes drawn to 0"),
+        ("point", "reconstruction", "vae, amortized × point, no reconstruction in the loss"),
+    ],
+)
+def test_what_was_left_out_of_the_loss_is_in_the_name(trained, family, drop, name):
+    run, pair = Run.open(trained), PairConfig(family=family)
+    config = dataclasses.replace(run.record.config, pair=pair, fit=FitConfig(drop=drop))
+    record = dataclasses.replace(run.record, config=config)
+    opened = OpenedRun(Run(run.path, record), run.load_pair(torch.device("cpu")), torch.device("cpu"))
+    assert opened.in_words == name
+
+
 def test_the_default_name_is_the_next_free_one_here(cli, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for number in (1, 2):
@@ -72,4 +96,4 @@ def test_mistakes_are_one_line(cli, capsys, trained, tmp_path):
     refused(three, "--latent-dim 2")
     refused(labels, "conditional")
     refused(local, "--split train")
-    refused(trained, other, "unlike data")
+    refused(trained, other, "unlike data (--data-seed 0 and 3)")
