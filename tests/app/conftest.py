@@ -3,6 +3,7 @@ import pytest
 
 from ppl_vae.app import pictures
 from ppl_vae.app.cli import main
+from tests.app.explored import Explorer, explored, train
 
 _PICTURES = dict(pictures._PICTURES)
 
@@ -62,3 +63,28 @@ def npz(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def plane_page(trained, tmp_path_factory):
+    return explored(trained, tmp_path_factory.mktemp("pages") / "plane.html")
+
+
+@pytest.fixture
+def plane(plane_page, trained, open_page):
+    return Explorer(open_page(plane_page), trained)
+
+
+@pytest.fixture(scope="session")
+def conditional_run(tmp_path_factory):
+    return train(tmp_path_factory, "conditional", "--model", "conditional", "--family", "full-rank")
+
+
+@pytest.fixture(scope="session")
+def conditional_page(conditional_run, tmp_path_factory):
+    return explored(conditional_run, tmp_path_factory.mktemp("pages") / "conditional.html")
+
+
+@pytest.fixture
+def conditional(conditional_page, conditional_run, open_page):
+    return Explorer(open_page(conditional_page), conditional_run)
