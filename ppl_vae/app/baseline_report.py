@@ -16,6 +16,7 @@ from ppl_vae.app.page import lines_of_code, page, paragraph, picture_of, table
 from ppl_vae.app.paths import write_atomically
 from ppl_vae.baselines import BayesClassifier
 from ppl_vae.data.torchvision_sets import NAMES
+from ppl_vae.figures.numbers import with_error
 
 _MOST_LABELS = 50  # in a picture; the arrays have all
 _COLUMNS = 10  # of components, the heaviest first; of a Gaussian's means, before they wrap
@@ -104,7 +105,7 @@ def _weight(weight: float) -> str:
 
 def percent(share: Mapping[str, float]) -> str:
     """A share with its error, in words."""
-    return figures.with_error(100 * share["mean"], 100 * share["stderr"]) + " %"
+    return with_error(100 * share["mean"], 100 * share["stderr"]) + " %"
 
 
 def write_baseline_report(

@@ -11,7 +11,8 @@ from ppl_vae.app.caveats import words_of
 from ppl_vae.app.comparison import NATS, Result
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.estimate import unlike
-from ppl_vae.figures import Row, with_error
+from ppl_vae.figures import Row
+from ppl_vae.figures.numbers import with_error
 
 
 def summarise(results: list[Result]) -> list[Row]:

@@ -24,6 +24,7 @@ from ppl_vae.device import choose_device
 from ppl_vae.errors import reason
 from ppl_vae.evaluation import Diagnostics, Estimate, Protocol, diagnose, elbo, importance_bound
 from ppl_vae.evaluation.aggregate import has_density
+from ppl_vae.figures.numbers import with_error
 from ppl_vae.fit_config import final_kl_weight
 from ppl_vae.metrics import best_epoch
 from ppl_vae.rows import tables_of
@@ -223,7 +224,7 @@ def _flat(protocol: Protocol) -> dict[str, Any]:
 
 
 def _value(estimate: Estimate) -> str:
-    return figures.with_error(estimate.mean, estimate.stderr)
+    return with_error(estimate.mean, estimate.stderr)
 
 
 def _diagnostics(found: Diagnostics | None, split: str) -> str:

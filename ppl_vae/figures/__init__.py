@@ -15,7 +15,6 @@ from ppl_vae.figures.graphical_model import graphical_model
 from ppl_vae.figures.images import grid, mosaic, reconstructions, sheet
 from ppl_vae.figures.latent import latent_scatter
 from ppl_vae.figures.latent_holes import LatentPlane, latent_holes
-from ppl_vae.figures.numbers import with_error
 from ppl_vae.figures.strips import strips
 from ppl_vae.figures.style import save
 from ppl_vae.figures.units import kl_by_unit
@@ -44,5 +43,4 @@ __all__ = [
     "sheet",
     "strips",
     "training_curves",
-    "with_error",
 ]

@@ -14,7 +14,7 @@ from ppl_vae.app.cli import main
 from ppl_vae.app.compare import split_guide
 from ppl_vae.app.comparison import Result
 from ppl_vae.app.comparison_table import as_csv, as_markdown, as_terminal, summarise
-from ppl_vae.figures import with_error
+from ppl_vae.figures.numbers import with_error
 
 GUIDES = ["amortized", "mean-field"]
 TERMS = [

@@ -16,7 +16,7 @@ from ppl_vae.app.compare import PairConfig
 from ppl_vae.app.run import Run, TrainConfig
 from ppl_vae.data import DataConfig, load
 from ppl_vae.evaluation import diagnose
-from ppl_vae.figures import with_error
+from ppl_vae.figures.numbers import with_error
 from ppl_vae.training import FitConfig
 
 TINY = ["--hidden", "16", "--latent-dim", "2", "--epochs", "1"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ppl_vae.figures import with_error
+from ppl_vae.figures.numbers import with_error
 
 
 @pytest.mark.parametrize(
