@@ -1,4 +1,4 @@
-"""Encoder and decoder networks. All of them accept leading dimensions: ``(..., batch, event)``."""
+"""Fully connected encoder and decoder. All networks here accept leading dimensions: ``(..., batch, event)``."""
 
 from collections.abc import Sequence
 from math import e, log, prod
@@ -51,13 +51,23 @@ def mlp(in_size: int, hidden: Sequence[int], out_size: int, activation: str) -> 
     Raises:
         UserError: unknown activation.
     """
-    if activation not in _ACTIVATIONS:
-        raise unknown_name("activation", activation, _ACTIVATIONS)
+    nonlinearity = nonlinearity_of(activation)
     layers: list[nn.Module] = []
     for width in hidden:
-        layers += [nn.Linear(in_size, width), _ACTIVATIONS[activation]()]
+        layers += [nn.Linear(in_size, width), nonlinearity()]
         in_size = width
     return nn.Sequential(*layers, nn.Linear(in_size, out_size))
+
+
+def nonlinearity_of(activation: str) -> type[nn.Module]:
+    """The nonlinearity of that name.
+
+    Raises:
+        UserError: unknown activation.
+    """
+    if activation not in _ACTIVATIONS:
+        raise unknown_name("activation", activation, _ACTIVATIONS)
+    return _ACTIVATIONS[activation]
 
 
 def with_label(features: Tensor, y: Tensor | None, num_classes: int) -> Tensor:

@@ -1,8 +1,8 @@
 """In which precision networks multiply matrices. All else, every density and every sum, stays in float32.
 
-``tf32`` and ``bf16`` shorten the factors of matrix products, to 10 and 7 bits of mantissa; the products are added up in
-float32. tf32 happens inside the product, on NVIDIA GPUs; for bf16 a network runs under torch's autocast and hands its
-result out in the precision of its input, so that whatever comes after it is computed in that.
+``tf32`` and ``bf16`` shorten the factors of matrix products (convolutions are such), to 10 and 7 bits of mantissa; the
+products are added up in float32. tf32 happens inside the product, on NVIDIA GPUs; for bf16 a network runs under torch's
+autocast and hands its result out in the precision of its input, so that whatever comes after it is computed in that.
 """
 
 from collections.abc import Iterator
@@ -24,13 +24,14 @@ def computing_in(precision: Precision) -> Iterator[None]:
     Args:
         precision: float32, tf32 (away from NVIDIA GPUs the same as float32) or bf16.
     """
-    token, before = _chosen.set(precision), torch.backends.cuda.matmul.allow_tf32
-    if precision == "tf32":
-        torch.backends.cuda.matmul.allow_tf32 = True
+    token, matmul, cudnn = _chosen.set(precision), torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = matmul.allow_tf32 or precision == "tf32"
+    cudnn.allow_tf32 = precision == "tf32"  # torch's own default is yes, for convolutions alone
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
+        matmul.allow_tf32, cudnn.allow_tf32 = before
         _chosen.reset(token)
 
 

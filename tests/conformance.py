@@ -29,6 +29,7 @@ from torch.distributions import constraints
 
 from ppl_vae import Batch
 from ppl_vae.check import check_pair
+from ppl_vae.conv_nets import ConvDecoder, ConvEncoder
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo, importance_bound, log_weights
 from ppl_vae.guides import (
@@ -123,10 +124,21 @@ def hierarchical() -> HierarchicalVAE:
 GREYS = torch.linspace(-1, 2, 72).cos().abs().reshape(6, 3, 4)
 REALS = torch.linspace(-2, 2, 30).sin().mul(2).reshape(6, 5)
 
+
+def half_lit(*shape: int) -> Tensor:
+    return torch.bernoulli(torch.full(shape, 0.5), generator=torch.Generator().manual_seed(3))
+
+
+def conv_vae(*event: int) -> VAE:
+    return VAE(ConvDecoder(2, event, (3, 2), (6,), "tanh"), 2)
+
+
 MODELS: dict[str, tuple[Callable[[], nn.Module], Observations]] = {
     "vae": (vae, Observations(bits(6, seed=3))),
     "conditional": (conditional_vae, Observations(bits(6, seed=3), torch.tensor([0, 1, 2, 2, 1, 0]))),
     "linear-gaussian": (lambda: LinearGaussian((5,), 3), Observations(REALS)),
+    "convolutional": (lambda: conv_vae(5, 6), Observations(half_lit(6, 5, 6))),
+    "convolutional in colour": (lambda: conv_vae(5, 4, 3), Observations(half_lit(6, 5, 4, 3))),
     "two-latents": (TwoLatents, Observations(torch.linspace(-1, 2, 24).cos().mul(2).reshape(6, 4))),
     "continuous-bernoulli": (lambda: vae(ContinuousBernoulli()), Observations(GREYS)),
     "normal": (lambda: vae(Normal()), Observations(GREYS)),
@@ -147,10 +159,12 @@ FAMILIES: dict[str, Callable[[Latents], Family]] = {
 
 
 def amortized(model: nn.Module, latents: Latents, family: Family, data: Observations) -> Guide:
+    classes, event = 0 if data.y is None else 3, data.x.shape[1:]
     if isinstance(prior := getattr(model, "prior", None), VampPrior):
         return Amortized(latents, prior.family, prior.encoder)
-    classes = 0 if data.y is None else 3
-    encoder = Encoder(data.x.shape[1:], family.num_params, (8,), "tanh", num_classes=classes)
+    encoder: nn.Module = Encoder(event, family.num_params, (8,), "tanh", num_classes=classes)
+    if isinstance(model, VAE) and isinstance(model.decoder, ConvDecoder):
+        encoder = ConvEncoder(event, family.num_params, (2, 3), (6,), "tanh")
     return Amortized(latents, family, encoder, labelled=data.y is not None)
 
 

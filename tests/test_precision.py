@@ -1,5 +1,7 @@
 """Networks in short precision, everything after them in float32."""
 
+import re
+
 import pytest
 import torch
 from torch import Tensor
@@ -36,16 +38,19 @@ def test_bf16_changes_the_networks_and_nothing_after_them(family: type) -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
 def test_settings_are_put_back(precision: Precision) -> None:
-    before = torch.backends.cuda.matmul.allow_tf32
-    inside = before or precision == "tf32"
+    def allowed() -> tuple[bool, bool]:
+        return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+
+    before = allowed()
+    inside = (before[0] or precision == "tf32", precision == "tf32")
 
     def fail() -> None:
         with computing_in(precision):
-            raise ValueError(f"tf32: {torch.backends.cuda.matmul.allow_tf32}")
+            raise ValueError(f"tf32: {allowed()}")
 
-    with pytest.raises(ValueError, match=f"tf32: {inside}"):
+    with pytest.raises(ValueError, match=re.escape(f"tf32: {inside}")):
         fail()
-    assert torch.backends.cuda.matmul.allow_tf32 == before
+    assert allowed() == before
     _, guide = vae_pair()
     assert torch.equal(guide.params(all_of(bits(3))), guide.params(all_of(bits(3))))
 

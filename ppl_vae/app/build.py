@@ -4,7 +4,8 @@ The constructor of a model or guide, ours or a user's, can ask by name for
 
 * ``event_shape``, ``num_classes``, ``num_data``: of the training data;
 * ``x_mean``: its mean, ``(*event)``; ½ everywhere when a trained run is loaded;
-* ``latent_dim``, ``hidden``, ``activation``, ``upper_…``, ``refinement_…``: the flags of these names;
+* ``latent_dim``, ``hidden``, ``channels``, ``activation``, ``upper_…``, ``refinement_…``: the flags of these names;
+* ``networks``: what makes encoders and decoders by those flags and ``--net`` (:class:`ppl_vae.app.networks.Networks`);
 * ``likelihood``, a new :class:`ppl_vae.models.likelihoods.Likelihood`, and ``make_prior``, from the size of z and the
   number of labels that the guide reads to a new :class:`ppl_vae.models.priors.Prior`;
 * guides only: ``model``, its ``latents`` (:class:`ppl_vae.guides.Latents`) and the ``family`` over them.
@@ -28,6 +29,7 @@ from ppl_vae.app.factories import (
     make_family,
     make_prior,
 )
+from ppl_vae.app.networks import Net, Networks
 from ppl_vae.app.registry import asks_for, construct, find, names_file
 from ppl_vae.batch import Batch
 from ppl_vae.config import Count, Few, Rate, Size, config
@@ -35,7 +37,7 @@ from ppl_vae.data import Splits
 from ppl_vae.errors import UserError
 from ppl_vae.guides import Family, Latents
 from ppl_vae.guides.semi_amortized import Training
-from ppl_vae.nets import Activation, Encoder
+from ppl_vae.nets import Activation
 from ppl_vae.seeding import seeded, stream
 
 
@@ -59,12 +61,18 @@ class PairConfig:
     """Components of --prior mixture and vamp."""
     latent_dim: Size = 10
     """Size of z; of z1, in a model of two layers."""
+    net: Net = "mlp"
+    """Encoder and decoder of our models and guides: fully connected, or convolutional (data of images only)."""
     upper_latent_dim: Size = 5
     """Size of z2, in a model of two layers."""
     upper_hidden: tuple[Size, ...] = (100,)
     """Widths of the hidden layers between z1 and z2, in a model of two layers, from z1 upwards."""
     hidden: tuple[Size, ...] = (400,)
-    """Widths of the encoder's hidden layers from x upwards; the decoder has them in reverse. No width: linear."""
+    """Widths of the encoder's fully connected hidden layers from x upwards; the decoder has them in reverse. No width:
+    linear."""
+    channels: tuple[Size, ...] = (32, 64)
+    """With --net conv: widths of the encoder's convolutions from x upwards, each of which halves height and width; the
+    decoder has them in reverse. --hidden comes behind them."""
     activation: Activation = "relu"
     """Nonlinearity after each hidden layer."""
     refinement_steps: Few = 5
@@ -137,10 +145,7 @@ def build_pair(settings: PairConfig, info: DataInfo, x_mean: Tensor | None, seed
     make_guide = find("guide", settings.guide, GUIDES)
     _refuse_unread(settings, make_model)
     mean = torch.full(info.event_shape, 0.5) if x_mean is None else x_mean
-
-    def encoder(num_params: int, num_classes: int) -> Encoder:
-        return Encoder(info.event_shape, num_params, settings.hidden, settings.activation, num_classes)
-
+    networks = Networks(info.event_shape, settings.net, settings.hidden, settings.channels, settings.activation)
     available: dict[str, Any] = {
         "event_shape": info.event_shape,
         "num_classes": info.num_classes,
@@ -148,12 +153,14 @@ def build_pair(settings: PairConfig, info: DataInfo, x_mean: Tensor | None, seed
         "x_mean": mean,
         "latent_dim": settings.latent_dim,
         "hidden": settings.hidden,
+        "channels": settings.channels,
         "activation": settings.activation,
+        "networks": networks,
         "upper_latent_dim": settings.upper_latent_dim,
         "upper_hidden": settings.upper_hidden,
         "likelihood": LIKELIHOODS[settings.likelihood](),
         "make_prior": partial(
-            make_prior, settings.prior, settings.num_components, lambda size: _family(settings, (size,)), encoder, mean
+            make_prior, settings.prior, settings.num_components, lambda size: _family(settings, (size,)), networks, mean
         ),
         "refinement_steps": settings.refinement_steps,
         "refinement_rate": settings.refinement_rate,

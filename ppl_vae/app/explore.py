@@ -14,6 +14,7 @@ from ppl_vae.app.opened import OpenedRun, SplitName, check_drawable, open_run
 from ppl_vae.app.paths import numbered, refuse_existing_file, write_atomically
 from ppl_vae.app.registry import names_file
 from ppl_vae.config import Seed, config
+from ppl_vae.conv_nets import ConvDecoder
 from ppl_vae.data import Dataset
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.units import Units, units
@@ -48,8 +49,8 @@ class Explore:
     walk between two points; switch labels of a conditional model. Of a z of more than two numbers any two make the
     plane, and the sliders are ordered by KL.
 
-    It shows our models (vae, conditional, linear-gaussian). New images can be placed by a run with an encoder and the
-    diagonal, low-rank, full-rank or point family.
+    It shows our models (vae, conditional, linear-gaussian) with fully connected networks. New images can be placed by a
+    run with an encoder and the diagonal, low-rank, full-rank or point family.
 
     examples:
       ppl-vae explore runs/digits-1
@@ -158,6 +159,11 @@ def _decoded(opened: OpenedRun) -> _Decoded:
             return _Decoded(layers, "sigmoid", classes, [])
         if isinstance(model.likelihood, Normal):
             return _Decoded(layers, "identity", classes, [_CLIPPED])
+    if type(model) in (VAE, ConditionalVAE) and type(model.decoder) is ConvDecoder:
+        raise UserError(
+            "this run's decoder is convolutional, and the page computes fully connected ones; train with --net mlp "
+            "to explore, or draw with 'ppl-vae sample', which takes any."
+        )
     name = opened.run.record.config.pair.model
     raise UserError(
         f"model {name} cannot be explored; runs of --model vae, conditional and linear-gaussian can, with fully "

@@ -9,6 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from ppl_vae.app.networks import Networks
 from ppl_vae.errors import UserError, unknown_name
 from ppl_vae.guides import (
     Amortized,
@@ -28,7 +29,7 @@ from ppl_vae.guides.semi_amortized import Training
 from ppl_vae.models import VAE, ConditionalVAE, HierarchicalVAE, LinearGaussian, TwoLayerLinearGaussian
 from ppl_vae.models.likelihoods import Bernoulli, ContinuousBernoulli, Likelihood, Normal
 from ppl_vae.models.priors import MixtureOfGaussians, Prior, StandardNormal, VampPrior
-from ppl_vae.nets import Decoder, Encoder
+from ppl_vae.nets import Encoder
 
 LikelihoodName = Literal["bernoulli", "continuous-bernoulli", "normal"]
 PriorName = Literal["standard-normal", "mixture", "vamp"]
@@ -37,24 +38,15 @@ Factory = Callable[..., nn.Module]
 MakePrior = Callable[[int, int], Prior]  # of a size of z and a number of labels
 
 
-def _vae(
-    event_shape: tuple[int, ...],
-    latent_dim: int,
-    hidden: tuple[int, ...],
-    activation: str,
-    x_mean: Tensor,
-    likelihood: Likelihood,
-    make_prior: MakePrior,
-) -> VAE:
-    decoder = Decoder(latent_dim, event_shape, hidden[::-1], activation, likelihood.start(x_mean))
-    return VAE(decoder, latent_dim, likelihood, make_prior(latent_dim, 0))
+def _vae(latent_dim: int, networks: Networks, x_mean: Tensor, likelihood: Likelihood, make_prior: MakePrior) -> VAE:
+    return VAE(
+        networks.decoder(latent_dim, likelihood.start(x_mean)), latent_dim, likelihood, make_prior(latent_dim, 0)
+    )
 
 
 def _conditional(
-    event_shape: tuple[int, ...],
     latent_dim: int,
-    hidden: tuple[int, ...],
-    activation: str,
+    networks: Networks,
     x_mean: Tensor,
     num_classes: int,
     likelihood: Likelihood,
@@ -62,17 +54,16 @@ def _conditional(
 ) -> ConditionalVAE:
     if not num_classes:
         raise UserError("the conditional model needs labels and this data has none; add y, or use --model vae.")
-    decoder = Decoder(latent_dim, event_shape, hidden[::-1], activation, likelihood.start(x_mean), num_classes)
+    decoder = networks.decoder(latent_dim, likelihood.start(x_mean), num_classes)
     return ConditionalVAE(decoder, latent_dim, num_classes, likelihood, make_prior(latent_dim, num_classes))
 
 
 def _hierarchical(
-    event_shape: tuple[int, ...],
     latent_dim: int,
-    hidden: tuple[int, ...],
+    networks: Networks,
+    activation: str,
     upper_latent_dim: int,
     upper_hidden: tuple[int, ...],
-    activation: str,
     x_mean: Tensor,
     likelihood: Likelihood,
     make_prior: MakePrior,
@@ -80,7 +71,7 @@ def _hierarchical(
     prior = make_prior(upper_latent_dim, 0)
     if isinstance(prior, VampPrior):
         raise UserError("the VampPrior is for models with one latent vector; use --prior mixture here.")
-    decoder = Decoder(latent_dim, event_shape, hidden[::-1], activation, likelihood.start(x_mean))
+    decoder = networks.decoder(latent_dim, likelihood.start(x_mean))
     upper = Encoder((upper_latent_dim,), 2 * latent_dim, upper_hidden[::-1], activation)
     return HierarchicalVAE(decoder, upper, upper_latent_dim, likelihood, prior)
 
@@ -99,18 +90,11 @@ def _labels_read(model: nn.Module) -> int:
     return model.num_classes if isinstance(model, ConditionalVAE) else 0
 
 
-def _amortized(
-    model: nn.Module,
-    latents: Latents,
-    family: Family,
-    event_shape: tuple[int, ...],
-    hidden: tuple[int, ...],
-    activation: str,
-) -> Amortized:
+def _amortized(model: nn.Module, latents: Latents, family: Family, networks: Networks) -> Amortized:
     num_classes = _labels_read(model)
     if isinstance(prior := getattr(model, "prior", None), VampPrior):
         return Amortized(latents, prior.family, prior.encoder, labelled=num_classes > 0)  # type: ignore[arg-type]
-    encoder = Encoder(event_shape, family.num_params, hidden, activation, num_classes)
+    encoder = networks.encoder(family.num_params, num_classes)
     return Amortized(latents, family, encoder, labelled=num_classes > 0)
 
 
@@ -133,14 +117,12 @@ def _semi_amortized(
     model: nn.Module,
     latents: Latents,
     family: Family,
-    event_shape: tuple[int, ...],
-    hidden: tuple[int, ...],
-    activation: str,
+    networks: Networks,
     refinement_steps: int,
     refinement_rate: float,
     refinement_training: Training,
 ) -> SemiAmortized:
-    proposal = _amortized(model, latents, family, event_shape, hidden, activation)
+    proposal = _amortized(model, latents, family, networks)
     return SemiAmortized(proposal, model, refinement_steps, refinement_rate, refinement_training)
 
 
@@ -200,7 +182,7 @@ def make_prior(
     name: PriorName,
     num_components: int,
     family: Callable[[int], Family],
-    encoder: Callable[[int, int], nn.Module],
+    networks: Networks,
     x_mean: Tensor,
     latent_dim: int,
     num_classes: int,
@@ -211,7 +193,7 @@ def make_prior(
         name: which.
         num_components: of the two mixtures.
         family: of the VampPrior, from the size of z.
-        encoder: its encoder, from a number of parameters and a number of labels.
+        networks: which make its encoder.
         x_mean: mean of the training data, ``(*event)``.
         latent_dim: size of z.
         num_classes: how many labels the guide tells apart; 0 if it reads x alone.
@@ -228,4 +210,4 @@ def make_prior(
             q = family(latent_dim)
             if isinstance(q, Point):
                 raise UserError("a point has no density to mix: take another --family for --prior vamp.")
-            return VampPrior(q, encoder(q.num_params, num_classes), x_mean, num_components, num_classes)
+            return VampPrior(q, networks.encoder(q.num_params, num_classes), x_mean, num_components, num_classes)

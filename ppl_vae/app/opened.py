@@ -143,5 +143,6 @@ def open_run(path: Path, device: str) -> OpenedRun:
         UserError: it is no run, it is damaged, or the device is not there.
     """
     chosen = choose_device(device)
+    torch.backends.cudnn.allow_tf32 = False  # estimates are in float32; torch's default shortens convolutions on a GPU
     run = Run.open(path)
     return OpenedRun(run, run.load_pair(chosen), chosen)

@@ -175,6 +175,8 @@ class _Report:
         shape = " × ".join(map(str, info.event_shape))
         model, guide = (f"{sum(param.numel() for param in part.parameters()):,}" for part in self.pair)
         dropped = "" if fit.drop == "nothing" else f", without {fit.drop}"
+        hidden, channels = (" ".join(map(str, widths)) or "none" for widths in (pair.hidden, pair.channels))
+        widths = f"hidden {hidden}" if pair.net == "mlp" else f"channels {channels}, hidden {hidden}"
         sizes = f"{model} parameters in the model, {guide} in the guide"
         return [
             ("model", pair.model),
@@ -182,7 +184,7 @@ class _Report:
             ("data", f"{self.config.data.data}, {info.num_data:,} training datapoints of shape {shape}"),
             ("binarization", self.config.data.binarization),
             ("data fingerprint", info.fingerprint),
-            ("sizes", f"latent_dim {pair.latent_dim}, hidden {' '.join(map(str, pair.hidden)) or 'none'}; {sizes}"),
+            ("sizes", f"latent_dim {pair.latent_dim}, {widths}; {sizes}"),
             (
                 "objective",
                 f"{fit.objective}, num_particles {fit.num_particles}, KL weight {final_kl_weight(fit):g}{dropped}",
