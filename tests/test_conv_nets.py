@@ -74,10 +74,14 @@ def test_each_pixel_starts_at_the_datas_mean(event: tuple[int, ...]) -> None:
     torch.testing.assert_close(lit, mean.clamp(0.001, 0.999).expand(4, *event))
 
 
-def test_untrained_logits_are_near_that() -> None:
-    """Nothing that the layers add at the start drowns it."""
-    logits = ConvDecoder(20, (28, 28), start=torch.logit(torch.full((28, 28), 0.2)))(torch.randn(50, 20))
-    assert (torch.sigmoid(logits) - 0.2).abs().mean() < 0.05
+@pytest.mark.parametrize("channels", [(32,), (32, 16), (64, 32, 16, 16)], ids=str)
+def test_z_and_x_come_through_at_the_start(channels: tuple[int, ...]) -> None:
+    """As far as through a fully connected network, however many the layers; the mean is not drowned in it."""
+    torch.manual_seed(0)
+    logits = ConvDecoder(20, (28, 28), channels)(torch.randn(100, 20))
+    assert 0.06 < logits.std(0).mean() < 0.5
+    encoder = ConvEncoder((28, 28), 40, channels[::-1])
+    assert 0.5 < encoder.conv(torch.randn(20, 1, 28, 28)).pow(2).mean().sqrt() < 1.5
 
 
 def test_labels_matter() -> None:

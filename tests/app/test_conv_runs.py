@@ -13,13 +13,13 @@ SMALL = [*CONV, "--epochs", "2", "--batch-size", "50"]
 
 
 def coloured(num=120):
-    """Discs of red, green or blue on dark ground, ``(num, 13, 11, 3)`` uint8, and which colour it is."""
+    """A disc of red, green or blue on dark ground, ``(num, 13, 11, 3)`` uint8, and which colour it is."""
     rng = np.random.default_rng(0)
     rows, columns = np.mgrid[:13, :11]
     y = np.arange(num) % 3
     x = np.full((num, 13, 11, 3), 10, dtype=np.uint8)
     for image, label in zip(x, y, strict=True):
-        inside = (rows - rng.integers(3, 10)) ** 2 + (columns - rng.integers(3, 8)) ** 2 <= 9
+        inside = (rows - rng.integers(5, 8)) ** 2 + (columns - rng.integers(4, 7)) ** 2 <= 16
         image[inside, label] = 240
     return x, y
 
@@ -56,17 +56,19 @@ def test_the_flags_make_the_networks(run):
     assert "channels 4 6, hidden 16" in (run / "report.html").read_text()
 
 
-def test_colour_of_odd_size_is_learned(cli, data, tmp_path):
-    """Discs of three colours at any place: the decoded means have the colour of what they are of."""
-    flags = [*CONV[:-2], "--latent-dim", "8", "--epochs", "60", "--learning-rate", "0.003", "--batch-size", "30"]
-    assert cli("train", "--data", data, *flags, "--kl-warmup", "0", "--out", tmp_path / "run")[0] == 0
-    sample = ["posterior", "--num-samples", "12", "--out", tmp_path / "posterior.npz"]
+def test_colour_of_odd_size_is_learned(cli, npz, tmp_path):
+    """Discs of three colours: what is decoded has the colour of what it is of."""
+    x, y = coloured(200)
+    flags = ["--net", "conv", "--channels", "8", "16", "--hidden", "32", "--latent-dim", "4", "--kl-warmup", "20"]
+    flags += ["--epochs", "25", "--batch-size", "20", "--learning-rate", "0.005"]
+    assert cli("train", "--data", npz(x=x, y=y), *flags, "--out", tmp_path / "run")[0] == 0
+    sample = ["posterior", "--num-samples", "30", "--out", tmp_path / "posterior.npz"]
     assert cli("sample", tmp_path / "run", *sample)[0] == 0
     with np.load(tmp_path / "posterior.npz") as arrays:
-        x, means = arrays["x"], arrays["means"]
-    assert x.shape == means.shape == (12, 13, 11, 3)
-    colour = [each.sum((1, 2)).argmax(-1) for each in (x, means)]
-    assert (colour[0] == colour[1]).mean() > 0.8
+        originals, means = arrays["observations"], arrays["means"]
+    assert originals.shape == means.shape == (30, 13, 11, 3)
+    colour, decoded = (images.sum((1, 2)).argmax(-1) for images in (originals, means))
+    assert (colour == decoded).mean() > 0.8
 
 
 COMMANDS = [
