@@ -142,8 +142,8 @@ def test_a_users_own_model_can_ask_for_the_networks(cli, data, tmp_path):
     file.write_text(
         "from ppl_vae.models import VAE\n"
         "class Own(VAE):\n"
-        "    def __init__(self, networks, event_shape, latent_dim, x_mean):\n"
-        "        super().__init__(networks.decoder(latent_dim, event_shape, x_mean), latent_dim)\n"
+        "    def __init__(self, networks, latent_dim, likelihood, x_mean):\n"
+        "        super().__init__(networks.decoder(latent_dim, likelihood.start(x_mean)), latent_dim)\n"
     )
     flags = ["--data", data, *SMALL, "--model", f"{file}:Own", "--out", tmp_path / "run"]
     assert cli("train", *flags)[0] == 0
