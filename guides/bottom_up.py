@@ -61,10 +61,10 @@ class BottomUp(Family):
             q: dist.TorchDistribution = self.layers[number + 1](self.nets[number](below))
             return q
 
-        return _Chain(bottom, above, self.sizes)
+        return Chain(bottom, above, self.sizes)
 
 
-class _Chain(dist.TorchDistribution):
+class Chain(dist.TorchDistribution):
     """The distribution of the family: batch shape that of ``bottom``, event shape the sum of the sizes.
 
     It remembers its last draw, whose density then needs no network a second time and no flow's inverse.
@@ -84,9 +84,9 @@ class _Chain(dist.TorchDistribution):
         self.bottom, self.above, self.sizes = bottom, above, sizes
         self._drawn: tuple[Tensor, list[dist.TorchDistribution], list[Tensor]] | None = None
 
-    def expand(self, batch_shape: Any, _instance: object = None) -> "_Chain":
+    def expand(self, batch_shape: Any, _instance: object = None) -> "Chain":
         """The same for a larger batch."""
-        return _Chain(self.bottom.expand(batch_shape), self.above, self.sizes)
+        return Chain(self.bottom.expand(batch_shape), self.above, self.sizes)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """z₁, then each layer given the one below; put together in the model's order."""
