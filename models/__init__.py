@@ -6,6 +6,7 @@ if __name__ != "ppl_vae.models":  # a second copy of every class, unequal to the
 from ppl_vae.models.base import Model
 from ppl_vae.models.conditional import ConditionalVAE
 from ppl_vae.models.linear_gaussian import LinearGaussian
+from ppl_vae.models.sequence import SequenceVAE
 from ppl_vae.models.vae import VAE
 
-__all__ = ["VAE", "ConditionalVAE", "LinearGaussian", "Model"]
+__all__ = ["VAE", "ConditionalVAE", "LinearGaussian", "Model", "SequenceVAE"]

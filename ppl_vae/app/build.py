@@ -4,15 +4,17 @@ The constructor of a model or guide, ours or a user's, can ask by name for
 
 * ``event_shape``, ``num_classes``, ``num_data``: of the training data;
 * ``x_mean``: its mean, ``(*event)``; ½ everywhere when a trained run is loaded;
-* ``latent_dim``, ``hidden``, ``activation``, ``refinement_…``: the flags of these names;
+* ``layout``, ``alphabet``: how an observation is laid out (:mod:`ppl_vae.layout`), and the characters of text;
+* ``latent_dim``, ``hidden``, ``activation``, ``word_dropout``, ``refinement_…``: the flags of these names;
 * guides only: ``model``, its ``latents`` (:class:`ppl_vae.guides.Latents`) and the ``family`` over them.
 """
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ppl_vae.app.registry import FAMILIES, GUIDES, MODELS, asks_for, construct, find, names_file
@@ -22,6 +24,7 @@ from ppl_vae.data import Splits
 from ppl_vae.errors import unknown_name
 from ppl_vae.guides import Latents
 from ppl_vae.guides.semi_amortized import Training
+from ppl_vae.layout import Layout
 from ppl_vae.nets import Activation
 from ppl_vae.seeding import seeded, stream
 
@@ -31,7 +34,7 @@ class PairConfig:
     """Which model and guide, and how large."""
 
     model: str = "vae"
-    """The generative program p(x, z): vae, conditional, linear-gaussian, or path/to/file.py:Class."""
+    """The generative program p(x, z): vae, conditional, linear-gaussian, sequence, or path/to/file.py:Class."""
     guide: str = "amortized"
     """The variational program q(z | x): amortized, per-datapoint, mean-field, semi-amortized, or file.py:Class."""
     family: str = "diagonal"
@@ -42,6 +45,8 @@ class PairConfig:
     """Widths of the encoder's hidden layers from x upwards; the decoder has them in reverse. No width: linear."""
     activation: Activation = "relu"
     """Nonlinearity after each hidden layer."""
+    word_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Sequence model: how often, in training, the decoder is not told the step before, so that it has to ask z."""
     refinement_steps: Few = 5
     """Semi-amortized guides: gradient steps from the encoder's proposal."""
     refinement_rate: Rate = 0.05
@@ -73,11 +78,16 @@ class DataInfo:
     """Number of training datapoints."""
     fingerprint: str
     """Hash of all splits: two runs with the same one saw the same data, split alike."""
+    layout: Layout = "plain"
+    """How an observation is laid out."""
+    alphabet: str = ""
+    """The characters of text."""
 
     @classmethod
     def of(cls, splits: Splits) -> "DataInfo":
         """Read it off the data."""
-        return cls(splits.train.event_shape, splits.num_classes, len(splits.train), splits.fingerprint())
+        sizes = splits.train.event_shape, splits.num_classes, len(splits.train)
+        return cls(*sizes, splits.fingerprint(), splits.layout, splits.alphabet)
 
 
 class Pair(NamedTuple):
@@ -109,6 +119,9 @@ def build_pair(settings: PairConfig, info: DataInfo, x_mean: Tensor | None, seed
         "latent_dim": settings.latent_dim,
         "hidden": settings.hidden,
         "activation": settings.activation,
+        "layout": info.layout,
+        "alphabet": info.alphabet,
+        "word_dropout": settings.word_dropout,
         "refinement_steps": settings.refinement_steps,
         "refinement_rate": settings.refinement_rate,
         "refinement_training": settings.refinement_training,

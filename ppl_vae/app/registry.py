@@ -27,8 +27,10 @@ from ppl_vae.guides import (
     SemiAmortized,
 )
 from ppl_vae.guides.semi_amortized import Training
-from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian
+from ppl_vae.layout import Layout
+from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian, SequenceVAE
 from ppl_vae.nets import Decoder, Encoder
+from ppl_vae.recurrent_nets import RecurrentDecoder, RecurrentEncoder, logits_of_rates
 
 Factory = Callable[..., nn.Module]
 
@@ -53,6 +55,20 @@ def _conditional(
     return ConditionalVAE(decoder, latent_dim, num_classes)
 
 
+def _sequence(
+    event_shape: tuple[int, ...],
+    latent_dim: int,
+    hidden: tuple[int, ...],
+    x_mean: Tensor,
+    layout: Layout,
+    word_dropout: float,
+) -> SequenceVAE:
+    if len(event_shape) != 2:
+        raise UserError(f"the sequence model needs x of shape (N, steps, size), not {event_shape} for each; reshape x.")
+    decoder = RecurrentDecoder(latent_dim, event_shape, hidden[::-1], logits_of_rates(x_mean, layout))
+    return SequenceVAE(decoder, latent_dim, layout, word_dropout)
+
+
 def _amortized(
     model: nn.Module,
     latents: Latents,
@@ -60,7 +76,10 @@ def _amortized(
     event_shape: tuple[int, ...],
     hidden: tuple[int, ...],
     activation: str,
+    layout: Layout,
 ) -> Amortized:
+    if isinstance(model, SequenceVAE):
+        return Amortized(latents, family, RecurrentEncoder(event_shape, family.num_params, hidden, layout))
     num_classes = model.num_classes if isinstance(model, ConditionalVAE) else 0
     encoder = Encoder(event_shape, family.num_params, hidden, activation, num_classes)
     return Amortized(latents, family, encoder, labelled=num_classes > 0)
@@ -79,15 +98,21 @@ def _semi_amortized(
     event_shape: tuple[int, ...],
     hidden: tuple[int, ...],
     activation: str,
+    layout: Layout,
     refinement_steps: int,
     refinement_rate: float,
     refinement_training: Training,
 ) -> SemiAmortized:
-    proposal = _amortized(model, latents, family, event_shape, hidden, activation)
+    proposal = _amortized(model, latents, family, event_shape, hidden, activation, layout)
     return SemiAmortized(proposal, model, refinement_steps, refinement_rate, refinement_training)
 
 
-MODELS: dict[str, Factory] = {"vae": _vae, "conditional": _conditional, "linear-gaussian": LinearGaussian}
+MODELS: dict[str, Factory] = {
+    "vae": _vae,
+    "conditional": _conditional,
+    "linear-gaussian": LinearGaussian,
+    "sequence": _sequence,
+}
 GUIDES: dict[str, Factory] = {
     "amortized": _amortized,
     "per-datapoint": PerDatapoint,
