@@ -43,10 +43,12 @@ from ppl_vae.guides import (
     Planar,
     SemiAmortized,
 )
-from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian
+from ppl_vae.layout import Layout, encode_notes, encode_text
+from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian, SequenceVAE
 from ppl_vae.nets import Decoder, Encoder
 from ppl_vae.objectives import TraceELBO
 from ppl_vae.pair import run_pair
+from ppl_vae.recurrent_nets import RecurrentDecoder, RecurrentEncoder
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer
 from tests.pairs import TwoLatents, bits
 
@@ -102,6 +104,14 @@ def conditional_vae() -> ConditionalVAE:
     return ConditionalVAE(Decoder(2, (3, 4), (8,), "tanh", num_classes=3), 2, 3)
 
 
+def sequence_vae(layout: Layout, length: int, columns: int) -> SequenceVAE:
+    return SequenceVAE(RecurrentDecoder(2, (length, columns), (6,)), 2, layout)
+
+
+WORDS = encode_text(["ab", "b", "aba", "ca", "cccc", "a"], "abc", 4)
+# Two voices, from one step to three; of the piano's keys only the lowest five.
+TUNES = encode_notes([[[21], [22, 24]], [[23]], [[21, 25], [], [22]], [[24, 25]], [[22], [22], [23]], [[25], [21]]], 3)
+
 MODELS: dict[str, tuple[Callable[[], nn.Module], Observations]] = {
     "vae": (lambda: VAE(Decoder(2, (3, 4), (8,), "tanh"), 2), Observations(bits(6, seed=3))),
     "conditional": (conditional_vae, Observations(bits(6, seed=3), torch.tensor([0, 1, 2, 2, 1, 0]))),
@@ -109,6 +119,8 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Observations]] = {
         lambda: LinearGaussian((5,), 3),
         Observations(torch.linspace(-2, 2, 30).sin().mul(2).reshape(6, 5)),
     ),
+    "text": (lambda: sequence_vae("text", 4, 4), Observations(WORDS)),
+    "notes": (lambda: sequence_vae("notes", 3, 6), Observations(TUNES[..., :6])),
     "two-latents": (TwoLatents, Observations(torch.linspace(-1, 2, 24).cos().mul(2).reshape(6, 4))),
 }
 
@@ -122,22 +134,24 @@ FAMILIES: dict[str, Callable[[int], Family]] = {
 }
 
 
-def amortized(latents: Latents, family: Family, data: Observations) -> Guide:
+def amortized(model: nn.Module, latents: Latents, family: Family, data: Observations) -> Guide:
     classes = 0 if data.y is None else 3
-    encoder = Encoder(data.x.shape[1:], family.num_params, (8,), "tanh", num_classes=classes)
+    encoder: nn.Module = Encoder(data.x.shape[1:], family.num_params, (8,), "tanh", num_classes=classes)
+    if isinstance(model, SequenceVAE):
+        encoder = RecurrentEncoder(data.x.shape[1:], family.num_params, (6,), model.layout)
     return Amortized(latents, family, encoder, labelled=data.y is not None)
 
 
-def per_datapoint(latents: Latents, family: Family, data: Observations) -> Guide:
+def per_datapoint(model: nn.Module, latents: Latents, family: Family, data: Observations) -> Guide:
     guide = PerDatapoint(latents, family, len(data.x))
     nn.init.normal_(guide.table.weight, std=0.3)  # rows start all alike, which would hide one taken for another
     return guide
 
 
 PARAMETERISATIONS: dict[str, Callable[[nn.Module, Latents, Family, Observations], Guide]] = {
-    "amortized": lambda model, *rest: amortized(*rest),
-    "per-datapoint": lambda model, *rest: per_datapoint(*rest),
-    "semi-amortized": lambda model, *rest: SemiAmortized(amortized(*rest), model, num_steps=2),
+    "amortized": amortized,
+    "per-datapoint": per_datapoint,
+    "semi-amortized": lambda model, *rest: SemiAmortized(amortized(model, *rest), model, num_steps=2),
 }
 
 

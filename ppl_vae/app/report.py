@@ -44,7 +44,7 @@ _CAPTIONS = {
     "graphical-model": "The model and its guide as graphical models, read from the programs.",
     "training": "The bound and its two parts over the epochs; bigger is better.",
     "reconstructions": "Observations, and below each what the model expects after q(z | x) has seen it.",
-    "prior": "What the model expects for latents drawn from its prior.",
+    "prior": "What the model makes of latents drawn from its prior.",
     "latent": "Where the guide puts the data: means of q(z | x).",
     "grid": "The latent plane, decoded place by place.",
     "kl-by-unit": "What each unit of z is used for: its KL, and whether its posterior mean moves with x.",

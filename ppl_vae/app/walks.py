@@ -9,9 +9,10 @@ from torch import Tensor
 from tqdm import tqdm
 from tyro.conf import Positional
 
-from ppl_vae import figures, latent_walks
+from ppl_vae import latent_walks
 from ppl_vae.app.fitted import guide_for, has_rows
 from ppl_vae.app.opened import OpenedRun, SplitName
+from ppl_vae.app.rendering import centre, strips_of
 from ppl_vae.app.sample import Made, Sampling, caption, check_label, labels_of, shown_in
 from ppl_vae.config import CountOrZero, Few, config
 from ppl_vae.data import Dataset
@@ -22,7 +23,7 @@ from ppl_vae.guides import PerDatapoint
 from ppl_vae.inference import InferConfig
 from ppl_vae.latent_walks import CodeKind, Path, codes_of, decode_codes
 from ppl_vae.latents import Latents
-from ppl_vae.models import ConditionalVAE
+from ppl_vae.models import ConditionalVAE, SequenceVAE
 
 _QUIET_SECONDS = 2.0  # before a progress bar shows
 _NUM_FOR_KL = 500  # datapoints that a unit's KL is the mean over
@@ -120,13 +121,16 @@ class Interpolate(Walk):
         ends = found.shown[:-1, None], found.shown[1:, None]
         words = caption(
             opened,
-            f"E[x | {given}] on the {self.path} way between {self.codes} of q(z | x); "
+            f"{centre(opened.pair.model, given)} on the {self.path} way between {self.codes} of q(z | x); "
             f"first and last the images themselves{shown_in(opened)}.",
         )
         names = [f"{self.split} {start} → {end}" for start, end in zip(rows.tolist(), rows.tolist()[1:], strict=False)]
         times = [f"{t:.2g}" for t in torch.linspace(0, 1, self.steps).tolist()]
-        figure = figures.strips(torch.cat([ends[0], means, ends[1]], 1).cpu(), names, ["from", *times, "to"], words)
-        return Made({"images": rows, "observations": found.x, **made}, figure, (_smoothness(means),))
+        ways = torch.cat([ends[0], means, ends[1]], 1)
+        figure = strips_of(opened.info, ways, names, ["from", *times, "to"], words)
+        said = () if isinstance(opened.pair.model, SequenceVAE) else (_smoothness(means),)
+        sequences = {f"{number:02d}": x for number, x in enumerate(ways.unbind(1))}
+        return Made({"images": rows, "observations": found.x, **made}, figure, said, sequences)
 
 
 @config
@@ -188,8 +192,10 @@ class Traverse(Walk):
         ranked = "KL(q(z | x) ‖ p(z))" if by_kl else "the variance of its means (q has no KL)"
         given = "z" if y is None else f"z, y = {int(y.flatten()[0])}"
         over = f"mean over {len(few)} {self.split} datapoints ± standard error"
-        words = caption(opened, f"E[x | {given}] where one unit moves, {rest}; units in order of {ranked}, {over}.")
-        figure = figures.strips(made["means"].cpu(), names, [f"{value:.2g}" for value in values.tolist()], words)
+        words = caption(
+            opened, f"{centre(model, given)} where one unit moves, {rest}; units in order of {ranked}, {over}."
+        )
+        figure = strips_of(opened.info, made["means"], names, [f"{value:.2g}" for value in values.tolist()], words)
         return Made(
             {"units": order, "kl": found.kl[order], "kl_stderr": found.kl_stderr[order], "values": values, **made},
             figure,
