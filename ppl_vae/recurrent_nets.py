@@ -1,6 +1,8 @@
 """Recurrent encoder and decoder networks. All of them accept leading dimensions: ``(..., batch, event)``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -19,6 +21,29 @@ class State(NamedTuple):
 
     output: Tensor
     cell: Tensor
+
+
+_TWICE: ContextVar[bool] = ContextVar("twice", default=False)
+
+
+@contextmanager
+def differentiable_twice() -> Iterator[None]:
+    """Inside the block LSTMs keep off cuDNN's kernel, whose gradient cannot be differentiated; torch's others can."""
+    token = _TWICE.set(True)
+    try:
+        yield
+    finally:
+        _TWICE.reset(token)
+
+
+@contextmanager
+def _kernel() -> Iterator[None]:
+    before = torch.backends.cudnn.enabled
+    torch.backends.cudnn.enabled = before and not _TWICE.get()
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.enabled = before
 
 
 class LSTM(nn.Module):
@@ -50,7 +75,8 @@ class LSTM(nn.Module):
         parts = torch.cat([part.flatten() for part in whole]).split([part.numel() for part in whole])
         weights = [part.view_as(like) for part, like in zip(parts, whole, strict=True)]
         before = [each.unsqueeze(0).contiguous() for each in state]
-        outputs, output, cell = torch.lstm(x, before, weights, True, 1, 0.0, True, False, True)
+        with _kernel():
+            outputs, output, cell = torch.lstm(x, before, weights, True, 1, 0.0, True, False, True)
         return outputs, State(output.squeeze(0), cell.squeeze(0))
 
 
@@ -78,10 +104,11 @@ def logits_of_rates(x_mean: Tensor, layout: Layout) -> Tensor:
 
 
 class RecurrentEncoder(nn.Module):
-    """From a sequence to numbers about it: what an LSTM has at the sequence's last step, ``(..., out_size)``.
+    """From a sequence to numbers about it, ``(..., out_size)``, from an LSTM's last output and its mean.
 
-    The last step is found by its mask on the device: packing would read lengths on the host. What comes after the end
-    is read and changes nothing.
+    The mean over steps lets the gradient of every step in, past all that come after it; without it a long sequence's z
+    is about its end, and its KL the first to collapse (Long et al. 2019). Steps after the end are masked on the
+    device: packing would read lengths on the host. They are read and change nothing.
 
     Args:
         event_shape: ``(T, C)``, the shape of one observation.
@@ -99,7 +126,7 @@ class RecurrentEncoder(nn.Module):
         super().__init__()
         self.layout = layout
         self.layers = _layers(event_shape[-1], hidden)
-        self.out = nn.Linear(hidden[-1], out_size)
+        self.out = nn.Linear(2 * hidden[-1], out_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """X ``(..., batch, T, C)`` to ``(..., batch, out_size)``."""
@@ -109,7 +136,9 @@ class RecurrentEncoder(nn.Module):
         with network(x.device):
             for layer in self.layers:
                 features, _ = layer(features)
-            out: Tensor = self.out((last.unsqueeze(-1) * features).sum(1))
+            final = (last.unsqueeze(-1) * features).sum(1)
+            mean = (going.unsqueeze(-1) * features).sum(1) / going.sum(1, keepdim=True).clamp(min=1)
+            out: Tensor = self.out(torch.cat([final, mean], dim=-1))
         return out.to(x.dtype).reshape(*x.shape[:-2], -1)
 
 

@@ -81,7 +81,7 @@ def files_of(info: DataInfo, stem: str, sequences: Mapping[str, Tensor]) -> dict
         of text one file, a line for each of the n, columns separated by tabs; of music a MIDI file for each piece in
         a folder of that name; of anything else nothing.
     """
-    if info.layout == "text":
+    if info.layout == "text" and sequences:
         columns = [decode_text(x, info.alphabet) for x in sequences.values()]
         return {f"{stem}.txt": "".join("\t".join(row) + "\n" for row in zip(*columns, strict=True)).encode()}
     if info.layout == "notes":

@@ -119,10 +119,11 @@ class Interpolate(Walk):
         label = "the label where the way begins" if self.label is None else self.label
         given = "z" if y is None else f"z, y = {label}"
         ends = found.shown[:-1, None], found.shown[1:, None]
+        observations = "images" if opened.info.layout == "plain" else "pieces"
         words = caption(
             opened,
             f"{centre(opened.pair.model, given)} on the {self.path} way between {self.codes} of q(z | x); "
-            f"first and last the images themselves{shown_in(opened)}.",
+            f"first and last the {observations} themselves{shown_in(opened)}.",
         )
         names = [f"{self.split} {start} → {end}" for start, end in zip(rows.tolist(), rows.tolist()[1:], strict=False)]
         times = [f"{t:.2g}" for t in torch.linspace(0, 1, self.steps).tolist()]

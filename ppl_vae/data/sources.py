@@ -13,7 +13,7 @@ from ppl_vae.data import torchvision_sets
 from ppl_vae.data.music import read_music
 from ppl_vae.data.npz import read_npz
 from ppl_vae.data.text import alphabet_of, encoded_lines, read_lines
-from ppl_vae.errors import unknown_name
+from ppl_vae.errors import UserError, unknown_name
 from ppl_vae.layout import Layout, encode_notes
 
 
@@ -75,6 +75,35 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "digits": digits,
     **{name: partial(_torchvision, name) for name in torchvision_sets.NAMES},
 }
+
+
+def read_input(path: Path, layout: Layout, alphabet: str, event_shape: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
+    """Observations for a model that has been trained: an ``.npz``, or a file of the kind that it was trained on.
+
+    Args:
+        path: the file.
+        layout: of the model's observations.
+        alphabet: of its text.
+        event_shape: of its observations.
+
+    Returns:
+        x, ``(N, *event)``, and labels, ``(N,)``, or None.
+
+    Raises:
+        UserError: the file cannot be used, or its observations are not of that kind.
+    """
+    if layout == "text" and path.suffix == ".txt":
+        return encoded_lines(path, read_lines(path), alphabet, event_shape[0]), None
+    if layout == "notes" and path.suffix == ".json":
+        pieces = [piece for part in read_music(path).values() for piece in part]
+        longest = max(map(len, pieces))
+        if longest > event_shape[0]:
+            raise UserError(f"{path}: a piece has {longest} steps, the longest known has {event_shape[0]}; cut it up.")
+        return encode_notes(pieces, event_shape[0]), None
+    x, y = read_npz(path)
+    if tuple(x.shape[1:]) != event_shape:
+        raise UserError(f"{path}: observations of shape {tuple(x.shape[1:])}, not the run's {event_shape}; reshape x.")
+    return x, y
 
 
 def names_file(name: str) -> bool:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont  # matplotlib brings it
 
-_FONT_SIZE = 20  # pixels
-_MARGIN = 3  # pixels around a line
+_FONT_SIZE = 40  # pixels
+_MARGIN = 6  # pixels around a line
 _MOST_CHARACTERS = 60  # of a line, before it is cut
 _AFTER = 0.12  # the grey of what comes after a piece's end
 
