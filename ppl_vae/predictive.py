@@ -80,7 +80,14 @@ def posterior_predictive(model: nn.Module, guide: nn.Module, batch: Batch, num_s
 def decode(
     model: nn.Module, latents: dict[str, Tensor], event_shape: tuple[int, ...], y: Tensor | None = None
 ) -> Tensor:
-    """E[x | latents], or E[x | latents, y], at chosen latents.
+    """E[x | latents], or E[x | latents, y], at chosen latents: the ``means`` of :func:`draw_at`."""
+    return draw_at(model, latents, event_shape, y).means
+
+
+def draw_at(
+    model: nn.Module, latents: dict[str, Tensor], event_shape: tuple[int, ...], y: Tensor | None = None
+) -> Draws:
+    """x ~ p(x | latents), or x ~ p(x | latents, y), at chosen latents.
 
     Args:
         model: p(x, z).
@@ -89,7 +96,7 @@ def decode(
         y: labels, ``(n,)``, for a conditional model.
 
     Returns:
-        means ``(n, *event)``.
+        draws of shape ``(n, ...)``, from torch's own generator.
 
     Raises:
         ValueError: the model has no site of one of these names.
@@ -102,7 +109,7 @@ def decode(
             unknown = set(latents) - set(latent_sites(poutine.trace(_unobserved(model)).get_trace(blank)))
         if unknown:
             raise ValueError(f"the model samples no site '{min(unknown)}'")
-        return _draws(program, blank).means
+        return _draws(program, blank)
 
 
 def label_sheet(model: nn.Module, event_shape: tuple[int, ...], num_classes: int, num_columns: int) -> Tensor:

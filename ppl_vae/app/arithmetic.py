@@ -69,10 +69,10 @@ class Arithmetic(Walk):
         given = ", y" if isinstance(opened.pair.model, ConditionalVAE) else ""
         y = labels_of(None, None if found.y is None else found.y[-len(rows) :], opened.pair.model)
         made = self.decode(opened, data, codes, None if y is None else y[:, None].expand(codes.shape[:2]))
-        moved = centre(opened.pair.model, f"z + strength × direction{given}")
+        moved = centre(opened.pair.model, f"z + strength × direction{given}", drawn="x" in made)
         figure = strips_of(
             opened.info,
-            torch.cat([shown[:, None], made["means"]], 1),
+            torch.cat([shown[:, None], made.get("x", made["means"])], 1),
             [f"{self.split} {row}" for row in rows.tolist()],
             ["image", *[f"{strength:g}" for strength in self.strengths]],
             caption(opened, f"{moved}, the direction {words}{shown_in(opened)}."),

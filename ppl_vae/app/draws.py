@@ -11,7 +11,7 @@ from ppl_vae import figures
 from ppl_vae.app.build import example
 from ppl_vae.app.fitted import guide_for
 from ppl_vae.app.opened import OpenedRun, SplitName
-from ppl_vae.app.rendering import centre, image_of, images_of, shown_of, strips_of
+from ppl_vae.app.rendering import centre, image_of, images_of, is_drawn, shown_of, strips_of
 from ppl_vae.app.sample import Made, Sampling, caption, check_label
 from ppl_vae.config import Count, CountOrZero, config
 from ppl_vae.errors import UserError
@@ -77,11 +77,14 @@ class Posterior(Sampling):
         guide = guide_for(*opened.pair, data, self.infer)
         draws = posterior_predictive(opened.pair.model, guide, batch)
         latents = {name: value[0] for name, value in draws.latents.items()}
-        words = caption(opened, f"{self.split} data; below, {centre(opened.pair.model)} for one z ~ q(z | x).")
-        above, below = images_of(opened.info, batch.x, draws.means[0])
+        drawn = is_drawn(opened.pair.model)
+        reconstructed = draws.x[0] if drawn else draws.means[0]
+        what = "x ~ p(x | z)" if drawn else centre(opened.pair.model)
+        words = caption(opened, f"{self.split} data; below, {what} for one z ~ q(z | x).")
+        above, below = images_of(opened.info, batch.x, reconstructed)
         figure = figures.reconstructions(above, below, words)
         arrays = {"observations": batch.x, **latents, "means": draws.means[0], "x": draws.x[0]}
-        return Made(arrays, figure, sequences={"observation": batch.x, "reconstruction": draws.means[0]})
+        return Made(arrays, figure, sequences={"observation": batch.x, "reconstruction": reconstructed})
 
 
 @config

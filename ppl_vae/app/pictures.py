@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from ppl_vae import figures
 from ppl_vae.app.build import Pair
-from ppl_vae.app.rendering import centre, image_of, images_of, shown_of
+from ppl_vae.app.rendering import centre, image_of, images_of, is_drawn, shown_of
 from ppl_vae.app.run import Run
 from ppl_vae.data import Splits
 from ppl_vae.errors import reason
@@ -86,9 +86,11 @@ def _training(subject: _Subject) -> Figure:
 
 def _reconstructions(subject: _Subject) -> Figure:
     few = subject.data.batch(torch.arange(min(_NUM_RECONSTRUCTIONS, len(subject.data))))
-    means = posterior_predictive(*subject.pair, few).means[0]
-    caption = f"{subject.title}. {subject.split} data; below, {centre(subject.pair.model)}, z ~ q(z | x)."
-    above, below = images_of(subject.info, subject.grey.head(len(means)).x, means)
+    draws, drawn = posterior_predictive(*subject.pair, few), is_drawn(subject.pair.model)
+    what = "x ~ p(x | z)" if drawn else centre(subject.pair.model)
+    caption = f"{subject.title}. {subject.split} data; below, {what}, z ~ q(z | x)."
+    shown = draws.x[0] if drawn else draws.means[0]
+    above, below = images_of(subject.info, subject.grey.head(len(shown)).x, shown)
     return figures.reconstructions(above, below, caption=caption)
 
 

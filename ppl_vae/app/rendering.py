@@ -54,8 +54,15 @@ def shown_of(model: nn.Module, draws: Draws) -> tuple[Tensor, str]:
     return draws.means, "E[x | z] for z ~ p(z)"
 
 
-def centre(model: nn.Module, given: str = "z") -> str:
-    """What :attr:`ppl_vae.predictive.Draws.means` are, in words."""
+def is_drawn(model: nn.Module) -> bool:
+    """Whether x given z is shown by a draw: of music, where the likeliest keys of each step are one chord held on."""
+    return isinstance(model, SequenceVAE) and model.layout == "notes"
+
+
+def centre(model: nn.Module, given: str = "z", *, drawn: bool = False) -> str:
+    """What is shown of p(x | z), in words: a draw, or :attr:`ppl_vae.predictive.Draws.means`."""
+    if drawn:
+        return f"x ~ p(x | {given}) from the same noise"
     return f"the likeliest steps given {given}" if isinstance(model, SequenceVAE) else f"E[x | {given}]"
 
 

@@ -162,10 +162,12 @@ def test_music_is_written_as_midi_files(cli, trained_on, tunes, tmp_path):
     status, said, _ = cli("sample", trained_on["notes"], "interpolate", "--steps", "3", "--out", out)
     assert status == 0
     assert "5 MIDI files" in said
+    with np.load(out) as arrays:  # of music draws are shown, from the same noise all along the way
+        drawn = decode_notes(torch.from_numpy(arrays["x"][0]))
     names = [f"1-{number:02d}.mid" for number in range(5)]
     assert sorted(path.name for path in (tmp_path / "way").iterdir()) == names
     given = decode_notes(load(str(tunes)).test.x)
-    for name, piece in ((names[0], given[0]), (names[-1], given[1])):
+    for name, piece in zip(names, [given[0], *drawn, given[1]], strict=True):
         score = symusic.Score(tmp_path / "way" / name)
         quarter = score.ticks_per_quarter
         for step, notes in enumerate(piece):
