@@ -23,6 +23,7 @@ from ppl_vae.guides.base import Guide
 from ppl_vae.latents import FamilyProgram
 from ppl_vae.objectives import TraceELBO
 from ppl_vae.pair import constant
+from ppl_vae.recurrent_nets import differentiable_twice
 from ppl_vae.variational import once, side_loss
 
 Training = Literal["unroll", "separate"]
@@ -62,7 +63,8 @@ class SemiAmortized(Guide):
         through = self.unroll and torch.is_grad_enabled()
         with poutine.block(), torch.enable_grad():
             if through:
-                return self._refined(proposal, batch, through=True)
+                with differentiable_twice():
+                    return self._refined(proposal, batch, through=True)
             with constant(self._model[0], self.family):
                 return self._refined(proposal.detach(), batch, through=False).detach()
 

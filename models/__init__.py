@@ -7,7 +7,16 @@ from ppl_vae.models.base import Model
 from ppl_vae.models.conditional import ConditionalVAE
 from ppl_vae.models.hierarchical import HierarchicalVAE
 from ppl_vae.models.linear_gaussian import LinearGaussian
+from ppl_vae.models.sequence import SequenceVAE
 from ppl_vae.models.two_layer_linear_gaussian import TwoLayerLinearGaussian
 from ppl_vae.models.vae import VAE
 
-__all__ = ["VAE", "ConditionalVAE", "HierarchicalVAE", "LinearGaussian", "Model", "TwoLayerLinearGaussian"]
+__all__ = [
+    "VAE",
+    "ConditionalVAE",
+    "HierarchicalVAE",
+    "LinearGaussian",
+    "Model",
+    "SequenceVAE",
+    "TwoLayerLinearGaussian",
+]

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.latents import Latents
-from ppl_vae.predictive import decode, posterior_moments, posterior_samples
+from ppl_vae.predictive import decode, draw_at, posterior_moments, posterior_samples
+from ppl_vae.seeding import seeded
 
 Path = Literal["linear", "spherical"]
 CodeKind = Literal["means", "samples"]
@@ -69,6 +70,27 @@ def decode_codes(
         parts.append(decode(model, values, event_shape, None if labels is None else labels[index]))
     means: Tensor = torch.cat(parts).unflatten(0, codes.shape[:-1])
     return means
+
+
+def draws_along(model: nn.Module, latents: Latents, codes: Tensor, event_shape: tuple[int, ...], seed: int) -> Tensor:
+    """x ~ p(x | z) at codes, with the same noise at every step of a way: what changes along it is z's doing.
+
+    Args:
+        model: p(x, z).
+        latents: of the model.
+        codes: ``(W, S, D)``, W ways of S steps.
+        event_shape: shape of one observation.
+        seed: of the noise; the caller's generators are left alone.
+
+    Returns:
+        ``(W, S, *event)``.
+    """
+    steps = []
+    for step in codes.unbind(1):
+        values, _ = latents.mapped(step)
+        with seeded(seed, codes.device):
+            steps.append(draw_at(model, values, event_shape).x)
+    return torch.stack(steps, dim=1)
 
 
 def interpolate(points: Tensor, num_steps: int, path: Path = "linear") -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from ppl_vae.batch import Batch
+from ppl_vae.errors import UserError
 from ppl_vae.pair import frozen, in_particles, latent_sites
 from ppl_vae.program import trace_program
 from ppl_vae.seeding import preserved
@@ -20,7 +21,8 @@ class Draws(NamedTuple):
 
     Args:
         latents: by site, ``(..., n, *latent_event)``.
-        means: E[x | latents], ``(..., n, *event)``; for a Bernoulli the probabilities of a lit pixel.
+        means: E[x | latents], ``(..., n, *event)``; for a Bernoulli the probabilities of a lit pixel. Of a distribution
+            without a mean in closed form, such as that of a sequence, its mode.
         x: draws of x given the latents, ``(..., n, *event)``.
     """
 
@@ -78,7 +80,14 @@ def posterior_predictive(model: nn.Module, guide: nn.Module, batch: Batch, num_s
 def decode(
     model: nn.Module, latents: dict[str, Tensor], event_shape: tuple[int, ...], y: Tensor | None = None
 ) -> Tensor:
-    """E[x | latents], or E[x | latents, y], at chosen latents.
+    """E[x | latents], or E[x | latents, y], at chosen latents: the ``means`` of :func:`draw_at`."""
+    return draw_at(model, latents, event_shape, y).means
+
+
+def draw_at(
+    model: nn.Module, latents: dict[str, Tensor], event_shape: tuple[int, ...], y: Tensor | None = None
+) -> Draws:
+    """x ~ p(x | latents), or x ~ p(x | latents, y), at chosen latents.
 
     Args:
         model: p(x, z).
@@ -87,7 +96,7 @@ def decode(
         y: labels, ``(n,)``, for a conditional model.
 
     Returns:
-        means ``(n, *event)``.
+        draws of shape ``(n, ...)``, from torch's own generator.
 
     Raises:
         ValueError: the model has no site of one of these names.
@@ -100,7 +109,7 @@ def decode(
             unknown = set(latents) - set(latent_sites(poutine.trace(_unobserved(model)).get_trace(blank)))
         if unknown:
             raise ValueError(f"the model samples no site '{min(unknown)}'")
-        return _draws(program, blank).means
+        return _draws(program, blank)
 
 
 def label_sheet(model: nn.Module, event_shape: tuple[int, ...], num_classes: int, num_columns: int) -> Tensor:
@@ -222,7 +231,17 @@ def _draws(program: Callable[[Batch], object], batch: Batch) -> Draws:
     trace: Trace = poutine.trace(program).get_trace(batch)
     x = cast(Any, trace.nodes["x"])
     latents = {name: site["value"] for name, site in latent_sites(trace).items() if name != "x"}
-    return Draws(latents, x["fn"].mean.expand_as(x["value"]), x["value"])
+    return Draws(latents, _centre(x["fn"]).expand_as(x["value"]), x["value"])
+
+
+def _centre(fn: Any) -> Tensor:
+    """The mean, or what there is in its place."""
+    for name in ("mean", "mode"):
+        try:
+            return cast(Tensor, getattr(fn, name))
+        except NotImplementedError:
+            pass
+    raise UserError(f"site 'x': {type(fn).__name__} has neither a mean nor a mode, so there is nothing to show.")
 
 
 def _unobserved(model: nn.Module) -> Callable[[Batch], object]:

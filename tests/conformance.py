@@ -47,12 +47,21 @@ from ppl_vae.guides import (
     SemiAmortized,
 )
 from ppl_vae.latents import LatentSite
-from ppl_vae.models import VAE, ConditionalVAE, HierarchicalVAE, LinearGaussian, TwoLayerLinearGaussian
+from ppl_vae.layout import Layout, encode_notes, encode_text
+from ppl_vae.models import (
+    VAE,
+    ConditionalVAE,
+    HierarchicalVAE,
+    LinearGaussian,
+    SequenceVAE,
+    TwoLayerLinearGaussian,
+)
 from ppl_vae.models.likelihoods import ContinuousBernoulli, Likelihood, Normal
 from ppl_vae.models.priors import MixtureOfGaussians, Prior, VampPrior
 from ppl_vae.nets import Decoder, Encoder
 from ppl_vae.objectives import TraceELBO
 from ppl_vae.pair import run_pair
+from ppl_vae.recurrent_nets import RecurrentDecoder, RecurrentEncoder
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer
 from tests.pairs import TwoLatents, bits
 
@@ -133,12 +142,22 @@ def conv_vae(*event: int) -> VAE:
     return VAE(ConvDecoder(2, event, (3, 2), (6,), "tanh"), 2)
 
 
+def sequence_vae(layout: Layout, length: int, columns: int) -> SequenceVAE:
+    return SequenceVAE(RecurrentDecoder(2, (length, columns), (6,)), 2, layout)
+
+
+WORDS = encode_text(["ab", "b", "aba", "ca", "cccc", "a"], "abc", 4)
+# Two voices, from one step to three; of the piano's keys only the lowest five.
+TUNES = encode_notes([[[21], [22, 24]], [[23]], [[21, 25], [], [22]], [[24, 25]], [[22], [22], [23]], [[25], [21]]], 3)
+
 MODELS: dict[str, tuple[Callable[[], nn.Module], Observations]] = {
     "vae": (vae, Observations(bits(6, seed=3))),
     "conditional": (conditional_vae, Observations(bits(6, seed=3), torch.tensor([0, 1, 2, 2, 1, 0]))),
     "linear-gaussian": (lambda: LinearGaussian((5,), 3), Observations(REALS)),
     "convolutional": (lambda: conv_vae(5, 6), Observations(half_lit(6, 5, 6))),
     "convolutional in colour": (lambda: conv_vae(5, 4, 3), Observations(half_lit(6, 5, 4, 3))),
+    "text": (lambda: sequence_vae("text", 4, 4), Observations(WORDS)),
+    "notes": (lambda: sequence_vae("notes", 3, 6), Observations(TUNES[..., :6])),
     "two-latents": (TwoLatents, Observations(torch.linspace(-1, 2, 24).cos().mul(2).reshape(6, 4))),
     "continuous-bernoulli": (lambda: vae(ContinuousBernoulli()), Observations(GREYS)),
     "normal": (lambda: vae(Normal()), Observations(GREYS)),
@@ -165,10 +184,12 @@ def amortized(model: nn.Module, latents: Latents, family: Family, data: Observat
     encoder: nn.Module = Encoder(event, family.num_params, (8,), "tanh", num_classes=classes)
     if isinstance(model, VAE) and isinstance(model.decoder, ConvDecoder):
         encoder = ConvEncoder(event, family.num_params, (2, 3), (6,), "tanh")
+    if isinstance(model, SequenceVAE):
+        encoder = RecurrentEncoder(event, family.num_params, (6,), model.layout)
     return Amortized(latents, family, encoder, labelled=data.y is not None)
 
 
-def per_datapoint(latents: Latents, family: Family, data: Observations) -> Guide:
+def per_datapoint(model: nn.Module, latents: Latents, family: Family, data: Observations) -> Guide:
     guide = PerDatapoint(latents, family, len(data.x))
     nn.init.normal_(guide.table.weight, std=0.3)  # rows start all alike, which would hide one taken for another
     return guide
@@ -176,7 +197,7 @@ def per_datapoint(latents: Latents, family: Family, data: Observations) -> Guide
 
 PARAMETERISATIONS: dict[str, Callable[[nn.Module, Latents, Family, Observations], Guide]] = {
     "amortized": amortized,
-    "per-datapoint": lambda model, *rest: per_datapoint(*rest),
+    "per-datapoint": per_datapoint,
     "semi-amortized": lambda model, *rest: SemiAmortized(amortized(model, *rest), model, num_steps=2),
 }
 

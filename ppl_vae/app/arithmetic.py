@@ -7,8 +7,9 @@ from pydantic import Field
 from torch import Tensor
 from tyro.conf import Positional
 
-from ppl_vae import figures, latent_walks
+from ppl_vae import latent_walks
 from ppl_vae.app.opened import OpenedRun
+from ppl_vae.app.rendering import centre, strips_of
 from ppl_vae.app.sample import Made, caption, check_class, labels_of, shown_in
 from ppl_vae.app.walks import Rows, Walk, rows_of
 from ppl_vae.config import Count, CountOrZero, config
@@ -68,11 +69,13 @@ class Arithmetic(Walk):
         given = ", y" if isinstance(opened.pair.model, ConditionalVAE) else ""
         y = labels_of(None, None if found.y is None else found.y[-len(rows) :], opened.pair.model)
         made = self.decode(opened, data, codes, None if y is None else y[:, None].expand(codes.shape[:2]))
-        figure = figures.strips(
-            torch.cat([shown[:, None], made["means"]], 1).cpu(),
+        moved = centre(opened.pair.model, f"z + strength × direction{given}", drawn="x" in made)
+        figure = strips_of(
+            opened.info,
+            torch.cat([shown[:, None], made.get("x", made["means"])], 1),
             [f"{self.split} {row}" for row in rows.tolist()],
             ["image", *[f"{strength:g}" for strength in self.strengths]],
-            caption(opened, f"E[x | z + strength × direction{given}], the direction {words}{shown_in(opened)}."),
+            caption(opened, f"{moved}, the direction {words}{shown_in(opened)}."),
         )
         arrays = {"images": rows, "observations": x, "direction": direction, "strengths": strengths, **made}
         return Made(arrays, figure)

@@ -4,7 +4,9 @@ The constructor of a model or guide, ours or a user's, can ask by name for
 
 * ``event_shape``, ``num_classes``, ``num_data``: of the training data;
 * ``x_mean``: its mean, ``(*event)``; ½ everywhere when a trained run is loaded;
-* ``latent_dim``, ``hidden``, ``channels``, ``activation``, ``upper_…``, ``refinement_…``: the flags of these names;
+* ``layout``, ``alphabet``: how an observation is laid out (:mod:`ppl_vae.layout`), and the characters of text;
+* ``latent_dim``, ``hidden``, ``channels``, ``activation``, ``upper_…``, ``word_dropout``,
+  ``refinement_…``: the flags of these names;
 * ``networks``: what makes encoders and decoders by those flags and ``--net`` (:class:`ppl_vae.app.networks.Networks`);
 * ``likelihood``, a new :class:`ppl_vae.models.likelihoods.Likelihood`, and ``make_prior``, from the size of z and the
   number of labels that the guide reads to a new :class:`ppl_vae.models.priors.Prior`;
@@ -14,9 +16,10 @@ The constructor of a model or guide, ours or a user's, can ask by name for
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ppl_vae.app.factories import (
@@ -37,6 +40,7 @@ from ppl_vae.data import Splits
 from ppl_vae.errors import UserError
 from ppl_vae.guides import Family, Latents
 from ppl_vae.guides.semi_amortized import Training
+from ppl_vae.layout import Layout
 from ppl_vae.nets import Activation
 from ppl_vae.seeding import seeded, stream
 
@@ -46,7 +50,7 @@ class PairConfig:
     """Which model and guide, and how large."""
 
     model: str = "vae"
-    """The generative program p(x, z): vae, conditional, hierarchical (z2 → z1 → x), linear-gaussian,
+    """The generative program p(x, z): vae, conditional, hierarchical (z2 → z1 → x), sequence, linear-gaussian,
     two-layer-linear-gaussian, or path/to/file.py:Class."""
     guide: str = "amortized"
     """The variational program q(z | x): amortized, per-datapoint, mean-field, semi-amortized, or file.py:Class."""
@@ -75,6 +79,8 @@ class PairConfig:
     decoder has them in reverse. --hidden comes behind them."""
     activation: Activation = "relu"
     """Nonlinearity after each hidden layer."""
+    word_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Sequence model: how often, in training, the decoder is not told the step before, so that it has to ask z."""
     refinement_steps: Few = 5
     """Semi-amortized guides: gradient steps from the encoder's proposal."""
     refinement_rate: Rate = 0.05
@@ -115,11 +121,16 @@ class DataInfo:
     """Number of training datapoints."""
     fingerprint: str
     """Hash of all splits: two runs with the same one saw the same data, split alike."""
+    layout: Layout = "plain"
+    """How an observation is laid out."""
+    alphabet: str = ""
+    """The characters of text."""
 
     @classmethod
     def of(cls, splits: Splits) -> "DataInfo":
         """Read it off the data."""
-        return cls(splits.train.event_shape, splits.num_classes, len(splits.train), splits.fingerprint())
+        sizes = splits.train.event_shape, splits.num_classes, len(splits.train)
+        return cls(*sizes, splits.fingerprint(), splits.layout, splits.alphabet)
 
 
 class Pair(NamedTuple):
@@ -145,7 +156,9 @@ def build_pair(settings: PairConfig, info: DataInfo, x_mean: Tensor | None, seed
     make_guide = find("guide", settings.guide, GUIDES)
     _refuse_unread(settings, make_model)
     mean = torch.full(info.event_shape, 0.5) if x_mean is None else x_mean
-    networks = Networks(info.event_shape, settings.net, settings.hidden, settings.channels, settings.activation)
+    networks = Networks(
+        info.event_shape, info.layout, settings.net, settings.hidden, settings.channels, settings.activation
+    )
     available: dict[str, Any] = {
         "event_shape": info.event_shape,
         "num_classes": info.num_classes,
@@ -162,6 +175,9 @@ def build_pair(settings: PairConfig, info: DataInfo, x_mean: Tensor | None, seed
         "make_prior": partial(
             make_prior, settings.prior, settings.num_components, lambda size: _family(settings, (size,)), networks, mean
         ),
+        "layout": info.layout,
+        "alphabet": info.alphabet,
+        "word_dropout": settings.word_dropout,
         "refinement_steps": settings.refinement_steps,
         "refinement_rate": settings.refinement_rate,
         "refinement_training": settings.refinement_training,

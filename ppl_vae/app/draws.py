@@ -11,6 +11,7 @@ from ppl_vae import figures
 from ppl_vae.app.build import example
 from ppl_vae.app.fitted import guide_for
 from ppl_vae.app.opened import OpenedRun, SplitName
+from ppl_vae.app.rendering import centre, image_of, images_of, is_drawn, shown_of, strips_of
 from ppl_vae.app.sample import Made, Sampling, caption, check_label
 from ppl_vae.config import Count, CountOrZero, config
 from ppl_vae.errors import UserError
@@ -47,8 +48,9 @@ class Prior(Sampling):
         if isinstance(opened.pair.model, ConditionalVAE):
             raise UserError("this model is conditional on labels; sample conditional, with or without --label.")
         draws = prior_predictive(opened.pair.model, opened.event_shape, self.num_samples)
-        words = caption(opened, "Prior predictive: E[x | z] for z ~ p(z).")
-        return Made({**draws.latents, "means": draws.means, "x": draws.x}, figures.sheet(draws.means.cpu(), words))
+        shown, words = shown_of(opened.pair.model, draws)
+        figure = figures.sheet(image_of(opened.info, shown), caption(opened, f"Prior predictive: {words}."))
+        return Made({**draws.latents, "means": draws.means, "x": draws.x}, figure, sequences={"x": draws.x})
 
 
 @config
@@ -75,9 +77,14 @@ class Posterior(Sampling):
         guide = guide_for(*opened.pair, data, self.infer)
         draws = posterior_predictive(opened.pair.model, guide, batch)
         latents = {name: value[0] for name, value in draws.latents.items()}
-        words = caption(opened, f"{self.split} data; below, E[x | z] for one z ~ q(z | x).")
-        figure = figures.reconstructions(batch.x.cpu(), draws.means[0].cpu(), words)
-        return Made({"observations": batch.x, **latents, "means": draws.means[0], "x": draws.x[0]}, figure)
+        drawn = is_drawn(opened.pair.model)
+        reconstructed = draws.x[0] if drawn else draws.means[0]
+        what = "x ~ p(x | z)" if drawn else centre(opened.pair.model)
+        words = caption(opened, f"{self.split} data; below, {what} for one z ~ q(z | x).")
+        above, below = images_of(opened.info, batch.x, reconstructed)
+        figure = figures.reconstructions(above, below, words)
+        arrays = {"observations": batch.x, **latents, "means": draws.means[0], "x": draws.x[0]}
+        return Made(arrays, figure, sequences={"observation": batch.x, "reconstruction": reconstructed})
 
 
 @config
@@ -107,13 +114,14 @@ class Conditional(Sampling):
             columns = min(self.num_samples, _SHEET_COLUMNS)
             sheet = label_sheet(model, opened.event_shape, classes, columns)
             words = caption(opened, "E[x | z, y]: a row for each label y, a column for each z ~ p(z).")
-            figure = figures.strips(sheet.cpu(), [f"y = {label}" for label in range(classes)], caption=words)
+            figure = strips_of(opened.info, sheet, [f"y = {label}" for label in range(classes)], (), words)
             return Made({"means": sheet}, figure)
         check_label(opened, self.label)
         y = torch.full((self.num_samples,), self.label, device=opened.device)
         draws = prior_predictive(model, opened.event_shape, self.num_samples, y)
         words = caption(opened, f"E[x | z, y = {self.label}] for z ~ p(z).")
-        return Made({**draws.latents, "means": draws.means, "x": draws.x}, figures.sheet(draws.means.cpu(), words))
+        figure = figures.sheet(image_of(opened.info, draws.means), words)
+        return Made({**draws.latents, "means": draws.means, "x": draws.x}, figure)
 
 
 @config
@@ -153,13 +161,14 @@ class Grid(Sampling):
         if self.spacing == "equal":
             axis = torch.linspace(-self.span, self.span, self.steps)
             low, high, names = -self.span, self.span, ("z1", "z2")
-            words = f"E[x | {given}] over the latent plane."
+            words = f"{centre(model, given)} over the latent plane."
         else:
             axis = prior_quantiles(self.steps)
             low, high, names = 0.5 / self.steps, 1 - 0.5 / self.steps, ("Φ(z1)", "Φ(z2)")
             words = (
-                f"E[x | {given}] at quantiles of the prior N(0, 1), Φ its distribution function: all cells have the "
-                "same mass."
+                f"{centre(model, given)} at quantiles of the prior N(0, 1), Φ its distribution function: all cells "
+                "have the same mass."
             )
         means = latent_grid(model, opened.event_shape, axis, self.label)
-        return Made({"z": axis, "means": means}, figures.grid(means.cpu(), low, high, caption(opened, words), names))
+        figure = figures.grid(image_of(opened.info, means), low, high, caption(opened, words), names)
+        return Made({"z": axis, "means": means}, figure)

@@ -15,6 +15,7 @@ from ppl_vae.app.estimators import EvaluateConfig, Evaluated, calibrate_run, eva
 from ppl_vae.app.fitted import Fitted
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.paths import numbered
+from ppl_vae.app.per_step import beside_ngrams, per_step_lines
 from ppl_vae.config import config, to_plain
 from ppl_vae.evaluation import Diagnostics, Estimate, Protocol, diagnose
 from ppl_vae.evaluation.aggregate import Aggregate
@@ -31,7 +32,7 @@ class Evaluate:
 
     elbo and iwae come with diagnostics: the weights' effective sample size and PSIS k, KL and activity of each latent
     unit, mutual information, and warnings in words. bdmc and sbc work on data simulated by the model; sbc also draws
-    the ranks.
+    the ranks. Of sequence models nats per step too, beside a unigram's and a bigram's of the same data.
 
     examples:
       ppl-vae evaluate runs/mnist
@@ -64,12 +65,17 @@ class Evaluate:
         if evaluated.acceptance is not None:
             plain["acceptance"] = _number(evaluated.acceptance)
             lines += _acceptance_lines(evaluated.acceptance)
+        if self.settings.estimator != "bdmc":
+            headline = next(iter(evaluated.results))
+            if found := beside_ngrams(opened, headline, evaluated.results[headline], evaluated.data):
+                plain["per_step"] = found.to_dict()
+                lines += per_step_lines(found)
         plain |= _fits(evaluated.fitted, self.settings.infer)
         lines += _fits_lines(evaluated.fitted, self.settings.infer)
         if self.diagnose and self.settings.estimator in ("elbo", "iwae") and protocol.num_datapoints > 1:
-            found = _diagnosed(opened, evaluated, self.settings.seed)
-            plain["diagnostics"] = found.to_dict()
-            lines += diagnostics_lines(found)
+            diagnostics = _diagnosed(opened, evaluated, self.settings.seed)
+            plain["diagnostics"] = diagnostics.to_dict()
+            lines += diagnostics_lines(diagnostics)
         if is_point(evaluated.fitted.guide):
             plain["warning"] = POINT_IN_WORDS
             lines.append(f"warning: {POINT_IN_WORDS}")

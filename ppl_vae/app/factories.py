@@ -26,7 +26,15 @@ from ppl_vae.guides import (
     SemiAmortized,
 )
 from ppl_vae.guides.semi_amortized import Training
-from ppl_vae.models import VAE, ConditionalVAE, HierarchicalVAE, LinearGaussian, TwoLayerLinearGaussian
+from ppl_vae.layout import Layout
+from ppl_vae.models import (
+    VAE,
+    ConditionalVAE,
+    HierarchicalVAE,
+    LinearGaussian,
+    SequenceVAE,
+    TwoLayerLinearGaussian,
+)
 from ppl_vae.models.likelihoods import Bernoulli, ContinuousBernoulli, Likelihood, Normal
 from ppl_vae.models.priors import MixtureOfGaussians, Prior, StandardNormal, VampPrior
 from ppl_vae.nets import Encoder
@@ -76,10 +84,25 @@ def _hierarchical(
     return HierarchicalVAE(decoder, upper, upper_latent_dim, likelihood, prior)
 
 
+def _sequence(
+    latent_dim: int,
+    networks: Networks,
+    layout: Layout,
+    word_dropout: float,
+    x_mean: Tensor,
+    make_prior: MakePrior,
+) -> SequenceVAE:
+    prior = make_prior(latent_dim, 0)
+    if isinstance(prior, VampPrior):
+        raise UserError("the VampPrior is for images: half a character is no pseudo-input; use --prior mixture here.")
+    return SequenceVAE(networks.recurrent_decoder(latent_dim, x_mean), latent_dim, layout, word_dropout, prior)
+
+
 MODELS: dict[str, Factory] = {
     "vae": _vae,
     "conditional": _conditional,
     "hierarchical": _hierarchical,
+    "sequence": _sequence,
     "linear-gaussian": LinearGaussian,
     "two-layer-linear-gaussian": TwoLayerLinearGaussian,
 }
@@ -91,6 +114,8 @@ def _labels_read(model: nn.Module) -> int:
 
 
 def _amortized(model: nn.Module, latents: Latents, family: Family, networks: Networks) -> Amortized:
+    if isinstance(model, SequenceVAE):
+        return Amortized(latents, family, networks.recurrent_encoder(family.num_params))
     num_classes = _labels_read(model)
     if isinstance(prior := getattr(model, "prior", None), VampPrior):
         return Amortized(latents, prior.family, prior.encoder, labelled=num_classes > 0)  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from ppl_vae import figures
 from ppl_vae.app.build import Pair
 from ppl_vae.app.opened import check_drawable
 from ppl_vae.app.paths import write_arrays
+from ppl_vae.app.rendering import image_of
 from ppl_vae.app.run import Run
 from ppl_vae.data import Dataset, Splits
 from ppl_vae.errors import UserError, reason
@@ -134,7 +135,7 @@ def develop(run: Run, pair: Pair, splits: Splits) -> Path | None:
             frame["means"],
             frame["covariances"],
             labels,
-            frame["grid"],
+            image_of(run.record.info, frame["grid"]),
             reach,
             title=f"step {step:,}, epoch {step / steps_per_epoch:.1f}: ELBO {frame['elbo']:.1f} ± "
             f"{frame['elbo_stderr']:.1f} nats, of {len(data)} {where} images",

@@ -16,10 +16,11 @@ from ppl_vae.app.build import DataInfo
 from ppl_vae.app.opened import OpenedRun, check_drawable, open_run, refuse_unlike
 from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_together
 from ppl_vae.app.record import is_baseline
+from ppl_vae.app.rendering import images_of, shown_of
 from ppl_vae.config import Seed, config
 from ppl_vae.data import DataConfig, Dataset, Splits, load
 from ppl_vae.errors import UserError
-from ppl_vae.models import ConditionalVAE
+from ppl_vae.models import ConditionalVAE, SequenceVAE
 from ppl_vae.predictive import label_sheet, prior_predictive
 from ppl_vae.seeding import seeded
 
@@ -88,7 +89,10 @@ class Generators:
             f"{Path(first.settings.data).name} ({runs}). Data, and draws from {what}, without the noise of pixels: "
             "E[x | latents], or of baselines E[x | principal components]."
         )
-        figure = figures.blocks(blocks, names, caption)
+        if any(isinstance(source, _Trained) and isinstance(source.model, SequenceVAE) for source in sources):
+            caption += " Of sequence models draws of x itself."
+        images = images_of(first.info, *blocks.values())
+        figure = figures.blocks(dict(zip(blocks, images, strict=True)), names, caption)
         write_together(out, {name: value.numpy() for name, value in arrays.items()}, figure)
         print(f"arrays   {out}")
         print(f"picture  {out.with_suffix('.png')}")
@@ -139,7 +143,8 @@ class _Trained(_Source):
     def plain(self, num: int) -> Tensor:
         if isinstance(self.model, ConditionalVAE):
             raise UserError(f"{self.path}: a conditional model has no p(y) to draw labels from; say --by-label.")
-        return prior_predictive(self.model, self.info.event_shape, num).means
+        shown, _ = shown_of(self.model, prior_predictive(self.model, self.info.event_shape, num))
+        return shown
 
     def by_label(self, labels: Tensor, num: int) -> Tensor:
         if not isinstance(self.model, ConditionalVAE):

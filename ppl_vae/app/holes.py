@@ -12,6 +12,7 @@ from ppl_vae import figures
 from ppl_vae.app.fitted import has_rows
 from ppl_vae.app.opened import OpenedRun, SplitName, check_drawable, open_run, refuse_unlike
 from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_together
+from ppl_vae.app.rendering import image_of
 from ppl_vae.config import Count, Seed, config
 from ppl_vae.data import Dataset
 from ppl_vae.empty_places import empty_places
@@ -70,7 +71,8 @@ class Holes:
             data = run.split(self.split, self.limit).fixed(self.seed)
             found = self._plane(run, data)
             name = f"{number + 1}. {run.in_words}" if len(opened) > 1 else run.in_words
-            planes.append(figures.LatentPlane(name, *(found[key].cpu() for key in ("codes", "places", "means"))))
+            images = image_of(run.info, found["means"])
+            planes.append(figures.LatentPlane(name, found["codes"].cpu(), found["places"].cpu(), images))
             arrays |= {f"{key}_{number}": value for key, value in found.items()}
             labels = data.y
         if labels is not None:

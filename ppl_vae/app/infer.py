@@ -17,7 +17,7 @@ from ppl_vae.check import check_pair
 from ppl_vae.config import Count, Seed, config
 from ppl_vae.data import Dataset, binarized
 from ppl_vae.data.dataset import UNSEEN
-from ppl_vae.data.npz import read_npz
+from ppl_vae.data.sources import read_input
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation import elbo
 from ppl_vae.inference import InferConfig
@@ -41,7 +41,8 @@ class Infer:
     run_directory: Positional[Path]
     """A run directory, as 'ppl-vae train' wrote it."""
     input: Path
-    """An .npz whose x has observations of the run's shape; binarized as the run's data was."""
+    """An .npz whose x has observations of the run's shape, binarized as the run's data was; of a run on text or music
+    also a .txt or .json like its own."""
     out: Path
     """The .npz to write."""
     num_samples: Count = 10
@@ -58,17 +59,14 @@ class Infer:
         """Infer and write."""
         refuse_existing_file(self.out)
         opened = open_run(self.run_directory, self.device)
-        x, y = read_npz(self.input)
-        shape = tuple(x.shape[1:])
-        if shape != opened.event_shape:
-            raise UserError(
-                f"{self.input}: observations of shape {shape}, not the run's {opened.event_shape}; reshape x."
-            )
-        classes = opened.run.record.info.num_classes
+        info = opened.info
+        x, y = read_input(self.input, info.layout, info.alphabet, info.event_shape)
+        classes = info.num_classes
         if y is not None and classes and int(y.max()) >= classes:
             raise UserError(f"{self.input}: y runs to {int(y.max())}, the run's labels are 0 to {classes - 1}.")
         # Rows of nobody's split: a per-datapoint guide has none for them.
-        data = binarized(x, y, opened.run.record.config.data.binarization, self.seed, first=UNSEEN)
+        binarization = opened.run.record.config.data.binarization if info.layout == "plain" else "none"
+        data = binarized(x, y, binarization, self.seed, first=UNSEEN)
         arrays = self._infer(opened, data.to(opened.device).fixed(self.seed))
         write_arrays(self.out, arrays)
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())

@@ -5,8 +5,9 @@ from typing import Literal
 import torch
 from tyro.conf import Positional
 
-from ppl_vae import figures, latent_walks
+from ppl_vae import latent_walks
 from ppl_vae.app.opened import OpenedRun, SplitName
+from ppl_vae.app.rendering import strips_of
 from ppl_vae.app.sample import Made, caption, shown_in
 from ppl_vae.app.walks import Rows, Walk, rows_of
 from ppl_vae.config import Count, Few, config
@@ -52,8 +53,9 @@ class Neighbours(Walk):
             shares = (candidates.y[index] == queries.y[:, None]).float().mean(1)  # an image's neighbours go together
             error = "" if len(rows) < 2 else f" ± {shares.std() / len(rows) ** 0.5:.0%}"
             words = (f"labels   {shares.mean():.0%}{error} of the {self.count} neighbours of {len(rows)} images agree",)
-        figure = figures.strips(
-            torch.cat([queries.shown[:, None], candidates.shown[index]], 1).cpu(),
+        figure = strips_of(
+            opened.info,
+            torch.cat([queries.shown[:, None], candidates.shown[index]], 1),
             [f"{self.split} {row}" for row in rows.tolist()],
             ["image", *map(str, range(1, self.count + 1))],
             caption(

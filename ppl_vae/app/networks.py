@@ -5,7 +5,10 @@ from typing import Literal, NamedTuple
 from torch import Tensor
 
 from ppl_vae.conv_nets import ConvDecoder, ConvEncoder
+from ppl_vae.errors import UserError
+from ppl_vae.layout import Layout
 from ppl_vae.nets import Decoder, Encoder
+from ppl_vae.recurrent_nets import RecurrentDecoder, RecurrentEncoder, logits_of_rates
 
 Net = Literal["mlp", "conv"]
 
@@ -14,6 +17,7 @@ class Networks(NamedTuple):
     """What makes a run's networks for observations of one shape."""
 
     event_shape: tuple[int, ...]
+    layout: Layout
     net: Net
     hidden: tuple[int, ...]
     channels: tuple[int, ...]
@@ -31,3 +35,20 @@ class Networks(NamedTuple):
         if self.net == "conv":
             return ConvDecoder(latent_dim, self.event_shape, channels, hidden, self.activation, start, num_classes)
         return Decoder(latent_dim, self.event_shape, hidden, self.activation, start, num_classes)
+
+    def recurrent_encoder(self, out_size: int) -> RecurrentEncoder:
+        """For sequences; see :class:`ppl_vae.recurrent_nets.RecurrentEncoder`."""
+        return RecurrentEncoder(self.event_shape, out_size, self.hidden, self.layout)
+
+    def recurrent_decoder(self, latent_dim: int, x_mean: Tensor) -> RecurrentDecoder:
+        """For sequences; it starts at the rates of the training data, whose mean is ``x_mean``, ``(*event)``.
+
+        Raises:
+            UserError: observations that are no sequences.
+        """
+        if len(self.event_shape) != 2:
+            raise UserError(
+                f"the sequence model needs x of shape (N, steps, size), not {self.event_shape} for each; reshape x."
+            )
+        start = logits_of_rates(x_mean, self.layout)
+        return RecurrentDecoder(latent_dim, self.event_shape, self.hidden[::-1], start)

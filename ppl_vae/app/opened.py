@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ppl_vae.app.build import Pair
+from ppl_vae.app.build import DataInfo, Pair
 from ppl_vae.app.registry import names_file
 from ppl_vae.app.run import Run
 from ppl_vae.check import likelihood_label
@@ -56,6 +56,11 @@ class OpenedRun(NamedTuple):
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one observation."""
         return self.run.record.info.event_shape
+
+    @property
+    def info(self) -> DataInfo:
+        """What the pair knows of its data."""
+        return self.run.record.info
 
     @property
     def in_words(self) -> str:
@@ -106,7 +111,7 @@ class OpenedRun(NamedTuple):
             fingerprint=record.info.fingerprint,
             split=split,
             num_datapoints=len(data),
-            binarization=record.config.data.binarization,
+            binarization=record.config.data.binarization if record.info.layout == "plain" else "none",
             data_seed=record.config.data.data_seed,
             likelihood=likelihood_label(self.pair.model, data.probe()),
             estimator=estimator,

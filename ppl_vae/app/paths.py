@@ -1,6 +1,7 @@
 """Where commands write: never over anything, and found out before the work is done."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def refuse_existing_arrays(path: Path) -> None:
     """Raise a UserError if :func:`write_together` cannot write there: no .npz by name, or a file in the way."""
     if path.suffix != ".npz":
         raise UserError(f"--out {path}: name a file that ends in .npz.")
-    for suffix in (".npz", ".png", ".svg"):
+    for suffix in (".npz", ".png", ".svg", ".txt", ""):
         refuse_existing_file(path.with_suffix(suffix))
 
 
@@ -48,14 +49,23 @@ def numbered(folder: Path, stem: str, *suffixes: str) -> Path:
     return folder / f"{stem}-{number}{suffixes[0] if suffixes else ''}"
 
 
-def write_together(path: Path, arrays: dict[str, np.ndarray], figure: Figure) -> None:
-    """Write an ``.npz`` and beside it its picture, PNG and SVG: all of them or, if it is interrupted or fails, none."""
+def write_together(
+    path: Path, arrays: dict[str, np.ndarray], figure: Figure, files: Mapping[str, bytes] | None = None
+) -> None:
+    """Write an ``.npz``, and beside it its picture, PNG and SVG, and other files by name, a folder's among them: all
+    of them or, if it is interrupted or fails, none."""
+    beside = [path.parent / name for name in files or ()]
     try:
+        for file, data in zip(beside, (files or {}).values(), strict=True):
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(data)
         save(figure, path.with_suffix(".png"))
         write_arrays(path, arrays)
     except BaseException:
-        for suffix in (".png", ".svg"):
-            path.with_suffix(suffix).unlink(missing_ok=True)
+        for file in (path.with_suffix(".png"), path.with_suffix(".svg"), *beside):
+            file.unlink(missing_ok=True)
+        for folder in {file.parent for file in beside} - {path.parent}:
+            folder.rmdir()
         raise
 
 

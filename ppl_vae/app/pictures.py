@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from ppl_vae import figures
 from ppl_vae.app.build import Pair
+from ppl_vae.app.rendering import centre, image_of, images_of, is_drawn, shown_of
 from ppl_vae.app.run import Run
 from ppl_vae.data import Splits
 from ppl_vae.errors import reason
@@ -84,18 +85,22 @@ def _training(subject: _Subject) -> Figure:
 
 def _reconstructions(subject: _Subject) -> Figure:
     few = subject.data.batch(torch.arange(min(_NUM_RECONSTRUCTIONS, len(subject.data))))
-    means = posterior_predictive(*subject.pair, few).means[0]
-    caption = f"{subject.title}. {subject.split} data; below, E[x | z], z ~ q(z | x)."
-    return figures.reconstructions(subject.grey.head(len(means)).x, means, caption=caption)
+    draws, drawn = posterior_predictive(*subject.pair, few), is_drawn(subject.pair.model)
+    what = "x ~ p(x | z)" if drawn else centre(subject.pair.model)
+    caption = f"{subject.title}. {subject.split} data; below, {what}, z ~ q(z | x)."
+    shown = draws.x[0] if drawn else draws.means[0]
+    above, below = images_of(subject.info, subject.grey.head(len(shown)).x, shown)
+    return figures.reconstructions(above, below, caption=caption)
 
 
 def _prior(subject: _Subject) -> Figure:
     if isinstance(subject.pair.model, ConditionalVAE):
         sheet = label_sheet(subject.pair.model, subject.info.event_shape, subject.info.num_classes, _NUM_COLUMNS)
         caption = f"{subject.title}. E[x | z, y]: a row for each label y, a column for each z ~ p(z)."
-        return figures.sheet(sheet.flatten(0, 1), caption=caption, columns=_NUM_COLUMNS)
-    means = prior_predictive(subject.pair.model, subject.info.event_shape, _NUM_PRIOR).means
-    return figures.sheet(means, caption=f"{subject.title}. Prior predictive: E[x | z] for z ~ p(z).")
+        return figures.sheet(image_of(subject.info, sheet.flatten(0, 1)), caption=caption, columns=_NUM_COLUMNS)
+    draws = prior_predictive(subject.pair.model, subject.info.event_shape, _NUM_PRIOR)
+    shown, words = shown_of(subject.pair.model, draws)
+    return figures.sheet(image_of(subject.info, shown), caption=f"{subject.title}. Prior predictive: {words}.")
 
 
 def _latent(subject: _Subject) -> Figure:
@@ -130,7 +135,8 @@ def _grid(subject: _Subject) -> Figure | None:
     if isinstance(model, ConditionalVAE) or not plane_site(model, shape):
         return None
     means = latent_grid(model, shape, torch.linspace(-3, 3, 20))
-    return figures.grid(means, -3, 3, caption=f"{subject.title}. E[x | z] over the latent plane.")
+    caption = f"{subject.title}. {centre(model)} over the latent plane."
+    return figures.grid(image_of(subject.info, means), -3, 3, caption=caption)
 
 
 _PICTURES: dict[str, Callable[[_Subject], Figure | None]] = {

@@ -17,6 +17,7 @@ from ppl_vae.app.evaluate import diagnostics_lines
 from ppl_vae.app.opened import OpenedRun
 from ppl_vae.app.page import bullets, lines_of_code, page, paragraph, picture_of, table
 from ppl_vae.app.paths import write_atomically
+from ppl_vae.app.per_step import BesideNGrams, beside_ngrams
 from ppl_vae.app.registry import names_file
 from ppl_vae.app.run import Run
 from ppl_vae.data import Dataset, Splits
@@ -44,7 +45,7 @@ _CAPTIONS = {
     "graphical-model": "The model and its guide as graphical models, read from the programs.",
     "training": "The bound and its two parts over the epochs; bigger is better.",
     "reconstructions": "Observations, and below each what the model expects after q(z | x) has seen it.",
-    "prior": "What the model expects for latents drawn from its prior.",
+    "prior": "What the model makes of latents drawn from its prior.",
     "latent": "Where the guide puts the data: means of q(z | x).",
     "grid": "The latent plane, decoded place by place.",
     "kl-by-unit": "What each unit of z is used for: its KL, and whether its posterior mean moves with x.",
@@ -90,6 +91,7 @@ class _Report:
         self.data = data.fixed(_SEED)  # the bits that `ppl-vae evaluate` takes
         self.few = self.data.head(NUM_DATAPOINTS)
         self.missing: list[str] = []
+        self.elbo: Estimate | None = None
         self.protocols: dict[str, Protocol] = {}
 
     def page(self, pictures: list[Path]) -> str:
@@ -100,6 +102,7 @@ class _Report:
         total = len(self.data) + bounded + len(self.few)
         with tqdm(total=total, unit="datapoint", desc="report", disable=None, leave=False, delay=_QUIET_SECONDS) as bar:
             rows = self._estimates(point, bar.update)
+            beside = self._try("n-grams", self._beside_ngrams)
             found = self._try("diagnostics", lambda: diagnose(*self.pair, self.few, seed=_SEED, advance=bar.update))
         if found and not found.units.kl.isnan().all():
             picture = self._try("KL by unit", lambda: self._draw_units(found))
@@ -108,10 +111,11 @@ class _Report:
         protocols = {name: _flat(protocol) for name, protocol in self.protocols.items()}
         names = dict.fromkeys(name for plain in protocols.values() for name in plain)
         protocol_rows = [(name, *(plain.get(name, "") for plain in protocols.values())) for name in names]
+        steps = [paragraph(f"Nats per {beside.step}, of the ELBO:"), table(beside.rows())] if beside else []
         sections = {
             "What was run": table(self._settings()),
             "Training": paragraph(_TRAINING_IN_WORDS) + table(self._training()),
-            "Estimates": "\n".join([paragraph(self._note()), table(rows), table(protocol_rows, protocols)]),
+            "Estimates": "\n".join([paragraph(self._note()), table(rows), *steps, table(protocol_rows, protocols)]),
             "Diagnostics": _diagnostics(found, self.split),
             "Pictures": "\n".join(picture_of(each, _CAPTIONS.get(each.stem, each.stem)) for each in pictures),
             "Do it again": lines_of_code(self._commands()),
@@ -126,10 +130,14 @@ class _Report:
             self.missing.append(f"left out {what}: {reason(error)}")
             return None
 
+    def _beside_ngrams(self) -> BesideNGrams | None:
+        return beside_ngrams(self.opened, "elbo", self.elbo, self.data) if self.elbo else None
+
     def _estimates(self, point: bool, advance: Callable[[int], object]) -> list[tuple[str, str]]:
         parts = self._try("ELBO", lambda: elbo(*self.pair, self.data, _ELBO_SAMPLES, _SEED, advance))
         rows = [(name, _value(estimate)) for name, estimate in parts._asdict().items()] if parts else []
         if parts:
+            self.elbo = parts.elbo
             self._note_protocol("elbo", self.data, _ELBO_SAMPLES)
         if point:
             return rows

@@ -1,7 +1,9 @@
 """``ppl-vae sample RUN WHAT``: what every kind of picture from a trained model shares."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -11,10 +13,13 @@ from tyro.conf import Positional
 
 from ppl_vae.app.opened import OpenedRun, check_drawable, open_run
 from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_together
+from ppl_vae.app.rendering import files_of
 from ppl_vae.config import Seed, config
 from ppl_vae.errors import UserError, unknown_name
 from ppl_vae.models import ConditionalVAE
 from ppl_vae.seeding import seeded
+
+_LINES = 8  # of text, shown on the terminal
 
 # Name -> where its dataclass is and what it does; the second word of the command line.
 WHAT = {
@@ -66,11 +71,13 @@ class Made(NamedTuple):
         arrays: by name.
         figure: a picture of them.
         words: what else there is to say, a line each.
+        sequences: of text or music, what is written as such; see :func:`ppl_vae.app.rendering.files_of`.
     """
 
     arrays: dict[str, Tensor]
     figure: Figure
     words: tuple[str, ...] = ()
+    sequences: Mapping[str, Tensor] = MappingProxyType({})
 
 
 @config
@@ -101,16 +108,29 @@ class Sampling(ABC):
         with seeded(self.seed, opened.device):
             made = self.make(opened)
         out = self.out or self._default_out(opened)
-        write_together(out, {name: value.cpu().numpy() for name, value in made.arrays.items()}, made.figure)
+        files = files_of(opened.info, out.stem, made.sequences)
+        write_together(out, {name: value.cpu().numpy() for name, value in made.arrays.items()}, made.figure, files)
         print(f"arrays   {out}: " + ", ".join(f"{name} {tuple(value.shape)}" for name, value in made.arrays.items()))
         print(f"picture  {out.with_suffix('.png')}")
+        print_files(out.parent, files)
         for line in made.words:
             print(line)
 
     def _default_out(self, opened: OpenedRun) -> Path:
         folder = opened.run.path / "samples"
         folder.mkdir(exist_ok=True)
-        return numbered(folder, self.what, ".npz", ".png", ".svg")
+        return numbered(folder, self.what, ".npz", ".png", ".svg", ".txt", "")
+
+
+def print_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Say where text or music was written, and what the first lines are."""
+    for name, data in list(files.items())[:1]:
+        if name.endswith(".txt"):
+            lines = data.decode().splitlines()
+            print(f"text     {folder / name}")
+            print("\n".join(f"  {line}" for line in lines[:_LINES]))
+        else:
+            print(f"music    {(folder / name).parent}: {len(files)} MIDI files")
 
 
 def caption(opened: OpenedRun, what: str) -> str:
@@ -121,7 +141,7 @@ def caption(opened: OpenedRun, what: str) -> str:
 
 def shown_in(opened: OpenedRun) -> str:
     """What is to be said of pictures of observations that the guide saw as bits."""
-    drawn = opened.run.record.config.data.binarization == "dynamic"
+    drawn = opened.run.record.config.data.binarization == "dynamic" and opened.info.layout == "plain"
     return " (in grey; q saw bits drawn from them)" if drawn else ""
 
 

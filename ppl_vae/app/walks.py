@@ -9,9 +9,10 @@ from torch import Tensor
 from tqdm import tqdm
 from tyro.conf import Positional
 
-from ppl_vae import figures, latent_walks
+from ppl_vae import latent_walks
 from ppl_vae.app.fitted import guide_for, has_rows
 from ppl_vae.app.opened import OpenedRun, SplitName
+from ppl_vae.app.rendering import centre, is_drawn, strips_of
 from ppl_vae.app.sample import Made, Sampling, caption, check_label, labels_of, shown_in
 from ppl_vae.config import CountOrZero, Few, config
 from ppl_vae.data import Dataset
@@ -20,9 +21,10 @@ from ppl_vae.errors import UserError
 from ppl_vae.evaluation.units import units
 from ppl_vae.guides import PerDatapoint
 from ppl_vae.inference import InferConfig
-from ppl_vae.latent_walks import CodeKind, Path, codes_of, decode_codes
+from ppl_vae.latent_walks import CodeKind, Path, codes_of, decode_codes, draws_along
 from ppl_vae.latents import Latents
-from ppl_vae.models import ConditionalVAE
+from ppl_vae.models import ConditionalVAE, SequenceVAE
+from ppl_vae.seeding import stream
 
 _QUIET_SECONDS = 2.0  # before a progress bar shows
 _NUM_FOR_KL = 500  # datapoints that a unit's KL is the mean over
@@ -74,10 +76,14 @@ class Walk(Sampling):
         return Encoded(shown, x, y, codes_of(model, guide, few, kind=kind))
 
     def decode(self, opened: OpenedRun, data: Dataset, codes: Tensor, y: Tensor | None) -> dict[str, Tensor]:
-        """Latents by site and means E[x | z] at codes ``(..., D)``, with labels ``(...)``."""
-        latents = Latents.of(opened.pair.model, data.probe())
+        """Latents by site and means E[x | z] at codes ``(W, S, D)``, with labels ``(W, S)``; of music, a draw x too."""
+        model = opened.pair.model
+        latents = Latents.of(model, data.probe())
         values, _ = latents.mapped(codes)
-        return {**values, "means": decode_codes(opened.pair.model, latents, codes, opened.event_shape, y)}
+        made = {**values, "means": decode_codes(model, latents, codes, opened.event_shape, y)}
+        if is_drawn(model):
+            made["x"] = draws_along(model, latents, codes, opened.event_shape, stream(self.seed, "steps"))
+        return made
 
 
 @config
@@ -114,19 +120,24 @@ class Interpolate(Walk):
         codes = latent_walks.interpolate(found.codes, self.steps, self.path)
         y = labels_of(self.label, found.y, opened.pair.model)
         made = self.decode(opened, data, codes, None if y is None else y[:-1, None].expand(codes.shape[:2]))
-        means = made["means"]
+        shown = made.get("x", made["means"])
         label = "the label where the way begins" if self.label is None else self.label
         given = "z" if y is None else f"z, y = {label}"
         ends = found.shown[:-1, None], found.shown[1:, None]
+        observations = "images" if opened.info.layout == "plain" else "pieces"
+        what = centre(opened.pair.model, given, drawn="x" in made)
         words = caption(
             opened,
-            f"E[x | {given}] on the {self.path} way between {self.codes} of q(z | x); "
-            f"first and last the images themselves{shown_in(opened)}.",
+            f"{what} on the {self.path} way between {self.codes} of q(z | x); "
+            f"first and last the {observations} themselves{shown_in(opened)}.",
         )
         names = [f"{self.split} {start} → {end}" for start, end in zip(rows.tolist(), rows.tolist()[1:], strict=False)]
         times = [f"{t:.2g}" for t in torch.linspace(0, 1, self.steps).tolist()]
-        figure = figures.strips(torch.cat([ends[0], means, ends[1]], 1).cpu(), names, ["from", *times, "to"], words)
-        return Made({"images": rows, "observations": found.x, **made}, figure, (_smoothness(means),))
+        ways = torch.cat([ends[0], shown, ends[1]], 1)
+        figure = strips_of(opened.info, ways, names, ["from", *times, "to"], words)
+        said = () if isinstance(opened.pair.model, SequenceVAE) else (_smoothness(shown),)
+        sequences = {f"{number:02d}": x for number, x in enumerate(ways.unbind(1))}
+        return Made({"images": rows, "observations": found.x, **made}, figure, said, sequences)
 
 
 @config
@@ -187,9 +198,15 @@ class Traverse(Walk):
         rest = "the others at 0" if row is None else f"the others as in {self.split} image {self.image}"
         ranked = "KL(q(z | x) ‖ p(z))" if by_kl else "the variance of its means (q has no KL)"
         given = "z" if y is None else f"z, y = {int(y.flatten()[0])}"
+        what = centre(model, given, drawn="x" in made)
         over = f"mean over {len(few)} {self.split} datapoints ± standard error"
-        words = caption(opened, f"E[x | {given}] where one unit moves, {rest}; units in order of {ranked}, {over}.")
-        figure = figures.strips(made["means"].cpu(), names, [f"{value:.2g}" for value in values.tolist()], words)
+        words = caption(
+            opened,
+            f"{what} where one unit moves, {rest}; units in order of {ranked}, {over}.",
+        )
+        figure = strips_of(
+            opened.info, made.get("x", made["means"]), names, [f"{value:.2g}" for value in values.tolist()], words
+        )
         return Made(
             {"units": order, "kl": found.kl[order], "kl_stderr": found.kl_stderr[order], "values": values, **made},
             figure,

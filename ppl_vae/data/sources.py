@@ -1,4 +1,4 @@
-"""Where observations come from: a name in a table, or the path of a user's ``.npz``."""
+"""Where observations come from: a name in a table, or the path of a user's file."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 
 from ppl_vae.data import torchvision_sets
+from ppl_vae.data.music import read_music
 from ppl_vae.data.npz import read_npz
-from ppl_vae.errors import unknown_name
+from ppl_vae.data.text import alphabet_of, encoded_lines, read_lines
+from ppl_vae.errors import UserError, unknown_name
+from ppl_vae.layout import Layout, encode_notes
 
 
 class Source(NamedTuple):
@@ -22,12 +25,18 @@ class Source(NamedTuple):
         y: integer labels, ``(N,)``, or None.
         test_x: the set's own test observations, or None where it has none.
         test_y: their labels, or None.
+        validation_x: the set's own observations for early stopping, or None where it has none.
+        layout: how an observation is laid out.
+        alphabet: the characters of text.
     """
 
     x: Tensor
     y: Tensor | None
     test_x: Tensor | None = None
     test_y: Tensor | None = None
+    validation_x: Tensor | None = None
+    layout: Layout = "plain"
+    alphabet: str = ""
 
 
 def digits(_root: Path) -> Source:
@@ -43,24 +52,77 @@ def _torchvision(name: str, root: Path) -> Source:
     return Source(*torchvision_sets.read(name, root))
 
 
+def _text(path: Path) -> Source:
+    lines = read_lines(path)
+    alphabet = alphabet_of(lines)
+    return Source(encoded_lines(path, lines, alphabet, max(map(len, lines))), None, layout="text", alphabet=alphabet)
+
+
+def _music(path: Path) -> Source:
+    parts = read_music(path)
+    length = max(len(piece) for pieces in parts.values() for piece in pieces)
+    x = {name: encode_notes(pieces, length) for name, pieces in parts.items() if pieces}
+    return Source(x["train"], None, x.get("test"), validation_x=x.get("valid"), layout="notes")
+
+
+_FILES: dict[str, Callable[[Path], Source]] = {
+    ".npz": lambda path: Source(*read_npz(path)),
+    ".txt": _text,
+    ".json": _music,
+}
+
 SOURCES: dict[str, Callable[[Path], Source]] = {
     "digits": digits,
     **{name: partial(_torchvision, name) for name in torchvision_sets.NAMES},
 }
 
 
+def read_input(path: Path, layout: Layout, alphabet: str, event_shape: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
+    """Observations for a model that has been trained: an ``.npz``, or a file of the kind that it was trained on.
+
+    Args:
+        path: the file.
+        layout: of the model's observations.
+        alphabet: of its text.
+        event_shape: of its observations.
+
+    Returns:
+        x, ``(N, *event)``, and labels, ``(N,)``, or None.
+
+    Raises:
+        UserError: the file cannot be used, or its observations are not of that kind.
+    """
+    if layout == "text" and path.suffix == ".txt":
+        return encoded_lines(path, read_lines(path), alphabet, event_shape[0]), None
+    if layout == "notes" and path.suffix == ".json":
+        pieces = [piece for part in read_music(path).values() for piece in part]
+        longest = max(map(len, pieces))
+        if longest > event_shape[0]:
+            raise UserError(f"{path}: a piece has {longest} steps, the longest known has {event_shape[0]}; cut it up.")
+        return encode_notes(pieces, event_shape[0]), None
+    x, y = read_npz(path)
+    if tuple(x.shape[1:]) != event_shape:
+        raise UserError(f"{path}: observations of shape {tuple(x.shape[1:])}, not the run's {event_shape}; reshape x.")
+    return x, y
+
+
+def names_file(name: str) -> bool:
+    """Whether a data set is named by the path of a file."""
+    return Path(name).suffix in _FILES
+
+
 def read_source(name: str, root: Path) -> Source:
     """Read a data set.
 
     Args:
-        name: a key of ``SOURCES``, or a path that ends in ``.npz``.
+        name: a key of ``SOURCES``, or a path that ends in ``.npz``, ``.txt`` (a sequence a line) or ``.json`` (music).
         root: the folder where torchvision's sets are, or are downloaded to.
 
     Raises:
         UserError: unknown name, or a file that cannot be used.
     """
-    if name.endswith(".npz"):
-        return Source(*read_npz(Path(name)))
+    if names_file(name):
+        return _FILES[Path(name).suffix](Path(name))
     if name not in SOURCES:
-        raise unknown_name("data set", name, [*SOURCES, "path/to/file.npz"])
+        raise unknown_name("data set", name, [*SOURCES, *(f"path/to/file{suffix}" for suffix in _FILES)])
     return SOURCES[name](root)

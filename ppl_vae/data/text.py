@@ -1,0 +1,69 @@
+"""Text as data: a file of lines, each of them a sequence of characters."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from ppl_vae.errors import UserError, reason
+from ppl_vae.layout import encode_text
+
+# A line is one sequence and one latent: beyond these it is prose, which wants to be cut up first.
+_LONGEST = 1000
+_LARGEST_ALPHABET = 1000
+_MOST_NUMBERS = 2**29  # of the padded array, 2 GiB
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file that are not empty, in their order.
+
+    Raises:
+        UserError: there is no such file, it is not UTF-8, has no line, one that is too long, or a control character.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give the path of a .txt, a sequence a line.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{path}: not a readable text ({reason(error)}); save it as UTF-8.") from None
+    lines = text.split("\n")
+    for number, line in enumerate(lines, start=1):
+        if len(line) > _LONGEST:
+            raise UserError(
+                f"{path}: line {number} has {len(line)} characters, at most {_LONGEST} are taken; cut it up."
+            )
+        odd = next((character for character in line if not character.isprintable()), None)
+        if odd is not None:
+            raise UserError(f"{path}: line {number} holds {odd!r}, which cannot be printed; remove it.")
+    found = [line for line in lines if line]
+    if not found:
+        raise UserError(f"{path}: the file has no lines; put a sequence on each.")
+    return found
+
+
+def alphabet_of(lines: Sequence[str]) -> str:
+    """The characters of the lines, in their order as numbers."""
+    return "".join(sorted(set().union(*lines)))
+
+
+def encoded_lines(path: Path, lines: Sequence[str], alphabet: str, length: int) -> Tensor:
+    """The lines of a file as sequences, ``(len(lines), length, 1 + V)``; see :mod:`ppl_vae.layout`.
+
+    Raises:
+        UserError: a line is longer or holds another character, or all of them are too much for memory.
+    """
+    if len(alphabet) > _LARGEST_ALPHABET:
+        raise UserError(f"{path}: {len(alphabet)} kinds of characters, at most {_LARGEST_ALPHABET} are taken.")
+    numbers = len(lines) * length * (1 + len(alphabet))
+    if numbers > _MOST_NUMBERS:
+        raise UserError(
+            f"{path}: {len(lines)} lines of up to {length} characters of {len(alphabet)} kinds are "
+            f"{4 * numbers / 2**30:.0f} GiB; take fewer or shorter lines."
+        )
+    known = set(alphabet)
+    for line in lines:
+        if len(line) > length:
+            raise UserError(f"{path}: '{line[:40]}' has {len(line)} characters, the longest known has {length}.")
+        if foreign := set(line) - known:
+            raise UserError(f"{path}: '{line[:40]}' holds {min(foreign)!r}, which the alphabet has not: {alphabet}")
+    return encode_text(lines, alphabet, length)
