@@ -22,6 +22,9 @@ _MEAN_RANGE = (0.001, 0.999)
 # Half a step between 256 grey levels: below it a density says nothing of the picture that was stored.
 _SMALLEST_SCALE = 0.5 / 255
 _FIRST_SCALE = 12**-0.5  # of a pixel that is uniform on [0, 1]
+# σ is one number that all pixels wait for, and Adam's steps are of one length: so they are made longer for it. On the
+# digits 20 epochs then end at 22 nats instead of 9.
+_HASTE = 10.0
 _NEAR_ZERO = 0.1  # |η| below which series are exact to rounding and closed forms are not
 
 
@@ -68,17 +71,21 @@ class Normal(Likelihood):
     """x ~ N(η, σ²), one σ for all pixels: a density of grey levels, its scale learned.
 
     Attributes:
-        raw_scale: σ before :func:`ppl_vae.nets.positive`, ``()``; it starts at the scale of a uniform pixel.
+        raw_scale: σ before :func:`ppl_vae.nets.positive`, by ten, ``()``; σ starts at the scale of a uniform pixel.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.raw_scale = nn.Parameter(raw_scale(torch.tensor(_FIRST_SCALE), _SMALLEST_SCALE))
+        self.raw_scale = nn.Parameter(raw_scale(torch.tensor(_FIRST_SCALE), _SMALLEST_SCALE) / _HASTE)
+
+    @property
+    def scale(self) -> Tensor:
+        """σ, ``()``, above half a step of 256 grey levels."""
+        return positive(_HASTE * self.raw_scale, _SMALLEST_SCALE)
 
     def forward(self, output: Tensor, event_dim: int) -> dist.TorchDistribution:
         """Output to distribution, see :class:`Likelihood`."""
-        scale = positive(self.raw_scale, _SMALLEST_SCALE)
-        likelihood: dist.TorchDistribution = dist.Normal(output, scale).to_event(event_dim)
+        likelihood: dist.TorchDistribution = dist.Normal(output, self.scale).to_event(event_dim)
         return likelihood
 
     def start(self, x_mean: Tensor) -> Tensor:
