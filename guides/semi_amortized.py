@@ -79,8 +79,12 @@ class SemiAmortized(Guide):
 
     def _proposal_bound(self, batch: Batch) -> Tensor:
         """Mean ELBO of the encoder's own proposal, ``()``, differentiable in the encoder alone."""
-        with poutine.block(), constant(self._model[0], self.family):
-            return self._elbo(self.proposal.params(batch), batch) / len(batch.x)
+        with poutine.block():
+            proposal = self.proposal.params(
+                batch
+            )  # before its encoder is held constant, if it is the model's prior's too
+            with constant(self._model[0], self.family):
+                return self._elbo(proposal, batch) / len(batch.x)
 
     def _refined(self, params: Tensor, batch: Batch, *, through: bool) -> Tensor:
         for _ in range(self.num_steps):

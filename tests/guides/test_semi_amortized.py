@@ -15,11 +15,13 @@ from ppl_vae.evaluation import elbo, importance_bound
 from ppl_vae.guides import Amortized, Diagonal, Family, FullRank, PerDatapoint, Planar, SemiAmortized
 from ppl_vae.guides.semi_amortized import Training
 from ppl_vae.inference import InferConfig, infer
-from ppl_vae.latents import FamilyProgram
-from ppl_vae.models import LinearGaussian
+from ppl_vae.latents import FamilyProgram, Latents
+from ppl_vae.models import VAE, LinearGaussian
+from ppl_vae.models.priors import VampPrior
+from ppl_vae.nets import Decoder, Encoder
 from ppl_vae.objectives import TraceELBO
 from ppl_vae.svi import OptimizerConfig
-from tests.pairs import TwoLatents, all_of, amortized, oracle, simulate
+from tests.pairs import TwoLatents, all_of, amortized, bits, oracle, simulate
 
 TRAININGS: tuple[Training, ...] = ("unroll", "separate")
 every_training = pytest.mark.parametrize("training", TRAININGS)
@@ -297,3 +299,16 @@ def test_two_latents(training: Training) -> None:
     assert all(param.grad is not None and param.grad.abs().max() > 0 for param in guide.parameters())
     poor, refined = (elbo(model, q, Dataset(x), 400).elbo.values for q in (proposal, guide))
     assert (refined - poor).mean() > 0.5
+
+
+def test_separate_training_reaches_an_encoder_that_the_prior_shares() -> None:
+    """A VampPrior's encoder is the model's too, which the proposal's bound holds constant."""
+    family = Diagonal(2)
+    prior = VampPrior(family, Encoder((3, 4), 4, (8,)), torch.full((3, 4), 0.3), 4)
+    model = VAE(Decoder(2, (3, 4), (8,)), 2, prior=prior)
+    proposal = Amortized(Latents.of(model, all_of(bits(2))), family, prior.encoder)
+    guide = SemiAmortized(proposal, model, num_steps=2, training="separate")
+    guide._proposal_bound(all_of(bits(6))).backward()
+    assert all(param.grad is not None and param.grad.abs().max() > 0 for param in prior.encoder.parameters())
+    assert prior.raw_inputs.grad is None
+    assert all(param.grad is None for param in model.decoder.parameters())
