@@ -82,7 +82,7 @@ class SemiAmortized(Guide):
         with poutine.block():
             proposal = self.proposal.params(
                 batch
-            )  # before its encoder is held constant, if it is the model's prior's too
+            )  # before an encoder that is the prior's too is held constant
             with constant(self._model[0], self.family):
                 return self._elbo(proposal, batch) / len(batch.x)
 
