@@ -20,7 +20,7 @@ from ppl_vae.latent_walks import (
     traversals,
 )
 from ppl_vae.predictive import decode, posterior_moments
-from tests.pairs import TwoLatents, amortized, bits, optimal, oracle, simulate
+from tests.pairs import TwoLatents, all_of, amortized, bits, optimal, oracle, simulate
 
 POINTS = torch.tensor([[3.0, 0.0], [0.0, 1.0], [-2.0, 0.0]], dtype=torch.float64)
 
@@ -160,3 +160,22 @@ def test_guides_that_draw_are_asked_for_their_means():
     guide = amortized(model, x)
     assert isinstance(guide, Amortized)
     torch.testing.assert_close(codes_of(model, guide, Dataset(x)), guide.encoder(x)[:, :3])
+
+
+def test_draws_along_a_way_share_their_noise() -> None:
+    """Where the code stays, the draw stays; and the caller's generator is left alone."""
+    from ppl_vae.latent_walks import draws_along
+    from ppl_vae.models import VAE
+    from ppl_vae.nets import Decoder
+
+    model = VAE(Decoder(2, (3, 4), (8,)), 2)
+    latents, codes = Latents.of(model, all_of(bits(2))), torch.randn(5, 1, 2).expand(5, 3, 2).clone()
+    codes[:, 2] += 3
+    before = torch.get_rng_state()
+    x = draws_along(model, latents, codes, (3, 4), seed=1)
+    assert x.shape == (5, 3, 3, 4)
+    assert torch.equal(x[:, 0], x[:, 1])
+    assert not torch.equal(x[:, 0], x[:, 2])
+    assert not torch.equal(x[0], x[1])
+    assert not torch.equal(x, draws_along(model, latents, codes, (3, 4), seed=2))
+    assert torch.equal(torch.get_rng_state(), before)

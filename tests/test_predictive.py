@@ -123,3 +123,14 @@ def test_diagonal_guide_of_another_dtype(oracle):
     family = Diagonal(2)
     guide = Amortized(Latents.of(oracle, batch), family, Encoder((3,), family.num_params, ())).double()
     assert posterior_predictive(oracle, guide, batch).means.dtype == torch.float64
+
+
+def test_without_a_mean_the_mode_stands_in_its_place() -> None:
+    from ppl_vae.models import SequenceVAE
+    from ppl_vae.models.autoregressive import Autoregressive
+    from ppl_vae.recurrent_nets import RecurrentDecoder
+
+    model = SequenceVAE(RecurrentDecoder(2, (4, 3), (5,)), 2, "text")
+    draws = prior_predictive(model, (4, 3), 20)
+    assert torch.equal(draws.means, Autoregressive(model.decoder, draws.latents["z"], "text").mode)
+    assert not torch.equal(draws.means, draws.x)

@@ -37,7 +37,7 @@ def piano_rolls(going: ArrayLike, keys: ArrayLike) -> NDArray[np.float64]:
         keys: what sounds, or how likely it does, ``(n, T, V)`` in [0, 1], the lowest key first.
 
     Returns:
-        ``(n, H, W)``, two pixels a key.
+        ``(n, H, W)``, two pixels a key and four a step.
     """
     on, sounds = np.asarray(going, dtype=np.float64) >= 0.5, np.asarray(keys, dtype=np.float64)
     rolls = np.where(on[..., None], sounds, _AFTER)
@@ -45,7 +45,7 @@ def piano_rolls(going: ArrayLike, keys: ArrayLike) -> NDArray[np.float64]:
     low, high = (audible[0], audible[-1] + 1) if len(audible) else (0, sounds.shape[-1])
     length = max(1, int(on.sum(-1).max(initial=0)))
     images: NDArray[np.float64] = rolls[:, :length, low:high].swapaxes(1, 2)[:, ::-1]
-    return images.repeat(2, axis=1)
+    return images.repeat(2, axis=1).repeat(4, axis=2)
 
 
 @cache

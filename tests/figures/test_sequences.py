@@ -29,13 +29,13 @@ def test_a_piano_roll_has_time_to_the_right_and_pitch_upwards() -> None:
     keys = np.zeros((2, 4, 10))
     keys[0, 0, 3] = keys[0, 2, 5] = keys[1, 0, 4] = 1
     images = piano_rolls(going, keys)
-    assert images.shape == (2, 6, 3)  # keys 3 to 5, two pixels each; three steps
-    assert images[0, ::2].tolist() == [[0, 0, 1], [0, 0, 0], [1, 0, 0]]
+    assert images.shape == (2, 6, 12)  # keys 3 to 5, two pixels each; three steps, four each
+    assert images[0, ::2, ::4].tolist() == [[0, 0, 1], [0, 0, 0], [1, 0, 0]]
     assert images[1, 2, 0] == 1
-    assert (images[1, :, 1:] == images[1, 0, 1]).all()
-    assert 0 < images[1, 0, 1] < 0.5  # after the end
+    assert (images[1, :, 4:] == images[1, 0, 4]).all()
+    assert 0 < images[1, 0, 4] < 0.5  # after the end
 
 
 def test_silence_is_drawn_too() -> None:
-    assert piano_rolls(np.zeros((1, 3)), np.zeros((1, 3, 5))).shape == (1, 10, 1)
+    assert piano_rolls(np.zeros((1, 3)), np.zeros((1, 3, 5))).shape == (1, 10, 4)
     assert piano_rolls(np.ones((1, 3)), np.zeros((1, 3, 5))).max() == 0
