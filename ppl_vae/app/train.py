@@ -41,6 +41,7 @@ class Train:
       ppl-vae train --data images.npz --family full-rank --patience 20
       ppl-vae train --model mine.py:Model --guide mine.py:Guide
       ppl-vae train --latent-dim 2 --film
+      ppl-vae train --model sequence --data names.txt --kl-warmup 10
       ppl-vae train --resume runs/mnist --epochs 40
       torchrun --nproc-per-node 2 -m ppl_vae train --data mnist --batch-size 256
     """
