@@ -44,6 +44,7 @@ class Train:
       ppl-vae train --latent-dim 2 --film
       ppl-vae train --preset burda-2 --kl-warmup 20
       ppl-vae train --likelihood normal --binarization none
+      ppl-vae train --model sequence --data names.txt --kl-warmup 10
       ppl-vae train --resume runs/mnist --epochs 40
       torchrun --nproc-per-node 2 -m ppl_vae train --data mnist --batch-size 256
     """
