@@ -244,11 +244,11 @@ ALL_CASES = [
 ]
 """Every model × family × parameterisation."""
 
-_WHOLE = ("vae, ", "two-latents, ")
-_PICKS = ("diagonal, amortized", "full-rank, per-datapoint", "iaf, semi-amortized", "bottom-up, amortized")
+_WHOLE = ("two-latents, ",)
+_PICKS = ("diagonal, amortized", "full-rank, per-datapoint", "diagonal, semi-amortized", "bottom-up, amortized")
 
 CASES = [case for case in ALL_CASES if case.name.startswith(_WHOLE) or case.name.endswith(_PICKS)]
-"""What `make test` looks at: two models under every guide, and every model under every parameterisation; a family sees
+"""What `make test` looks at: one model under every guide, and every model under every parameterisation; a family sees
 nothing of a model but the length of its latents."""
 
 
