@@ -80,9 +80,7 @@ class SemiAmortized(Guide):
     def _proposal_bound(self, batch: Batch) -> Tensor:
         """Mean ELBO of the encoder's own proposal, ``()``, differentiable in the encoder alone."""
         with poutine.block():
-            proposal = self.proposal.params(
-                batch
-            )  # before an encoder that is the prior's too is held constant
+            proposal = self.proposal.params(batch)  # before an encoder that is the prior's too is held constant
             with constant(self._model[0], self.family):
                 return self._elbo(proposal, batch) / len(batch.x)
 
