@@ -21,6 +21,10 @@ from ppl_vae.nets import positive
 
 Component = Callable[[Tensor], dist.TorchDistribution]
 
+# Numbers of z, a copy for each component, that are scored at once: a minibatch in one piece, and of an evaluation's
+# many draws so many that they take some hundred megabytes and not K times those of the draws.
+_CALL_ELEMENTS = 2**24
+
 
 class Prior(nn.Module, ABC):
     """p(z) over R^D.
@@ -69,7 +73,7 @@ class MixtureOfGaussians(Prior):
 
     def forward(self) -> dist.TorchDistribution:
         """The distribution, see :class:`Prior`."""
-        return Mixture(self.logits, torch.cat([self.loc, self.raw_scale], dim=-1), _diagonal)
+        return Mixture(self.logits, torch.cat([self.loc, self.raw_scale], dim=-1), _diagonal, self.latent_dim)
 
 
 def _diagonal(params: Tensor) -> dist.TorchDistribution:
@@ -106,7 +110,7 @@ class VampPrior(Prior):
         """The distribution, see :class:`Prior`."""
         inputs = self.raw_inputs.sigmoid()
         params: Tensor = self.encoder(inputs) if self.y is None else self.encoder(inputs, self.y)
-        return Mixture(torch.zeros_like(params[:, 0]), params, self.family)
+        return Mixture(torch.zeros_like(params[:, 0]), params, self.family, self.latent_dim)
 
 
 class Mixture(dist.TorchDistribution):
@@ -119,26 +123,30 @@ class Mixture(dist.TorchDistribution):
         logits: of the weights, ``(K,)``.
         params: of the components, ``(K, P)``.
         component: from parameters ``(..., P)`` to a distribution, batch shape ``(...)``, event shape ``(D,)``.
+        latent_dim: D.
         batch_shape: of independent draws from it.
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012  # torch's own protocol
     support = constraints.real_vector
 
-    def __init__(self, logits: Tensor, params: Tensor, component: Component, batch_shape: Any = ()) -> None:
+    def __init__(
+        self, logits: Tensor, params: Tensor, component: Component, latent_dim: int, batch_shape: Any = ()
+    ) -> None:
         self.logits, self.params, self.component = logits, params, component
-        self.components = component(params)
-        super().__init__(torch.Size(batch_shape), self.components.event_shape, validate_args=False)
+        super().__init__(torch.Size(batch_shape), torch.Size((latent_dim,)), validate_args=False)
 
     def expand(self, batch_shape: Any, _instance: object = None) -> "Mixture":
         """The same for a larger batch."""
-        return Mixture(self.logits, self.params, self.component, batch_shape)
+        return Mixture(self.logits, self.params, self.component, self.event_shape[0], batch_shape)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log Σₖ πₖ pₖ(z), ``(..., D) -> (...)``, in nats."""
-        copies = value.unsqueeze(-2).expand(*value.shape[:-1], len(self.logits), -1)  # a flow does not broadcast
-        each: Tensor = self.components.log_prob(copies)  # (..., K)
-        return torch.logsumexp(each + self.logits.log_softmax(-1), dim=-1)
+        each = []
+        for params in self.params.split(max(1, _CALL_ELEMENTS // max(1, value.numel()))):
+            copies = value.unsqueeze(-2).expand(*value.shape[:-1], len(params), -1)  # a flow does not broadcast
+            each.append(self.component(params).log_prob(copies))
+        return torch.logsumexp(torch.cat(each, dim=-1) + self.logits.log_softmax(-1), dim=-1)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draws, without gradients: which component, then z from it."""

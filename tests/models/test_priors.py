@@ -7,10 +7,13 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from ppl_vae import FitConfig, fit
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo
-from ppl_vae.guides import Amortized, Diagonal, FullRank, InverseAutoregressive, Latents
+from ppl_vae.guides import Amortized, Diagonal, FullRank, InverseAutoregressive, Latents, SemiAmortized
+from ppl_vae.latents import FamilyProgram
 from ppl_vae.models import VAE
 from ppl_vae.models.priors import MixtureOfGaussians, Prior, StandardNormal, VampPrior
 from ppl_vae.nets import Decoder, Encoder, positive
+from ppl_vae.objectives import TraceELBO
+from ppl_vae.pair import constant
 from ppl_vae.predictive import has_standard_normal_prior
 from ppl_vae.svi import OptimizerConfig
 from tests.pairs import all_of, amortized, bits
@@ -42,6 +45,36 @@ def test_a_vamppriors_density_is_the_mean_of_posteriors(kind) -> None:
     inputs = prior.raw_inputs.sigmoid()
     each = torch.stack([family(encoder(one.unsqueeze(0)).squeeze(0)).log_prob(z) for one in inputs])
     torch.testing.assert_close(prior().log_prob(z), each.exp().mean(0).log())
+
+
+def test_components_are_scored_by_turns_where_draws_are_many(monkeypatch) -> None:
+    q, z = mixture(5)(), torch.randn(4, 6, 2, dtype=torch.float64)
+    whole, sizes, component = q.log_prob(z), [], q.component
+
+    def counted(params: torch.Tensor) -> torch.distributions.Distribution:
+        sizes.append(len(params))
+        return component(params)
+
+    q.component = counted
+    monkeypatch.setattr("ppl_vae.models.priors._CALL_ELEMENTS", 2 * z.numel())
+    torch.testing.assert_close(q.log_prob(z), whole, rtol=1e-14, atol=0)
+    assert sizes == [2, 2, 1]
+
+
+def test_densities_have_the_gradients_of_differences() -> None:
+    z = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
+    learned = mixture()
+    params = (learned.logits, learned.loc, learned.raw_scale)
+
+    def log_prob(z: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
+        named = dict(zip(("logits", "loc", "raw_scale"), values, strict=True))
+        return torch.func.functional_call(learned, named).log_prob(z)
+
+    assert torch.autograd.gradcheck(log_prob, (z, *params))
+    vamp = VampPrior(FullRank(2), Encoder((3, 4), 5, (8,), "tanh"), torch.full((3, 4), 0.3), 3).double()
+    assert torch.autograd.gradcheck(
+        lambda z, inputs: torch.func.functional_call(vamp, {"raw_inputs": inputs}).log_prob(z), (z, vamp.raw_inputs)
+    )
 
 
 def test_pseudo_inputs_have_labels_where_the_guide_reads_them() -> None:
@@ -88,6 +121,25 @@ def test_a_vampprior_and_its_guide_are_one_network() -> None:
     fit(model, guide, data, settings=FitConfig(epochs=60, batch_size=20, device="cpu", engine="eager"), progress=False)
     assert guide.encoder is model.prior.encoder
     assert elbo(model, guide, data, 50).elbo.mean > before.mean + 1.0
+
+
+def test_a_separately_trained_proposal_keeps_its_own_bounds_gradient() -> None:
+    """The encoder is the prior's too, which that bound takes for a constant: it is not to take the proposal with it."""
+    torch.manual_seed(0)
+    family = Diagonal(2)
+    prior = VampPrior(family, Encoder((3, 4), 4, (8,)), torch.full((3, 4), 0.3), 4)
+    model, batch = VAE(Decoder(2, (3, 4), (8,)), 2, prior=prior), all_of(bits(5))
+    proposal = Amortized(Latents.of(model, batch), family, prior.encoder)
+    alone = FamilyProgram(proposal.latents, family, proposal.params(batch))
+    with constant(prior):
+        torch.manual_seed(1)
+        loss = TraceELBO(analytic_kl=True).terms(model, alone, batch).loss
+    expected = torch.autograd.grad(loss, list(prior.encoder.parameters()))
+    assert max(gradient.abs().max() for gradient in expected) > 0.01
+    guide = SemiAmortized(proposal, model, training="separate")
+    torch.manual_seed(1)
+    found = torch.autograd.grad(-guide._proposal_bound(batch), list(prior.encoder.parameters()))
+    torch.testing.assert_close(found, expected)
 
 
 def two_lumps(num: int) -> torch.Tensor:
