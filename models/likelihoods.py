@@ -14,6 +14,7 @@ from typing import Any
 import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
+from torch.distributions import constraints
 
 from ppl_vae.nets import positive, raw_scale
 
@@ -59,7 +60,7 @@ class ContinuousBernoulli(Likelihood):
 
     def forward(self, output: Tensor, event_dim: int) -> dist.TorchDistribution:
         """Output to distribution, see :class:`Likelihood`."""
-        likelihood: dist.TorchDistribution = Tilted(output).to_event(event_dim)
+        likelihood: dist.TorchDistribution = Tilted(output).to_event(event_dim)  # type: ignore[no-untyped-call]
         return likelihood
 
     def start(self, x_mean: Tensor) -> Tensor:
@@ -93,7 +94,7 @@ class Normal(Likelihood):
         return x_mean
 
 
-class Tilted(dist.ContinuousBernoulli):  # type: ignore[misc]  # Pyro makes its classes at run time
+class Tilted(dist.TorchDistribution):
     """The continuous Bernoulli in terms of its logit η alone: an exponential tilt of the uniform distribution.
 
     torch's own clamps the probability where float32 ends, so that from |η| = 16 on its density no longer integrates to
@@ -105,8 +106,13 @@ class Tilted(dist.ContinuousBernoulli):  # type: ignore[misc]  # Pyro makes its 
         logits: η, any shape.
     """
 
+    arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012  # torch's own protocol
+    support = constraints.unit_interval
+    has_rsample = True
+
     def __init__(self, logits: Tensor) -> None:
-        super().__init__(logits=logits, validate_args=False)
+        self.logits = logits
+        super().__init__(logits.shape, validate_args=False)
 
     def expand(self, batch_shape: Any, _instance: object = None) -> "Tilted":
         """The same for a larger batch."""

@@ -32,6 +32,24 @@ def test_density_is_the_product_of_the_layers(layer) -> None:
     assert not torch.allclose(family(params).log_prob(z.flip(0)), factors)
 
 
+@pytest.mark.parametrize("layer", [Diagonal, FullRank])
+def test_gradients_are_those_of_differences(layer) -> None:
+    """Of the density at foreign points, and of draws."""
+    family = learned(BottomUp((2, 1, 3), (4,), "tanh", layer))
+    params = torch.randn(2, family.num_params, dtype=torch.float64, requires_grad=True)
+    z = torch.randn(2, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda params, z: family(params).log_prob(z), (params, z))
+
+    def scored_draw(params: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            q = family(params)
+            drawn = q.rsample()
+        return drawn, q.log_prob(drawn)
+
+    assert torch.autograd.gradcheck(scored_draw, (params,))
+
+
 def test_draws_follow_the_density() -> None:
     """E[log q] by its own draws against the sum of conditional entropies of a chain of diagonal Gaussians."""
     family = learned(BottomUp((1, 2), (4,), "tanh"))
