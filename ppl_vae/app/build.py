@@ -154,7 +154,7 @@ def build_pair(settings: PairConfig, info: DataInfo, x_mean: Tensor | None, seed
     """
     make_model = find("model", settings.model, MODELS)
     make_guide = find("guide", settings.guide, GUIDES)
-    _refuse_unread(settings, make_model)
+    _refuse_unread(settings, make_model, make_guide)
     mean = torch.full(info.event_shape, 0.5) if x_mean is None else x_mean
     networks = Networks(
         info.event_shape, info.layout, settings.net, settings.hidden, settings.channels, settings.activation
@@ -195,18 +195,24 @@ def _family(settings: PairConfig, sizes: tuple[int, ...]) -> Family:
     return make_family(settings.family, sizes, settings.upper_hidden, settings.activation)
 
 
-def _refuse_unread(settings: PairConfig, make_model: Factory) -> None:
-    """Raise a UserError if a flag changes the model and this model does not ask for it."""
+def _refuse_unread(settings: PairConfig, make_model: Factory, make_guide: Factory) -> None:
+    """Raise a UserError if a flag was to change the pair, and nothing in this pair reads it."""
     for flag, argument in (
         ("likelihood", "likelihood"),
         ("prior", "make_prior"),
         ("upper_latent_dim", "upper_latent_dim"),
+        ("word_dropout", "word_dropout"),
     ):
         if getattr(settings, flag) != getattr(PairConfig, flag) and not asks_for(make_model, argument):
             takers = ", ".join(name for name, maker in MODELS.items() if asks_for(maker, argument))
             raise UserError(
                 f"--{flag.replace('_', '-')}: model {Path(settings.model).name} takes none; those that do: {takers}."
             )
+    if settings.num_components != PairConfig.num_components and settings.prior == "standard-normal":
+        raise UserError("--num-components: a standard normal prior has none; add --prior mixture or --prior vamp.")
+    asked = asks_for(make_model, "channels") or asks_for(make_guide, "channels")  # by a user's own
+    if settings.channels != PairConfig.channels and settings.net != "conv" and not asked:
+        raise UserError("--channels: fully connected networks have none; add --net conv.")
 
 
 def example(info: DataInfo, device: torch.device | None = None) -> Batch:

@@ -133,7 +133,7 @@ def test_a_model_without_a_decoder_takes_no_notice(cli, tmp_path):
     decoder, encoder = networks(tmp_path / "run")
     assert decoder is None
     assert type(encoder) is ConvEncoder
-    assert cli("train", *flags[:4], "--channels", "7", "--epochs", "1", "--out", tmp_path / "mlp")[0] == 0
+    assert cli("train", *flags[:4], "--epochs", "1", "--out", tmp_path / "mlp")[0] == 0
     assert type(networks(tmp_path / "mlp")[1]) is Encoder
 
 
