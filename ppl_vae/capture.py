@@ -104,6 +104,9 @@ def compiled(graph: GraphModule, examples: Iterable[Tensor]) -> Function:
     Raises:
         NotTraceableError: inductor cannot compile it; there may be no C++ compiler.
     """
+    # Inductor compiles it, and the call fails: the kernel leaves out a tensor that its record says there is.
+    if any("mkldnn_rnn_layer" in str(node.target) for node in graph.graph.nodes):
+        raise NotTraceableError("torch cannot compile its CPU kernel of an LSTM")
     from torch import _inductor  # a second to import, which an eager run need not pay
 
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that there is no CUDA is no news
