@@ -40,7 +40,7 @@ from ppl_vae.data import Splits
 from ppl_vae.errors import UserError
 from ppl_vae.guides import Family, Latents
 from ppl_vae.guides.semi_amortized import Training
-from ppl_vae.layout import Layout
+from ppl_vae.layout import NUM_NOTES, Layout
 from ppl_vae.nets import Activation
 from ppl_vae.seeding import seeded, stream
 
@@ -125,6 +125,18 @@ class DataInfo:
     """How an observation is laid out."""
     alphabet: str = ""
     """The characters of text."""
+
+    def __post_init__(self) -> None:
+        """See that shape and layout agree, which a record that was changed by hand may not.
+
+        Raises:
+            ValueError: they do not; of a record, :func:`ppl_vae.config.from_plain` makes it a UserError.
+        """
+        width = {"plain": None, "text": 1 + len(self.alphabet), "notes": 1 + NUM_NOTES}[self.layout]
+        if width and self.event_shape[1:] != (width,):
+            raise ValueError(
+                f"a step of {self.layout} has {width} numbers here, and an observation shape {self.event_shape}"
+            )
 
     @classmethod
     def of(cls, splits: Splits) -> "DataInfo":

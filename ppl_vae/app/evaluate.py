@@ -76,7 +76,7 @@ class Evaluate:
             diagnostics = _diagnosed(opened, evaluated, self.settings.seed)
             plain["diagnostics"] = diagnostics.to_dict()
             lines += diagnostics_lines(diagnostics)
-        if is_point(evaluated.fitted.guide):
+        if "elbo" in evaluated.results and is_point(evaluated.fitted.guide):
             plain["warning"] = POINT_IN_WORDS
             lines.append(f"warning: {POINT_IN_WORDS}")
         lines += _protocol_lines(protocol, evaluated.fitted, self.settings.infer)

@@ -44,8 +44,10 @@ class Networks(NamedTuple):
         """For sequences; it starts at the rates of the training data, whose mean is ``x_mean``, ``(*event)``.
 
         Raises:
-            UserError: observations that are no sequences.
+            UserError: observations that are no sequences, or networks of another kind asked for.
         """
+        if self.net != "mlp":
+            raise UserError(f"the sequence model's networks are recurrent, not {self.net}; leave --net out.")
         if len(self.event_shape) != 2:
             raise UserError(
                 f"the sequence model needs x of shape (N, steps, size), not {self.event_shape} for each; reshape x."

@@ -77,7 +77,7 @@ class OpenedRun(NamedTuple):
             UserError: the data is gone or has changed, or the split is empty.
         """
         splits = load(self.run.record.config.data)
-        if splits.fingerprint() != self.run.record.info.fingerprint:
+        if DataInfo.of(splits) != self.info:
             data = self.run.record.config.data.data
             raise UserError(
                 f"the data '{data}' is not what {self.run.path} was trained on; restore it, or train again."

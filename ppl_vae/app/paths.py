@@ -34,10 +34,11 @@ def refuse_existing_file(path: Path) -> None:
 
 
 def refuse_existing_arrays(path: Path) -> None:
-    """Raise a UserError if :func:`write_together` cannot write there: no .npz by name, or a file in the way."""
+    """Raise a UserError if :func:`write_together` cannot write there: no .npz by name, or a file in the way of it or
+    of its picture."""
     if path.suffix != ".npz":
         raise UserError(f"--out {path}: name a file that ends in .npz.")
-    for suffix in (".npz", ".png", ".svg", ".txt", ""):
+    for suffix in (".npz", ".png", ".svg"):
         refuse_existing_file(path.with_suffix(suffix))
 
 

@@ -12,13 +12,14 @@ from torch import Tensor
 from tyro.conf import Positional
 
 from ppl_vae.app.opened import OpenedRun, check_drawable, open_run
-from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_together
+from ppl_vae.app.paths import numbered, refuse_existing_arrays, refuse_existing_file, write_together
 from ppl_vae.app.rendering import files_of
 from ppl_vae.config import Seed, config
 from ppl_vae.errors import UserError, unknown_name
 from ppl_vae.models import ConditionalVAE
 from ppl_vae.seeding import seeded
 
+_SEQUENCES = {"text": ".txt", "notes": ""}  # a file of lines, a folder of pieces, beside the .npz
 _LINES = 8  # of text, shown on the terminal
 
 # Name -> where its dataclass is and what it does; the second word of the command line.
@@ -104,6 +105,8 @@ class Sampling(ABC):
         if self.out:
             refuse_existing_arrays(self.out)
         opened = open_run(self.run_directory, self.device)
+        if self.out and (suffix := _SEQUENCES.get(opened.info.layout)) is not None:
+            refuse_existing_file(self.out.with_suffix(suffix))
         check_drawable(opened.event_shape)
         with seeded(self.seed, opened.device):
             made = self.make(opened)

@@ -30,7 +30,7 @@ def read_music(path: Path) -> dict[str, list[Piece]]:
     if not path.is_file():
         raise UserError(f"{path}: no such file; give the path of a .json of pieces of music.")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, OSError, RecursionError) as error:
         raise UserError(f"{path}: not a readable JSON ({reason(error)}); {_SHAPE}.") from None
     parts = found if isinstance(found, dict) else {"train": found}
