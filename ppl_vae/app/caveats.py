@@ -29,7 +29,7 @@ _ADVICE: dict[Likelihood, str] = {
     ),
     "none (density on bits)": (
         "bits under a density: the numbers are no log-likelihoods and not comparable to any; take --binarization none "
-        "for grey levels, or --likelihood bernoulli for bits."
+        "where there are grey levels, or, of a model that takes one, --likelihood bernoulli for bits."
     ),
 }
 

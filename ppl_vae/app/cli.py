@@ -124,6 +124,8 @@ def _parse(arguments: list[str]) -> Any:
 def _default(arguments: list[str]) -> dict[str, Any]:
     """With ``--resume RUN`` the settings that are not given are the run's, with ``--preset NAME`` the preset's."""
     path, preset = (_value_of(flag, arguments) for flag in ("--resume", "--preset"))
+    if path is not None and preset is not None:
+        raise UserError("--preset and --resume exclude each other: a resumed run keeps its settings.")
     if not path and not preset:
         return {}
     from ppl_vae.app.presets import PRESETS
@@ -138,13 +140,14 @@ def _default(arguments: list[str]) -> dict[str, Any]:
 
 
 def _value_of(flag: str, arguments: list[str]) -> str | None:
-    """What a flag is given, as ``--flag value`` or ``--flag=value``; None if it is not there."""
+    """What a flag is given last, as ``--flag value`` or ``--flag=value``; None if it is not there."""
+    found = None
     for word, value in zip(arguments, [*arguments, ""][1:], strict=True):
         if word == flag:
-            return value
-        if word.startswith(f"{flag}="):
-            return word.removeprefix(f"{flag}=")
-    return None
+            found = value
+        elif word.startswith(f"{flag}="):
+            found = word.removeprefix(f"{flag}=")
+    return found
 
 
 def _one_line(box: str, command: str) -> str:

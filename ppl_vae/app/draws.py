@@ -150,7 +150,7 @@ class Grid(Sampling):
         model = opened.pair.model
         check_label(opened, self.label)
         if not plane_site(model, opened.event_shape):
-            raise UserError("a grid needs one latent of size 2; train with --latent-dim 2.")
+            raise UserError("a grid needs one latent of size 2; train a model of one latent with --latent-dim 2.")
         if isinstance(model, ConditionalVAE) and self.label is None:
             raise UserError("this model is conditional on labels; say which by --label.")
         if self.spacing == "quantiles" and not has_standard_normal_prior(

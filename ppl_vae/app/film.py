@@ -46,7 +46,9 @@ def check_film(pair: Pair, event_shape: tuple[int, ...]) -> None:
     except Exception as error:  # whatever a user's model raises
         raise UserError(f"the model cannot run on x of shape {event_shape} ({reason(error)}).") from error
     if not plane:
-        raise UserError("--film shows the plane of one latent of size 2; train with --latent-dim 2.")
+        raise UserError(
+            "--film shows the plane of one latent of size 2; train a model of one latent with --latent-dim 2."
+        )
     check_drawable(event_shape)
     if current().size > 1 and tables_of(pair.guide):
         raise UserError("--film cannot follow rows that several processes own; train a per-datapoint guide in one.")

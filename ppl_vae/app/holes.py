@@ -94,7 +94,7 @@ class Holes:
         path = opened.run.path
         name = plane_site(model, opened.event_shape)
         if not name:
-            raise UserError(f"{path}: its latent is no plane; train with --latent-dim 2.")
+            raise UserError(f"{path}: its latents are no plane; train a model of one latent with --latent-dim 2.")
         if isinstance(model, ConditionalVAE):
             raise UserError(
                 f"{path}: a conditional model decodes a place differently for each label; name another run."

@@ -64,6 +64,13 @@ TRAIN_ROWS = {
     "missing user file": (["--model", "nowhere.py:Model"], ["there is no file", "nowhere.py"]),
     "user file without class": (["--model", "nowhere.py"], ["path/to/file.py:Class"]),
     "resume nothing": (["--resume", "nowhere"], ["nowhere", "ppl-vae train"]),
+    "a preset of a run": (["--resume", "nowhere", "--preset", "burda-1"], ["--preset and --resume exclude each other"]),
+    "two presets, the last unknown": (["--preset", "burda-1", "--preset=burdr-2"], ["unknown preset", "'burda-2'"]),
+    "convolutions of sequences": (["--model", "sequence", "--net", "conv"], ["recurrent", "leave --net out"]),
+    "a film of two latents": (
+        ["--model", "hierarchical", "--latent-dim", "2", "--film"],
+        ["--film", "a model of one latent"],
+    ),
 }
 
 
