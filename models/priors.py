@@ -2,7 +2,7 @@
 
     standard normal   N(0, I)
     mixture           Σₖ πₖ N(z; mₖ, diag(sₖ²)), everything learned
-    VampPrior         1/K Σₖ q(z | uₖ): the guide's posteriors at K learned pseudo-inputs (Tomczak and Welling 2018)
+    VampPrior         1/K Σₖ q(z | uₖ): an encoder's posteriors at K learned pseudo-inputs (Tomczak and Welling 2018)
 
 The best prior for a guide is its aggregate posterior E_x[q(z | x)]; the second and third can come near it.
 To add one: copy :class:`MixtureOfGaussians` and name it in ``ppl_vae/app/factories.py``.

@@ -7,8 +7,8 @@
                                       h = (−Aᵀb/τ², b/τ² + Wᵀ(x − μ)/σ²)
     p(z2 | z1)     = N(B (z1 − b), (I + AᵀA/τ²)⁻¹),   B = (I + AᵀA/τ²)⁻¹ Aᵀ/τ²,   whatever x
 
-so that a full-rank family and a bottom-up one of full-rank layers both hold the posterior. Source: Roweis and
-Ghahramani 1999, of which this is the two-layer case.
+so that a full-rank family and a bottom-up one of full-rank layers both hold the posterior. All of it is conditioning of
+Gaussians (Bishop 2006, section 2.3.3).
 """
 
 from collections.abc import Sequence

@@ -95,9 +95,8 @@ def logits_of_rates(x_mean: Tensor, layout: Layout) -> Tensor:
     """
     if layout == "plain":
         return torch.logit(x_mean.mean(0).clamp(*_RATES))
-    rates = x_mean.sum(
-        0
-    )  # of the columns, in a whole sequence; the first is its mean length, of which one goes on free
+    # Of the columns, in a whole sequence; the first is its mean length, of which one goes on free.
+    rates = x_mean.sum(0)
     goes_on = torch.logit((1 - 1 / rates[:1].clamp(min=1)).clamp(*_RATES))
     happens = (rates[1:] / rates[0].clamp(min=1)).clamp(*_RATES)
     return torch.cat([goes_on, happens.log() if layout == "text" else happens.logit()])

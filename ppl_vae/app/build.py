@@ -222,6 +222,9 @@ def _refuse_unread(settings: PairConfig, make_model: Factory, make_guide: Factor
             )
     if settings.num_components != PairConfig.num_components and settings.prior == "standard-normal":
         raise UserError("--num-components: a standard normal prior has none; add --prior mixture or --prior vamp.")
+    layered = asks_for(make_model, "upper_hidden") or asks_for(make_guide, "upper_hidden")
+    if settings.upper_hidden != PairConfig.upper_hidden and not layered and settings.family != "bottom-up":
+        raise UserError("--upper-hidden: a model of one layer has none; add --model hierarchical.")
     asked = asks_for(make_model, "channels") or asks_for(make_guide, "channels")  # by a user's own
     if settings.channels != PairConfig.channels and settings.net != "conv" and not asked:
         raise UserError("--channels: fully connected networks have none; add --net conv.")

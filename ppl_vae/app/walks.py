@@ -210,7 +210,16 @@ class Traverse(Walk):
         return Made(
             {"units": order, "kl": found.kl[order], "kl_stderr": found.kl_stderr[order], "values": values, **made},
             figure,
+            _without_effect([found.names[unit] for unit in order.tolist()], made["means"]),
         )
+
+
+def _without_effect(names: list[str], means: Tensor) -> tuple[str, ...]:
+    """A line about the units whose way changes nothing: those of an upper layer, as long as the lower one is held."""
+    still = [name for name, way in zip(names, means, strict=True) if (way == way[0]).all()]
+    return (
+        (f"units    {', '.join(still)}: nothing changes while the other latents stay where they are",) if still else ()
+    )
 
 
 def rows_of(rows: Rows, data: Dataset, flag: str) -> Tensor:

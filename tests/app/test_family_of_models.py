@@ -92,6 +92,7 @@ def test_sharing_a_guide_among_runs_of_a_comparison(cli, tmp_path):
         (["--word-dropout", "0.5"], "--word-dropout: model vae takes none"),
         (["--num-components", "7"], "add --prior mixture"),
         (["--channels", "4", "8"], "add --net conv"),
+        (["--upper-hidden", "3"], "--upper-hidden: a model of one layer has none"),
         (["--likelihood", "poisson"], "poisson"),
         (["--prior", "horseshoe"], "horseshoe"),
         (["--num-components", "0"], "--num-components"),
@@ -146,3 +147,13 @@ def test_presets_are_the_papers_architectures(cli, tmp_path):
     assert status == 0
     pair = yaml.safe_load((tmp_path / "mine" / "config.yaml").read_text())["config"]["pair"]
     assert (pair["latent_dim"], pair["hidden"]) == (3, [200, 200])  # a flag that is given wins
+
+
+def test_a_traverse_says_that_an_upper_layer_acts_through_the_lower_one(cli, tmp_path):
+    assert cli("train", *TINY, *SMALL["two-layers"], "--out", tmp_path / "run")[0] == 0
+    status, out, err = cli("sample", tmp_path / "run", "traverse", "--num-units", "4")
+    assert (status, err) == (0, "")
+    (line,) = [line for line in out.splitlines() if line.startswith("units ")]
+    assert "z2_1" in line
+    assert "z2_2" in line
+    assert "z1_1" not in line
