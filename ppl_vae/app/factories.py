@@ -187,9 +187,11 @@ def make_family(name: str, sizes: Sequence[int], hidden: tuple[int, ...], activa
         activation: theirs.
 
     Raises:
-        UserError: unknown name.
+        UserError: unknown name; or ``bottom-up`` for a single latent.
     """
     if name == "bottom-up":
+        if len(sizes) == 1:
+            raise UserError("--family bottom-up goes from layer to layer, and this model has one; use diagonal.")
         return BottomUp(sizes, hidden, activation)
     if name not in FAMILIES:
         raise unknown_name("family", name, FAMILY_NAMES)

@@ -170,6 +170,10 @@ def local_families(guide: nn.Module, latents: Latents, names: tuple[str, ...]) -
         raise UserError("--families: name each family once.")
     families: dict[str, Family] = {}
     for name in names:
+        if name in _LEARNED and name != own:
+            raise UserError(
+                f"family '{name}' has networks, which only a guide of that family has learned; name another."
+            )
         if name not in _LOCAL and name != own:
             raise unknown_name("family", name, dict.fromkeys([*_LOCAL, *([own] if own else [])]))
         families[name] = learned if learned is not None and name == own else FAMILIES[name](latents.size)

@@ -93,6 +93,7 @@ def test_sharing_a_guide_among_runs_of_a_comparison(cli, tmp_path):
         (["--num-components", "7"], "add --prior mixture"),
         (["--channels", "4", "8"], "add --net conv"),
         (["--upper-hidden", "3"], "--upper-hidden: a model of one layer has none"),
+        (["--family", "bottom-up"], "this model has one; use diagonal"),
         (["--likelihood", "poisson"], "poisson"),
         (["--prior", "horseshoe"], "horseshoe"),
         (["--num-components", "0"], "--num-components"),
