@@ -16,7 +16,7 @@ Ours are a family (WHAT q is, ``families.py``) times a parameterisation (WHERE i
         def params(self, batch: Batch) -> Tensor:
             return self.row.expand(len(batch.x), -1)
 
-then name it in ``ppl_vae/app/registry.py`` and add its line to ``tests/conformance.py``.
+then name it in ``ppl_vae/app/factories.py`` and add its line to ``tests/conformance.py``.
 """
 
 from abc import abstractmethod

@@ -132,7 +132,7 @@ def write_baseline_report(
     settings = command(f"baseline {run.record.baseline}", config, BaselineConfig(), run.path, config.data.data in NAMES)
     note = (
         "Share of the labels that argmax p(x | y) p(y) finds, ± standard error, "
-        "of which one more right and one more wrong keep 0 away."
+        "that of a proportion with one more image right and one more wrong, so that it is never 0."
     )
     sections = {
         "What was fitted": table(_settings(run, classifier)),

@@ -162,7 +162,7 @@ def _one_line(box: str, command: str) -> str:
 
 
 def _overview() -> str:
-    rows = "\n".join(f"  {name:<10}{what}" for name, (_, what) in COMMANDS.items())
+    rows = "\n".join(f"  {name:<11}{what}" for name, (_, what) in COMMANDS.items())
     return (
         "usage: ppl-vae COMMAND ...\n\nVariational autoencoders as Pyro model/guide pairs.\n\n"
         f"{rows}\n\nexamples:\n  ppl-vae train\n  ppl-vae evaluate runs/digits-1 --estimator iwae --num-samples 500\n\n"

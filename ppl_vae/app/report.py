@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from tqdm import tqdm
@@ -52,7 +52,19 @@ _CAPTIONS = {
 }
 
 
-def write_report(run: Run, splits: Splits, pictures: Iterable[Path]) -> Path | None:
+class Written(NamedTuple):
+    """A report.
+
+    Args:
+        path: of the page.
+        warnings: of the diagnostics, a line each.
+    """
+
+    path: Path
+    warnings: tuple[str, ...]
+
+
+def write_report(run: Run, splits: Splits, pictures: Iterable[Path]) -> Written | None:
     """Estimate, diagnose and write ``report.html``, in one piece, over an older one.
 
     What cannot be had of an odd pair or data is left out, and the page says why.
@@ -63,18 +75,18 @@ def write_report(run: Run, splits: Splits, pictures: Iterable[Path]) -> Path | N
         pictures: to show, besides the KL by unit that is drawn here.
 
     Returns:
-        the page; None, with a line on stderr, if none could be made.
+        what was written; None, with a line on stderr, if no page could be made.
     """
     path = run.path / "report.html"
     try:
         pair = run.load_pair(choose_device(run.record.config.fit.device))
         device = next(pair.model.parameters(), torch.zeros(())).device
-        page = _Report(OpenedRun(run, pair, device), splits).page(list(pictures))
-        write_atomically(path, page)
+        report = _Report(OpenedRun(run, pair, device), splits)
+        write_atomically(path, report.page(list(pictures)))
     except Exception as error:  # a finished training must not end in a page that cannot be made
         print(f"left out report: {reason(error)}", file=sys.stderr)
         return None
-    return path
+    return Written(path, report.warnings)
 
 
 class _Report:
@@ -91,6 +103,7 @@ class _Report:
         self.data = data.fixed(_SEED)  # the bits that `ppl-vae evaluate` takes
         self.few = self.data.head(NUM_DATAPOINTS)
         self.missing: list[str] = []
+        self.warnings: tuple[str, ...] = ()
         self.elbo: Estimate | None = None
         self.protocols: dict[str, Protocol] = {}
 
@@ -107,7 +120,8 @@ class _Report:
         if found and not found.units.kl.isnan().all():
             picture = self._try("KL by unit", lambda: self._draw_units(found))
             pictures += [picture] if picture else []
-        warnings = list(found.warnings if found else ()) + self._reservations(point)
+        self.warnings = found.warnings if found else ()
+        warnings = [*self.warnings, *self._reservations(point)]
         protocols = {name: _flat(protocol) for name, protocol in self.protocols.items()}
         names = dict.fromkeys(name for plain in protocols.values() for name in plain)
         protocol_rows = [(name, *(plain.get(name, "") for plain in protocols.values())) for name in names]
@@ -185,6 +199,11 @@ class _Report:
         dropped = "" if fit.drop == "nothing" else f", without {fit.drop}"
         hidden, channels = (" ".join(map(str, widths)) or "none" for widths in (pair.hidden, pair.channels))
         widths = f"hidden {hidden}" if pair.net == "mlp" else f"channels {channels}, hidden {hidden}"
+        if "hierarchical" in pair.model or pair.model.startswith("two-layer"):
+            upper = " ".join(map(str, pair.upper_hidden)) or "none"
+            widths += f", upper_latent_dim {pair.upper_latent_dim}, upper_hidden {upper}"
+        if pair.prior != "standard-normal":
+            widths += f", {pair.num_components} components of the prior"
         sizes = f"{model} parameters in the model, {guide} in the guide"
         return [
             ("model", pair.model),
@@ -195,7 +214,8 @@ class _Report:
             ("sizes", f"latent_dim {pair.latent_dim}, {widths}; {sizes}"),
             (
                 "objective",
-                f"{fit.objective}, num_particles {fit.num_particles}, KL weight {final_kl_weight(fit):g}{dropped}",
+                f"{fit.objective}, num_particles {fit.num_particles}, KL weight {final_kl_weight(fit):g}, "
+                f"kl_warmup {fit.kl_warmup}{dropped}",
             ),
             ("seeds", f"{fit.seed} of the training, {self.config.data.data_seed} of the data"),
             ("versions", ", ".join(f"{name} {number}" for name, number in self.run.record.versions.items())),

@@ -139,7 +139,7 @@ def print_files(folder: Path, files: Mapping[str, bytes]) -> None:
 def caption(opened: OpenedRun, what: str) -> str:
     """What a picture shows, and of which run."""
     config = opened.run.record.config
-    return f"{Path(config.data.data).name}: {config.in_words} ({opened.run.path.name}). {what}"
+    return f"{Path(config.data.data).name}: {config.in_words} ({opened.run.path.name}). {what[0].upper()}{what[1:]}"
 
 
 def shown_in(opened: OpenedRun) -> str:

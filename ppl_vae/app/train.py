@@ -77,14 +77,17 @@ class Train:
             print(f"picture  {picture}")
         if film_folder(run).is_dir():
             _print_film(run, pair, splits)
-        if report := write_report(run, splits, pictures):
-            print(f"report   {report}")
+        report = write_report(run, splits, pictures)
+        if report:
+            print(f"report   {report.path}")
         kept = best_epoch(history, run.record.config.fit.kl_warmup) if run.record.config.fit.patience else history[-1]
         validation = "" if kept.validation_bound is None else f", validation {kept.validation_bound:.2f}"
         name = "elbo " if run.record.config.fit.objective.startswith("elbo") else "bound"
         print(f"{name}    {kept.bound:.2f} nats per datapoint in epoch {kept.epoch} of {len(history)}{validation}")
         if is_point(pair.guide):
             print(f"warning: {POINT_IN_WORDS}")
+        for warning in report.warnings if report else ():
+            print(f"warning: {warning}")
         if caveat := CAVEATS.get(likelihood_label(pair.model, splits.train.probe())):
             print(f"warning: {caveat}")
         print(f"run      {run.path}")
