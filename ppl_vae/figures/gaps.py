@@ -70,7 +70,10 @@ def _draw_panel(axes: Axes, title: str, bars: Sequence[GapBar], span: tuple[floa
     )
     for label, color, values in parts:
         means = [mean for mean, _ in values]
-        axes.barh(places, means, left=starts, color=color, height=0.55, label=label)
+        drawn = axes.barh(places, means, left=starts, color=color, height=0.55, label=label)
+        for patch, mean in zip(drawn, means, strict=True):
+            if mean < 0:  # no gap, but a guide above that best: not to be taken for a bar of that length
+                patch.set(facecolor="none", edgecolor=color, hatch="////")
         for place, start, (mean, error) in zip(places, starts, values, strict=True):
             text = with_error(mean, error)
             if mean >= 2 * _SMALLEST_LABELLED * longest:

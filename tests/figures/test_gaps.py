@@ -103,6 +103,8 @@ def test_gaps_that_noise_has_sent_below_zero_are_drawn(bar: GapBar) -> None:
     assert left <= min(ends)
     assert max(ends) <= right
     assert left < right
+    hatched = [patch.get_hatch() is not None for part in figure.axes[0].containers for patch in part]
+    assert hatched == [bar.approximation[0] < 0, bar.amortization[0] < 0]  # no bar of a gap that is there
 
 
 def test_the_unit_stands_under_the_lowest_panel() -> None:
