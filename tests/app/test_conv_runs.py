@@ -73,7 +73,8 @@ def test_colour_of_odd_size_is_learned(cli, npz, tmp_path):
 
 COMMANDS = [
     "evaluate RUN --estimator iwae --num-samples 10 --limit 5",
-    "gaps RUN --families diagonal --limit 2 --elbo-samples 4 --num-samples 4 --chains 2 --temperatures 3",
+    "gaps RUN --families diagonal --limit 2 --infer-steps 10 --infer-window 5 --elbo-samples 4 --num-samples 4 "
+    "--chains 2 --temperatures 3",
     "sample RUN prior --num-samples 6 --out OUT.npz",
     "sample RUN grid --out OUT.npz",
     "sample RUN interpolate --images 0 1 --out OUT.npz",
