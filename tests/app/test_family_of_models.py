@@ -76,6 +76,7 @@ def test_bits_under_a_density_are_warned_of_and_labelled(cli, tmp_path):
     assert CAVEATS["none (density on bits)"] in (tmp_path / "run" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_sharing_a_guide_among_runs_of_a_comparison(cli, tmp_path):
     prior = ["--prior", "vamp", "--num-components", "3"]
     guides = ["amortized:diagonal", "semi-amortized:diagonal"]

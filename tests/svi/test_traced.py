@@ -109,7 +109,7 @@ QUICK = [
     "two-latents, diagonal",
     "two-latents, iaf, amortized",
 ]
-RECURRENT, QUICK_RECURRENT = ("text,", "notes,"), ("text, diagonal, amortized", "text, full-rank, per-datapoint")
+RECURRENT, QUICK_RECURRENT = ("text,", "notes,"), ("text, diagonal, amortized",)
 
 
 def _is_quick(name: str) -> bool:
