@@ -14,11 +14,12 @@ from ppl_vae import figures
 from ppl_vae.app.caveats import POINT_IN_WORDS, words_of
 from ppl_vae.app.command_line import train_command
 from ppl_vae.app.evaluate import diagnostics_lines
+from ppl_vae.app.factories import MODELS
 from ppl_vae.app.opened import OpenedRun
 from ppl_vae.app.page import bullets, lines_of_code, page, paragraph, picture_of, table
 from ppl_vae.app.paths import write_atomically
 from ppl_vae.app.per_step import BesideNGrams, beside_ngrams
-from ppl_vae.app.registry import names_file
+from ppl_vae.app.registry import asks_for, find, names_file
 from ppl_vae.app.run import Run
 from ppl_vae.data import Dataset, Splits
 from ppl_vae.device import choose_device
@@ -199,7 +200,7 @@ class _Report:
         dropped = "" if fit.drop == "nothing" else f", without {fit.drop}"
         hidden, channels = (" ".join(map(str, widths)) or "none" for widths in (pair.hidden, pair.channels))
         widths = f"hidden {hidden}" if pair.net == "mlp" else f"channels {channels}, hidden {hidden}"
-        if "hierarchical" in pair.model or pair.model.startswith("two-layer"):
+        if asks_for(find("model", pair.model, MODELS), "upper_latent_dim"):
             upper = " ".join(map(str, pair.upper_hidden)) or "none"
             widths += f", upper_latent_dim {pair.upper_latent_dim}, upper_hidden {upper}"
         if pair.prior != "standard-normal":

@@ -51,6 +51,14 @@ def test_every_command_takes_it(cli, tmp_path, kind):
         assert status == 0, (words, err)
 
 
+def test_the_report_has_the_sizes_of_both_layers(cli, tmp_path):
+    for kind, both in (("two-layers", True), ("mixture", False)):
+        assert cli("train", *TINY, *SMALL[kind], "--epochs", "1", "--out", tmp_path / kind)[0] == 0
+        page = (tmp_path / kind / "report.html").read_text()
+        assert ("upper_latent_dim 2, upper_hidden 4" in page) is both
+        assert ("3 components of the prior" in page) is not both
+
+
 def test_a_resumed_run_is_the_one_that_never_stopped(cli, tmp_path):
     """With an encoder that the model and the guide share."""
     flags = [*TINY, *SMALL["vamp"]]

@@ -96,6 +96,9 @@ def test_draws_follow_the_density() -> None:
     for found, expected in ((draws, mean), (draws**2, second)):
         error = found.std(0) / len(found) ** 0.5
         assert ((found.mean(0) - expected).abs() < 5 * error).all()
+    below = (draws < 0).double()  # the shape too, not the moments alone
+    shares = weights @ Normal(prior.loc, positive(prior.raw_scale)).cdf(torch.zeros(2, dtype=torch.float64))
+    assert ((below.mean(0) - shares).abs() < 5 * below.std(0) / len(below) ** 0.5).all()
 
 
 def test_only_the_standard_normal_is_told_so() -> None:
