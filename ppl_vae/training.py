@@ -1,23 +1,21 @@
 """Fitting a pair: epochs of SVI steps, with warm-up, early stopping, checkpoints and progress."""
 
-import copy
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyro
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from ppl_vae import checkpoint
 from ppl_vae.check import check_pair
-from ppl_vae.config import checked, to_plain
+from ppl_vae.config import checked
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.errors import UserError, reason
+from ppl_vae.errors import UserError
 from ppl_vae.evaluation.bounds import elbo, importance_bound
 from ppl_vae.fit_config import FitConfig, final_kl_weight, objective_of
 from ppl_vae.importance_weighted import ImportanceWeighted
@@ -26,9 +24,10 @@ from ppl_vae.metrics import EpochMetrics
 from ppl_vae.objectives import Objective, kl_weight_at
 from ppl_vae.processes import Group, current
 from ppl_vae.rows import check_rows, tables_of
-from ppl_vae.seeding import reseed, rng_state, seeded, set_rng_state, stream
-from ppl_vae.svi import EagerStep, PairOptimizer, TracedStep, choose_step
+from ppl_vae.seeding import reseed, seeded, stream
+from ppl_vae.svi import EagerStep, TracedStep, choose_step
 from ppl_vae.svi.distributed import DistributedStep
+from ppl_vae.training_state import TrainingState
 
 __all__ = ["FitConfig", "fit", "objective_of"]
 
@@ -105,15 +104,15 @@ def fit(
         objective.check(model, guide, probe)
     group.wait()  # until nobody looks any more whether there is a checkpoint
     with seeded(stream(settings.seed, "training"), device):
-        run = _Run(model, guide, objective, train, validation, settings, device, checkpoint_path, group)
+        run = _Run(model, guide, objective, train, validation, settings, checkpoint_path, group)
         if resume:
             run.load()
         run.train(on_epoch, on_step, on_engine, progress)
-    return run.history
+    return run.state.history
 
 
 class _Run:
-    """The state of one training run, and its loop."""
+    """One training run: its state, and its loop."""
 
     def __init__(
         self,
@@ -123,31 +122,19 @@ class _Run:
         data: Dataset,
         validation: Dataset | None,
         settings: FitConfig,
-        device: torch.device,
         checkpoint_path: Path | None,
         group: Group,
     ) -> None:
-        self.model, self.guide, self.group = model, guide, group
+        self.model, self.guide, self.objective, self.group = model, guide, objective, group
         self.data, self.validation = data, validation
-        self.settings, self.device, self.path = settings, device, checkpoint_path
-        self.optimizer = PairOptimizer(model, guide, settings.optimizer)
-        self.objective = objective
+        self.settings, self.path = settings, checkpoint_path
+        self.state = TrainingState(model, guide, data, settings)
         self.distributed = (
-            DistributedStep(model, guide, objective, self.optimizer, data, group, settings.precision)
+            DistributedStep(model, guide, objective, self.state.optimizer, data, group, settings.precision)
             if group.size > 1
             else None
         )
-        self.history: list[EpochMetrics] = []
-        self.best: checkpoint.State | None = None  # {"bound", "epoch", "model", "guide"}
-        # Where the current epoch stands: the order of its rows, how many steps are done, Σ of what a step returns.
-        self.order: Tensor | None = None
-        self.step = 0
-        self.sums = torch.zeros(3, dtype=data.x.dtype, device=device)
         self.saved_at = -math.inf
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return math.ceil(len(self.data) / self.settings.batch_size)
 
     def train(
         self,
@@ -156,33 +143,34 @@ class _Run:
         on_engine: Callable[[str], object] | None,
         progress: bool | None,
     ) -> None:
-        epochs, steps = self.settings.epochs, self.steps_per_epoch
-        done = len(self.history) * steps + self.step
+        state, epochs = self.state, self.settings.epochs
+        done = state.steps_done
         hide = True if not self.group.is_first else None if progress is None else not progress
-        bar = tqdm(total=epochs * steps, initial=done, unit="step", disable=hide, dynamic_ncols=True)
+        total = epochs * state.steps_per_epoch
+        bar = tqdm(total=total, initial=done, unit="step", disable=hide, dynamic_ncols=True)
         validate = True
         self.model.train()
         self.guide.train()
         for program in (self.model, self.guide):
             self.group.copy_first([*program.parameters(), *program.buffers()])
-        if not self.history and self.order is None:
+        if not state.history and state.order is None:
             self.save()
         with bar, InterruptGuard() as interrupt, pyro.validation_enabled(False):
             take_step = self.choose_step(bar, on_engine)
             if on_step:
                 on_step(done)
-            while len(self.history) < epochs and not self.stopped_early():
+            while len(state.history) < epochs and not state.stopped_early():
                 start = time.perf_counter()
-                if self.order is None:
-                    self.order = torch.randperm(len(self.data), device=self.device)
-                    self.group.copy_first([self.order])
-                    self.step = 0
-                    self.sums.zero_()
-                for index in self.order.split(self.settings.batch_size)[self.step :]:
+                if state.order is None:
+                    state.order = torch.randperm(len(self.data), device=self.data.x.device)
+                    self.group.copy_first([state.order])
+                    state.step = 0
+                    state.sums.zero_()
+                for index in state.order.split(self.settings.batch_size)[state.step :]:
                     with pyro.validation_enabled(validate):
-                        self.sums += take_step(index, self.prepare_step())
+                        state.sums += take_step(index, self.prepare_step())
                     validate = False
-                    self.step += 1
+                    state.step += 1
                     done += 1
                     bar.update()
                     if on_step:
@@ -200,9 +188,9 @@ class _Run:
             self.save()  # the last epoch's weights with the last epoch's moments: it could go on from here
             if any(self.group.any(interrupt.requested)):
                 raise Interrupted("training was stopped at its end; resume its checkpoint for more epochs")
-        if self.settings.patience and self.best:
-            self.model.load_state_dict(self.best["model"])
-            self.guide.load_state_dict(self.best["guide"])
+        if self.settings.patience and state.best:
+            self.model.load_state_dict(state.best["model"])
+            self.guide.load_state_dict(state.best["guide"])
 
     def choose_step(
         self, bar: "tqdm[Any]", on_engine: Callable[[str], object] | None
@@ -220,10 +208,10 @@ class _Run:
             self.model,
             self.guide,
             self.objective,
-            self.optimizer,
+            self.state.optimizer,
             self.data,
             settings.batch_size,
-            settings.epochs * self.steps_per_epoch,
+            settings.epochs * self.state.steps_per_epoch,
             settings.precision,
         )
         bar.set_description("training")
@@ -234,40 +222,37 @@ class _Run:
 
     def prepare_step(self) -> float:
         """Set the step size of the coming step, and the noise of processes but the first; return its KL weight."""
-        settings, steps = self.settings, self.steps_per_epoch
-        count = len(self.history) * steps + self.step
-        self.optimizer.set_progress(count / (settings.epochs * steps))
+        settings, steps, count = self.settings, self.state.steps_per_epoch, self.state.steps_done
+        self.state.optimizer.set_progress(count / (settings.epochs * steps))
         if not self.group.is_first:  # by the step, so that no checkpoint need hold a generator for each process
-            reseed(stream(settings.seed, f"training, rank {self.group.rank}, step {count}"), self.device)
+            reseed(stream(settings.seed, f"training, rank {self.group.rank}, step {count}"), self.data.x.device)
         return kl_weight_at(count, settings.kl_warmup * steps, final_kl_weight(settings))
 
     def end_epoch(self, start: float) -> EpochMetrics:
         """Read the epoch's sums (the one wait for the device), validate, remember the best."""
+        state, settings = self.state, self.settings
         if self.distributed:
             self.distributed.make_whole()
-        bound, reconstruction, kl = (self.group.total(self.sums) / len(self.data)).tolist()
+        bound, reconstruction, kl = (self.group.total(state.sums) / len(self.data)).tolist()
         if not math.isfinite(bound):
             raise self.diverged(f"reconstruction {reconstruction:g}, KL {kl:g}")
         validation_bound = None
-        if self.validation is not None and not self.optimizer.tables:
+        if self.validation is not None and not state.optimizer.tables:
             own = self.validate(self.validation) if self.group.is_first else math.nan
             validation_bound = self.group.from_first(own)
             if not math.isfinite(validation_bound):
                 raise self.diverged(f"validation bound {validation_bound:g}")
-        self.order = None
-        self.step = 0
-        epoch = len(self.history) + 1
-        weight = kl_weight_at(
-            epoch * self.steps_per_epoch - 1,
-            self.settings.kl_warmup * self.steps_per_epoch,
-            final_kl_weight(self.settings),
-        )
+        state.order = None
+        state.step = 0
+        epoch = len(state.history) + 1
+        steps = state.steps_per_epoch
+        weight = kl_weight_at(epoch * steps - 1, settings.kl_warmup * steps, final_kl_weight(settings))
         seconds = time.perf_counter() - start
         elbo = reconstruction - kl
         metrics = EpochMetrics(epoch, elbo, bound, reconstruction, kl, weight, validation_bound, seconds)
-        self.history.append(metrics)
-        if self.settings.patience and validation_bound is not None and epoch > self.settings.kl_warmup:
-            self.remember_best(validation_bound)
+        state.history.append(metrics)
+        if settings.patience and validation_bound is not None and epoch > settings.kl_warmup:
+            state.remember_best(validation_bound)
         return metrics
 
     def validate(self, data: Dataset) -> float:
@@ -278,64 +263,26 @@ class _Run:
         return elbo(self.model, self.guide, data, seed=seed).elbo.mean
 
     def diverged(self, what: str) -> UserError:
-        return UserError(
-            f"training diverged in epoch {len(self.history) + 1} ({what}); lower the learning rate or set a clip norm."
-        )
-
-    def remember_best(self, bound: float) -> None:
-        if self.best is None or bound > self.best["bound"]:
-            weights = copy.deepcopy({"model": self.model.state_dict(), "guide": self.guide.state_dict()})
-            self.best = {"bound": bound, "epoch": len(self.history), **weights}
-
-    def stopped_early(self) -> bool:
-        patience = self.settings.patience
-        return bool(patience and self.best and len(self.history) - self.best["epoch"] >= patience)
+        epoch = len(self.state.history) + 1
+        return UserError(f"training diverged in epoch {epoch} ({what}); lower the learning rate or set a clip norm.")
 
     def save(self) -> None:
         if self.path is None:
             return
         if self.distributed:
             self.distributed.make_whole()
-        state = {
-            "settings": to_plain(self.settings),
-            "num_data": len(self.data),
-            "model": self.model.state_dict(),
-            "guide": self.guide.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "rng": rng_state(self.device),
-            "history": [asdict(metrics) for metrics in self.history],
-            "best": self.best,
-            "order": self.order,
-            "step": self.step,
-            "sums": self.group.total(self.sums),
-        }
+        sums = self.group.total(self.state.sums)
         if self.group.is_first:
-            checkpoint.save(self.path, state)
+            checkpoint.save(self.path, self.state.to_checkpoint(sums))
         self.group.wait()  # torchrun ends all processes as soon as one has gone
         self.saved_at = time.monotonic()
 
     def load(self) -> None:
         if self.path is None:
             raise UserError("resuming needs the path of a checkpoint.")
-        state = checkpoint.load(self.path, self.device)
-        fixed = {"epochs", "device", "engine"}  # may differ
-        mine, theirs = to_plain(self.settings), state.get("settings") or {}
-        changed = sorted(key for key in mine if key not in fixed and mine[key] != theirs.get(key))
-        if changed or state.get("num_data") != len(self.data):
-            what = ", ".join(changed) or "the number of datapoints"
-            raise UserError(f"{self.path}: {what} differ from the checkpoint's; resume with what it was begun with.")
-        try:
-            self.model.load_state_dict(state["model"])
-            self.guide.load_state_dict(state["guide"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.history = [EpochMetrics(**row) for row in state["history"]]
-            self.best, self.order, self.step = state["best"], state["order"], state["step"]
-            self.sums = state["sums"] if self.group.is_first else torch.zeros_like(self.sums)
-            set_rng_state({kind: value.cpu() for kind, value in state["rng"].items()}, self.device)
-        except Exception as error:  # a checkpoint made by other hands can hold anything
-            raise UserError(f"{self.path}: the checkpoint is of another model or guide ({reason(error)}).") from None
-        if len(self.history) > self.settings.epochs:
-            raise UserError(f"{self.path} has {len(self.history)} epochs already; resume it for more, not fewer.")
+        self.state.load(self.path)
+        if not self.group.is_first:  # the first one has those of all
+            self.state.sums = torch.zeros_like(self.state.sums)
 
 
 def _summary(metrics: EpochMetrics) -> str:
