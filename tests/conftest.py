@@ -28,6 +28,14 @@ def _no_global_state() -> Iterator[None]:
     assert now == settings
 
 
+@pytest.fixture(scope="session", autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where trusted files are remembered: the tests are not to touch the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data that every checkout can read; the test is skipped where there is none.

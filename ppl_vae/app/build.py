@@ -144,6 +144,12 @@ class DataInfo:
         sizes = splits.train.event_shape, splits.num_classes, len(splits.train)
         return cls(*sizes, splits.fingerprint(), splits.layout, splits.alphabet)
 
+    def is_of(self, splits: Splits) -> bool:
+        """Whether this is the data that it was read off, by what every version has recorded."""
+        other = DataInfo.of(splits)
+        names = ("event_shape", "num_data", "fingerprint", "layout", "alphabet")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
 
 class Pair(NamedTuple):
     """A model and its guide."""

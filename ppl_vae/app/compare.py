@@ -18,6 +18,7 @@ from ppl_vae.app.paths import numbered, write_atomically
 from ppl_vae.app.references import reference_rows
 from ppl_vae.app.registry import names_file
 from ppl_vae.app.run import TrainConfig
+from ppl_vae.app.trust import hashes_of, remember
 from ppl_vae.config import Count, CountOrZero, Few, config, to_plain
 from ppl_vae.data import DataConfig
 from ppl_vae.data.torchvision_sets import NAMES
@@ -80,7 +81,8 @@ class Compare:
         if (terms.settings.pair.guide, terms.settings.pair.family) != (PairConfig.guide, PairConfig.family):
             raise UserError("--guide and --family have no place here; name what to compare by --guides.")
         jobs = [self._job(name, seed) for name in terms.guides for seed in range(terms.seeds)]
-        check_jobs(jobs)
+        check_jobs(jobs, self.out)
+        remember(hashes_of(terms.settings.pair.model, *terms.guides))  # named by the user
         out = self._folder()
         print(f"folder   {out}")
         results = run_jobs(jobs, out, self.workers)
@@ -147,16 +149,28 @@ class Compare:
         out = self.out or numbered(Path("runs"), "compare")
         record, text = out / "compare.yaml", yaml.safe_dump(to_plain(self.terms), sort_keys=False)
         if record.is_file():
-            if record.read_bytes() != text.encode():
+            if _without_places(record.read_bytes()) != _without_places(text.encode()):
                 raise UserError(
                     f"{out} holds a comparison on other terms; repeat its command, or choose another --out."
                 )
+            write_atomically(record, text)
         elif out.exists() and not (out.is_dir() and not any(out.iterdir())):
             raise UserError(f"{out} exists and holds no comparison; choose another --out.")
         else:
             out.mkdir(parents=True, exist_ok=True)
             write_atomically(record, text)
         return out
+
+
+def _without_places(record: bytes) -> Any:
+    """The terms of a comparison but for where its data is, which may move; a record that cannot be read as it is."""
+    try:
+        terms = yaml.safe_load(record)
+        for name in ("data", "data_root"):
+            del terms["settings"]["data"][name]
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, RecursionError):
+        return record
+    return terms
 
 
 def _shared_terms(terms: CompareConfig) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ppl_vae.app.opened import open_run
 from ppl_vae.app.paths import write_atomically
 from ppl_vae.app.run import Record, Run, TrainConfig
 from ppl_vae.app.train import train_run
+from ppl_vae.app.trust import check_trusted
 from ppl_vae.data import load
 from ppl_vae.errors import UserError, reason
 from ppl_vae.evaluation.estimate import Protocol
@@ -63,16 +64,29 @@ class Result:
     protocol: dict[str, Any]
 
 
-def check_jobs(jobs: list[Job]) -> None:
-    """See that every job can begin, before anything is written.
+def check_jobs(jobs: list[Job], out: Path | None) -> None:
+    """See that every job can begin or go on, before anything is written.
+
+    Args:
+        jobs: what is to be run.
+        out: the comparison's folder, which may hold some of it; None for a new one.
 
     Raises:
-        UserError: a job's settings or data cannot be used, or two jobs would share a folder.
+        UserError: a job's settings or data cannot be used or are not those that it was begun with, or two jobs would
+            share a folder.
     """
     if len({job.folder for job in jobs}) < len(jobs):
         raise UserError("two guides go by the same name (file and class); rename one of the files.")
     splits = load(jobs[0].settings.data)
-    splits.get("test")
+    if splits.test is None:
+        raise UserError("a comparison is made on test data and there is none; raise --test-fraction.")
+    begun = [(job, Run.open(out / job.folder)) for job in jobs if out and (out / job.folder / "checkpoint.pt").exists()]
+    for job, run in begun:
+        if not run.record.info.is_of(splits):
+            raise UserError(
+                f"the data '{job.settings.data.data}' is not what {run.path} was begun with; say by --data where that "
+                "is, or compare anew in another --out."
+            )
     for job in jobs:
         pair = build_pair(job.settings.pair, DataInfo.of(splits), None, 0)
         if job.settings.fit.patience and tables_of(pair.guide):
@@ -80,6 +94,9 @@ def check_jobs(jobs: list[Job]) -> None:
                 f"{job.guide} has no validation ELBO, so --patience cannot be the same for all; leave it out."
             )
         objective_of(job.settings.fit).check(*pair, splits.train.probe())
+    for job, run in begun:
+        names = job.settings.pair.model, job.settings.pair.guide
+        check_trusted(run.path, names, run.record.files, consent=True)  # named by the user; may have changed
     warn_of_likelihood(pair, splits.train)
 
 
@@ -126,14 +143,15 @@ def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:
                 raise ValueError("its protocol is not whole")
         except (ValueError, TypeError) as error:
             raise UserError(f"{found}: damaged ({reason(error)}); delete it and repeat the command.") from None
-        return result
+        return replace(result, protocol=result.protocol | {"data": job.settings.data.data})  # where it is now
     settings = replace(job.settings, fit=replace(job.settings.fit, device=device)) if device else job.settings
     splits = load(settings.data)
     begun = (path / "checkpoint.pt").exists()
-    record = Record(settings, DataInfo.of(splits))
-    if begun and Run.open(path).record.info != record.info:
-        raise UserError(f"the data is not what {path} was begun with; restore it, or compare anew in another --out.")
-    run = Run(path, record) if begun else Run.create(path, record)
+    if begun:
+        run = Run(path, Record.of(settings, Run.open(path).record.info))
+        run.write_record()  # its data may have moved
+    else:
+        run = Run.create(path, Record.of(settings, DataInfo.of(splits)))
     history = train_run(run, splits, resume=begun, progress=False)
     opened = open_run(path, settings.fit.device)
     start = time.perf_counter()

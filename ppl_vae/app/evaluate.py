@@ -14,6 +14,7 @@ from ppl_vae.app.caveats import POINT_IN_WORDS, words_of
 from ppl_vae.app.estimators import EvaluateConfig, Evaluated, calibrate_run, evaluate_run, is_point
 from ppl_vae.app.fitted import Fitted
 from ppl_vae.app.opened import OpenedRun, open_run
+from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import numbered
 from ppl_vae.app.per_step import beside_ngrams, per_step_lines
 from ppl_vae.config import config, to_plain
@@ -46,6 +47,8 @@ class Evaluate:
     """A run directory, as 'ppl-vae train' wrote it."""
     settings: EvaluateConfig = field(default_factory=EvaluateConfig)
     """The estimate."""
+    opening: Opening = field(default_factory=Opening)
+    """Where the run's data is now, and whether its own code may run."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
     diagnose: bool = True
@@ -55,7 +58,7 @@ class Evaluate:
 
     def run(self) -> None:
         """Evaluate and print."""
-        opened = open_run(self.run_directory, self.device)
+        opened = open_run(self.run_directory, self.device, self.opening)
         if self.settings.estimator == "sbc":
             self._calibrate(opened)
             return

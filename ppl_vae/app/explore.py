@@ -1,5 +1,6 @@
 """``ppl-vae explore``: one HTML file in which the decoder of a run can be played with."""
 
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -11,6 +12,7 @@ from tqdm import tqdm
 from tyro.conf import Positional
 
 from ppl_vae.app.opened import OpenedRun, SplitName, check_drawable, open_run
+from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import numbered, refuse_existing_file, write_atomically
 from ppl_vae.app.registry import names_file
 from ppl_vae.config import Seed, config
@@ -67,6 +69,8 @@ class Explore:
     """Where they come from; by default test, or train where the guide has a row for each of those."""
     seed: Seed = 0
     """Seed of binarization and of draws."""
+    opening: Opening = field(default_factory=Opening)
+    """Where the run's data is now, and whether its own code may run."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
 
@@ -76,7 +80,7 @@ class Explore:
             if self.out.suffix != ".html":
                 raise UserError(f"--out {self.out}: name a file that ends in .html.")
             refuse_existing_file(self.out)
-        opened = open_run(self.run_directory, self.device)
+        opened = open_run(self.run_directory, self.device, self.opening)
         check_drawable(opened.event_shape)
         decoded = _decoded(opened)
         split = self._split(opened.pair.guide)

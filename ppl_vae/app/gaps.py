@@ -20,6 +20,7 @@ from ppl_vae.app.evaluate import with_error
 from ppl_vae.app.factories import FAMILIES, family_name
 from ppl_vae.app.fitted import LocalFit, fit_locally, guide_for
 from ppl_vae.app.opened import OpenedRun, SplitName, open_run
+from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import numbered, write_atomically
 from ppl_vae.check import check_pair
 from ppl_vae.config import Count, config, to_plain
@@ -85,6 +86,8 @@ class Gaps:
     """The estimates."""
     infer: InferConfig = field(default_factory=InferConfig)
     """The local fits."""
+    opening: Opening = field(default_factory=Opening)
+    """Where the run's data is now, and whether its own code may run."""
     out: Path | None = None
     """The folder to make; by default the next free RUN/gaps-N."""
     device: str = "auto"
@@ -98,7 +101,7 @@ class Gaps:
             _refuse_folder(self.out)
         if not self.splits or len(set(self.splits)) < len(self.splits):
             raise UserError("--splits: name each split once, at least one.")
-        opened = open_run(self.run_directory, self.device)
+        opened = open_run(self.run_directory, self.device, self.opening)
         data: dict[str, Dataset] = {
             split: _split(opened, split, self.limit).fixed(self.settings.seed) for split in self.splits
         }

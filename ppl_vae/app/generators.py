@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated
 
@@ -14,11 +15,12 @@ from ppl_vae import figures
 from ppl_vae.app.baseline_run import BaselineRun
 from ppl_vae.app.build import DataInfo
 from ppl_vae.app.opened import OpenedRun, check_drawable, open_run, refuse_unlike
+from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_together
 from ppl_vae.app.record import is_baseline
 from ppl_vae.app.rendering import images_of, shown_of
 from ppl_vae.config import Seed, config
-from ppl_vae.data import DataConfig, Dataset, Splits, load
+from ppl_vae.data import DataConfig, Dataset, Splits
 from ppl_vae.errors import UserError
 from ppl_vae.models import ConditionalVAE, SequenceVAE
 from ppl_vae.predictive import label_sheet, prior_predictive
@@ -54,6 +56,8 @@ class Generators:
     """The .npz to write, with a picture (.png, .svg) beside it; by default generators-N.npz here."""
     seed: Seed = 0
     """Seed of the draws."""
+    opening: Opening = field(default_factory=Opening)
+    """Where the runs' data is now, and whether their own code may run."""
     device: str = "auto"
     """Where trained models compute: auto, cpu, cuda, cuda:1, mps."""
 
@@ -66,11 +70,11 @@ class Generators:
         rows = self.rows or 2
         out = self.out or numbered(Path(), "generators", ".npz", ".png", ".svg")
         refuse_existing_arrays(out)
-        sources = [_open(path, self.device) for path in self.run_directories]
+        sources = [_open(path, self.device, self.opening) for path in self.run_directories]
         first = sources[0]
         check_drawable(first.info.event_shape)
         refuse_unlike([(source.path, source.settings, source.info.fingerprint) for source in sources])
-        splits = _data(first)
+        splits = self.opening.read(first.path, first.info, first.settings)
         labels = self._labels(splits)
         blocks = {"data": _shown(splits.test or splits.train, rows, self.columns, labels)}
         arrays = {"data": blocks["data"]}
@@ -152,17 +156,10 @@ class _Trained(_Source):
         return label_sheet(self.model, self.info.event_shape, self.info.num_classes, num)[labels]
 
 
-def _open(path: Path, device: str) -> _Source:
+def _open(path: Path, device: str, opening: Opening) -> _Source:
     if is_baseline(path):
         return _Baseline(BaselineRun.open(path))
-    return _Trained(open_run(path, device))
-
-
-def _data(source: _Source) -> Splits:
-    splits = load(source.settings)
-    if splits.fingerprint() != source.info.fingerprint:
-        raise UserError(f"the data '{source.settings.data}' is not what {source.path} was fitted to; restore it.")
-    return splits
+    return _Trained(open_run(path, device, opening))
 
 
 def _shown(data: Dataset, rows: int, columns: int, labels: Tensor | None) -> Tensor:

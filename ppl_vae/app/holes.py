@@ -1,5 +1,6 @@
 """``ppl-vae holes``: the latent planes of several runs side by side, and what decodes from the empty places."""
 
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from tyro.conf import Positional
 from ppl_vae import figures
 from ppl_vae.app.fitted import has_rows
 from ppl_vae.app.opened import OpenedRun, SplitName, check_drawable, open_run, refuse_unlike
+from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_together
 from ppl_vae.app.rendering import image_of
 from ppl_vae.config import Count, Seed, config
@@ -50,6 +52,8 @@ class Holes:
     """The .npz to write, with a picture (.png, .svg) beside it; by default holes-N.npz here."""
     seed: Seed = 0
     """Seed of grey levels' bits and of draws."""
+    opening: Opening = field(default_factory=Opening)
+    """Where the runs' data is now, and whether their own code may run."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
 
@@ -59,7 +63,7 @@ class Holes:
             raise UserError("name one or more runs: ppl-vae holes RUN RUN.")
         out = self.out or numbered(Path(), "holes", ".npz", ".png", ".svg")
         refuse_existing_arrays(out)
-        opened = [open_run(path, self.device) for path in self.run_directories]
+        opened = [open_run(path, self.device, self.opening) for path in self.run_directories]
         for run in opened:
             check_drawable(run.event_shape)
         records = [run.run.record for run in opened]

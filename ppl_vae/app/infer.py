@@ -12,6 +12,7 @@ from ppl_vae.app.build import Pair
 from ppl_vae.app.caveats import warn_of_likelihood
 from ppl_vae.app.fitted import guide_for
 from ppl_vae.app.opened import OpenedRun, open_run
+from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import refuse_existing_file, write_arrays
 from ppl_vae.check import check_pair
 from ppl_vae.config import Count, Seed, config
@@ -51,6 +52,8 @@ class Infer:
     """Seed of the draws and of binarization."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+    trust: bool = False
+    """Run the files that the run names as its model and guide, though they have not been run here before."""
 
     infer: InferConfig = field(default_factory=InferConfig)
     """Local inference, where the guide has no answer to unseen data."""
@@ -58,7 +61,7 @@ class Infer:
     def run(self) -> None:
         """Infer and write."""
         refuse_existing_file(self.out)
-        opened = open_run(self.run_directory, self.device)
+        opened = open_run(self.run_directory, self.device, Opening(trust=self.trust))
         info = opened.info
         x, y = read_input(self.input, info.layout, info.alphabet, info.event_shape)
         classes = info.num_classes

@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from ppl_vae.app.build import DataInfo, Pair
+from ppl_vae.app.opening import Opening
 from ppl_vae.app.registry import names_file
 from ppl_vae.app.run import Run
 from ppl_vae.check import likelihood_label
-from ppl_vae.data import DataConfig, Dataset, load
+from ppl_vae.data import DataConfig, Dataset
 from ppl_vae.device import choose_device
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.estimate import Protocol
@@ -45,12 +46,16 @@ def refuse_unlike(runs: Sequence[tuple[Path, DataConfig, str]]) -> None:
             raise UserError(f"{first} and {path} were trained on unlike data ({why}); name runs on the same one.")
 
 
+AS_RECORDED = Opening()
+
+
 class OpenedRun(NamedTuple):
     """A trained pair and where it came from."""
 
     run: Run
     pair: Pair
     device: torch.device
+    opening: Opening = AS_RECORDED
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -74,14 +79,9 @@ class OpenedRun(NamedTuple):
         """The first rows of a split of the run's own data, on the run's device.
 
         Raises:
-            UserError: the data is gone or has changed, or the split is empty.
+            UserError: the data is not there or has changed, or the split is empty.
         """
-        splits = load(self.run.record.config.data)
-        if DataInfo.of(splits) != self.info:
-            data = self.run.record.config.data.data
-            raise UserError(
-                f"the data '{data}' is not what {self.run.path} was trained on; restore it, or train again."
-            )
+        splits = self.opening.read(self.run.path, self.info, self.run.record.config.data)
         return splits.get(name).head(limit).to(self.device)
 
     def protocol(
@@ -141,13 +141,18 @@ def check_drawable(
         raise UserError(f"{error} {instead}") from None
 
 
-def open_run(path: Path, device: str) -> OpenedRun:
+def open_run(path: Path, device: str, opening: Opening = AS_RECORDED) -> OpenedRun:
     """Open a run directory.
 
+    Args:
+        path: of the run.
+        device: where to compute, ``auto`` or a device's name.
+        opening: where its data is now, and whether its own code may run.
+
     Raises:
-        UserError: it is no run, it is damaged, or the device is not there.
+        UserError: it is no run, it is damaged, its code is not trusted, or the device is not there.
     """
     chosen = choose_device(device)
     torch.backends.cudnn.allow_tf32 = False  # estimates are in float32; torch's default shortens convolutions on a GPU
     run = Run.open(path)
-    return OpenedRun(run, run.load_pair(chosen), chosen)
+    return OpenedRun(run, run.load_pair(chosen, trust=opening.trust), chosen, opening)

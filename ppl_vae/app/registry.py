@@ -1,10 +1,12 @@
 """How the command line finds what makes a model or guide, by name or in a user's file, and calls it."""
 
+import hashlib
 import importlib.util
 import inspect
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
 from torch import nn
 
@@ -37,6 +39,22 @@ def find(kind: str, name: str, table: Mapping[str, Factory]) -> Factory:
 def names_file(name: str) -> bool:
     """Whether this names a user's file (and a class in it) rather than one of ours."""
     return name.partition(".py")[2].startswith(":") or name.endswith(".py")
+
+
+def file_of(name: str) -> Path | None:
+    """The user's file that a name of a model or guide names; None of one of ours."""
+    return Path(name.rpartition(":")[0]) if names_file(name) and ":" in name else None
+
+
+def has_run(path: Path) -> bool:
+    """Whether a user's file has been run in this process."""
+    return _module_name(path) in sys.modules
+
+
+def source_hash(path: Path) -> str:
+    """SHA-256 of a user's file: as it was when it was run in this process, if it was."""
+    ran = sys.modules.get(_module_name(path))
+    return str(vars(ran)[_HASH]) if ran else hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _parameters(factory: Factory) -> Mapping[str, inspect.Parameter]:
@@ -90,22 +108,34 @@ def _from_file(kind: str, name: str) -> Factory:
         raise UserError(f"{kind} {name}: name the class too, as path/to/file.py:Class.")
     if not path.is_file():
         raise UserError(f"{kind} {name}: there is no file '{path}'.")
-    # One module a file, so that a model and a guide of the same file share their classes.
-    module_name = f"ppl_vae_user_{path.stem}_{abs(hash(path.resolve()))}"
-    module = sys.modules.get(module_name)
-    if module is None:
-        spec = importlib.util.spec_from_file_location(module_name, path)
-        if spec is None or spec.loader is None:
-            raise UserError(f"{kind} {name}: '{path}' is not a Python file.")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module
-        try:
-            spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:  # whatever the file does
-            del sys.modules[module_name]
-            raise UserError(f"{kind} {name}: '{path}' does not run: {reason(error)}") from error
+    module = sys.modules.get(_module_name(path)) or _run(kind, name, path)
     classes = {key: value for key, value in vars(module).items() if isinstance(value, type)}
     if class_name not in classes:
         raise unknown_name(f"class in {path}", class_name, [k for k, v in classes.items() if issubclass(v, nn.Module)])
     found: Factory = classes[class_name]
     return found
+
+
+_HASH = "__sha256__"  # of a module that was made of a user's file
+
+
+def _module_name(path: Path) -> str:
+    """One module a file, so that a model and a guide of the same file share their classes."""
+    return f"ppl_vae_user_{path.stem}_{abs(hash(path.resolve()))}"
+
+
+def _run(kind: str, name: str, path: Path) -> ModuleType:
+    """The module of a user's file. Made of its source: a compiled one beside it may be of other hands."""
+    spec = importlib.util.spec_from_file_location(_module_name(path), path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{kind} {name}: '{path}' is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        source = path.read_bytes()
+        vars(module)[_HASH] = hashlib.sha256(source).hexdigest()
+        exec(compile(source, path, "exec", dont_inherit=True), vars(module))
+    except (Exception, SystemExit) as error:  # whatever the file does
+        del sys.modules[spec.name]
+        raise UserError(f"{kind} {name}: '{path}' does not run: {reason(error)}") from error
+    return module

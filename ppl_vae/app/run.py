@@ -19,6 +19,7 @@ import torch
 from ppl_vae import checkpoint
 from ppl_vae.app.build import DataInfo, Pair, PairConfig, build_pair
 from ppl_vae.app.record import RunDirectory, is_baseline, versions
+from ppl_vae.app.trust import check_trusted, hashes_of
 from ppl_vae.config import config
 from ppl_vae.data import DataConfig
 from ppl_vae.errors import UserError, reason
@@ -51,6 +52,13 @@ class Record:
     config: TrainConfig
     info: DataInfo
     versions: dict[str, str] = field(default_factory=versions)
+    files: dict[str, str] = field(default_factory=dict)
+    """SHA-256 by path of the users' files that model and guide came from."""
+
+    @classmethod
+    def of(cls, settings: TrainConfig, info: DataInfo) -> "Record":
+        """The record of a run that is made, or goes on, now."""
+        return cls(settings, info, files=hashes_of(settings.pair.model, settings.pair.guide))
 
 
 @dataclass(frozen=True)
@@ -76,12 +84,18 @@ class Run(RunDirectory[Record]):
             raise UserError(f"{path} is a baseline, which has no latents; name a run that 'ppl-vae train' wrote.")
         return super().open(path)
 
-    def load_pair(self, device: torch.device) -> Pair:
+    def load_pair(self, device: torch.device, *, trust: bool = False) -> Pair:
         """The trained pair; with early stopping, the best epoch's weights.
 
+        Args:
+            device: where it goes.
+            trust: run the files that it names as its model and guide, whether they have been run before or not.
+
         Raises:
-            UserError: the checkpoint is missing, damaged, or of another pair.
+            UserError: the checkpoint is missing, damaged, or of another pair; or a file that is not trusted.
         """
+        names = self.record.config.pair.model, self.record.config.pair.guide
+        check_trusted(self.path, names, self.record.files, trust)
         state = checkpoint.load(self.checkpoint, device)
         pair = build_pair(self.record.config.pair, self.record.info, x_mean=None, seed=0)
         weights = state.get("best") or state

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import field
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from torch import Tensor
 from tyro.conf import Positional
 
 from ppl_vae.app.opened import OpenedRun, check_drawable, open_run
+from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import numbered, refuse_existing_arrays, refuse_existing_file, write_together
 from ppl_vae.app.rendering import files_of
 from ppl_vae.config import Seed, config
@@ -93,6 +95,8 @@ class Sampling(ABC):
     """The .npz to write, with a picture (.png, .svg) beside it; by default the next free RUN/samples/WHAT-N.npz."""
     seed: Seed = 0
     """Seed of the draws, bits of grey levels included."""
+    opening: Opening = field(default_factory=Opening)
+    """Where the run's data is now, and whether its own code may run."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
 
@@ -104,7 +108,7 @@ class Sampling(ABC):
         """Sample, write, draw."""
         if self.out:
             refuse_existing_arrays(self.out)
-        opened = open_run(self.run_directory, self.device)
+        opened = open_run(self.run_directory, self.device, self.opening)
         if self.out and (suffix := _SEQUENCES.get(opened.info.layout)) is not None:
             refuse_existing_file(self.out.with_suffix(suffix))
         check_drawable(opened.event_shape)

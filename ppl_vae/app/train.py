@@ -14,11 +14,13 @@ from ppl_vae.app.build import DataInfo, Pair, build_pair
 from ppl_vae.app.caveats import CAVEATS, POINT_IN_WORDS, warn_of_likelihood
 from ppl_vae.app.estimators import is_point
 from ppl_vae.app.film import Camera, check_film, develop, film_folder
+from ppl_vae.app.opening import read_again
 from ppl_vae.app.paths import numbered, refuse_existing_run
 from ppl_vae.app.pictures import draw_run
 from ppl_vae.app.presets import PresetName
 from ppl_vae.app.report import write_report
 from ppl_vae.app.run import Record, Run, TrainConfig
+from ppl_vae.app.trust import remember
 from ppl_vae.check import likelihood_label
 from ppl_vae.config import config
 from ppl_vae.data import Splits, load
@@ -29,7 +31,7 @@ from ppl_vae.processes import LostContactError, current
 from ppl_vae.training import fit
 
 # What may differ between a run and its continuation: nothing that would make its first part another run.
-_MAY_CHANGE = {"epochs", "device", "engine", "data_root"}
+_MAY_CHANGE = {"epochs", "device", "engine", "data", "data_root"}
 
 
 @config
@@ -54,7 +56,11 @@ class Train:
     out: Path | None = None
     """The run directory to make; by default the next free runs/DATA-N."""
     resume: Path | None = None
-    """Go on with this run, with its settings; only --epochs, --device, --engine and --data-root may differ."""
+    """Go on with this run, with its settings; only --epochs, --device and --engine may differ, and --data and
+    --data-root where its data has moved."""
+    trust: bool = False
+    """With --resume, run the files that the run names as its model and guide, though they have not been run here
+    before."""
     preset: PresetName | None = None
     """A pair of the literature, whose flags these stand for and others override: burda-1 and burda-2, the architectures
     of one and two stochastic layers of Burda et al. 2016."""
@@ -93,6 +99,8 @@ class Train:
         print(f"run      {run.path}")
 
     def _begun(self) -> tuple[Run, Splits]:
+        if self.trust:
+            raise UserError("--trust belongs to --resume: the files that you name yourself are run anyway.")
         group = current()
         with group.together():
             if self.out and group.is_first:
@@ -100,8 +108,9 @@ class Train:
         splits = group.one_before_all(lambda: load(self.settings.data))
         out = Path(group.from_first(str(self.out or numbered(Path("runs"), Path(self.settings.data.data).stem))))
         resolved = replace(self.settings, pair=self.settings.pair.absolute(), data=self.settings.data.absolute())
-        record = Record(resolved, DataInfo.of(splits))
+        record = Record.of(resolved, DataInfo.of(splits))
         pair = build_pair(resolved.pair, record.info, None, 0)  # fails on bad settings before anything is written
+        remember(record.files)  # named by the user
         if self.film:
             check_film(pair, record.info.event_shape)
         with group.together():
@@ -123,14 +132,14 @@ class Train:
         if "epochs" in changed and self.settings.fit.optimizer.schedule != "constant":
             raise UserError("--epochs cannot change under --schedule cosine, which is laid out over all epochs.")
         group = current()
-        splits = group.one_before_all(lambda: load(self.settings.data))
-        if DataInfo.of(splits) != run.record.info:
-            raise UserError(f"the data is not what {self.resume} was trained on; restore it, or start a new run.")
+        settings = replace(self.settings, data=self.settings.data.absolute())
+        download = "data_root" in changed
+        splits = group.one_before_all(lambda: read_again(run.path, run.record.info, settings.data, download=download))
         done = len(run.history())
         if done > self.settings.fit.epochs:
             raise UserError(f"{self.resume} has {done} epochs already; name more by --epochs, not fewer.")
-        continued = Run(run.path, Record(self.settings, run.record.info))
-        pair = continued.load_pair(torch.device("cpu"))  # fails on a damaged checkpoint before anything is written
+        pair = run.load_pair(torch.device("cpu"), trust=self.trust)  # fails before anything is written
+        continued = Run(run.path, Record.of(settings, run.record.info))
         if self.film:
             check_film(pair, run.record.info.event_shape)
         with group.together():

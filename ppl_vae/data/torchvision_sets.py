@@ -20,6 +20,11 @@ _SETS: dict[str, tuple[str, dict[str, str]]] = {
 NAMES = tuple(_SETS)
 
 
+def folder_of(name: str, root: Path) -> Path:
+    """Where the files of a set are, in torchvision's data folder."""
+    return root / _SETS[name][0] / "raw"
+
+
 def read(name: str, root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Training and test images and labels of a set.
 
@@ -51,14 +56,15 @@ def _open(name: str, root: Path, *, train: bool) -> Any:
             "or use --data digits or an .npz."
         ) from None
     class_name, options = _SETS[name]
-    folder = root / class_name / "raw"
+    folder = folder_of(name, root)
     there = folder.is_dir() and any(folder.iterdir())
+    made = [each for each in (folder, *folder.parents) if not each.exists()]  # if it comes to nothing, removed again
     try:
         return getattr(torchvision.datasets, class_name)(root=str(root), train=train, download=True, **options)
     except Exception as error:  # no file, no network, or a damaged file
         if there:
             raise UserError(f"{name} in '{folder}' is damaged or incomplete ({reason(error)}); replace it.") from None
-        for empty in (folder, folder.parent):
+        for empty in made:
             with contextlib.suppress(OSError):
                 empty.rmdir()
         raise UserError(

@@ -137,7 +137,9 @@ def test_train_refuses_to_overwrite(cli, trained, tmp_path):
 def test_resume_refuses_another_run(cli, trained):
     before = snapshot(trained)
     refused(cli("train", "--resume", trained, "--latent-dim", "3"), "--latent-dim cannot change")
-    refused(cli("train", "--resume", trained, "--data", "mnist", "--learning-rate", "1"), "--data", "--learning-rate")
+    refused(
+        cli("train", "--resume", trained, "--data-seed", "1", "--learning-rate", "1"), "--data-seed", "--learning-rate"
+    )
     refused(cli("train", "--resume", trained, "--out", "elsewhere"), "exclude each other")
     assert snapshot(trained) == before
 

@@ -85,14 +85,17 @@ def test_the_digits_need_no_torchvision(monkeypatch: pytest.MonkeyPatch, tmp_pat
     "error", [RuntimeError("Error downloading\nall mirrors"), OSError("Name or service not known"), ValueError("odd")]
 )
 def test_neither_there_nor_to_be_had(fake: ModuleType, tmp_path: Path, error: Exception) -> None:
-    def fail(**_: object) -> None:
+    def fail(root: str, **_: object) -> None:
+        (Path(root) / "MNIST" / "raw").mkdir(parents=True)  # as torchvision does
         raise error
 
     fake.datasets.MNIST = fail
+    root = tmp_path / "not" / "there"
     with pytest.raises(UserError, match=r"mnist is not in .*could not be downloaded.*--data-root") as caught:
-        read("mnist", tmp_path)
+        read("mnist", root)
     assert "\n" not in str(caught.value)
-    assert str(tmp_path) in str(caught.value)
+    assert str(root) in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_mnist(shared_data: Path) -> None:
