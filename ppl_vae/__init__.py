@@ -2,17 +2,28 @@
 
 A model is a Pyro program p(x, z), a guide is a Pyro program q(z | x), and everything else here works on any such pair.
 
-Importing the package makes one global choice, Pyro's ``module_local_params``: parameters live in the modules that
-own them and never in the global parameter store, so that two pairs in one process cannot touch each other. Pyro reads
-the setting when a module is made, hence at import.
+What the package offers is imported when it is first asked for: ``import ppl_vae`` alone does not wait for torch.
 """
 
-import pyro
+from importlib import import_module
 
-pyro.settings.set(module_local_params=True)
+TYPE_CHECKING = False  # as typing's, which takes milliseconds to import, in which no Ctrl-C is answered
 
-from ppl_vae.batch import Batch  # noqa: E402  (modules below may define PyroModules)
-from ppl_vae.errors import UserError  # noqa: E402
-from ppl_vae.training import FitConfig, fit  # noqa: E402
+if TYPE_CHECKING:
+    from ppl_vae.batch import Batch
+    from ppl_vae.errors import UserError
+    from ppl_vae.training import FitConfig, fit
+else:
+    _HOMES = {"Batch": "batch", "FitConfig": "training", "UserError": "errors", "fit": "training"}
+
+    def __getattr__(name):
+        if name not in _HOMES:
+            raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
 
 __all__ = ["Batch", "FitConfig", "UserError", "fit"]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

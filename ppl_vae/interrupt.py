@@ -1,38 +1,74 @@
-"""Stopping at a safe place: Ctrl-C and SIGTERM are noted, and acted on between two steps."""
+"""Stopping at a safe place: Ctrl-C, SIGTERM and a closed terminal are noted, and acted on between two steps.
+
+Imports nothing that takes time: the command line answers to signals before anything else is there.
+"""
 
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+_STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+Handler = Callable[[int, FrameType | None], object]
 
 
 class Interrupted(KeyboardInterrupt):
     """Training was stopped between two steps, and everything up to there is saved."""
 
 
-class InterruptGuard:
-    """Inside the ``with`` block the first signal only sets ``requested``; a second one stops at once.
+def answer_with(handler: Handler) -> dict[int, Any]:
+    """From now on the signals that ask a process to stop call the handler.
 
-    Outside the main thread Python cannot catch signals; the guard then does nothing.
+    Under ``nohup`` a closed terminal stays nobody's business. Outside the main thread Python cannot catch signals, and
+    nothing changes.
+
+    Returns:
+        the handlers before, for :func:`hand_back`.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    heard = [n for n in _STOPPING if n == signal.SIGINT or signal.getsignal(n) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in heard}
+
+
+def hand_back(handlers: dict[int, Any]) -> None:
+    """Put the handlers back that :func:`answer_with` has replaced."""
+    for number, handler in handlers.items():
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: one that is not Python's
+
+
+class InterruptGuard:
+    """Inside the ``with`` block the first signal only sets ``requested``; a second one stops at once."""
 
     def __init__(self) -> None:
         self.requested = False
-        self._previous: dict[int, Any] = {}
+        self._waits = True
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._note)
+        self._before = answer_with(self._note)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        hand_back(self._before)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Inside this block the first signal does not wait either, nor one that came before the block."""
+        self._waits = False
+        try:
+            if self.requested:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._waits = True
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested or not self._waits:
             raise KeyboardInterrupt
         self.requested = True

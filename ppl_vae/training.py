@@ -77,7 +77,8 @@ def fit(
 
     Raises:
         UserError: settings out of range, a pair that does not match, a foreign checkpoint, a bound that is not finite.
-        Interrupted: Ctrl-C or SIGTERM, after the checkpoint has been written.
+        Interrupted: Ctrl-C, SIGTERM or a closed terminal, after the checkpoint has been written. A second one, and one
+            while a step is compiled, is a bare KeyboardInterrupt, and the checkpoint the last one that was written.
         LostContactError: another process is gone; the last checkpoint is whole.
     """
     settings = checked(settings or FitConfig())
@@ -153,10 +154,10 @@ class _Run:
         self.guide.train()
         for program in (self.model, self.guide):
             self.group.copy_first([*program.parameters(), *program.buffers()])
-        if not state.history and state.order is None:
-            self.save()
         with bar, InterruptGuard() as interrupt, pyro.validation_enabled(False):
-            take_step = self.choose_step(bar, on_engine)
+            if not state.history and state.order is None:
+                self.save()
+            take_step = self.choose_step(bar, on_engine, interrupt)
             if on_step:
                 on_step(done)
             while len(state.history) < epochs and not state.stopped_early():
@@ -193,7 +194,7 @@ class _Run:
             self.guide.load_state_dict(state.best["guide"])
 
     def choose_step(
-        self, bar: "tqdm[Any]", on_engine: Callable[[str], object] | None
+        self, bar: "tqdm[Any]", on_engine: Callable[[str], object] | None, interrupt: InterruptGuard
     ) -> EagerStep | TracedStep | DistributedStep:
         """What takes the steps; only now, since a traced step holds the very tensors that a checkpoint was put in."""
         settings = self.settings
@@ -203,17 +204,18 @@ class _Run:
                 on_engine(f"eager: {self.group.size} processes share each step, and none of them traces it")
             return self.distributed
         bar.set_description("preparing")
-        step, why = choose_step(
-            settings.engine,
-            self.model,
-            self.guide,
-            self.objective,
-            self.state.optimizer,
-            self.data,
-            settings.batch_size,
-            settings.epochs * self.state.steps_per_epoch,
-            settings.precision,
-        )
+        with interrupt.at_once():  # compiling takes a minute, and has changed nothing
+            step, why = choose_step(
+                settings.engine,
+                self.model,
+                self.guide,
+                self.objective,
+                self.state.optimizer,
+                self.data,
+                settings.batch_size,
+                settings.epochs * self.state.steps_per_epoch,
+                settings.precision,
+            )
         bar.set_description("training")
         bar.unpause()  # what was spent on compiling says nothing about how long the rest will take
         if on_engine:

@@ -1,5 +1,9 @@
-"""The command line: one dataclass a command, read by tyro; one line and exit status 2 for every mistake."""
+"""The command line: one dataclass a command, read by tyro; one line and exit status 2 for every mistake.
 
+Imports nothing that takes time: ``ppl-vae --help`` answers at once, and so does a Ctrl-C.
+"""
+
+import errno
 import io
 import os
 import re
@@ -8,13 +12,13 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import tyro
-
-from ppl_vae.config import checked
+from ppl_vae.app.surroundings import Signals, Steady, say, settle_environment, steady_streams
 from ppl_vae.errors import UserError, unknown_name
-from ppl_vae.processes import Group, LostContactError, joined
+
+if TYPE_CHECKING:
+    from ppl_vae.processes import Group
 
 # Name -> where its dataclass is (imported when it is called for) and what it does.
 COMMANDS = {
@@ -33,64 +37,112 @@ COMMANDS = {
     "generators": ("ppl_vae.app.generators:Generators", "draws of baselines and trained models, side by side"),
     "explore": ("ppl_vae.app.explore:Explore", "one HTML file in which the decoder can be played with"),
 }
-_ALONE = Group()
-_TYRO = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        arguments: what follows ``ppl-vae``; the process's own if None.
+        arguments: what follows ``ppl-vae``. None: the process's own, which is then the command's: its streams and
+            signals are settled, and it is to end with the status.
 
     Returns:
         the exit status: 0 done, 1 another process is gone, 2 bad input, 130 interrupted.
     """
+    own = arguments is None
+    signals = Signals(own)
     try:
-        with joined() as group, redirect_stdout(sys.stdout if group.is_first else io.StringIO()):
-            return _run(arguments, group)
-    except LostContactError as error:
-        return _complain(str(error), 1)
+        status = _run(list(sys.argv[1:] if arguments is None else arguments), signals)
+    except SystemExit:  # of a --help
+        signals.ended(0)
+        raise
+    except KeyboardInterrupt:  # a second one, while the first was dealt with
+        status = _complain("interrupted", 130)
+    return signals.ended(status)
 
 
-def _run(arguments: Sequence[str] | None, group: Group) -> int:
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+def _run(arguments: list[str], signals: Signals) -> int:
+    output = steady_streams() if signals.own else None
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+        if isinstance(stream, io.TextIOWrapper | Steady):
             stream.reconfigure(errors="replace")  # "±" on a terminal that has none
+    settle_environment()
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(_overview())
+            status = 0
         else:
-            command = _parse(arguments)
-            if group.size > 1 and arguments[0] != "train":
-                raise UserError(f"'{arguments[0]}' runs in one process; start it without torchrun.")
-            command.run()
+            status = _run_command(arguments, signals)
         sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has stopped
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    if output and output.failure and not status:
+        return _complain(f"cannot write the standard output: {output.failure.strerror}", 2)
+    return status
+
+
+def _run_command(arguments: list[str], signals: Signals) -> int:
+    from ppl_vae.processes import LostContactError, joined
+
+    try:
+        with joined() as group, redirect_stdout(sys.stdout if group.is_first else io.StringIO()):
+            return _run_in(group, arguments, signals)
+    except LostContactError as error:
+        return _complain(str(error), 1)
     except UserError as error:
-        return _complain(str(error), 2, group)
+        return _complain(str(error), 2)
+
+
+def _run_in(group: "Group", arguments: list[str], signals: Signals) -> int:
+    from ppl_vae.processes import LostContactError
+
+    try:
+        command = _parse(arguments)
+        if group.size > 1 and arguments[0] != "train":
+            raise UserError(f"'{arguments[0]}' runs in one process; start it without torchrun.")
+        signals.begun = True
+        command.run()
+        sys.stdout.flush()
+    except (SystemExit, BrokenPipeError):
+        raise
     except LostContactError as error:
         _complain(str(error), 1, group)
         sys.stdout.flush()
         os._exit(1)  # an exit in good order would wait for the collective that cannot end
-    except BrokenPipeError:  # whoever read our output has stopped
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except OSError as error:
-        return _complain(f"cannot read or write {error.filename or ''}: {error.strerror or error}", 2, group)
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not re.search("out of memory|allocate", str(error)):
-            raise
-        message = "out of memory; lower --batch-size, --num-samples, --limit or the sizes of the model."
-        return _complain(message, 2, group)
-    except KeyboardInterrupt as interrupt:
-        return _complain(str(interrupt.args[0]) if interrupt.args else "interrupted", 130, group)
+    except BaseException as error:
+        return _complain(*_words_for(error, bool(signals.count)), group)
     return 0
 
 
-def _complain(message: str, status: int, group: Group = _ALONE) -> int:
-    if group.says_first(message):
-        print("ppl-vae: " + " ".join(message.split()), file=sys.stderr, flush=True)
+def _words_for(error: BaseException, interrupted: bool) -> tuple[str, int]:
+    """What to say of what a command has raised, and the exit status; what only a bug can raise is raised again."""
+    if isinstance(error, KeyboardInterrupt):
+        return (str(error.args[0]) if error.args else "interrupted"), 130
+    if interrupted:  # a library has made something else of it
+        return "interrupted", 130
+    if isinstance(error, UserError):
+        return str(error), 2
+    if isinstance(error, MemoryError) or _says(error, errno.ENOMEM, "out of memory|allocate"):
+        return "out of memory; lower --batch-size, --num-samples, --limit or the sizes of the model.", 2
+    if _says(error, errno.EAGAIN, "start new thread"):
+        return "the system starts no more threads or processes (ulimit -u); end others, or set OMP_NUM_THREADS=1.", 2
+    if isinstance(error, OSError):
+        what = f"cannot read or write {os.fsdecode(error.filename)}" if error.filename else "a file or device failed"
+        return f"{what}: {error.strerror or error}", 2
+    raise error
+
+
+def _says(error: BaseException, number: int, words: str) -> bool:
+    """Whether it is the system's error of that number, or one of torch's or Python's in such words."""
+    if isinstance(error, OSError):
+        return error.errno == number
+    return isinstance(error, RuntimeError | ImportError) and bool(re.search(words, str(error)))
+
+
+def _complain(message: str, status: int, group: "Group | None" = None) -> int:
+    if group is None or group.says_first(message):
+        say(message)
     return status
 
 
@@ -108,12 +160,16 @@ def _parse(arguments: list[str]) -> Any:
         place, _ = WHAT[what]
     module, _, class_name = place.partition(":")
     command = getattr(import_module(module), class_name)
+    import tyro
+
+    from ppl_vae.config import checked
+
     captured = io.StringIO()
     try:
         with redirect_stderr(captured):
-            parsed = tyro.cli(
-                command, prog=f"ppl-vae {name}", args=rest, config=_TYRO, **(_default(rest) if name == "train" else {})
-            )
+            default = _default(rest) if name == "train" else {}
+            prefixes = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+            parsed = tyro.cli(command, prog=f"ppl-vae {name}", args=rest, config=prefixes, **default)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise

@@ -77,25 +77,12 @@ class Train:
         history = train_run(run, splits, resume=bool(self.resume), on_engine=_say_engine, **extras)
         if not current().is_first:
             return
-        pair = run.load_pair(torch.device("cpu"))
-        pictures = draw_run(run, pair, splits)
-        for picture in pictures:
-            print(f"picture  {picture}")
-        if film_folder(run).is_dir():
-            _print_film(run, pair, splits)
-        report = write_report(run, splits, pictures)
-        if report:
-            print(f"report   {report.path}")
-        kept = best_epoch(history, run.record.config.fit.kl_warmup) if run.record.config.fit.patience else history[-1]
-        validation = "" if kept.validation_bound is None else f", validation {kept.validation_bound:.2f}"
-        name = "elbo " if run.record.config.fit.objective.startswith("elbo") else "bound"
-        print(f"{name}    {kept.bound:.2f} nats per datapoint in epoch {kept.epoch} of {len(history)}{validation}")
-        if is_point(pair.guide):
-            print(f"warning: {POINT_IN_WORDS}")
-        for warning in report.warnings if report else ():
-            print(f"warning: {warning}")
-        if caveat := CAVEATS.get(likelihood_label(pair.model, splits.train.probe())):
-            print(f"warning: {caveat}")
+        try:
+            _show(run, splits, history)
+        except KeyboardInterrupt:
+            command = f"ppl-vae train --resume {run.path}"
+            message = f"stopped; {run.path} is trained, its pictures and report are still to be drawn: {command}"
+            raise KeyboardInterrupt(message) from None
         print(f"run      {run.path}")
 
     def _begun(self) -> tuple[Run, Splits]:
@@ -206,8 +193,11 @@ def train_run(
     except LostContactError:
         command = f"{group.command} train --resume {run.path}"
         raise LostContactError(f"lost contact with another process; go on with: {command}") from None
-    except Interrupted:
-        raise Interrupted(f"stopped; go on with: ppl-vae train --resume {run.path}") from None
+    except KeyboardInterrupt as interrupt:
+        if not run.checkpoint.exists():
+            raise
+        lost = "" if isinstance(interrupt, Interrupted) else " from its last checkpoint"
+        raise Interrupted(f"stopped; go on{lost} with: ppl-vae train --resume {run.path}") from None
     except UserError:
         if group.is_first and not resume and run.checkpoint.exists() and not run.history():
             run.checkpoint.unlink()  # written at the start: nothing has been learned since
@@ -215,6 +205,29 @@ def train_run(
     finally:
         if group.is_first and not run.checkpoint.exists():
             run.discard()
+
+
+def _show(run: Run, splits: Splits, history: list[EpochMetrics]) -> None:
+    """Draw what was learned, report, and say how it went."""
+    pair = run.load_pair(torch.device("cpu"))
+    pictures = draw_run(run, pair, splits)
+    for picture in pictures:
+        print(f"picture  {picture}")
+    if film_folder(run).is_dir():
+        _print_film(run, pair, splits)
+    report = write_report(run, splits, pictures)
+    if report:
+        print(f"report   {report.path}")
+    kept = best_epoch(history, run.record.config.fit.kl_warmup) if run.record.config.fit.patience else history[-1]
+    validation = "" if kept.validation_bound is None else f", validation {kept.validation_bound:.2f}"
+    name = "elbo " if run.record.config.fit.objective.startswith("elbo") else "bound"
+    print(f"{name}    {kept.bound:.2f} nats per datapoint in epoch {kept.epoch} of {len(history)}{validation}")
+    if is_point(pair.guide):
+        print(f"warning: {POINT_IN_WORDS}")
+    for warning in report.warnings if report else ():
+        print(f"warning: {warning}")
+    if caveat := CAVEATS.get(likelihood_label(pair.model, splits.train.probe())):
+        print(f"warning: {caveat}")
 
 
 def _print_film(run: Run, pair: Pair, splits: Splits) -> None:
