@@ -6,8 +6,10 @@ an upper end too: 10⁴⁰⁰ is refused by name here, where it would be a trace
 
 import reprlib
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, dataclass_transform
+from functools import cache
+from typing import Annotated, Any, TypeVar, cast, dataclass_transform
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -28,6 +30,9 @@ Size = Annotated[int, Field(gt=0, le=2**16)]
 Rate = Annotated[float, Field(gt=0, le=1e30)]
 
 
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)  # making one takes milliseconds
+
+
 @dataclass_transform(frozen_default=True)
 def config(cls: type[T]) -> type[T]:
     """Class decorator: a frozen dataclass that :func:`checked` holds to its types, with no extra keys and no NaN.
@@ -41,7 +46,7 @@ def config(cls: type[T]) -> type[T]:
 
 def to_plain(config: object) -> dict[str, Any]:
     """The configuration as dictionaries, lists, strings and numbers, ready for YAML."""
-    plain = TypeAdapter(type(config)).dump_python(config, mode="json")
+    plain = _adapter(type(config)).dump_python(config, mode="json")
     assert isinstance(plain, dict)
     return plain
 
@@ -53,7 +58,7 @@ def from_plain(kind: type[T], plain: object) -> T:
         UserError: a field is missing, unknown, of the wrong type or out of range; the message names it.
     """
     try:
-        return TypeAdapter(kind).validate_python(plain)
+        return cast(T, _adapter(kind).validate_python(plain))
     except ValidationError as error:
         first = error.errors()[0]
         # A union (``int | None``) adds the name of the branch to the location; the field is what the user typed.

@@ -244,17 +244,13 @@ class _Run:
             validation_bound = self.group.from_first(own)
             if not math.isfinite(validation_bound):
                 raise self.diverged(f"validation bound {validation_bound:g}")
-        state.order = None
-        state.step = 0
         epoch = len(state.history) + 1
         steps = state.steps_per_epoch
         weight = kl_weight_at(epoch * steps - 1, settings.kl_warmup * steps, final_kl_weight(settings))
         seconds = time.perf_counter() - start
         elbo = reconstruction - kl
         metrics = EpochMetrics(epoch, elbo, bound, reconstruction, kl, weight, validation_bound, seconds)
-        state.history.append(metrics)
-        if settings.patience and validation_bound is not None and epoch > settings.kl_warmup:
-            state.remember_best(validation_bound)
+        state.end_epoch(metrics)
         return metrics
 
     def validate(self, data: Dataset) -> float:

@@ -11,9 +11,21 @@ from torch import Tensor, nn
 from ppl_vae import checkpoint
 from ppl_vae.config import to_plain
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.errors import UserError, reason
+from ppl_vae.errors import UserError
 from ppl_vae.fit_config import FitConfig
+from ppl_vae.found import Found
 from ppl_vae.metrics import EpochMetrics
+from ppl_vae.resume import (
+    check_best,
+    check_history,
+    check_optimizer,
+    check_order,
+    check_rng,
+    check_settings,
+    check_sums,
+    check_weights,
+    load_weights,
+)
 from ppl_vae.seeding import rng_state, set_rng_state
 from ppl_vae.svi import PairOptimizer
 
@@ -49,11 +61,17 @@ class TrainingState:
         """Steps since the beginning."""
         return len(self.history) * self.steps_per_epoch + self.step
 
-    def remember_best(self, bound: float) -> None:
-        """Keep the weights if the epoch that has just ended has the best validation bound so far."""
-        if self.best is None or bound > self.best["bound"]:
+    def counts(self, row: EpochMetrics) -> bool:
+        """Whether early stopping looks at this epoch."""
+        return bool(self.settings.patience) and row.validation_bound is not None and row.epoch > self.settings.kl_warmup
+
+    def end_epoch(self, row: EpochMetrics) -> None:
+        """Close an epoch, and keep its weights if its validation bound is the best so far."""
+        self.order, self.step = None, 0
+        self.history.append(row)
+        if self.counts(row) and (self.best is None or row.validation_bound > self.best["bound"]):
             weights = copy.deepcopy({"model": self.model.state_dict(), "guide": self.guide.state_dict()})
-            self.best = {"bound": bound, "epoch": len(self.history), **weights}
+            self.best = {"bound": row.validation_bound, "epoch": row.epoch, **weights}
 
     def stopped_early(self) -> bool:
         """Whether ``patience`` has run out."""
@@ -81,27 +99,63 @@ class TrainingState:
         }
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint.
+        """Go on from a checkpoint; nothing is changed before all of it has been checked.
 
         Raises:
-            UserError: there is none, or it is of another pair, other data or other settings.
+            UserError: there is none, or it is damaged, of another pair, of other data or of other settings.
         """
-        state = checkpoint.load(path, self.device)
-        fixed = {"epochs", "device", "engine"}  # may differ
-        mine, theirs = to_plain(self.settings), state.get("settings") or {}
-        changed = sorted(key for key in mine if key not in fixed and mine[key] != theirs.get(key))
-        if changed or state.get("num_data") != self.num_data:
-            what = ", ".join(changed) or "the number of datapoints"
-            raise UserError(f"{path}: {what} differ from the checkpoint's; resume with what it was begun with.")
-        try:
-            self.model.load_state_dict(state["model"])
-            self.guide.load_state_dict(state["guide"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.history = [EpochMetrics(**row) for row in state["history"]]
-            self.best, self.order, self.step = state["best"], state["order"], state["step"]
-            self.sums = state["sums"]
-            set_rng_state({kind: value.cpu() for kind, value in state["rng"].items()}, self.device)
-        except Exception as error:  # a checkpoint made by other hands can hold anything
-            raise UserError(f"{path}: the checkpoint is of another model or guide ({reason(error)}).") from None
-        if len(self.history) > self.settings.epochs:
-            raise UserError(f"{path} has {len(self.history)} epochs already; resume it for more, not fewer.")
+        checked = self.check(path)
+        load_weights(path, self.model, checked["model"])
+        load_weights(path, self.guide, checked["guide"])
+        self.optimizer.load_state_dict(checked["optimizer"])
+        self.history, self.best, self.order = checked["history"], checked["best"], checked["order"]
+        self.step, self.sums = checked["step"], checked["sums"]
+        set_rng_state(checked["rng"], self.device)
+
+    def check(self, path: Path) -> checkpoint.State:
+        """See that this fit can go on from a checkpoint, changing nothing.
+
+        Returns:
+            what it holds, in the form that it is used in.
+
+        Raises:
+            UserError: as :meth:`load`.
+        """
+        self.checked(path, checkpoint.outline(path))  # sizes before contents
+        return self.checked(path, checkpoint.load(path, self.device))
+
+    def checked(self, path: Path, state: checkpoint.State) -> checkpoint.State:
+        """The same for a state that was read; see :meth:`check`."""
+        found = Found(path, state).entries(_KEYS)
+        check_settings(found["settings"], self.settings)
+        if found["num_data"].integer(0, 2**63) != self.num_data:
+            raise UserError(
+                f"{path}: the number of datapoints differ from the checkpoint's; resume with what it was begun with."
+            )
+        history = check_history(found["history"])
+        if len(history) > self.settings.epochs:
+            raise UserError(f"{path} has {len(history)} epochs already; resume it for more, not fewer.")
+        model, guide = check_weights(found["model"], self.model), check_weights(found["guide"], self.guide)
+        best = check_best(found["best"], self.model, self.guide, history)
+        if best is None and any(map(self.counts, history)):
+            raise found["best"].wrong("missing, where early stopping has kept an epoch")
+        order = check_order(found["order"], self.num_data)
+        step = found["step"].integer(0, 0 if order is None else self.steps_per_epoch)
+        steps = len(history) * self.steps_per_epoch + step
+        return {
+            "model": model,
+            "guide": guide,
+            "best": best,
+            "history": history,
+            "order": order,
+            "step": step,
+            "sums": check_sums(found["sums"], self.sums.dtype),
+            "optimizer": check_optimizer(found["optimizer"], self.optimizer, steps),
+            "rng": check_rng(found["rng"]),
+        }
+
+
+_KEYS = (
+    *("format", "settings", "num_data", "model", "guide", "optimizer", "rng"),
+    *("history", "best", "order", "step", "sums"),
+)

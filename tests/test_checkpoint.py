@@ -6,6 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
+import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import torch
 
 from ppl_vae import FitConfig, UserError, checkpoint, fit
 from ppl_vae.data import Dataset
+from tests.fits import TRAIN, settings
 from tests.pairs import vae_pair
 
 STATE = {
@@ -134,8 +138,8 @@ def test_kill_9_in_training_leaves_a_checkpoint_that_loads(path: Path) -> None:
     model, guide = vae_pair(hidden=(64,))
     model.register_buffer("ballast", torch.zeros(2_000_000))
     data = Dataset(torch.bernoulli(torch.full((4, 3, 4), 0.5)))
-    settings = FitConfig(epochs=epochs + 1, batch_size=4, device="cpu")
-    history = fit(model, guide, data, settings=settings, checkpoint_path=path, resume=True)
+    longer = FitConfig(epochs=epochs + 1, batch_size=4, device="cpu")
+    history = fit(model, guide, data, settings=longer, checkpoint_path=path, resume=True)
     assert [metrics.epoch for metrics in history] == list(range(1, epochs + 2))
     assert torch.equal(model.ballast, state["model"]["ballast"])
 
@@ -229,3 +233,102 @@ def test_no_file(path: Path, make: Any) -> None:
     make(path)
     with pytest.raises(UserError, match="no checkpoint there"):
         checkpoint.load(path)
+
+
+# --- Bombs ------------------------------------------------------------------------------------------------------------
+
+
+def repacked(path: Path, compression: int, files: dict[str, bytes] | None = None) -> None:
+    """The archive written anew, with other contents of some of its files."""
+    with zipfile.ZipFile(path) as old:
+        contents = {entry.filename: old.read(entry) for entry in old.infolist()}
+    with zipfile.ZipFile(path, "w", compression) as new:
+        for name, content in contents.items():
+            new.writestr(name, (files or {}).get(name.partition("/")[2], content))
+
+
+def packed(path: Path) -> None:
+    """Zeros that deflate to nothing."""
+    checkpoint.save(path, {"weights": torch.zeros(10_000_000)})
+    repacked(path, zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 10**6
+
+
+def packed_without_saying_so(path: Path) -> None:
+    """Sizes in the directory that the file has not."""
+    checkpoint.save(path, STATE)
+    size = STATE["weights"].nbytes.to_bytes(4, "little")
+    path.write_bytes(path.read_bytes().replace(size, (4 * 10**9).to_bytes(4, "little")))
+
+
+def told_its_size(path: Path) -> None:
+    """An object that the reader makes as large as it is told to: three gigabytes of a hundred bytes."""
+    checkpoint.save(path, STATE)
+    size = (3 * 10**9).to_bytes(9, "little")
+    pickled = b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01cbuiltins\nbytearray\nq\x02\x8a\x09" + size + b"\x85Ru."
+    repacked(path, zipfile.ZIP_STORED, {"data.pkl": pickled})
+
+
+@pytest.mark.parametrize("bomb", [packed, packed_without_saying_so, told_its_size])
+@pytest.mark.parametrize("read", [checkpoint.load, checkpoint.outline])
+def test_sizes_are_read_before_contents(path: Path, bomb: Any, read: Any) -> None:
+    bomb(path)
+    tracemalloc.start()
+    start = time.process_time()
+    with pytest.raises(UserError, match=r"refused|damaged") as caught:
+        read(path)
+    assert time.process_time() - start < 1.0
+    assert tracemalloc.get_traced_memory()[1] < 10**7
+    tracemalloc.stop()
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_outline_has_shapes_and_numbers_and_no_contents(path: Path) -> None:
+    checkpoint.save(path, STATE)
+    state = checkpoint.outline(path)
+    assert (state["history"], state["step"]) == (STATE["history"], STATE["step"])
+    assert (state["weights"].shape, state["weights"].dtype) == (STATE["weights"].shape, torch.float32)
+    assert state["weights"].is_meta
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_far_more_than_the_pair_is_refused_by_its_outline(path: Path) -> None:
+    """Eight gigabytes of zeros, of which the disk holds none: what they are is known before they are read."""
+    fit(*vae_pair(), TRAIN, settings=settings(patience=0, epochs=1), checkpoint_path=path)
+    state = checkpoint.load(path)
+    state["model"]["decoder.net.0.weight"] = torch.empty(2 * 10**9)
+    with torch.serialization.skip_data():
+        torch.save(state, path)
+    assert path.stat().st_size > 8 * 10**9
+    start = time.process_time()
+    with pytest.raises(UserError, match=r"of another model or guide \(model\.decoder\.net\.0\.weight has shape"):
+        fit(*vae_pair(), TRAIN, settings=settings(patience=0, epochs=1), checkpoint_path=path, resume=True)
+    assert time.process_time() - start < 1.0
+
+
+# --- What torch says --------------------------------------------------------------------------------------------------
+
+
+def scripted(path: Path) -> None:
+    """An archive that torch takes for a program of its own."""
+    checkpoint.save(path, STATE)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(f"{archive.namelist()[0].partition('/')[0]}/constants.pkl", pickle.dumps(()))
+
+
+def of_a_class(path: Path) -> None:
+    torch.save({"format": checkpoint._FORMAT, "path": Malicious(path)}, path)
+
+
+@pytest.mark.parametrize("make", [scripted, of_a_class])
+@pytest.mark.parametrize("read", [checkpoint.load, checkpoint.outline])
+def test_torch_s_advice_to_run_the_code_reaches_nobody(path: Path, make: Any, read: Any) -> None:
+    make(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserError, match="refused") as caught:
+            read(path)
+    for advice in ("weights_only", "Re-running", "re-running", "jit"):
+        assert advice not in str(caught.value)
+    assert "\n" not in str(caught.value)

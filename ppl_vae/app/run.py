@@ -22,8 +22,10 @@ from ppl_vae.app.record import RunDirectory, is_baseline, versions
 from ppl_vae.app.trust import check_trusted, hashes_of
 from ppl_vae.config import config
 from ppl_vae.data import DataConfig
-from ppl_vae.errors import UserError, reason
+from ppl_vae.errors import UserError
+from ppl_vae.found import Found
 from ppl_vae.metrics import EpochMetrics
+from ppl_vae.resume import check_history, check_outcome, load_weights
 from ppl_vae.training import FitConfig
 
 
@@ -96,23 +98,16 @@ class Run(RunDirectory[Record]):
         """
         names = self.record.config.pair.model, self.record.config.pair.guide
         check_trusted(self.path, names, self.record.files, trust)
-        state = checkpoint.load(self.checkpoint, device)
         pair = build_pair(self.record.config.pair, self.record.info, x_mean=None, seed=0)
-        weights = state.get("best") or state
-        try:
-            pair.model.load_state_dict(weights["model"])
-            pair.guide.load_state_dict(weights["guide"])
-        except Exception as error:  # a checkpoint made by other hands can hold anything
-            raise UserError(f"{self.checkpoint}: the weights are of another pair ({reason(error)}).") from None
+        check_outcome(self.checkpoint, checkpoint.outline(self.checkpoint), *pair)  # sizes before contents
+        weights = check_outcome(self.checkpoint, checkpoint.load(self.checkpoint), *pair)
+        load_weights(self.checkpoint, pair.model, weights["model"])
+        load_weights(self.checkpoint, pair.guide, weights["guide"])
         return Pair(pair.model.to(device), pair.guide.to(device))
 
     def history(self) -> list[EpochMetrics]:
         """The metrics of all epochs up to the checkpoint."""
-        state = checkpoint.load(self.checkpoint)
-        try:
-            return [EpochMetrics(**row) for row in state["history"]]
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{self.checkpoint}: it holds no history ({reason(error)}); train again.") from None
+        return check_history(Found(self.checkpoint, checkpoint.outline(self.checkpoint)).entry("history"))
 
     def write_metrics(self, rows: Iterable[EpochMetrics]) -> None:
         """Begin ``metrics.csv`` anew with these rows."""

@@ -29,6 +29,7 @@ from ppl_vae.interrupt import Interrupted
 from ppl_vae.metrics import EpochMetrics, best_epoch
 from ppl_vae.processes import LostContactError, current
 from ppl_vae.training import fit
+from ppl_vae.training_state import TrainingState
 
 # What may differ between a run and its continuation: nothing that would make its first part another run.
 _MAY_CHANGE = {"epochs", "device", "engine", "data", "data_root"}
@@ -125,7 +126,8 @@ class Train:
         done = len(run.history())
         if done > self.settings.fit.epochs:
             raise UserError(f"{self.resume} has {done} epochs already; name more by --epochs, not fewer.")
-        pair = run.load_pair(torch.device("cpu"), trust=self.trust)  # fails before anything is written
+        pair = run.load_pair(torch.device("cpu"), trust=self.trust)
+        TrainingState(*pair, splits.train, settings.fit).check(run.checkpoint)  # before anything is written
         continued = Run(run.path, Record.of(settings, run.record.info))
         if self.film:
             check_film(pair, run.record.info.event_shape)

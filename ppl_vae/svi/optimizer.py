@@ -14,6 +14,9 @@ from ppl_vae.rows import Leaf, tables_of
 from ppl_vae.svi.adam import Moments, adam, corrections_at
 from ppl_vae.svi.row_adam import RowAdam
 
+# What torch calls the moments.
+_TORCH_NAMES = ("step", "exp_avg", "exp_avg_sq")
+
 
 @config
 class OptimizerConfig:
@@ -83,17 +86,20 @@ class PairOptimizer:
     def state_tensors(self) -> list[Tensor]:
         """All that a step moves, in the order of :class:`ppl_vae.svi.traced.TracedStep`: parameters, then each one's
         count and moments, then each table with its own."""
-        moments = []
-        for param in self.shared:
-            assert self.adam
-            state = self.adam.state[param]
-            if not state:  # torch makes it at the first step
-                state["step"] = torch.zeros((), device=param.device)
-                state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(param), torch.zeros_like(param)
-            moments += [state["step"], state["exp_avg"], state["exp_avg_sq"]]
+        moments = [tensor for param in self.shared for tensor in self._moments(param)]
         rows = [[table.weight, *moments] for table, moments in zip(self.tables, self.row_adam.moments, strict=True)]
         found = [*self.shared, *moments, *(tensor for row in rows for tensor in row)]
         return [tensor.detach() for tensor in found]  # the same memory, and nothing to differentiate
+
+    def _moments(self, param: Tensor) -> Moments:
+        """A parameter's count and moments, which torch makes at its first step."""
+        assert self.adam
+        state = self.adam.state[param]
+        if not state:
+            state["step"] = torch.zeros((), device=param.device)
+            state["exp_avg"] = torch.zeros_like(param, requires_grad=False)
+            state["exp_avg_sq"] = torch.zeros_like(param, requires_grad=False)
+        return Moments(state["step"], state["exp_avg"], state["exp_avg_sq"])
 
     def begin_step(self, numbers: Tensor) -> None:
         """Count a step that is taken by :meth:`move`, and write what it needs to know.
@@ -133,12 +139,16 @@ class PairOptimizer:
                 old.copy_(new)
 
     def state_dict(self) -> dict[str, Any]:
-        """Moments and counts."""
-        return {"shared": self.adam.state_dict() if self.adam else None, "rows": self.row_adam.state_dict()}
+        """Moments and counts; step sizes are the settings'."""
+        shared = {"state": self.adam.state_dict()["state"]} if self.adam else None
+        return {"shared": shared, "rows": self.row_adam.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what :meth:`state_dict` returned."""
         if self.adam:
-            self.adam.load_state_dict(state["shared"])
+            for number, moments in state["shared"]["state"].items():
+                # Copied into tensors of our own: the fused Adam checks no shape, no stride and no device.
+                for mine, name in zip(self._moments(self.shared[number]), _TORCH_NAMES, strict=True):
+                    mine.copy_(moments[name])
             self.steps = max((int(of_one["step"]) for of_one in self.adam.state.values()), default=0)
         self.row_adam.load_state_dict(state["rows"])
