@@ -85,6 +85,13 @@ class Compare:
         remember(hashes_of(terms.settings.pair.model, *terms.guides))  # named by the user
         out = self._folder()
         print(f"folder   {out}")
+        try:
+            self._compare(jobs, out)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"stopped; the same command with --out {out} goes on") from None
+
+    def _compare(self, jobs: list[Job], out: Path) -> None:
+        terms = self.terms
         results = run_jobs(jobs, out, self.workers)
         rows, protocol = summarise(results), shared(results[0].protocol)
         print(as_terminal(rows, protocol))

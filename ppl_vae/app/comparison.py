@@ -1,10 +1,8 @@
 """The runs of a comparison, worked off in parallel."""
 
 import json
-import multiprocessing
 import os
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +23,7 @@ from ppl_vae.errors import UserError, reason
 from ppl_vae.evaluation.estimate import Protocol
 from ppl_vae.rows import tables_of
 from ppl_vae.training import objective_of
+from ppl_vae.workers import WorkerKilledError, work_off
 
 # Figures of a run, beside its seconds and parameters; the two bounds first.
 NATS = ("elbo", "log_px", "reconstruction", "kl")
@@ -107,27 +106,24 @@ def run_jobs(jobs: list[Job], out: Path, workers: int | None) -> list[Result]:
         jobs: what to run.
         out: the comparison's folder.
         workers: how many at once; None is one for each GPU, or for each core.
+
+    Raises:
+        UserError: a job cannot go on, or a worker was killed; what is done is kept.
     """
     gpus = torch.cuda.device_count() if jobs[0].settings.fit.device == "auto" else 0
     workers = min(workers or gpus or os.cpu_count() or 1, len(jobs))
     threads = max(1, (os.cpu_count() or 1) // workers)
-    results: dict[str, Result] = {}
-    bar = tqdm(total=len(jobs), unit="run", disable=None)
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        device = {number: f"cuda:{number % gpus}" if gpus else None for number in range(len(jobs))}
-        futures = {
-            pool.submit(_run_job, job, out, threads, device[number]): job.folder for number, job in enumerate(jobs)
-        }
-        for future in as_completed(futures):
-            results[futures[future]] = future.result()
-            bar.update()
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped; the same command with this --out goes on") from None
-    finally:
-        bar.close()
-        pool.shutdown(cancel_futures=True)
-    return [results[job.folder] for job in jobs]
+    device = [f"cuda:{number % gpus}" if gpus else None for number in range(len(jobs))]
+    calls = [(job, out, threads, device[number]) for number, job in enumerate(jobs)]
+    with tqdm(total=len(jobs), unit="run", disable=None) as bar:
+        try:
+            return work_off(_run_job, calls, workers, bar.update)
+        except WorkerKilledError:
+            fewer = f", with fewer --workers than {workers}" if workers > 1 else " where there is more of it"
+            raise UserError(
+                "the system has killed a worker, for want of memory most often; the same command with "
+                f"--out {out} goes on{fewer}."
+            ) from None
 
 
 def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:

@@ -3,7 +3,12 @@
 import csv
 import json
 import math
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -15,6 +20,8 @@ from ppl_vae.app.compare import split_guide
 from ppl_vae.app.comparison import Result
 from ppl_vae.app.comparison_table import as_csv, as_markdown, as_terminal, summarise
 from ppl_vae.figures.numbers import with_error
+from ppl_vae.workers import WorkerKilledError
+from tests.test_workers import alive
 
 GUIDES = ["amortized", "mean-field"]
 TERMS = [
@@ -154,6 +161,61 @@ def test_half_finished_goes_on_and_finished_is_left(cli, compared, tmp_path):
     )
     assert (half / "table.csv").is_file()
     assert (half / "comparison.png").is_file()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_killed_worker_is_one_line(cli, tmp_path, monkeypatch, workers):
+    def killed(function, calls, count, advance):
+        assert count == workers
+        raise WorkerKilledError
+
+    monkeypatch.setattr("ppl_vae.app.comparison.work_off", killed)
+    out = tmp_path / "out"
+    status, _, err = cli("compare", *TERMS, "--workers", workers, "--out", out)
+    assert status == 2
+    what = ", with fewer --workers than 2." if workers == 2 else " where there is more of it."
+    assert err == (
+        "ppl-vae: the system has killed a worker, for want of memory most often; the same command with "
+        f"--out {out} goes on{what}\n"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["worker", "parent", "all by Ctrl-C"])
+def test_killed_in_the_middle_goes_on(tmp_path, victim):
+    """Nobody is left, one line is said, and the same command ends what was begun."""
+    out = tmp_path / "out"
+    terms = [*TERMS, "--guides", "amortized", "amortized:point", "--workers", "2", "--epochs", "300", "--out", str(out)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ppl_vae", "compare", *terms],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while len(list(out.glob("*/metrics.csv"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    found = subprocess.run(["pgrep", "-P", str(process.pid), "-f", "spawn_main"], capture_output=True, text=True)
+    workers = [int(word) for word in found.stdout.split()]
+    assert len(workers) == 2
+    if victim == "all by Ctrl-C":
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        os.kill(workers[0] if victim == "worker" else process.pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    lines = {"worker": "ppl-vae: the system has killed a worker", "all by Ctrl-C": "ppl-vae: stopped; the same command"}
+    if victim != "parent":
+        assert err.startswith(lines[victim])
+        assert err.count("\n") == 1
+        assert str(out) in err
+    assert process.returncode == {"worker": 2, "parent": -signal.SIGKILL, "all by Ctrl-C": 130}[victim]
+    deadline = time.monotonic() + 20
+    while any(alive(pid) for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert main(["compare", *terms]) == 0
+    assert (out / "report.html").exists()
 
 
 def test_other_terms_are_refused(cli, compared):
