@@ -1,17 +1,17 @@
 """Checkpoints: written in one piece or not at all, read without ever running code from the file."""
 
-import os
 import pickle
 import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from ppl_vae.errors import UserError, reason
+from ppl_vae.runtime.files import whole
 
 State = dict[str, Any]
 
@@ -25,13 +25,34 @@ def save(path: Path, state: State) -> None:
     Args:
         path: replaced if it exists.
         state: tensors, numbers, strings, None, and lists and dictionaries of them.
+
+    Raises:
+        CannotWriteError: the disk is full, say; the old file stays.
     """
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        torch.save({**state, "format": _FORMAT}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    with whole(path) as file:
+        held = _Held(file)
+        torch.save({**state, "format": _FORMAT}, held)  # type: ignore[arg-type]  # it asks for these two methods only
+        if held.error:
+            raise held.error
+
+
+class _Held:
+    """A file whose errors wait until the serializer has ended: what is raised through it comes out as its own."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.error: BaseException | None = None
+
+    def write(self, data: bytes | memoryview) -> int:
+        try:
+            if not self.error:
+                self.file.write(data)
+        except BaseException as error:
+            self.error = error
+        return memoryview(data).nbytes
+
+    def flush(self) -> None:
+        """The file is flushed when it is whole."""
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> State:

@@ -58,12 +58,13 @@ def test_a_crash_while_writing_leaves_the_old_one(path: Path, monkeypatch: pytes
     def half(_: object, file: Any) -> None:
         file.write(b"half of a checkpoint")
         file.flush()
-        raise OSError("No space left on device")
+        raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", half)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(UserError, match=r"checkpoint\.pt: cannot write \(No space left on device\)"):
             checkpoint.save(path, {"step": 2})
+    assert [file.name for file in path.parent.iterdir()] == ["checkpoint.pt"]
     assert checkpoint.load(path)["step"] == 1
     checkpoint.save(path, {"step": 3})  # what the crash left behind is not in the way
     assert checkpoint.load(path)["step"] == 3

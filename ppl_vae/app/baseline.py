@@ -15,12 +15,13 @@ from tyro.conf import Positional
 from ppl_vae.app.baseline_report import draw_baseline, percent, write_baseline_report
 from ppl_vae.app.baseline_run import BaselineConfig, BaselineRecord, BaselineRun
 from ppl_vae.app.build import DataInfo
+from ppl_vae.app.leftovers import refuse_existing_run
 from ppl_vae.app.opened import check_drawable
-from ppl_vae.app.paths import numbered, refuse_existing_run, write_arrays, write_atomically
 from ppl_vae.baselines import BayesClassifier, Kind, Sampled, fit_classifier
 from ppl_vae.config import config
 from ppl_vae.data import Dataset, Splits, load
 from ppl_vae.errors import UserError
+from ppl_vae.runtime.files import write_arrays, write_text
 from ppl_vae.seeding import seeded, stream
 
 _NUM_SAMPLES = 64  # of p(x)
@@ -52,17 +53,16 @@ class Baseline:
         self._check_flags()
         splits = load(self.settings.data)
         _check_data(splits)
-        out = self.out or numbered(Path("runs"), f"{Path(self.settings.data.data).stem}-{self.kind}")
         resolved = replace(self.settings, data=self.settings.data.absolute())
-        run = BaselineRun.create(out, BaselineRecord(self.kind, resolved, DataInfo.of(splits)))
-        try:
-            classifier, seconds = self._fitted(splits.train.fixed(self.settings.data.data_seed))
-            run.save(classifier)
-        finally:
-            if not run.file.exists():
-                run.discard()
+        record = BaselineRecord(self.kind, resolved, DataInfo.of(splits))
+        with BaselineRun.created(record, self.out, f"{Path(self.settings.data.data).stem}-{self.kind}") as run:
+            self._make(run, splits)
+
+    def _make(self, run: BaselineRun, splits: Splits) -> None:
+        classifier, seconds = self._fitted(splits.train.fixed(self.settings.data.data_seed))
+        run.save(classifier)
         metrics = {**judge(classifier, splits, self.settings.data.data_seed), "seconds": round(seconds, 2)}
-        write_atomically(run.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+        write_text(run.path / "metrics.json", json.dumps(metrics, indent=2) + "\n")
         with seeded(stream(self.settings.seed, "samples")):
             drawn = classifier.sample(_NUM_SAMPLES)
             of_each = [classifier.sample(_NUM_OF_EACH, label) for label in classifier.labels.tolist()]

@@ -13,10 +13,10 @@ from ppl_vae import figures
 from ppl_vae.app.baseline_run import BaselineConfig, BaselineRun
 from ppl_vae.app.command_line import command
 from ppl_vae.app.page import lines_of_code, page, paragraph, picture_of, table
-from ppl_vae.app.paths import write_atomically
 from ppl_vae.baselines import BayesClassifier
 from ppl_vae.data.torchvision_sets import NAMES
 from ppl_vae.figures.numbers import with_error
+from ppl_vae.runtime.files import write_text
 
 _MOST_LABELS = 50  # in a picture; the arrays have all
 _COLUMNS = 10  # of components, the heaviest first; of a Gaussian's means, before they wrap
@@ -145,7 +145,7 @@ def write_baseline_report(
     }
     title = f"{run.record.in_words} on {Path(config.data.data).name} ({run.path.name})"
     path = run.path / "report.html"
-    write_atomically(path, page(title, warnings, sections))
+    write_text(path, page(title, warnings, sections))
     return path
 
 

@@ -16,12 +16,12 @@ import numpy as np
 from pydantic import Field
 
 from ppl_vae.app.build import DataInfo
-from ppl_vae.app.paths import write_arrays
 from ppl_vae.app.record import RunDirectory, versions
 from ppl_vae.baselines import BayesClassifier, Kind
 from ppl_vae.config import Count, Seed, Size, config
 from ppl_vae.data import DataConfig
 from ppl_vae.errors import UserError, reason
+from ppl_vae.runtime.files import write_arrays
 
 
 @config

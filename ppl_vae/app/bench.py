@@ -25,6 +25,7 @@ from ppl_vae.bench.threads import limit_threads
 from ppl_vae.config import Count, Few, config
 from ppl_vae.device import choose_device
 from ppl_vae.errors import UserError
+from ppl_vae.runtime.files import write_text
 
 SizeName = Literal["digits", "mnist", "burda", "burda-iwae"]
 Part = Literal["steps", "evaluation", "scaling", "startup", "epoch"]
@@ -86,7 +87,7 @@ class Bench:
             torch.set_num_threads(before)
         tables, everything = as_markdown(results), json.dumps(results)
         for path in self.out:
-            path.write_text((tables if path.suffix == ".md" else everything) + "\n", encoding="utf-8")
+            write_text(path, (tables if path.suffix == ".md" else everything) + "\n", new=True)
         print(everything if self.json else tables)
 
     def _measured(self, device: str) -> dict[str, Any]:

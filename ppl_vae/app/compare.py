@@ -14,7 +14,7 @@ from ppl_vae.app.comparison import Job, check_jobs, run_jobs
 from ppl_vae.app.comparison_report import write_comparison_report
 from ppl_vae.app.comparison_table import as_csv, as_markdown, as_terminal, summarise
 from ppl_vae.app.estimators import EvaluateConfig
-from ppl_vae.app.paths import numbered, write_atomically
+from ppl_vae.app.paths import numbered
 from ppl_vae.app.references import reference_rows
 from ppl_vae.app.registry import names_file
 from ppl_vae.app.run import TrainConfig
@@ -25,6 +25,8 @@ from ppl_vae.data.torchvision_sets import NAMES
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.estimate import shared
 from ppl_vae.inference import InferConfig
+from ppl_vae.runtime.files import write_text
+from ppl_vae.runtime.folders import claimed
 
 
 def _fixed_bits() -> TrainConfig:
@@ -83,7 +85,12 @@ class Compare:
         jobs = [self._job(name, seed) for name in terms.guides for seed in range(terms.seeds)]
         check_jobs(jobs, self.out)
         remember(hashes_of(terms.settings.pair.model, *terms.guides))  # named by the user
-        out = self._folder()
+        with claimed(self.out, lambda: numbered(Path("runs"), "compare"), self._see_terms) as claim:
+            write_text(claim.path / "compare.yaml", self._recorded)
+            self._compare(jobs, claim.path)
+
+    def _compare(self, jobs: list[Job], out: Path) -> None:
+        terms = self.terms
         print(f"folder   {out}")
         try:
             self._compare(jobs, out)
@@ -95,7 +102,7 @@ class Compare:
         results = run_jobs(jobs, out, self.workers)
         rows, protocol = summarise(results), shared(results[0].protocol)
         print(as_terminal(rows, protocol))
-        write_atomically(out / "table.csv", as_csv(rows, protocol))
+        write_text(out / "table.csv", as_csv(rows, protocol))
         weights = {
             job.folder: {name: result.protocol[name] for name in ("model", "guide")}
             for job, result in zip(jobs, results, strict=True)
@@ -106,14 +113,14 @@ class Compare:
             found = out / "references.json"
             if not found.is_file():
                 references = reference_rows(out / jobs[0].folder, terms.references, terms.infer)
-                write_atomically(found, json.dumps(references, indent=2))
+                write_text(found, json.dumps(references, indent=2))
             references = json.loads(found.read_text())
             report["references"] = references
             lines = [f"{name:<32}{value}" for name, value in references["rows"].items()]
             print(f"\n{references['title']}\n" + "\n".join(lines))
             markdown += f"\n{references['title']}\n\n" + "\n".join(f"- {line}" for line in lines) + "\n"
-        write_atomically(out / "table.json", json.dumps(report, indent=2))
-        write_atomically(out / "table.md", markdown)
+        write_text(out / "table.json", json.dumps(report, indent=2))
+        write_text(out / "table.md", markdown)
         seeds = f"{terms.seeds} seeds" if terms.seeds > 1 else "one seed"
         caption = (
             f"{Path(terms.settings.data.data).name}: {Path(terms.settings.pair.model).name}, {seeds}, "
@@ -151,22 +158,20 @@ class Compare:
         stem = name.replace(":", "-") if not names_file(name) else f"{Path(guide).stem}-{guide.rpartition(':')[2]}"
         return Job(name, f"{stem}-seed{seed}", settings, *bounds)
 
-    def _folder(self) -> Path:
-        """The folder, made or found again with the same terms in it."""
-        out = self.out or numbered(Path("runs"), "compare")
-        record, text = out / "compare.yaml", yaml.safe_dump(to_plain(self.terms), sort_keys=False)
+    @property
+    def _recorded(self) -> str:
+        return yaml.safe_dump(to_plain(self.terms), sort_keys=False)
+
+    def _see_terms(self, out: Path) -> None:
+        """See that a folder which is there holds a comparison on the same terms, or nothing."""
+        record = out / "compare.yaml"
         if record.is_file():
-            if _without_places(record.read_bytes()) != _without_places(text.encode()):
+            if _without_places(record.read_bytes()) != _without_places(self._recorded.encode()):
                 raise UserError(
                     f"{out} holds a comparison on other terms; repeat its command, or choose another --out."
                 )
-            write_atomically(record, text)
-        elif out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        elif not out.is_dir() or any(not entry.match("compare.yaml.*.partial") for entry in out.iterdir()):
             raise UserError(f"{out} exists and holds no comparison; choose another --out.")
-        else:
-            out.mkdir(parents=True, exist_ok=True)
-            write_atomically(record, text)
-        return out
 
 
 def _without_places(record: bytes) -> Any:

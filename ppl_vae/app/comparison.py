@@ -14,7 +14,6 @@ from ppl_vae.app.build import DataInfo, build_pair
 from ppl_vae.app.caveats import warn_of_likelihood
 from ppl_vae.app.estimators import EvaluateConfig, evaluate_run, is_point
 from ppl_vae.app.opened import open_run
-from ppl_vae.app.paths import write_atomically
 from ppl_vae.app.run import Record, Run, TrainConfig
 from ppl_vae.app.train import train_run
 from ppl_vae.app.trust import check_trusted
@@ -22,6 +21,8 @@ from ppl_vae.data import load
 from ppl_vae.errors import UserError, reason
 from ppl_vae.evaluation.estimate import Protocol
 from ppl_vae.rows import tables_of
+from ppl_vae.runtime.files import write_text
+from ppl_vae.runtime.folders import locked
 from ppl_vae.training import objective_of
 from ppl_vae.workers import WorkerKilledError, work_off
 
@@ -143,12 +144,12 @@ def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:
     settings = replace(job.settings, fit=replace(job.settings.fit, device=device)) if device else job.settings
     splits = load(settings.data)
     begun = (path / "checkpoint.pt").exists()
-    if begun:
-        run = Run(path, Record.of(settings, Run.open(path).record.info))
-        run.write_record()  # its data may have moved
-    else:
-        run = Run.create(path, Record.of(settings, DataInfo.of(splits)))
-    history = train_run(run, splits, resume=begun, progress=False)
+    info = Run.open(path).record.info if begun else DataInfo.of(splits)
+    run = Run(path, Record.of(settings, info))
+    with locked(path) if begun else Run.created(run.record, path):
+        if begun:
+            run.write_record()  # its data may have moved
+        history = train_run(run, splits, resume=begun, progress=False)
     opened = open_run(path, settings.fit.device)
     start = time.perf_counter()
     evaluated = evaluate_run(opened, job.elbo, progress=False)
@@ -163,5 +164,5 @@ def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:
     figures["evaluation_seconds"] = time.perf_counter() - start
     figures["parameters"] = sum(param.numel() for param in guide.parameters())
     result = Result(job.guide, figures, protocol.to_dict() | {"num_samples_log_px": job.bound.draws})
-    write_atomically(found, json.dumps(asdict(result), indent=2))
+    write_text(found, json.dumps(asdict(result), indent=2))
     return result

@@ -7,8 +7,8 @@ from typing import Any
 from ppl_vae.app.caveats import POINT_IN_WORDS, words_of
 from ppl_vae.app.comparison_table import COLUMNS, cells, footnote
 from ppl_vae.app.page import bullets, lines_of_code, page, paragraph, picture_of, table
-from ppl_vae.app.paths import write_atomically
 from ppl_vae.figures import Row
+from ppl_vae.runtime.files import write_text
 
 
 def write_comparison_report(
@@ -49,7 +49,7 @@ def write_comparison_report(
         sections["Pyro's own inference"] = paragraph(references["title"]) + bullets(lines)
     sections["Do it again"] = lines_of_code([command])
     path = out / "report.html"
-    write_atomically(path, page(title, warnings, sections))
+    write_text(path, page(title, warnings, sections))
     return path
 
 

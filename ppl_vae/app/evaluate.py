@@ -15,12 +15,13 @@ from ppl_vae.app.estimators import EvaluateConfig, Evaluated, calibrate_run, eva
 from ppl_vae.app.fitted import Fitted
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.opening import Opening
-from ppl_vae.app.paths import numbered
+from ppl_vae.app.paths import numbered, write_figure, write_new
 from ppl_vae.app.per_step import beside_ngrams, per_step_lines
 from ppl_vae.config import config, to_plain
 from ppl_vae.evaluation import Diagnostics, Estimate, Protocol, diagnose
 from ppl_vae.evaluation.aggregate import Aggregate
 from ppl_vae.inference import InferConfig
+from ppl_vae.runtime.files import CannotWriteError
 
 # Diagnostics look at the first so many datapoints: pairs of them are compared, so the cost grows with the square.
 _DIAGNOSED = 500
@@ -88,20 +89,29 @@ class Evaluate:
     def _calibrate(self, opened: OpenedRun) -> None:
         calibration, protocol, fitted = calibrate_run(opened, self.settings)
         infer = self.settings.infer
-        # Printed before the picture is saved: a folder that cannot be written to must not cost the verdict.
-        picture = numbered(opened.run.path / "figures", "calibration", ".png", ".svg")
-        if self.json:
-            plain = {**calibration.to_dict(), **_fits(fitted, infer), "picture": str(picture)}
-            print(json.dumps({**plain, "protocol": protocol.to_dict()}), flush=True)
-        else:
-            lines = [calibration.verdict, *_fits_lines(fitted, infer), *_protocol_lines(protocol, fitted, infer)[1:]]
-            print("\n".join(lines), flush=True)
         caption = (
             f"{opened.run.path.name}: {protocol.num_datapoints} simulations, rank of each latent among "
             f"{protocol.num_samples} draws of q. {calibration.verdict}"
         )
         figure = figures.calibration(calibration.ranks, calibration.num_samples, calibration.names, caption)
-        figures.save(figure, opened.run.figures / picture.name)
+        picture, problem = None, None
+        try:
+            folder = opened.run.figures
+            picture = write_new(
+                None,
+                lambda: numbered(folder, "calibration", ".png", ".svg"),
+                lambda path: write_figure(path, figure),
+            )
+        except CannotWriteError as error:
+            problem = error  # a folder that cannot be written to must not cost the verdict
+        if self.json:
+            plain = {**calibration.to_dict(), **_fits(fitted, infer), "picture": str(picture) if picture else None}
+            print(json.dumps({**plain, "protocol": protocol.to_dict()}), flush=True)
+        else:
+            lines = [calibration.verdict, *_fits_lines(fitted, infer), *_protocol_lines(protocol, fitted, infer)[1:]]
+            print("\n".join(lines), flush=True)
+        if problem:
+            raise problem
         if not self.json:
             print(f"picture  {picture}")
 

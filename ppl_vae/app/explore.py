@@ -13,7 +13,7 @@ from tyro.conf import Positional
 
 from ppl_vae.app.opened import OpenedRun, SplitName, check_drawable, open_run
 from ppl_vae.app.opening import Opening
-from ppl_vae.app.paths import numbered, refuse_existing_file, write_atomically
+from ppl_vae.app.paths import numbered, refuse_existing_file, write_new
 from ppl_vae.app.registry import names_file
 from ppl_vae.config import Seed, config
 from ppl_vae.conv_nets import ConvDecoder
@@ -28,6 +28,7 @@ from ppl_vae.models.priors import StandardNormal
 from ppl_vae.nets import Decoder, Encoder
 from ppl_vae.pair import frozen
 from ppl_vae.predictive import posterior_moments
+from ppl_vae.runtime.files import write_text
 from ppl_vae.seeding import seeded
 
 _NUM_EXAMPLES = 32  # images that are shown, not only their place
@@ -88,8 +89,11 @@ class Explore:
         if len(data) < 2:
             raise UserError(f"the {split} data has a single image; name another --split.")
         page = html(self._contents(opened, decoded, split, data))
-        out = self.out or numbered(opened.run.path, "explorer", ".html")
-        write_atomically(out, page)
+        out = write_new(
+            self.out,
+            lambda: numbered(opened.run.path, "explorer", ".html"),
+            lambda out: write_text(out, page, new=True),
+        )
         print(f"explorer  {out} ({len(page.encode()) / 1e6:.1f} MB; open it in a browser)")
 
     def _split(self, guide: nn.Module) -> SplitName:

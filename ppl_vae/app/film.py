@@ -5,6 +5,7 @@ RUN/film/step-00001234.png   its picture
 RUN/film.gif                 all of them
 """
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,6 @@ from tqdm import tqdm
 from ppl_vae import figures
 from ppl_vae.app.build import Pair
 from ppl_vae.app.opened import check_drawable
-from ppl_vae.app.paths import write_arrays
 from ppl_vae.app.rendering import image_of
 from ppl_vae.app.run import Run
 from ppl_vae.data import Dataset, Splits
@@ -26,6 +26,7 @@ from ppl_vae.models import ConditionalVAE
 from ppl_vae.predictive import plane_site
 from ppl_vae.processes import current
 from ppl_vae.rows import tables_of
+from ppl_vae.runtime.files import make_folder, write_arrays, write_bytes
 
 _NUM_FRAMES = 48
 _NUM_IMAGES = 200
@@ -94,7 +95,7 @@ class Camera:
         except (RuntimeError, ValueError):  # of parameters that are not finite: training says so at the epoch's end
             return
         arrays = {"means": frame.means, "covariances": frame.covariances, "grid": frame.grid}
-        self.folder.mkdir(exist_ok=True)
+        make_folder(self.folder)
         values = {name: value.cpu().numpy() for name, value in arrays.items()}
         values |= {"elbo": np.asarray(frame.elbo.mean), "elbo_stderr": np.asarray(frame.elbo.stderr)}
         write_arrays(self.folder / f"step-{step:08d}.npz", values)
@@ -146,12 +147,7 @@ def develop(run: Run, pair: Pair, splits: Splits) -> Path | None:
         figures.save_frame(figure, path.with_suffix(".png"))
         pictures.append(path.with_suffix(".png"))
     gif = run.path / "film.gif"
-    partial = gif.with_name("film.partial.gif")
-    try:
-        _animate(pictures, figures.film_palette(1 if labels is None else len(np.unique(labels))), partial)
-        partial.replace(gif)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_bytes(gif, _animated(pictures, figures.film_palette(1 if labels is None else len(np.unique(labels)))))
     return gif
 
 
@@ -163,8 +159,8 @@ def _read(path: Path) -> dict[str, NDArray[np.float64]]:
         raise UserError(f"{path} is no frame ({reason(error)}); remove it and resume.") from None
 
 
-def _animate(pictures: list[Path], colors: NDArray[np.uint8], gif: Path) -> None:
-    """Write a GIF. All frames have the same palette: one of its own for each would let rare classes share a colour."""
+def _animated(pictures: list[Path], colors: NDArray[np.uint8]) -> bytes:
+    """A GIF. All frames have the same palette: one of its own for each would let rare classes share a colour."""
     frames = []
     for path in pictures:
         with Image.open(path) as picture:
@@ -175,4 +171,6 @@ def _animate(pictures: list[Path], colors: NDArray[np.uint8], gif: Path) -> None
         frames.append(Image.fromarray(nearest[where].reshape(pixels.shape[:2]).astype(np.uint8)))
         frames[-1].putpalette(colors.tobytes())
     durations = [round(1000 / _FRAMES_PER_SECOND)] * (len(frames) - 1) + [round(1000 * _LAST_SECONDS)]
-    frames[0].save(gif, save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    gif = BytesIO()
+    frames[0].save(gif, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+    return gif.getvalue()

@@ -21,7 +21,7 @@ from ppl_vae.app.factories import FAMILIES, family_name
 from ppl_vae.app.fitted import LocalFit, fit_locally, guide_for
 from ppl_vae.app.opened import OpenedRun, SplitName, open_run
 from ppl_vae.app.opening import Opening
-from ppl_vae.app.paths import numbered, write_atomically
+from ppl_vae.app.paths import numbered
 from ppl_vae.check import check_pair
 from ppl_vae.config import Count, config, to_plain
 from ppl_vae.data import Dataset
@@ -32,6 +32,8 @@ from ppl_vae.figures import GapBar
 from ppl_vae.guides import Family, Guide, PerDatapoint
 from ppl_vae.inference import InferConfig
 from ppl_vae.latents import Latents
+from ppl_vae.runtime.files import write_text
+from ppl_vae.runtime.folders import claimed
 
 # Families with networks that are learned with a guide: one that has not learned them cannot be fitted to a datapoint.
 _LEARNED = ("iaf", "bottom-up")
@@ -119,11 +121,15 @@ class Gaps:
         }
         text = json.dumps({"unit": "nats per datapoint", "splits": plain}, indent=2)
         print(text if self.json else _as_table(measured, protocols))
-        out = self.out or numbered(opened.run.path, "gaps")
-        out.mkdir(parents=True)
-        write_atomically(out / "gaps.json", text)
-        write_atomically(out / "gaps.csv", _as_csv(results))
-        figures.save(_figure(opened, results), out / "gaps.png")
+        with claimed(self.out, lambda: numbered(opened.run.path, "gaps"), _refuse_folder) as claim:
+            out = claim.path
+            try:
+                write_text(out / "gaps.json", text)
+                write_text(out / "gaps.csv", _as_csv(results))
+                figures.save(_figure(opened, results), out / "gaps.png")
+            except BaseException:
+                claim.discard("gaps.json", "gaps.csv", "gaps.png", "gaps.svg")
+                raise
         if not self.json:
             print(f"\npicture  {out / 'gaps.png'}\nfigures  {out / 'gaps.json'}, {out / 'gaps.csv'}")
 

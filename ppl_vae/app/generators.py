@@ -16,7 +16,7 @@ from ppl_vae.app.baseline_run import BaselineRun
 from ppl_vae.app.build import DataInfo
 from ppl_vae.app.opened import OpenedRun, check_drawable, open_run, refuse_unlike
 from ppl_vae.app.opening import Opening
-from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_together
+from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_new, write_together
 from ppl_vae.app.record import is_baseline
 from ppl_vae.app.rendering import images_of, shown_of
 from ppl_vae.config import Seed, config
@@ -68,8 +68,7 @@ class Generators:
         if self.by_label and self.rows:
             raise UserError("--rows: with --by-label there is a row for each label; leave one of them out.")
         rows = self.rows or 2
-        out = self.out or numbered(Path(), "generators", ".npz", ".png", ".svg")
-        refuse_existing_arrays(out)
+        refuse_existing_arrays(self.out or _free())
         sources = [_open(path, self.device, self.opening) for path in self.run_directories]
         first = sources[0]
         check_drawable(first.info.event_shape)
@@ -97,7 +96,8 @@ class Generators:
             caption += " Of sequence models draws of x itself."
         images = images_of(first.info, *blocks.values())
         figure = figures.blocks(dict(zip(blocks, images, strict=True)), names, caption)
-        write_together(out, {name: value.numpy() for name, value in arrays.items()}, figure)
+        values = {name: value.numpy() for name, value in arrays.items()}
+        out = write_new(self.out, _free, lambda out: write_together(out, values, figure))
         print(f"arrays   {out}")
         print(f"picture  {out.with_suffix('.png')}")
 
@@ -174,3 +174,7 @@ def _shown(data: Dataset, rows: int, columns: int, labels: Tensor | None) -> Ten
     for row, images in enumerate(chosen):
         shown[row, : len(images)] = images
     return shown
+
+
+def _free() -> Path:
+    return numbered(Path(), "generators", ".npz", ".png", ".svg")

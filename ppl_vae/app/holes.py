@@ -13,7 +13,7 @@ from ppl_vae import figures
 from ppl_vae.app.fitted import has_rows
 from ppl_vae.app.opened import OpenedRun, SplitName, check_drawable, open_run, refuse_unlike
 from ppl_vae.app.opening import Opening
-from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_together
+from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_new, write_together
 from ppl_vae.app.rendering import image_of
 from ppl_vae.config import Count, Seed, config
 from ppl_vae.data import Dataset
@@ -61,8 +61,7 @@ class Holes:
         """Encode, look for empty places, decode, draw."""
         if not self.run_directories:
             raise UserError("name one or more runs: ppl-vae holes RUN RUN.")
-        out = self.out or numbered(Path(), "holes", ".npz", ".png", ".svg")
-        refuse_existing_arrays(out)
+        refuse_existing_arrays(self.out or _free())
         opened = [open_run(path, self.device, self.opening) for path in self.run_directories]
         for run in opened:
             check_drawable(run.event_shape)
@@ -88,7 +87,8 @@ class Holes:
             "none overlapping a larger one; below, E[x | z] at their centres."
         )
         figure = figures.latent_holes(planes, None if labels is None else labels.cpu(), caption)
-        write_together(out, {name: value.cpu().numpy() for name, value in arrays.items()}, figure)
+        values = {name: value.cpu().numpy() for name, value in arrays.items()}
+        out = write_new(self.out, _free, lambda out: write_together(out, values, figure))
         print(f"arrays   {out}")
         print(f"picture  {out.with_suffix('.png')}")
 
@@ -114,3 +114,7 @@ class Holes:
             places = torch.from_numpy(centres).to(codes)
             means = decode(model, {name: places}, opened.event_shape)
         return {"codes": codes, "places": places, "radii": torch.from_numpy(radii), "means": means}
+
+
+def _free() -> Path:
+    return numbered(Path(), "holes", ".npz", ".png", ".svg")

@@ -13,7 +13,7 @@ from ppl_vae.app.caveats import warn_of_likelihood
 from ppl_vae.app.fitted import guide_for
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.opening import Opening
-from ppl_vae.app.paths import refuse_existing_file, write_arrays
+from ppl_vae.app.paths import refuse_existing_file
 from ppl_vae.check import check_pair
 from ppl_vae.config import Count, Seed, config
 from ppl_vae.data import Dataset, binarized
@@ -23,6 +23,7 @@ from ppl_vae.errors import UserError
 from ppl_vae.evaluation import elbo
 from ppl_vae.inference import InferConfig
 from ppl_vae.predictive import posterior_moments, posterior_samples
+from ppl_vae.runtime.files import write_arrays
 from ppl_vae.seeding import seeded, stream
 
 _BATCH_SIZE = 256
@@ -71,7 +72,7 @@ class Infer:
         binarization = opened.run.record.config.data.binarization if info.layout == "plain" else "none"
         data = binarized(x, y, binarization, self.seed, first=UNSEEN)
         arrays = self._infer(opened, data.to(opened.device).fixed(self.seed))
-        write_arrays(self.out, arrays)
+        write_arrays(self.out, arrays, new=True)
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         print(f"latents  {self.out}: {shapes}")
 

@@ -1,26 +1,15 @@
 """Where commands write: never over anything, and found out before the work is done."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from ppl_vae.errors import UserError
-from ppl_vae.figures import save
-
-
-def refuse_existing_run(path: Path) -> None:
-    """Raise a UserError if there is anything at that path but an empty folder, or a run without a checkpoint."""
-    if (path / "checkpoint.pt").exists():
-        raise UserError(
-            f"{path} holds a run already; go on with it by 'ppl-vae train --resume {path}', or choose another --out."
-        )
-    # A run that was killed before its first checkpoint has learned nothing: it does not stand in the way.
-    begun = {"config.yaml", "metrics.csv"}
-    if path.exists() and not (path.is_dir() and all(entry.name in begun for entry in path.iterdir())):
-        raise UserError(f"{path} exists and is not empty; choose another --out.")
+from ppl_vae.figures.style import rendered
+from ppl_vae.runtime.files import TakenError, make_folder, remove_folder, write_arrays, write_bytes
 
 
 def refuse_existing_file(path: Path) -> None:
@@ -45,52 +34,67 @@ def refuse_existing_arrays(path: Path) -> None:
 def numbered(folder: Path, stem: str, *suffixes: str) -> Path:
     """The first of ``stem-1``, ``stem-2``, … in the folder that does not exist yet, under any of the suffixes."""
     number = 1
-    while any((folder / f"{stem}-{number}{suffix}").exists() for suffix in suffixes or ("",)):
+    while any(os.path.lexists(folder / f"{stem}-{number}{suffix}") for suffix in suffixes or ("",)):
         number += 1
     return folder / f"{stem}-{number}{suffixes[0] if suffixes else ''}"
+
+
+def write_new(out: Path | None, free: Callable[[], Path], write: Callable[[Path], object]) -> Path:
+    """Write to a new place, and return it.
+
+    Args:
+        out: where; None for the first place that is free.
+        free: names one, see :func:`numbered`.
+        write: writes to a place; raises :class:`TakenError` if it has been taken in between.
+
+    Raises:
+        TakenError: there is something at ``out``.
+        CannotWriteError: it cannot be written.
+    """
+    while True:
+        path = out or free()
+        try:
+            write(path)
+        except TakenError:
+            if out:
+                raise
+        else:
+            return path
+
+
+def write_figure(path: Path, figure: Figure) -> None:
+    """Write a new picture, PNG and beside it SVG: both or none."""
+    _write_all({path.with_suffix(suffix): data for suffix, data in rendered(figure).items()})
 
 
 def write_together(
     path: Path, arrays: dict[str, np.ndarray], figure: Figure, files: Mapping[str, bytes] | None = None
 ) -> None:
-    """Write an ``.npz``, and beside it its picture, PNG and SVG, and other files by name, a folder's among them: all
-    of them or, if it is interrupted or fails, none."""
-    beside = [path.parent / name for name in files or ()]
+    """Write a new ``.npz``, and beside it its picture, PNG and SVG, and other files by name, a folder's among them: all
+    of them or, if it is interrupted or fails, none. The ``.npz`` comes first: who has it has the name."""
+    pictures = {path.with_suffix(suffix): data for suffix, data in rendered(figure).items()}
+    _write_all({path: arrays, **pictures, **{path.parent / name: data for name, data in (files or {}).items()}})
+
+
+def _write_all(contents: Mapping[Path, bytes | dict[str, np.ndarray]]) -> None:
+    """Write new files, those that are not in the first one's folder in new folders: all or none."""
+    home = next(iter(contents)).parent
+    made: list[Path] = []
+    folders: list[Path] = []
     try:
-        for file, data in zip(beside, (files or {}).values(), strict=True):
-            file.parent.mkdir(exist_ok=True)
-            file.write_bytes(data)
-        save(figure, path.with_suffix(".png"))
-        write_arrays(path, arrays)
+        for file, content in contents.items():
+            if file.parent not in (home, *folders):
+                if not make_folder(file.parent):
+                    raise TakenError(file.parent)
+                folders.append(file.parent)
+            if isinstance(content, bytes):
+                write_bytes(file, content, new=True)
+            else:
+                write_arrays(file, content, new=True)
+            made.append(file)
     except BaseException:
-        for file in (path.with_suffix(".png"), path.with_suffix(".svg"), *beside):
+        for file in made:
             file.unlink(missing_ok=True)
-        for folder in {file.parent for file in beside} - {path.parent}:
-            folder.rmdir()
+        for folder in folders:
+            remove_folder(folder)
         raise
-
-
-def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write an ``.npz`` in one piece or not at all."""
-    partial = _partial(path)
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]  # the stub takes the arrays for its own flags
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file in one piece or not at all."""
-    partial = _partial(path)
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _partial(path: Path) -> Path:
-    """A name beside it that is nobody else's."""
-    return path.with_name(f"{path.name}.{os.getpid()}.partial")

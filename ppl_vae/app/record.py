@@ -1,7 +1,8 @@
 """What all run directories share: ``config.yaml``, which says what was run with which versions, and pictures."""
 
-import contextlib
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -9,9 +10,13 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import yaml
 
-from ppl_vae.app.paths import refuse_existing_run, write_atomically
+from ppl_vae.app.leftovers import clear, has_learned, refuse_existing_run
+from ppl_vae.app.paths import numbered
 from ppl_vae.config import from_plain, to_plain
 from ppl_vae.errors import UserError
+from ppl_vae.processes import LostContactError
+from ppl_vae.runtime.files import make_folder, write_text
+from ppl_vae.runtime.folders import claimed
 
 _T = TypeVar("_T")
 
@@ -41,24 +46,40 @@ class RunDirectory(Generic[_T]):
     def figures(self) -> Path:
         """The folder of pictures, made if need be."""
         folder = self.path / "figures"
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         return folder
 
     @classmethod
-    def create(cls, path: Path, record: _T) -> Self:
-        """Make the directory and write its ``config.yaml``.
+    @contextmanager
+    def created(cls, record: _T, path: Path | None, stem: str = "run") -> Iterator[Self]:
+        """Make the directory and write its ``config.yaml``; inside the block no other process writes there. What ends
+        by an error before anything has been learned leaves nothing behind.
+
+        Args:
+            record: what it records.
+            path: where; None for the first of ``runs/STEM-1``, ``runs/STEM-2``, … that is free.
+            stem: of the name.
 
         Raises:
             UserError: there is something at that path, or it cannot be written.
         """
-        refuse_existing_run(path)
-        run = cls(path, record)
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            run.write_record()
-        except OSError as error:
-            raise UserError(f"{path}: cannot write there ({error.strerror}); choose another --out.") from None
-        return run
+        text = _as_text(record)
+
+        def make_way(there: Path) -> None:
+            refuse_existing_run(there, text)
+            clear(there)
+
+        with claimed(path, lambda: numbered(Path("runs"), stem), make_way) as claim:
+            run = cls(claim.path, record)
+            try:
+                run.write_record()
+                yield run
+            except BaseException as error:
+                begun = isinstance(error, LostContactError) and (claim.path / "checkpoint.pt").exists()
+                if not (begun or has_learned(claim.path)):
+                    clear(claim.path)
+                    claim.discard()
+                raise
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -71,13 +92,11 @@ class RunDirectory(Generic[_T]):
 
     def write_record(self) -> None:
         """Write ``config.yaml`` anew."""
-        write_atomically(self.path / "config.yaml", yaml.safe_dump(to_plain(self.record), sort_keys=False))
+        write_text(self.path / "config.yaml", _as_text(self.record))
 
-    def discard(self) -> None:
-        """Remove what was written of a run that came to nothing; the folder too, unless it holds something else."""
-        (self.path / "config.yaml").unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self.path.rmdir()
+
+def _as_text(record: Any) -> str:
+    return yaml.safe_dump(to_plain(record), sort_keys=False)
 
 
 def is_baseline(path: Path) -> bool:

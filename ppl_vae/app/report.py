@@ -17,7 +17,6 @@ from ppl_vae.app.evaluate import diagnostics_lines
 from ppl_vae.app.factories import MODELS
 from ppl_vae.app.opened import OpenedRun
 from ppl_vae.app.page import bullets, lines_of_code, page, paragraph, picture_of, table
-from ppl_vae.app.paths import write_atomically
 from ppl_vae.app.per_step import BesideNGrams, beside_ngrams
 from ppl_vae.app.registry import asks_for, find, names_file
 from ppl_vae.app.run import Run
@@ -30,6 +29,7 @@ from ppl_vae.figures.numbers import with_error
 from ppl_vae.fit_config import final_kl_weight
 from ppl_vae.metrics import best_epoch
 from ppl_vae.rows import tables_of
+from ppl_vae.runtime.files import CannotWriteError, write_text
 from ppl_vae.seeding import seeded
 
 NUM_DATAPOINTS = 250
@@ -83,7 +83,9 @@ def write_report(run: Run, splits: Splits, pictures: Iterable[Path]) -> Written 
         pair = run.load_pair(choose_device(run.record.config.fit.device))
         device = next(pair.model.parameters(), torch.zeros(())).device
         report = _Report(OpenedRun(run, pair, device), splits)
-        write_atomically(path, report.page(list(pictures)))
+        write_text(path, report.page(list(pictures)))
+    except CannotWriteError:
+        raise
     except Exception as error:  # a finished training must not end in a page that cannot be made
         print(f"left out report: {reason(error)}", file=sys.stderr)
         return None

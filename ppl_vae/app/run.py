@@ -7,8 +7,8 @@ figures/         pictures
 report.html      all of it on one page (see ppl_vae/app/report.py)
 """
 
-import contextlib
 import csv
+import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -26,6 +26,7 @@ from ppl_vae.errors import UserError
 from ppl_vae.found import Found
 from ppl_vae.metrics import EpochMetrics
 from ppl_vae.resume import check_history, check_outcome, load_weights
+from ppl_vae.runtime.files import append_text, write_text
 from ppl_vae.training import FitConfig
 
 
@@ -111,20 +112,15 @@ class Run(RunDirectory[Record]):
 
     def write_metrics(self, rows: Iterable[EpochMetrics]) -> None:
         """Begin ``metrics.csv`` anew with these rows."""
-        with (self.path / "metrics.csv").open("w", newline="") as file:
-            csv.writer(file).writerow([column.name for column in fields(EpochMetrics)])
-        for row in rows:
-            self.append_metrics(row)
+        names = [column.name for column in fields(EpochMetrics)]
+        write_text(self.path / "metrics.csv", _as_csv([names, *(asdict(row).values() for row in rows)]))
 
     def append_metrics(self, row: EpochMetrics) -> None:
         """Add one epoch to ``metrics.csv``."""
-        with (self.path / "metrics.csv").open("a", newline="") as file:
-            csv.writer(file).writerow(asdict(row).values())
+        append_text(self.path / "metrics.csv", _as_csv([asdict(row).values()]))
 
-    def discard(self) -> None:
-        """Remove what was written of a run that came to nothing; the folder too, unless it holds something else."""
-        for name in ("metrics.csv", *(f"film/{path.name}" for path in self.path.glob("film/step-*"))):
-            (self.path / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            (self.path / "film").rmdir()
-        super().discard()
+
+def _as_csv(rows: Iterable[Iterable[object]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue()

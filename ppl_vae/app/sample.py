@@ -14,11 +14,12 @@ from tyro.conf import Positional
 
 from ppl_vae.app.opened import OpenedRun, check_drawable, open_run
 from ppl_vae.app.opening import Opening
-from ppl_vae.app.paths import numbered, refuse_existing_arrays, refuse_existing_file, write_together
+from ppl_vae.app.paths import numbered, refuse_existing_arrays, refuse_existing_file, write_new, write_together
 from ppl_vae.app.rendering import files_of
 from ppl_vae.config import Seed, config
 from ppl_vae.errors import UserError, unknown_name
 from ppl_vae.models import ConditionalVAE
+from ppl_vae.runtime.files import make_folder
 from ppl_vae.seeding import seeded
 
 _SEQUENCES = {"text": ".txt", "notes": ""}  # a file of lines, a folder of pieces, beside the .npz
@@ -114,18 +115,25 @@ class Sampling(ABC):
         check_drawable(opened.event_shape)
         with seeded(self.seed, opened.device):
             made = self.make(opened)
-        out = self.out or self._default_out(opened)
-        files = files_of(opened.info, out.stem, made.sequences)
-        write_together(out, {name: value.cpu().numpy() for name, value in made.arrays.items()}, made.figure, files)
+        arrays = {name: value.cpu().numpy() for name, value in made.arrays.items()}
+
+        def files(out: Path) -> dict[str, bytes]:
+            return files_of(opened.info, out.stem, made.sequences)
+
+        out = write_new(
+            self.out,
+            lambda: self._default_out(opened),
+            lambda out: write_together(out, arrays, made.figure, files(out)),
+        )
         print(f"arrays   {out}: " + ", ".join(f"{name} {tuple(value.shape)}" for name, value in made.arrays.items()))
         print(f"picture  {out.with_suffix('.png')}")
-        print_files(out.parent, files)
+        print_files(out.parent, files(out))
         for line in made.words:
             print(line)
 
     def _default_out(self, opened: OpenedRun) -> Path:
         folder = opened.run.path / "samples"
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         return numbered(folder, self.what, ".npz", ".png", ".svg", ".txt", "")
 
 

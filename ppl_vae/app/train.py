@@ -14,8 +14,8 @@ from ppl_vae.app.build import DataInfo, Pair, build_pair
 from ppl_vae.app.caveats import CAVEATS, POINT_IN_WORDS, warn_of_likelihood
 from ppl_vae.app.estimators import is_point
 from ppl_vae.app.film import Camera, check_film, develop, film_folder
+from ppl_vae.app.leftovers import clear_partials, has_learned, refuse_existing_run
 from ppl_vae.app.opening import read_again
-from ppl_vae.app.paths import numbered, refuse_existing_run
 from ppl_vae.app.pictures import draw_run
 from ppl_vae.app.presets import PresetName
 from ppl_vae.app.report import write_report
@@ -28,6 +28,8 @@ from ppl_vae.errors import UserError, reason
 from ppl_vae.interrupt import Interrupted
 from ppl_vae.metrics import EpochMetrics, best_epoch
 from ppl_vae.processes import LostContactError, current
+from ppl_vae.runtime.files import CannotWriteError, writing
+from ppl_vae.runtime.folders import locked
 from ppl_vae.training import fit
 from ppl_vae.training_state import TrainingState
 
@@ -72,7 +74,17 @@ class Train:
 
     def run(self) -> None:
         """Train, then draw and report."""
-        run, splits = self._continued() if self.resume else self._begun()
+        with ExitStack() as held:
+            run, splits = self._continued(held) if self.resume else self._begun(held)
+            try:
+                self._train(run, splits)
+            except CannotWriteError as error:
+                if not has_learned(run.path):
+                    raise
+                command = f"{current().command} train --resume {run.path}"
+                raise CannotWriteError(f"{error} Then go on with: {command}") from None
+
+    def _train(self, run: Run, splits: Splits) -> None:
         filmed = self.film or film_folder(run).is_dir()  # a resumed film goes on
         extras = {"tensorboard": self.tensorboard, "film": filmed}
         history = train_run(run, splits, resume=bool(self.resume), on_engine=_say_engine, **extras)
@@ -86,15 +98,14 @@ class Train:
             raise KeyboardInterrupt(message) from None
         print(f"run      {run.path}")
 
-    def _begun(self) -> tuple[Run, Splits]:
+    def _begun(self, held: ExitStack) -> tuple[Run, Splits]:
         if self.trust:
             raise UserError("--trust belongs to --resume: the files that you name yourself are run anyway.")
-        group = current()
+        group, path = current(), ""
         with group.together():
             if self.out and group.is_first:
                 refuse_existing_run(self.out)
         splits = group.one_before_all(lambda: load(self.settings.data))
-        out = Path(group.from_first(str(self.out or numbered(Path("runs"), Path(self.settings.data.data).stem))))
         resolved = replace(self.settings, pair=self.settings.pair.absolute(), data=self.settings.data.absolute())
         record = Record.of(resolved, DataInfo.of(splits))
         pair = build_pair(resolved.pair, record.info, None, 0)  # fails on bad settings before anything is written
@@ -104,14 +115,18 @@ class Train:
         with group.together():
             if group.is_first:
                 warn_of_likelihood(pair, splits.train)
-                Run.create(out, record)
-        return Run(out, record), splits
+                stem = Path(self.settings.data.data).stem
+                path = str(held.enter_context(Run.created(record, self.out, stem)).path)
+        return Run(Path(group.from_first(path)), record), splits
 
-    def _continued(self) -> tuple[Run, Splits]:
+    def _continued(self, held: ExitStack) -> tuple[Run, Splits]:
         assert self.resume
         if self.out:
             raise UserError("--out and --resume exclude each other: a resumed run stays where it is.")
-        run = Run.open(self.resume)
+        run, group = Run.open(self.resume), current()
+        with group.together():
+            if group.is_first:
+                held.enter_context(locked(self.resume))
         changed = _differences(run.record.config, self.settings)
         fixed = sorted(changed - _MAY_CHANGE)
         if fixed:
@@ -119,7 +134,6 @@ class Train:
             raise UserError(f"{flags} cannot change when a run goes on; start a new run for that, with --out.")
         if "epochs" in changed and self.settings.fit.optimizer.schedule != "constant":
             raise UserError("--epochs cannot change under --schedule cosine, which is laid out over all epochs.")
-        group = current()
         settings = replace(self.settings, data=self.settings.data.absolute())
         download = "data_root" in changed
         splits = group.one_before_all(lambda: read_again(run.path, run.record.info, settings.data, download=download))
@@ -151,7 +165,7 @@ def train_run(
     """Train the pair that a run directory records, from its beginning or from its checkpoint.
 
     Args:
-        run: made by ``Run.create``, or opened.
+        run: made by ``Run.created``, or opened; no other process writes there.
         splits: the data that it records.
         resume: go on from the checkpoint.
         tensorboard: also write TensorBoard events.
@@ -163,7 +177,7 @@ def train_run(
         the metrics of every epoch.
 
     Raises:
-        UserError: what came to nothing leaves nothing behind.
+        UserError: it cannot be trained.
         Interrupted: it can be resumed; the message says how.
         LostContactError: another process is gone; the message says how to go on.
     """
@@ -174,6 +188,7 @@ def train_run(
             record = None
             with group.together():
                 if group.is_first:
+                    clear_partials(run.path)
                     run.write_metrics(run.history() if resume else [])
                     record = stack.enter_context(closing(_Recorder(run, tensorboard)))
             camera = Camera(run, pair, splits) if film else None
@@ -200,13 +215,6 @@ def train_run(
             raise
         lost = "" if isinstance(interrupt, Interrupted) else " from its last checkpoint"
         raise Interrupted(f"stopped; go on{lost} with: ppl-vae train --resume {run.path}") from None
-    except UserError:
-        if group.is_first and not resume and run.checkpoint.exists() and not run.history():
-            run.checkpoint.unlink()  # written at the start: nothing has been learned since
-        raise
-    finally:
-        if group.is_first and not run.checkpoint.exists():
-            run.discard()
 
 
 def _show(run: Run, splits: Splits, history: list[EpochMetrics]) -> None:
@@ -235,6 +243,8 @@ def _show(run: Run, splits: Splits, history: list[EpochMetrics]) -> None:
 def _print_film(run: Run, pair: Pair, splits: Splits) -> None:
     try:
         print(f"film     {develop(run, pair, splits)}")
+    except CannotWriteError:
+        raise
     except Exception as error:  # a finished training must not end in a film that cannot be drawn
         print(f"left out film: {reason(error)}", file=sys.stderr)
 
@@ -254,7 +264,8 @@ class _Recorder:
                 from torch.utils.tensorboard import SummaryWriter  # an optional extra
             except ImportError:
                 raise UserError("TensorBoard is not installed; pip install 'ppl_vae[tensorboard]'.") from None
-            self.writer = SummaryWriter(run.path / "tensorboard")
+            with writing(run.path / "tensorboard"):
+                self.writer = SummaryWriter(run.path / "tensorboard")
 
     def __call__(self, metrics: EpochMetrics) -> None:
         self.run.append_metrics(metrics)
@@ -265,13 +276,15 @@ class _Recorder:
                 "parts/reconstruction": metrics.reconstruction,
                 "parts/kl": metrics.kl,
             }
-            for name, value in values.items():
-                if value is not None:
-                    self.writer.add_scalar(name, value, metrics.epoch)
+            with writing(self.run.path / "tensorboard"):
+                for name, value in values.items():
+                    if value is not None:
+                        self.writer.add_scalar(name, value, metrics.epoch)
 
     def close(self) -> None:
         if self.writer:
-            self.writer.close()
+            with writing(self.run.path / "tensorboard"):
+                self.writer.close()
 
 
 def _differences(old: Any, new: Any) -> set[str]:

@@ -1,5 +1,6 @@
 """One frame of a film of learning."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ppl_vae.figures.images import as_pixels, mosaic, show
 from ppl_vae.figures.style import FAINT, class_colors, look, styled
+from ppl_vae.runtime.files import write_bytes
 
 _SIZE = (9.0, 4.9)  # inches
 # Fixed places: a layout that fits itself to each frame's ticks would make the film jump.
@@ -95,8 +97,10 @@ def film_frame(
 
 def save_frame(figure: Figure, path: Path) -> None:
     """Write a frame as PNG, of the same size in pixels as every other, whatever the user's settings."""
+    png = BytesIO()
     with look():
-        figure.savefig(path, dpi=_DPI, format="png")
+        figure.savefig(png, dpi=_DPI, format="png")
+    write_bytes(path, png.getvalue())
 
 
 def film_palette(num_classes: int) -> NDArray[np.uint8]:

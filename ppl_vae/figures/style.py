@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from io import BytesIO
 from pathlib import Path
 from typing import ParamSpec
 
@@ -12,6 +13,8 @@ import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from ppl_vae.runtime.files import write_bytes
 
 _P = ParamSpec("_P")
 
@@ -144,16 +147,25 @@ def save(figure: Figure, path: str | Path) -> None:
 
     Raises:
         ValueError: another suffix than ``.png``.
+        CannotWriteError: they cannot be written there.
     """
     path = Path(path)
     if path.suffix != ".png":
         raise ValueError(f"name a file that ends in .png, the .svg comes beside it; got {path}.")
+    for suffix, data in rendered(figure).items():
+        write_bytes(path.with_suffix(suffix), data)
+
+
+def rendered(figure: Figure) -> dict[str, bytes]:
+    """What :func:`save` writes, by suffix: ``.png`` and ``.svg``."""
+    png, svg = BytesIO(), BytesIO()
     with look():
-        figure.savefig(path, dpi=_DPI, format="png")
+        figure.savefig(png, dpi=_DPI, format="png")
         images = [image for axes in figure.axes for image in axes.images]
         drawn = [image.get_interpolation() for image in images]
         for image in images:
             image.set_interpolation("none")  # SVG scales images itself: each pixel is held once, however large it is
-        figure.savefig(path.with_suffix(".svg"), dpi=_SVG_DPI, format="svg", metadata={"Date": None})
+        figure.savefig(svg, dpi=_SVG_DPI, format="svg", metadata={"Date": None})
         for image, interpolation in zip(images, drawn, strict=True):
             image.set_interpolation(interpolation)
+    return {".png": png.getvalue(), ".svg": svg.getvalue()}

@@ -1,33 +1,11 @@
-"""Files are written in one piece or not at all, whatever stops the writing."""
-
-from pathlib import Path
+"""Names of what commands write: the next free one, also when somebody takes it in between."""
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from ppl_vae.app.paths import numbered, write_arrays, write_atomically
-
-
-def test_text_is_written(tmp_path):
-    write_atomically(tmp_path / "table.md", "± 0.1")
-    write_atomically(tmp_path / "table.md", "± 0.2")
-    assert (tmp_path / "table.md").read_text(encoding="utf-8") == "± 0.2"
-    assert [path.name for path in tmp_path.iterdir()] == ["table.md"]
-
-
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, OSError])
-@pytest.mark.parametrize("write", [write_atomically, write_arrays])
-def test_nothing_is_left_by_what_was_stopped(tmp_path, monkeypatch, stop, write):
-    """The file that was there stays as it was."""
-    (tmp_path / "out").write_text("before")
-
-    def stopped(*_):
-        raise stop
-
-    monkeypatch.setattr(Path, "replace", stopped)
-    with pytest.raises(stop):
-        write(tmp_path / "out", "after" if write is write_atomically else {"x": np.zeros(3)})
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"out": "before"}
+from ppl_vae.app.paths import numbered, write_new, write_together
+from ppl_vae.runtime.files import TakenError, write_text
 
 
 def test_numbers_go_on_after_any_suffix(tmp_path):
@@ -35,3 +13,43 @@ def test_numbers_go_on_after_any_suffix(tmp_path):
     (tmp_path / "prior-2.png").touch()
     assert numbered(tmp_path, "prior", ".npz", ".png") == tmp_path / "prior-3.npz"
     assert numbered(tmp_path, "run") == tmp_path / "run-1"
+
+
+def test_a_link_that_leads_nowhere_has_its_number(tmp_path):
+    (tmp_path / "run-1").symlink_to(tmp_path / "nowhere")
+    assert numbered(tmp_path, "run") == tmp_path / "run-2"
+
+
+def test_a_name_taken_in_between_gives_the_next(tmp_path):
+    def write(path):
+        if path.name == "page-1.html":
+            path.write_text("theirs")  # between the choice of the name and the writing
+        write_text(path, "ours", new=True)
+
+    found = write_new(None, lambda: numbered(tmp_path, "page", ".html"), write)
+    assert found == tmp_path / "page-2.html"
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "page-1.html": "theirs",
+        "page-2.html": "ours",
+    }
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.png", "a.svg", "a.txt", "a/1.mid"])
+def test_of_several_files_all_or_none(tmp_path, name):
+    """What somebody else has made under one of the names stays as it was."""
+    theirs = tmp_path / name
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_text("theirs")
+    files = {"a.txt": b"x", "a/1.mid": b"x", "a/2.mid": b"x"}
+    with pytest.raises(TakenError, match=r"exists; choose another name\.$"):
+        write_together(tmp_path / "a.npz", {"x": np.zeros(2)}, Figure(), files)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [theirs]
+    assert theirs.read_text() == "theirs"
+
+
+def test_several_files_are_written(tmp_path):
+    write_together(tmp_path / "a.npz", {"x": np.arange(2)}, Figure(), {"a.txt": b"x", "a/1.mid": b"y"})
+    names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert names == {"a.npz", "a.png", "a.svg", "a.txt", "a/1.mid"}
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert arrays["x"].tolist() == [0, 1]

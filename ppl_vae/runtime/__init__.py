@@ -1,0 +1,1 @@
+"""What any program needs and that knows nothing of variational autoencoders."""
