@@ -87,15 +87,11 @@ class Compare:
         remember(hashes_of(terms.settings.pair.model, *terms.guides))  # named by the user
         with claimed(self.out, lambda: numbered(Path("runs"), "compare"), self._see_terms) as claim:
             write_text(claim.path / "compare.yaml", self._recorded)
-            self._compare(jobs, claim.path)
-
-    def _compare(self, jobs: list[Job], out: Path) -> None:
-        terms = self.terms
-        print(f"folder   {out}")
-        try:
-            self._compare(jobs, out)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"stopped; the same command with --out {out} goes on") from None
+            print(f"folder   {claim.path}")
+            try:
+                self._compare(jobs, claim.path)
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(f"stopped; the same command with --out {claim.path} goes on") from None
 
     def _compare(self, jobs: list[Job], out: Path) -> None:
         terms = self.terms

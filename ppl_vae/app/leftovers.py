@@ -52,7 +52,7 @@ def _is_trained(path: Path) -> bool:
     if not file.exists():
         return False
     try:
-        state = checkpoint.load(file)
+        state = checkpoint.outline(file)
         return bool(state["history"]) or state["step"] != 0
     except Exception:  # a file of other hands can hold anything
         return True

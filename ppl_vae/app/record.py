@@ -75,7 +75,8 @@ class RunDirectory(Generic[_T]):
                 run.write_record()
                 yield run
             except BaseException as error:
-                begun = isinstance(error, LostContactError) and (claim.path / "checkpoint.pt").exists()
+                stopped = isinstance(error, LostContactError | KeyboardInterrupt)  # which say how to go on
+                begun = stopped and (claim.path / "checkpoint.pt").exists()
                 if not (begun or has_learned(claim.path)):
                     clear(claim.path)
                     claim.discard()
