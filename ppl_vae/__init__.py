@@ -2,6 +2,8 @@
 
 A model is a Pyro program p(x, z), a guide is a Pyro program q(z | x), and everything else here works on any such pair.
 
+Importing it changes nothing of Pyro's: other Pyro programs in the process run as they always do. Parameters of our
+programs live in their modules and never in the global parameter store, so that two pairs cannot touch each other.
 What the package offers is imported when it is first asked for: ``import ppl_vae`` alone does not wait for torch.
 """
 

@@ -2,13 +2,7 @@
 
 from typing import NamedTuple
 
-import pyro
 from torch import Tensor
-
-# One global choice: parameters live in the modules that own them and never in Pyro's global parameter store, so that
-# two pairs in one process cannot touch each other. Pyro reads the setting when a module is made; whoever makes one for
-# a pair has imported this.
-pyro.settings.set(module_local_params=True)
 
 
 class Batch(NamedTuple):

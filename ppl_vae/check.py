@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import pyro
-import torch
 from pyro import poutine
 from pyro.poutine import Trace
 from pyro.poutine.util import site_is_subsample
@@ -23,15 +22,17 @@ Likelihood = Literal["proper", "none (Bernoulli on grey levels)", "none (density
 def check_pair(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
     """Run the pair on a batch and hold it against the contracts of ``models/base.py`` and ``guides/base.py``.
 
+    They run in evaluation mode; modes, buffers and random generators are left as they were.
+
     Args:
         model: p(x, z).
         guide: q(z | x).
-        batch: a few datapoints; random generators and parameters are left as they were.
+        batch: a few datapoints.
 
     Raises:
-        UserError: what does not match, with the site's name.
+        UserError: what does not match, with the site's name; or a program changes its own parameters.
     """
-    with preserved(batch.x.device), torch.no_grad(), pyro.validation_enabled():
+    with preserved(batch.x.device), frozen(model, guide), pyro.validation_enabled():
         for num_particles in (1, 2):
             _check_once(model, guide, batch, num_particles)
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError
 from ppl_vae.objectives import Objective, Terms
-from ppl_vae.pair import Traces, latent_sites, run_pair, run_pair_along_draws, unwrapped, weigh
+from ppl_vae.pair import Traces, evaluating, frozen, latent_sites, run_pair, run_pair_along_draws, unwrapped, weigh
+from ppl_vae.seeding import preserved
 from ppl_vae.variational import is_side_loss
 
 
@@ -73,7 +74,7 @@ class ImportanceWeighted(Objective):
 
     def check(self, model: nn.Module, guide: nn.Module, batch: Batch) -> None:
         """See that the guide has a density, and reparameterised samples; see :meth:`Objective.check`."""
-        with torch.no_grad():
+        with frozen(model, guide), preserved(batch.x.device):
             traces = run_pair(model, guide, batch, 2)
         _require_pathwise(traces)
         for name in traces.latents():
@@ -85,7 +86,8 @@ class ImportanceWeighted(Objective):
                     "weights; take the objective 'elbo', or another family."
                 )
         if self.doubly_reparameterised:
-            _require_densities(guide, batch)
+            with evaluating(guide), preserved(batch.x.device):
+                _require_densities(guide, batch)
 
 
 def _over_events(factor: Tensor, value: Tensor) -> Tensor:

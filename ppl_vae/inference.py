@@ -22,7 +22,7 @@ from ppl_vae.config import Count, Seed, checked, config
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.latents import FamilyProgram, Latents
 from ppl_vae.objectives import TraceELBO
-from ppl_vae.pair import frozen
+from ppl_vae.pair import frozen, modules_behind
 from ppl_vae.seeding import seeded, stream
 
 # Adam's usual β₂ = 0.999 remembers a thousand steps, longer than most climbs: one huge early gradient, as constrained
@@ -100,7 +100,7 @@ def infer(
         raise ValueError("local inference needs data that stays the same: take data.fixed(seed) first")
     latents = latents or Latents.of(model, data.probe())
     parts: list[Inferred] = []
-    with frozen(model, family), seeded(settings.infer_seed, data.x.device):
+    with frozen(model, family, *modules_behind([init])), seeded(settings.infer_seed, data.x.device):
         for batch in data.batches(settings.infer_chunk):
             start = _start(family, batch, data, init)
             parts.append(_Climb(model, family, latents, batch, start, settings).run())

@@ -18,6 +18,7 @@ from torch.distributions import biject_to, constraints
 
 from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError
+from ppl_vae.pair import frozen
 from ppl_vae.program import trace_program
 from ppl_vae.seeding import preserved
 
@@ -81,7 +82,7 @@ class Latents:
         Raises:
             UserError: no latent, or one without a continuous support (the message names the site); or it does not run.
         """
-        with torch.no_grad(), preserved(batch.x.device):
+        with frozen(model), preserved(batch.x.device):
             trace = trace_program(model, batch)
         sites = []
         for name in trace.stochastic_nodes:

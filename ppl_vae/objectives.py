@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError
 from ppl_vae.kl import closed_form_kl
-from ppl_vae.pair import Traces, per_datapoint, run_pair
+from ppl_vae.pair import Traces, frozen, per_datapoint, run_pair
+from ppl_vae.seeding import preserved
 
 
 class Terms(NamedTuple):
@@ -179,7 +180,7 @@ def require_closed_forms(model: nn.Module, guide: nn.Module, batch: Batch) -> No
     Raises:
         UserError: a latent whose KL has no closed form; the message names the site.
     """
-    with torch.no_grad():
+    with frozen(model, guide), preserved(batch.x.device):
         traces = run_pair(model, guide, batch)
     missing = [name for name in traces.latents() if name not in closed_forms(traces)]
     if missing:

@@ -1,7 +1,8 @@
 """A model/guide pair, run once: the guide sampled, the model replayed on its draws, many draws in one call."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import inspect
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, cast
 
 import pyro
@@ -14,6 +15,9 @@ from pyro.poutine.util import prune_subsample_sites, site_is_subsample
 from torch import Tensor, nn
 
 from ppl_vae.batch import Batch
+from ppl_vae.errors import UserError
+from ppl_vae.program import local_params, make_local
+from ppl_vae.turns import turn
 from ppl_vae.variational import Recall, Remember, is_side_loss
 
 
@@ -146,16 +150,109 @@ def unwrapped(fn: Any) -> Any:
 
 @contextmanager
 def frozen(*programs: nn.Module) -> Iterator[None]:
-    """The programs as fixed densities: evaluation mode, no gradients, no validation; put back afterwards."""
-    modes = [(module, module.training) for program in programs for module in program.modules()]
-    for program in programs:
-        program.eval()
-    try:
-        with torch.no_grad(), pyro.validation_enabled(False):
+    """The programs as fixed densities: :func:`evaluating` them, without gradients and without validation."""
+    with evaluating(*programs), torch.no_grad(), pyro.validation_enabled(False):
+        yield
+
+
+@contextmanager
+def evaluating(*programs: nn.Module) -> Iterator[None]:
+    """How programs are run by whatever is not a training step: in evaluation mode, and they are left as they were.
+
+    Modes are put back after the block. So are buffers that a program moves in evaluation too, such as a count of its
+    calls: of each block it then makes the same. Its parameters it may not change. Modules that a program keeps out of
+    its own tree, as a guide that climbs its model's ELBO keeps the model, are treated alike. Parameters of any
+    PyroModule stay out of Pyro's global store (:func:`ppl_vae.program.local_params`). Other threads wait.
+
+    Raises:
+        UserError: a program has changed one of its parameters; the message names it.
+    """
+    with turn("an evaluation"), local_params():
+        if all(id(program) in _evaluated for program in programs):  # by a block around this one
             yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+            return
+        modules = [module for module in modules_behind(programs) if id(module) not in _evaluated]
+        make_local(modules)
+        buffers = [_Kept(module, name, value) for module in modules for name, value in _initialised(module._buffers)]
+        params = [
+            (module, name, value, _version(value))
+            for module in modules
+            for name, value in _initialised(module._parameters)
+        ]
+        modes = [module.training for module in modules]
+        ids = {id(module) for module in modules}
+        _evaluated.update(ids)
+        for module in modules:
+            module.training = False
+        try:
+            yield
+        finally:
+            _evaluated.difference_update(ids)
+            for module, mode in zip(modules, modes, strict=True):
+                module.training = mode
+            for buffer in buffers:
+                buffer.put_back()
+        for module, name, value, version in params:
+            if module._parameters.get(name) is not value or _version(value) != version:
+                raise UserError(
+                    f"{type(module).__name__} changes its parameter '{name}' as it runs, and only training may: do it "
+                    "where self.training is true, or make it a buffer."
+                )
+
+
+_evaluated: set[int] = set()  # ids of the modules in evaluation; whoever reads it has the turn
+
+
+class _Kept:
+    """A buffer and what is in it."""
+
+    def __init__(self, module: nn.Module, name: str, buffer: Tensor) -> None:
+        self.module, self.name, self.buffer = module, name, buffer
+        self.value, self.version = buffer.detach().clone(), _version(buffer)
+
+    def put_back(self) -> None:
+        if _version(self.buffer) != self.version:
+            with torch.no_grad():
+                self.buffer.copy_(self.value)
+        self.module._buffers[self.name] = self.buffer  # a program may also put another tensor in its place
+
+
+def _initialised(tensors: dict[str, Any]) -> list[tuple[str, Tensor]]:
+    """Those that are there; a lazy module's come with its first call."""
+    return [(name, value) for name, value in tensors.items() if value is not None and not nn.parameter.is_lazy(value)]
+
+
+def _version(tensor: Tensor) -> int:
+    """Another number after every change in place. (What was made in inference mode cannot be changed so.)"""
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def modules_behind(values: Iterable[Any]) -> list[nn.Module]:
+    """All modules that these values run, each once.
+
+    Args:
+        values: modules, with all that are in them or that they hold in a list or tuple; methods of modules, and
+            functions that know some.
+    """
+    found: dict[int, nn.Module] = {}
+    seen: set[int] = set()  # of functions, which may know themselves
+    waiting = list(values)
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, nn.Module):
+            new = [module for module in value.modules() if id(module) not in found]
+            found |= {id(module): module for module in new}
+            waiting += [each for module in new for each in vars(module).values()]
+        elif isinstance(value, list | tuple):
+            waiting += [each for each in value if isinstance(each, nn.Module)]
+        elif inspect.ismethod(value):
+            waiting.append(value.__self__)
+        elif inspect.isfunction(value) and id(value) not in seen:
+            seen.add(id(value))
+            for cell in value.__closure__ or ():
+                with suppress(ValueError):  # it is still empty
+                    waiting.append(cell.cell_contents)
+    return list(found.values())
 
 
 @contextmanager

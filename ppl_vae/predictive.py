@@ -169,7 +169,7 @@ def plane_site(model: nn.Module, event_shape: tuple[int, ...]) -> str | None:
 
 def has_standard_normal_prior(model: nn.Module, batch: Batch) -> bool:
     """Whether the prior of all latents is N(0, I), x being the batch's."""
-    with frozen(model):
+    with frozen(model), preserved(batch.x.device):
         sites = latent_sites(trace_program(model, batch)).values()
     priors = [site["fn"].base_dist if isinstance(site["fn"], Independent) else site["fn"] for site in sites]
     return all(isinstance(p, Normal) and bool((p.loc == 0).all() and (p.scale == 1).all()) for p in priors)

@@ -2,8 +2,9 @@
 
 import weakref
 from abc import ABCMeta, abstractmethod
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
 import pyro
 from pyro import poutine
@@ -23,7 +24,11 @@ class _ProgramMeta(type(PyroModule), ABCMeta):  # type: ignore[misc]  # both wan
 
 
 class Program(PyroModule, metaclass=_ProgramMeta):  # type: ignore[metaclass]
-    """A PyroModule that cannot be made without its ``forward``, and that ``pyro.infer.SVI`` can train."""
+    """A PyroModule that cannot be made without its ``forward``, and that ``pyro.infer.SVI`` can train.
+
+    Its parameters are its own, whatever Pyro's setting ``module_local_params`` says: none of them is ever in the global
+    parameter store, where two pairs with the same names would share them.
+    """
 
     @abstractmethod
     def forward(self, batch: Batch) -> object:
@@ -31,10 +36,13 @@ class Program(PyroModule, metaclass=_ProgramMeta):  # type: ignore[metaclass]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program; under ``SVI.step``, with parameters in the form that it expects."""
-        if any(isinstance(handler, TraceMessenger) and handler.param_only for handler in _PYRO_STACK):
-            with _Unconstrained():
-                return super().__call__(*args, **kwargs)
-        return super().__call__(*args, **kwargs)
+        if not hasattr(self._pyro_context, "param_state"):
+            make_local(self.modules())
+        with local_params():
+            if any(isinstance(handler, TraceMessenger) and handler.param_only for handler in _PYRO_STACK):
+                with _Unconstrained():
+                    return super().__call__(*args, **kwargs)
+            return super().__call__(*args, **kwargs)
 
 
 class _Unconstrained(Messenger):
@@ -48,6 +56,40 @@ class _Unconstrained(Messenger):
             alias.unconstrained = weakref.ref(value)
             value = alias
         msg["value"], msg["done"] = value, True
+
+
+def make_local(modules: Iterable[nn.Module]) -> None:
+    """Let these modules run under :func:`local_params`. Under Pyro's default they run as before.
+
+    Pyro reads the setting when a PyroModule is made, and gives it a place for its parameters only where it is on.
+
+    Args:
+        modules: each one; those inside them are not looked for.
+    """
+    for module in modules:
+        if isinstance(module, PyroModule) and not hasattr(module._pyro_context, "param_state"):
+            module._pyro_context.param_state = {"params": {}, "constraints": {}}
+
+
+@contextmanager
+def local_params() -> Iterator[None]:
+    """Inside the block PyroModules that were made local keep their parameters, and Pyro's global store is left alone.
+
+    The setting is one for the process, so it is on only while a program runs that wants it: an ordinary Pyro program
+    beside it, which has its parameters in the store, finds everything as Pyro has it.
+    """
+    if pyro.settings.get("module_local_params"):
+        yield
+        return
+    # Pyro sets the store's contents aside meanwhile and takes this mark off them, which SVI asks its parameters for.
+    params = pyro.get_param_store()._params.values()
+    marks = [(param, param.__dict__["unconstrained"]) for param in params if "unconstrained" in param.__dict__]
+    try:
+        with pyro.settings.context(module_local_params=True):
+            yield
+    finally:
+        for param, mark in marks:
+            cast(Any, param).unconstrained = mark
 
 
 def trace_program(program: nn.Module, batch: Batch, handled: Callable[[Batch], object] | None = None) -> Trace:

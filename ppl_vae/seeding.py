@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import torch
 
+from ppl_vae.turns import turn
+
 Device = torch.device | str
 
 
@@ -25,12 +27,13 @@ def stream(seed: int, purpose: str) -> int:
 
 @contextmanager
 def preserved(device: Device = "cpu") -> Iterator[None]:
-    """After the block the generators of the CPU and of ``device`` are as before it."""
-    state = rng_state(device)
-    try:
-        yield
-    finally:
-        set_rng_state(state, device)
+    """After the block the generators of the CPU and of ``device`` are as before it; other threads wait for it."""
+    with turn("a seeded computation"):
+        state = rng_state(device)
+        try:
+            yield
+        finally:
+            set_rng_state(state, device)
 
 
 @contextmanager

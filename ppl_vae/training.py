@@ -28,6 +28,7 @@ from ppl_vae.seeding import reseed, seeded, stream
 from ppl_vae.svi import EagerStep, TracedStep, choose_step
 from ppl_vae.svi.distributed import DistributedStep
 from ppl_vae.training_state import TrainingState
+from ppl_vae.turns import turn
 
 __all__ = ["FitConfig", "fit", "objective_of"]
 
@@ -35,6 +36,7 @@ __all__ = ["FitConfig", "fit", "objective_of"]
 _CHECKPOINT_SECONDS = 10.0
 
 
+@turn("training")
 def fit(
     model: nn.Module,
     guide: nn.Module,
@@ -51,8 +53,8 @@ def fit(
 ) -> list[EpochMetrics]:
     """Train a pair by stochastic variational inference (Hoffman et al. 2013; Kingma and Welling 2014).
 
-    The pair is moved to the device and changed in place. With ``patience`` it ends with the best epoch's weights;
-    patience begins after the KL's warm-up.
+    The pair is moved to the device and changed in place, and comes back in evaluation mode. With ``patience`` it ends
+    with the best epoch's weights; patience begins after the KL's warm-up. One thread trains or evaluates at a time.
 
     Inside ``with ppl_vae.processes.joined()``, under ``torchrun``, all processes call this together, with the
     same arguments; each computes its part of every minibatch, and they begin with the first one's weights.
@@ -108,7 +110,11 @@ def fit(
         run = _Run(model, guide, objective, train, validation, settings, checkpoint_path, group)
         if resume:
             run.load()
-        run.train(on_epoch, on_step, on_engine, progress)
+        try:
+            run.train(on_epoch, on_step, on_engine, progress)
+        finally:
+            model.eval()
+            guide.eval()
     return run.state.history
 
 

@@ -84,10 +84,11 @@ class Case(NamedTuple):
     y: Tensor | None = None
 
     def pair(self, seed: int = 0) -> Pair:
-        """A new pair, the same one for the same seed."""
+        """A new pair in evaluation mode, the same one for the same seed."""
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return self.make()
+            model, guide = self.make()
+            return model.eval(), guide.eval()
 
     def batch(self, rows: Tensor | None = None) -> Batch:
         """Some rows of the data, by default all of them in order."""
@@ -138,6 +139,20 @@ def half_lit(*shape: int) -> Tensor:
     return torch.bernoulli(torch.full(shape, 0.5), generator=torch.Generator().manual_seed(3))
 
 
+class Normalised(nn.Module):
+    """A network with running statistics, which takes rows: leading dimensions are laid into one and out again."""
+
+    def __init__(self, before: int, after: int, event: tuple[int, ...] = ()) -> None:
+        super().__init__()
+        self.before, self.event = before, event or (after,)
+        self.net = nn.Sequential(nn.Linear(before, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, after))
+
+    def forward(self, value: Tensor) -> Tensor:
+        """``(..., *event)`` of ``before`` numbers to ``(..., *event)`` of ``after``."""
+        rows = value if value.shape[-1] == self.before else value.flatten(-2)
+        return self.net(rows.reshape(-1, self.before)).reshape(*rows.shape[:-1], *self.event)
+
+
 def conv_vae(*event: int) -> VAE:
     return VAE(ConvDecoder(2, event, (3, 2), (6,), "tanh"), 2)
 
@@ -160,6 +175,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Observations]] = {
     "notes": (lambda: sequence_vae("notes", 3, 6), Observations(TUNES[..., :6])),
     "two-latents": (TwoLatents, Observations(torch.linspace(-1, 2, 24).cos().mul(2).reshape(6, 4))),
     "continuous-bernoulli": (lambda: vae(ContinuousBernoulli()), Observations(GREYS)),
+    "batch-norm": (lambda: VAE(Normalised(2, 12, (3, 4)), 2), Observations(bits(6, seed=3))),
     "normal": (lambda: vae(Normal()), Observations(GREYS)),
     "mixture-prior": (lambda: vae(prior=MixtureOfGaussians(2, 3)), Observations(bits(6, seed=3))),
     "hierarchical": (hierarchical, Observations(bits(6, seed=3))),
@@ -184,6 +200,8 @@ def amortized(model: nn.Module, latents: Latents, family: Family, data: Observat
     encoder: nn.Module = Encoder(event, family.num_params, (8,), "tanh", num_classes=classes)
     if isinstance(model, VAE) and isinstance(model.decoder, ConvDecoder):
         encoder = ConvEncoder(event, family.num_params, (2, 3), (6,), "tanh")
+    if isinstance(model, VAE) and isinstance(model.decoder, Normalised):
+        encoder = Normalised(12, family.num_params)
     if isinstance(model, SequenceVAE):
         encoder = RecurrentEncoder(event, family.num_params, (6,), model.layout)
     return Amortized(latents, family, encoder, labelled=data.y is not None)
@@ -317,12 +335,14 @@ def _close(found: object, expected: object) -> None:
 
 
 def check_contract(case: Case) -> None:
-    """The pair passes ``check_pair``, which changes nothing."""
-    model, guide = case.pair()
-    before = torch.get_rng_state()
+    """The pair passes ``check_pair``, which changes nothing, not even of a pair in training mode."""
+    model, guide = (program.train() for program in case.pair())
+    before, state = torch.get_rng_state(), copy.deepcopy([model.state_dict(), guide.state_dict()])
     check_pair(model, guide, case.batch())
     check_pair(model, guide, case.batch(torch.tensor([1])))
     assert torch.equal(torch.get_rng_state(), before)
+    for program, values in zip((model, guide), state, strict=True):
+        assert all(torch.equal(value, values[name]) for name, value in program.state_dict().items())
 
 
 def check_shapes(case: Case) -> None:
@@ -483,6 +503,8 @@ def check_learning(case: Case) -> None:
     before = elbo(model, guide, data, num_samples=400).elbo
     optimizer = PairOptimizer(model, guide, OptimizerConfig(learning_rate=0.03))
     step = EagerStep(model, guide, TraceELBO(4), optimizer, data)
+    model.train()
+    guide.train()
     with torch.random.fork_rng(), pyro.validation_enabled(False):
         torch.manual_seed(1)
         for _ in range(60):

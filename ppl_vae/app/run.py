@@ -88,7 +88,7 @@ class Run(RunDirectory[Record]):
         return super().open(path)
 
     def load_pair(self, device: torch.device, *, trust: bool = False) -> Pair:
-        """The trained pair; with early stopping, the best epoch's weights.
+        """The trained pair, in evaluation mode; with early stopping, the best epoch's weights.
 
         Args:
             device: where it goes.
@@ -104,7 +104,7 @@ class Run(RunDirectory[Record]):
         weights = check_outcome(self.checkpoint, checkpoint.load(self.checkpoint), *pair)
         load_weights(self.checkpoint, pair.model, weights["model"])
         load_weights(self.checkpoint, pair.guide, weights["guide"])
-        return Pair(pair.model.to(device), pair.guide.to(device))
+        return Pair(pair.model.to(device).eval(), pair.guide.to(device).eval())
 
     def history(self) -> list[EpochMetrics]:
         """The metrics of all epochs up to the checkpoint."""

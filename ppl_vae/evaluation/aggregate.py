@@ -27,7 +27,8 @@ from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.evaluation.log_joint import draw, log_guide, log_prior_and_likelihood
 from ppl_vae.latents import Latents
-from ppl_vae.pair import latent_sites, unwrapped
+from ppl_vae.pair import frozen, latent_sites, unwrapped
+from ppl_vae.seeding import preserved
 
 # Pairs of a draw and a datapoint cost N² × draws densities; of a flow, that many inversions.
 _DATAPOINTS, _FLOW_DATAPOINTS = 500, 200
@@ -96,6 +97,11 @@ def aggregate(model: nn.Module, guide: nn.Module, data: Dataset) -> Aggregate:
     Raises:
         UserError: the guide draws more than the latents, so that it has no density of them alone.
     """
+    with frozen(model, guide):
+        return _aggregate(model, guide, data)
+
+
+def _aggregate(model: nn.Module, guide: nn.Module, data: Dataset) -> Aggregate:
     latents = Latents.of(model, data.probe())
     batch, scores, vectors = _guide(guide, latents, data)  # (draws, N, D)
     num = len(batch.x)
@@ -129,7 +135,8 @@ def _over_draws(values: Tensor) -> Estimate:
 
 def has_density(guide: nn.Module, batch: Batch) -> bool:
     """Whether q(z | x) has a density: not where it draws nothing, so that a latent is a point (``guides.Point``)."""
-    sites = latent_sites(poutine.trace(guide).get_trace(batch)).values()
+    with frozen(guide), preserved(batch.x.device):
+        sites = latent_sites(poutine.trace(guide).get_trace(batch)).values()
     auxiliary = [site for site in sites if site["infer"].get("is_auxiliary")]
     return not any(type(unwrapped(site["fn"])).__name__ == "Delta" for site in auxiliary or sites)
 

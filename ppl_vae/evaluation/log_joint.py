@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError
 from ppl_vae.latents import VECTOR, Latents
-from ppl_vae.pair import in_particles, per_datapoint
+from ppl_vae.pair import evaluating, in_particles, per_datapoint
 
 
 def log_prior_and_likelihood(model: nn.Module, latents: Latents, batch: Batch, vector: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,7 +62,8 @@ def log_guide(guide: nn.Module, latents: Latents, batch: Batch, vector: Tensor) 
 
 def draw(program: nn.Module, latents: Latents, batch: Batch, num_samples: int) -> Tensor:
     """Draws of a model's prior or of a guide as flat vectors, ``(num_samples, batch, D)``, without gradients."""
-    trace = poutine.trace(in_particles(program, num_samples)).get_trace(batch)
+    with evaluating(program):
+        trace = poutine.trace(in_particles(program, num_samples)).get_trace(batch)
     values = {site.name: cast(Tensor, trace.nodes[site.name]["value"]) for site in latents.sites}
     vector = latents.flattened(values)
     return vector.expand(num_samples, len(batch.x), latents.size).detach()
@@ -71,8 +72,9 @@ def draw(program: nn.Module, latents: Latents, batch: Batch, num_samples: int) -
 def _conditioned(program: nn.Module, batch: Batch, values: Mapping[str, Tensor], num_samples: int) -> Trace:
     data: dict[str, Any] = {name: value if num_samples > 1 else value.squeeze(0) for name, value in values.items()}
     handled: Callable[[Batch], object] = poutine.condition(in_particles(program, num_samples), data=data)
-    trace: Trace = poutine.trace(handled).get_trace(batch)
-    trace.compute_log_prob()
+    with evaluating(program):
+        trace: Trace = poutine.trace(handled).get_trace(batch)
+        trace.compute_log_prob()
     return trace
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from ppl_vae.batch import Batch
-from ppl_vae.pair import Weighted, run_pair, weigh
+from ppl_vae.pair import Weighted, evaluating, run_pair, weigh
 
 BATCH_SIZE = 256
 """Datapoints that are evaluated at once."""
@@ -25,7 +25,8 @@ def weighted_draws(model: nn.Module, guide: nn.Module, batch: Batch, num_samples
         batch: the datapoints.
         num_samples: draws of z for each of them, in one call.
     """
-    return weigh(run_pair(model, guide, batch, num_samples), batch, num_samples)
+    with evaluating(model, guide):
+        return weigh(run_pair(model, guide, batch, num_samples), batch, num_samples)
 
 
 def log_weights(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int) -> Tensor:

@@ -16,7 +16,7 @@ from torch.distributions import Independent, LowRankMultivariateNormal, Multivar
 from ppl_vae.batch import Batch
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.latents import Latents, LatentSite
-from ppl_vae.pair import in_particles, run_pair
+from ppl_vae.pair import frozen, in_particles, run_pair
 
 ACTIVE_VARIANCE = 0.01
 """Variance over the data of a unit's posterior mean above which the unit is active (Burda et al. 2016)."""
@@ -86,7 +86,8 @@ def units(model: nn.Module, guide: nn.Module, data: Dataset) -> Units:
     parts = []
     methods: dict[str, KLMethod] = {}
     for batch in data.batches(max(1, _CALL_ELEMENTS // largest)):
-        sites = list(_sites(model, guide, latents, batch))
+        with frozen(model, guide):
+            sites = list(_sites(model, guide, latents, batch))
         methods = {site.name: method for site, (_, _, method) in zip(latents.sites, sites, strict=True)}
         kl = torch.cat([kl for kl, _, _ in sites], dim=-1)
         mean = torch.cat([moments.mean for _, moments, _ in sites], dim=-1)

@@ -23,6 +23,7 @@ from ppl_vae.batch import Batch
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.evaluation.log_weights import BATCH_SIZE, chunks, log_weights
+from ppl_vae.pair import frozen
 
 KHAT_RELIABLE = 0.7
 """The k̂ up to which importance sampling can be relied on (Yao et al. 2018; Vehtari et al. 2024)."""
@@ -69,7 +70,8 @@ def weight_tails(
     """
     ess, khat = [], []
     for batch in data.batches(BATCH_SIZE):
-        weights = _all_log_weights(model, guide, batch, num_samples).cpu().double()  # (K, batch)
+        with frozen(model, guide):
+            weights = _all_log_weights(model, guide, batch, num_samples).cpu().double()  # (K, batch)
         # Without any weight it is 0 / 0.
         ess.append((2 * weights.logsumexp(0) - (2 * weights).logsumexp(0)).exp().nan_to_num(nan=0.0))
         khat.append(torch.from_numpy(pareto_khat(weights.mT.contiguous().numpy())))

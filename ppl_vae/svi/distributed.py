@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.objectives import Objective
+from ppl_vae.pair import modules_behind
 from ppl_vae.precision import Precision, computing_in
 from ppl_vae.processes import Group, contact
+from ppl_vae.program import local_params, make_local
 from ppl_vae.rows import Leaf, collect_leaves
 from ppl_vae.svi.optimizer import PairOptimizer
 
@@ -44,6 +46,7 @@ class DistributedStep:
     ) -> None:
         self.model, self.guide, self.objective = model, guide, objective
         self.optimizer, self.data, self.group, self.precision = optimizer, data, group, precision
+        make_local(modules_behind((model, guide)))
         # Which rows of each table this process has moved since the tables were whole, (N, 1).
         self.moved = [torch.zeros_like(table.weight[:, :1]) for table in optimizer.tables]
         self.whole = True
@@ -64,7 +67,7 @@ class DistributedStep:
         self.optimizer.zero_grad()
         if len(part):  # the last of an epoch's minibatches may have fewer rows than there are processes
             batch = self.data.batch(part)
-            with computing_in(self.precision):
+            with computing_in(self.precision), local_params():
                 with collect_leaves(self.optimizer.tables) as leaves:
                     terms = self.objective.terms(self.model, self.guide, batch, kl_weight)
                 (terms.loss * (len(part) / len(index))).backward()

@@ -5,7 +5,9 @@ from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.objectives import Objective
+from ppl_vae.pair import modules_behind
 from ppl_vae.precision import Precision, computing_in
+from ppl_vae.program import local_params, make_local
 from ppl_vae.rows import collect_leaves
 from ppl_vae.svi.optimizer import PairOptimizer
 
@@ -33,6 +35,7 @@ class EagerStep:
     ) -> None:
         self.model, self.guide, self.objective = model, guide, objective
         self.optimizer, self.data, self.precision = optimizer, data, precision
+        make_local(modules_behind((model, guide)))
 
     def __call__(self, index: Tensor, kl_weight: float | Tensor = 1.0) -> Tensor:
         """Take one step.
@@ -46,7 +49,7 @@ class EagerStep:
         """
         batch = self.data.batch(index)
         self.optimizer.zero_grad()
-        with computing_in(self.precision):
+        with computing_in(self.precision), local_params():
             with collect_leaves(self.optimizer.tables) as leaves:
                 terms = self.objective.terms(self.model, self.guide, batch, kl_weight)
             terms.loss.backward()

@@ -21,6 +21,7 @@ from ppl_vae.cuda_graph import Recorded
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.objectives import Objective
 from ppl_vae.precision import Precision, computing_in
+from ppl_vae.program import local_params
 from ppl_vae.rows import collect_leaves
 from ppl_vae.svi.adam import Moments
 from ppl_vae.svi.eager import EagerStep
@@ -65,7 +66,7 @@ class TracedStep:
         index = torch.arange(batch_size, device=device)
         state = [*optimizer.state_tensors(), data.x, *([] if data.y is None else [data.y])]
         examples = [*state, self.kl_weight, self.numbers, index]
-        with _buffers_kept(model, guide):
+        with _buffers_kept(model, guide), local_params():
             graph = trace(self._step, examples)
         with computing_in(precision):  # recorded too: a CUDA graph holds the kernels that were chosen then
             if device.type == "cuda":

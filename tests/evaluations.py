@@ -1,0 +1,151 @@
+"""Every public function that runs programs and is no training step, called once; none may change what it is given.
+
+A new one is a line here: ``test_evaluations.py`` finds those that are missing.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ppl_vae import Batch, check, evaluation, film, graphical_model, inference, latent_walks, objectives, predictive
+from ppl_vae.app import fitted
+from ppl_vae.data import Dataset
+from ppl_vae.evaluation import (
+    aggregate,
+    annealing,
+    bounds,
+    calibration,
+    diagnostics,
+    fingerprint,
+    gaps,
+    log_joint,
+    units,
+    weight_tails,
+)
+from ppl_vae.guides import Diagonal
+from ppl_vae.importance_weighted import ImportanceWeighted
+from ppl_vae.latents import Latents
+from ppl_vae.objectives import TraceELBO
+
+weights = import_module("ppl_vae.evaluation.log_weights")  # whose name its own function has in the package
+
+MODULES = (
+    *(aggregate, annealing, bounds, calibration, diagnostics, fingerprint, gaps, log_joint, units, weights),
+    *(weight_tails, evaluation, check, film, fitted, graphical_model, inference, latent_walks, objectives, predictive),
+)
+"""Where to look for them."""
+
+_FITS = inference.InferConfig(infer_window=2, infer_halvings=1, infer_steps=4)
+_ANNEALING = annealing.AnnealingConfig(temperatures=2, leapfrog=1, start="guide", engine="eager")
+_GAPS = gaps.GapsConfig(elbo_samples=2, num_samples=2, chains=2, annealing=_ANNEALING)
+
+
+class Given(NamedTuple):
+    """What the functions are called with: a pair whose latent is one vector z of size 2, and data for it."""
+
+    model: nn.Module
+    guide: nn.Module
+    data: Dataset
+
+    @property
+    def batch(self) -> Batch:
+        """All of the data."""
+        return self.data.batch(torch.arange(len(self.data)))
+
+    @property
+    def event(self) -> tuple[int, ...]:
+        return self.data.event_shape
+
+    @property
+    def latents(self) -> Latents:
+        return Latents.of(self.model, self.batch)
+
+    def z(self, *leading: int) -> Tensor:
+        """Some values of z."""
+        return torch.linspace(-1, 1, 2 * torch.Size(leading).numel()).reshape(*leading, 2)
+
+
+EVALUATIONS: dict[str, Callable[[Given], object]] = {
+    "aggregate.aggregate": lambda on: aggregate.aggregate(on.model, on.guide, on.data),
+    "aggregate.has_density": lambda on: aggregate.has_density(on.guide, on.batch),
+    "annealing.annealed_importance_bound": lambda on: annealing.annealed_importance_bound(
+        on.model, on.guide, on.data, 2, _ANNEALING
+    ),
+    "annealing.reverse_annealed_bound": lambda on: annealing.reverse_annealed_bound(
+        on.model, on.guide, on.data, on.z(len(on.data)), 2, _ANNEALING
+    ),
+    "bounds.elbo": lambda on: bounds.elbo(on.model, on.guide, on.data, 2),
+    "bounds.importance_bound": lambda on: bounds.importance_bound(on.model, on.guide, on.data, 2),
+    "calibration.calibrate": lambda on: calibration.calibrate(on.model, on.guide, on.event, 20, 7),
+    "calibration.simulate": lambda on: calibration.simulate(on.model, on.event, 3),
+    "check.check_pair": lambda on: check.check_pair(on.model, on.guide, on.batch),
+    "check.likelihood_label": lambda on: check.likelihood_label(on.model, on.batch),
+    "diagnostics.diagnose": lambda on: diagnostics.diagnose(on.model, on.guide, on.data, 100),
+    "film.take_frame": lambda on: film.take_frame(on.model, on.guide, on.data, torch.linspace(-1, 1, 2)),
+    "fingerprint.fingerprint_of": lambda on: fingerprint.fingerprint_of(on.model),
+    "fitted.fit_locally": lambda on: fitted.fit_locally(
+        on.model, Diagonal(2), on.latents, on.data, _FITS, lambda batch: on.guide.params(batch)
+    ),
+    "fitted.fitted_for": lambda on: fitted.fitted_for(on.model, on.guide, on.data, _FITS),
+    "fitted.guide_for": lambda on: fitted.guide_for(on.model, on.guide, on.data, _FITS),
+    "gaps.inference_gaps": lambda on: gaps.inference_gaps(on.model, on.guide, {"own": on.guide}, on.data, _GAPS),
+    "graphical_model.graphical_model": lambda on: [
+        graphical_model.graphical_model(program, on.batch) for program in (on.model, on.guide)
+    ],
+    "inference.infer": lambda on: inference.infer(on.model, Diagonal(2), on.data, init=on.guide.params, settings=_FITS),
+    "latent_walks.codes_of": lambda on: [
+        latent_walks.codes_of(on.model, on.guide, on.data, kind=kind) for kind in ("means", "samples")
+    ],
+    "latent_walks.decode_codes": lambda on: latent_walks.decode_codes(on.model, on.latents, on.z(3), on.event),
+    "latent_walks.draws_along": lambda on: latent_walks.draws_along(on.model, on.latents, on.z(2, 3), on.event, 0),
+    "log_joint.draw": lambda on: log_joint.draw(on.guide, on.latents, on.batch, 3),
+    "log_joint.log_guide": lambda on: log_joint.log_guide(on.guide, on.latents, on.batch, on.z(2, len(on.data))),
+    "log_joint.log_prior_and_likelihood": lambda on: log_joint.log_prior_and_likelihood(
+        on.model, on.latents, on.batch, on.z(2, len(on.data))
+    ),
+    "log_weights.log_weights": lambda on: weights.log_weights(on.model, on.guide, on.batch, 2),
+    "log_weights.weighted_draws": lambda on: weights.weighted_draws(on.model, on.guide, on.batch, 2),
+    "objectives.require_closed_forms": lambda on: objectives.require_closed_forms(on.model, on.guide, on.batch),
+    "predictive.decode": lambda on: predictive.decode(on.model, {"z": on.z(3)}, on.event),
+    "predictive.draw_at": lambda on: predictive.draw_at(on.model, {"z": on.z(3)}, on.event),
+    "predictive.expected_reconstruction": lambda on: predictive.expected_reconstruction(
+        on.model, {"z": on.z(2, len(on.data))}, on.batch
+    ),
+    "predictive.has_standard_normal_prior": lambda on: predictive.has_standard_normal_prior(on.model, on.batch),
+    "predictive.label_sheet": lambda on: predictive.label_sheet(on.model, on.event, 2, 2),
+    "predictive.latent_grid": lambda on: predictive.latent_grid(on.model, on.event, torch.linspace(-1, 1, 2)),
+    "predictive.plane_site": lambda on: predictive.plane_site(on.model, on.event),
+    "predictive.posterior_moments": lambda on: predictive.posterior_moments(on.guide, on.batch),
+    "predictive.posterior_predictive": lambda on: predictive.posterior_predictive(on.model, on.guide, on.batch),
+    "predictive.posterior_samples": lambda on: predictive.posterior_samples(on.guide, on.batch, 2),
+    "predictive.prior_predictive": lambda on: predictive.prior_predictive(on.model, on.event, 3),
+    "units.units": lambda on: units.units(on.model, on.guide, on.data),
+    "weight_tails.weight_tails": lambda on: weight_tails.weight_tails(on.model, on.guide, on.data, 100),
+    # Methods, which are not looked for.
+    "latents.Latents.of": lambda on: Latents.of(on.model, on.batch),
+    "TraceELBO.check": lambda on: TraceELBO(analytic_kl=True).check(on.model, on.guide, on.batch),
+    "ImportanceWeighted.check": lambda on: ImportanceWeighted(2, doubly_reparameterised=True).check(
+        on.model, on.guide, on.batch
+    ),
+}
+"""By the function's name."""
+
+QUESTIONS = {
+    *("aggregate.has_density", "check.check_pair", "check.likelihood_label", "graphical_model.graphical_model"),
+    *(
+        "predictive.has_standard_normal_prior",
+        "predictive.plane_site",
+        "latents.Latents.of",
+        "fingerprint.fingerprint_of",
+    ),
+    *("objectives.require_closed_forms", "TraceELBO.check", "ImportanceWeighted.check"),
+    # What is given a seed.
+    *("annealing.annealed_importance_bound", "annealing.reverse_annealed_bound", "bounds.elbo", "film.take_frame"),
+    *("bounds.importance_bound", "calibration.calibrate", "calibration.simulate", "diagnostics.diagnose"),
+    *("gaps.inference_gaps", "inference.infer", "fitted.fit_locally", "fitted.fitted_for", "fitted.guide_for"),
+    "latent_walks.draws_along",
+}
+"""Those that leave random generators alone too; the others draw from torch's own."""
