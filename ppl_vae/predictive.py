@@ -112,23 +112,23 @@ def draw_at(
         return _draws(program, blank)
 
 
-def label_sheet(model: nn.Module, event_shape: tuple[int, ...], num_classes: int, num_columns: int) -> Tensor:
-    """E[x | z, y] of a conditional model for every label and a few z ~ p(z), each shared by a column.
+def label_sheet(model: nn.Module, event_shape: tuple[int, ...], labels: Tensor, num_columns: int) -> Tensor:
+    """E[x | z, y] of a conditional model for some labels and a few z ~ p(z), each shared by a column.
 
     Args:
         model: p(z) p(x | z, y).
         event_shape: shape of one observation.
-        num_classes: rows.
+        labels: a row for each, ``(R,)``.
         num_columns: how many z, from torch's own generator.
 
     Returns:
-        ``(num_classes, num_columns, *event)``.
+        ``(R, num_columns, *event)``.
     """
-    labels = torch.arange(num_classes, device=_placement(model)["device"])
+    labels = labels.to(_placement(model)["device"])
     drawn = prior_predictive(model, event_shape, num_columns, labels[:1].expand(num_columns)).latents
-    shared = {name: value.repeat(num_classes, *[1] * (value.dim() - 1)) for name, value in drawn.items()}
+    shared = {name: value.repeat(len(labels), *[1] * (value.dim() - 1)) for name, value in drawn.items()}
     means = decode(model, shared, event_shape, labels.repeat_interleave(num_columns))
-    sheet: Tensor = means.unflatten(0, (num_classes, num_columns))
+    sheet: Tensor = means.unflatten(0, (len(labels), num_columns))
     return sheet
 
 

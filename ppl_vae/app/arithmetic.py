@@ -8,9 +8,10 @@ from torch import Tensor
 from tyro.conf import Positional
 
 from ppl_vae import latent_walks
+from ppl_vae.app.labels import number_of
 from ppl_vae.app.opened import OpenedRun
 from ppl_vae.app.rendering import centre, strips_of
-from ppl_vae.app.sample import Made, caption, check_class, labels_of, shown_in
+from ppl_vae.app.sample import Made, caption, labels_of, shown_in
 from ppl_vae.app.walks import Rows, Walk, rows_of
 from ppl_vae.config import Count, CountOrZero, config
 from ppl_vae.data import Dataset
@@ -92,12 +93,12 @@ class Arithmetic(Walk):
         members = []
         for label, flag in zip(labels, ("--from-label", "--to-label"), strict=True):
             assert label is not None
-            check_class(opened, label, flag)
+            number = number_of(opened.info, label, flag)
             if isinstance(opened.pair.model, ConditionalVAE):
                 raise UserError("this model is given the label, so z is not to hold it; use --subtract and --add.")
             y = data.head(self.limit).y
             assert y is not None
-            members.append((y == label).nonzero().flatten())
+            members.append((y == number).nonzero().flatten())
             if not len(members[-1]):
                 raise UserError(
                     f"{flag} {label}: none of the first {self.limit} {self.split} datapoints; raise --limit."

@@ -12,13 +12,13 @@ from torch import Tensor
 from ppl_vae import figures
 from ppl_vae.app.baseline_run import BaselineConfig, BaselineRun
 from ppl_vae.app.command_line import command
+from ppl_vae.app.labels import MOST_LABELS
 from ppl_vae.app.page import lines_of_code, page, paragraph, picture_of, table
 from ppl_vae.baselines import BayesClassifier
 from ppl_vae.data.torchvision_sets import NAMES
 from ppl_vae.figures.numbers import with_error
 from ppl_vae.runtime.files import write_text
 
-_MOST_LABELS = 50  # in a picture; the arrays have all
 _COLUMNS = 10  # of components, the heaviest first; of a Gaussian's means, before they wrap
 
 _NOT_COMPARABLE = (
@@ -53,7 +53,7 @@ def draw_baseline(
     title = f"{Path(run.record.config.data.data).name}: {run.record.in_words}"
     d, size = classifier.basis.shape[1], classifier.basis.shape[0]
     draws = f"E[x | t] for t ~ p(t | y), t the first {d} of {size} principal components"
-    names = [str(label) for label in classifier.labels.tolist()[:_MOST_LABELS]]
+    names = [str(label) for label in classifier.labels.tolist()[:MOST_LABELS]]
     row = "a row for each label y" if len(names) == len(classifier.labels) else f"the first {len(names)} labels y"
     test = metrics["test"]
     made = {

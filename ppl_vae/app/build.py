@@ -125,6 +125,10 @@ class DataInfo:
     """How an observation is laid out."""
     alphabet: str = ""
     """The characters of text."""
+    classes: tuple[int, ...] = ()
+    """The labels as the data has them, in the order of their numbers; none where they are those numbers."""
+    unseen: tuple[int, ...] = ()
+    """Those of them that no training datapoint has."""
 
     def __post_init__(self) -> None:
         """See that shape and layout agree, which a record that was changed by hand may not.
@@ -132,6 +136,8 @@ class DataInfo:
         Raises:
             ValueError: they do not; of a record, :func:`ppl_vae.config.from_plain` makes it a UserError.
         """
+        if self.classes and (len(self.classes) != self.num_classes or list(self.classes) != sorted(set(self.classes))):
+            raise ValueError(f"classes are to be {self.num_classes} labels from the smallest up")
         width = {"plain": None, "text": 1 + len(self.alphabet), "notes": 1 + NUM_NOTES}[self.layout]
         if width and self.event_shape[1:] != (width,):
             raise ValueError(
@@ -142,7 +148,35 @@ class DataInfo:
     def of(cls, splits: Splits) -> "DataInfo":
         """Read it off the data."""
         sizes = splits.train.event_shape, splits.num_classes, len(splits.train)
-        return cls(*sizes, splits.fingerprint(), splits.layout, splits.alphabet)
+        named = splits.classes != tuple(range(splits.num_classes))
+        return cls(
+            *sizes,
+            splits.fingerprint(),
+            splits.layout,
+            splits.alphabet,
+            classes=splits.classes if named else (),
+            unseen=splits.unseen(),
+        )
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The labels as the data has them, in the order of their numbers."""
+        return self.classes or tuple(range(self.num_classes))
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """Those of the labels that training has seen."""
+        unseen = set(self.unseen)
+        return tuple(label for label in self.labels if label not in unseen)
+
+    def numbers_of(self, labels: Tensor) -> Tensor:
+        """The numbers by which the pair knows these labels, all of which the data has to have."""
+        known = torch.tensor(self.labels, device=labels.device)
+        return torch.searchsorted(known, labels)
+
+    def labels_of(self, numbers: Tensor) -> Tensor:
+        """The labels of these numbers, as the data has them."""
+        return torch.tensor(self.labels, device=numbers.device)[numbers]
 
     def is_of(self, splits: Splits) -> bool:
         """Whether this is the data that it was read off, by what every version has recorded."""

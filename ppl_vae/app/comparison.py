@@ -13,6 +13,7 @@ from tqdm import tqdm
 from ppl_vae.app.build import DataInfo, build_pair
 from ppl_vae.app.caveats import warn_of_likelihood
 from ppl_vae.app.estimators import EvaluateConfig, evaluate_run, is_point
+from ppl_vae.app.labels import warn_of_unseen
 from ppl_vae.app.opened import open_run
 from ppl_vae.app.run import Record, Run, TrainConfig
 from ppl_vae.app.train import train_run
@@ -98,6 +99,7 @@ def check_jobs(jobs: list[Job], out: Path | None) -> None:
         names = job.settings.pair.model, job.settings.pair.guide
         check_trusted(run.path, names, run.record.files, consent=True)  # named by the user; may have changed
     warn_of_likelihood(pair, splits.train)
+    warn_of_unseen(splits)
 
 
 def run_jobs(jobs: list[Job], out: Path, workers: int | None) -> list[Result]:

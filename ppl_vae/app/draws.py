@@ -10,9 +10,10 @@ from tyro.conf import Positional
 from ppl_vae import figures
 from ppl_vae.app.build import example
 from ppl_vae.app.fitted import guide_for
+from ppl_vae.app.labels import number_of, rows_of
 from ppl_vae.app.opened import OpenedRun, SplitName
 from ppl_vae.app.rendering import centre, image_of, images_of, is_drawn, shown_of, strips_of
-from ppl_vae.app.sample import Made, Sampling, caption, check_label
+from ppl_vae.app.sample import Made, Sampling, caption, label_number
 from ppl_vae.config import Count, CountOrZero, config
 from ppl_vae.errors import UserError
 from ppl_vae.inference import InferConfig
@@ -91,7 +92,7 @@ class Posterior(Sampling):
 class Conditional(Sampling):
     """z ~ p(z), x ~ p(x | z, y): arrays z, means, x of one label; without --label the means of a sheet.
 
-    The sheet has a row for each label and a z for each column.
+    The sheet has a row for each label that training saw, at most 50, and a z for each column.
 
     examples:
       ppl-vae sample runs/by-label conditional
@@ -107,17 +108,17 @@ class Conditional(Sampling):
 
     def make(self, opened: OpenedRun) -> Made:
         """Sample."""
-        model, classes = opened.pair.model, opened.run.record.info.num_classes
+        model = opened.pair.model
         if not isinstance(model, ConditionalVAE):
             raise UserError("this run's model takes no labels; train one with --model conditional.")
         if self.label is None:
             columns = min(self.num_samples, _SHEET_COLUMNS)
-            sheet = label_sheet(model, opened.event_shape, classes, columns)
-            words = caption(opened, "E[x | z, y]: a row for each label y, a column for each z ~ p(z).")
-            figure = strips_of(opened.info, sheet, [f"y = {label}" for label in range(classes)], (), words)
+            rows = rows_of(opened.info)
+            sheet = label_sheet(model, opened.event_shape, rows.numbers, columns)
+            words = caption(opened, f"E[x | z, y]: {rows.words}, a column for each z ~ p(z).")
+            figure = strips_of(opened.info, sheet, [f"y = {name}" for name in rows.names], (), words)
             return Made({"means": sheet}, figure)
-        check_label(opened, self.label)
-        y = torch.full((self.num_samples,), self.label, device=opened.device)
+        y = torch.full((self.num_samples,), number_of(opened.info, self.label, "--label"), device=opened.device)
         draws = prior_predictive(model, opened.event_shape, self.num_samples, y)
         words = caption(opened, f"E[x | z, y = {self.label}] for z ~ p(z).")
         figure = figures.sheet(image_of(opened.info, draws.means), words)
@@ -148,7 +149,7 @@ class Grid(Sampling):
     def make(self, opened: OpenedRun) -> Made:
         """Decode the plane."""
         model = opened.pair.model
-        check_label(opened, self.label)
+        number = label_number(opened, self.label)
         if not plane_site(model, opened.event_shape):
             raise UserError("a grid needs one latent of size 2; train a model of one latent with --latent-dim 2.")
         if isinstance(model, ConditionalVAE) and self.label is None:
@@ -169,6 +170,6 @@ class Grid(Sampling):
                 f"{centre(model, given)} at quantiles of the prior N(0, 1), Φ its distribution function: all cells "
                 "have the same mass."
             )
-        means = latent_grid(model, opened.event_shape, axis, self.label)
+        means = latent_grid(model, opened.event_shape, axis, number)
         figure = figures.grid(image_of(opened.info, means), low, high, caption(opened, words), names)
         return Made({"z": axis, "means": means}, figure)

@@ -13,6 +13,7 @@ from ppl_vae import figures
 from ppl_vae.app.caveats import POINT_IN_WORDS, words_of
 from ppl_vae.app.estimators import EvaluateConfig, Evaluated, calibrate_run, evaluate_run, is_point
 from ppl_vae.app.fitted import Fitted
+from ppl_vae.app.labels import warn_of_unseen_in
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import numbered, write_figure, write_new
@@ -64,6 +65,7 @@ class Evaluate:
             self._calibrate(opened)
             return
         evaluated = evaluate_run(opened, self.settings)
+        warn_of_unseen_in(opened.info, f"{evaluated.protocol.split} data", evaluated.data.y)
         protocol = evaluated.protocol
         plain, lines = as_json(evaluated.results, protocol), [_as_table(evaluated.results)]
         if evaluated.acceptance is not None:

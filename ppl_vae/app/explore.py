@@ -11,6 +11,7 @@ from torch import nn
 from tqdm import tqdm
 from tyro.conf import Positional
 
+from ppl_vae.app.labels import rows_of
 from ppl_vae.app.opened import OpenedRun, SplitName, check_drawable, open_run
 from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import numbered, refuse_existing_file, write_new
@@ -128,6 +129,8 @@ class Explore:
             link=decoded.link,
             event_shape=opened.event_shape,
             num_classes=decoded.num_classes,
+            classes=[str(label) for label in opened.info.labels],
+            offered=rows_of(opened.info).numbers.tolist() if decoded.num_classes else [],
             names=used.names,
             kl=used.kl.numpy(),
             order=_order(used),

@@ -15,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from ppl_vae import figures
-from ppl_vae.app.build import Pair
+from ppl_vae.app.build import DataInfo, Pair
 from ppl_vae.app.opened import check_drawable
 from ppl_vae.app.rendering import image_of
 from ppl_vae.app.run import Run
@@ -70,7 +70,7 @@ class Camera:
         self.steps_per_epoch = -(-len(splits.train) // settings.batch_size)
         self.steps = set(film_steps(settings.epochs * self.steps_per_epoch, _NUM_FRAMES))
         self.pair = pair
-        self.label = _label(pair)
+        self.label = _label(pair, run.record.info)
         self.data: Dataset = filmed(pair, splits).fixed(0)
 
     def __call__(self, step: int) -> None:
@@ -106,9 +106,9 @@ def film_folder(run: Run) -> Path:
     return run.path / "film"
 
 
-def _label(pair: Pair) -> int | None:
-    """The label that the grid of a conditional model is decoded with."""
-    return 0 if isinstance(pair.model, ConditionalVAE) else None
+def _label(pair: Pair, info: DataInfo) -> int | None:
+    """The number of the label that the grid of a conditional model is decoded with, the first that training saw."""
+    return info.labels.index(info.seen[0]) if isinstance(pair.model, ConditionalVAE) else None
 
 
 def filmed(pair: Pair, splits: Splits) -> Dataset:
@@ -129,7 +129,8 @@ def develop(run: Run, pair: Pair, splits: Splits) -> Path | None:
     reach = min(_MAX_REACH, max(3.2, float(np.quantile(np.abs([frame["means"] for frame in frames]), 0.995)) * 1.1))
     data, settings = filmed(pair, splits), run.record.config.fit
     steps_per_epoch = -(-len(splits.train) // settings.batch_size)
-    labels = None if data.y is None else data.y.numpy()
+    info, label = run.record.info, _label(pair, run.record.info)
+    labels = None if data.y is None else info.labels_of(data.y).numpy()
     where = "training" if tables_of(pair.guide) or splits.test is None else "test"
     pictures = []
     for path, frame in zip(tqdm(taken, unit="frame", desc="film", disable=None, leave=False), frames, strict=True):
@@ -138,11 +139,11 @@ def develop(run: Run, pair: Pair, splits: Splits) -> Path | None:
             frame["means"],
             frame["covariances"],
             labels,
-            image_of(run.record.info, frame["grid"]),
+            image_of(info, frame["grid"]),
             reach,
             title=f"step {step:,}, epoch {step / steps_per_epoch:.1f}: ELBO {frame['elbo']:.1f} ± "
             f"{frame['elbo_stderr']:.1f} nats, of {len(data)} {where} images",
-            given="z" if _label(pair) is None else f"z, y = {_label(pair)}",
+            given="z" if label is None else f"z, y = {info.labels[label]}",
         )
         figures.save_frame(figure, path.with_suffix(".png"))
         pictures.append(path.with_suffix(".png"))

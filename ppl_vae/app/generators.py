@@ -14,6 +14,7 @@ from tyro.conf import Positional
 from ppl_vae import figures
 from ppl_vae.app.baseline_run import BaselineRun
 from ppl_vae.app.build import DataInfo
+from ppl_vae.app.labels import MOST_LABELS
 from ppl_vae.app.opened import OpenedRun, check_drawable, open_run, refuse_unlike
 from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_new, write_together
@@ -26,7 +27,6 @@ from ppl_vae.models import ConditionalVAE, SequenceVAE
 from ppl_vae.predictive import label_sheet, prior_predictive
 from ppl_vae.seeding import seeded
 
-_MOST_LABELS = 50
 _Few = Annotated[int, Field(ge=1, le=50)]
 
 
@@ -85,7 +85,7 @@ class Generators:
                     else source.by_label(labels, self.columns)
                 )
             blocks[f"{number + 1}. {source.in_words}"] = arrays[f"means_{number}"] = means.cpu()
-        names = [] if labels is None else [str(label) for label in labels.tolist()]
+        names = [] if labels is None else [str(label) for label in first.info.labels_of(labels).tolist()]
         runs = ", ".join(path.name for path in self.run_directories)
         what = "p(x)" if labels is None else f"p(x | y), a row for each label y from {names[0]} to {names[-1]}"
         caption = (
@@ -107,7 +107,7 @@ class Generators:
         if splits.train.y is None:
             raise UserError("--by-label: this data has no labels.")
         labels: Tensor = splits.train.y.unique()
-        return labels[:_MOST_LABELS]
+        return labels[:MOST_LABELS]
 
 
 class _Source(ABC):
@@ -135,7 +135,7 @@ class _Baseline(_Source):
         return self.classifier.sample(num).means
 
     def by_label(self, labels: Tensor, num: int) -> Tensor:
-        return torch.stack([self.classifier.sample(num, label).means for label in labels.tolist()])
+        return torch.stack([self.classifier.sample(num, label).means for label in self.info.labels_of(labels).tolist()])
 
 
 class _Trained(_Source):
@@ -153,7 +153,7 @@ class _Trained(_Source):
     def by_label(self, labels: Tensor, num: int) -> Tensor:
         if not isinstance(self.model, ConditionalVAE):
             raise UserError(f"{self.path}: its model takes no labels; leave --by-label out.")
-        return label_sheet(self.model, self.info.event_shape, self.info.num_classes, num)[labels]
+        return label_sheet(self.model, self.info.event_shape, labels, num)
 
 
 def _open(path: Path, device: str, opening: Opening) -> _Source:

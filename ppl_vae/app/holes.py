@@ -77,7 +77,7 @@ class Holes:
             images = image_of(run.info, found["means"])
             planes.append(figures.LatentPlane(name, found["codes"].cpu(), found["places"].cpu(), images))
             arrays |= {f"{key}_{number}": value for key, value in found.items()}
-            labels = data.y
+            labels = None if data.y is None else run.info.labels_of(data.y)
         if labels is not None:
             arrays["labels"] = labels
         runs = ", ".join(run.run.path.name for run in opened)

@@ -11,6 +11,7 @@ from tyro.conf import Positional
 from ppl_vae.app.build import Pair
 from ppl_vae.app.caveats import warn_of_likelihood
 from ppl_vae.app.fitted import guide_for
+from ppl_vae.app.labels import numbers_of
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import refuse_existing_file
@@ -19,7 +20,6 @@ from ppl_vae.config import Count, Seed, config
 from ppl_vae.data import Dataset, binarized
 from ppl_vae.data.dataset import UNSEEN
 from ppl_vae.data.sources import read_input
-from ppl_vae.errors import UserError
 from ppl_vae.evaluation import elbo
 from ppl_vae.inference import InferConfig
 from ppl_vae.predictive import posterior_moments, posterior_samples
@@ -65,9 +65,8 @@ class Infer:
         opened = open_run(self.run_directory, self.device, Opening(trust=self.trust))
         info = opened.info
         x, y = read_input(self.input, info.layout, info.alphabet, info.event_shape)
-        classes = info.num_classes
-        if y is not None and classes and int(y.max()) >= classes:
-            raise UserError(f"{self.input}: y runs to {int(y.max())}, the run's labels are 0 to {classes - 1}.")
+        if y is not None and info.num_classes:
+            y = numbers_of(info, y, str(self.input))
         # Rows of nobody's split: a per-datapoint guide has none for them.
         binarization = opened.run.record.config.data.binarization if info.layout == "plain" else "none"
         data = binarized(x, y, binarization, self.seed, first=UNSEEN)

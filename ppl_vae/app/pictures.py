@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from ppl_vae import figures
 from ppl_vae.app.build import Pair
+from ppl_vae.app.labels import rows_of
 from ppl_vae.app.rendering import centre, image_of, images_of, is_drawn, shown_of
 from ppl_vae.app.run import Run
 from ppl_vae.data import Splits
@@ -72,6 +73,7 @@ class _Subject:
         self.grey = (splits.get("test") if unseen else splits.train).head(_NUM_CODES)
         self.data = self.grey.fixed(0)
         self.batch = self.data.batch(torch.arange(len(self.data)))
+        self.labels = None if self.batch.y is None else self.info.labels_of(self.batch.y)
 
 
 def _training(subject: _Subject) -> Figure:
@@ -95,8 +97,9 @@ def _reconstructions(subject: _Subject) -> Figure:
 
 def _prior(subject: _Subject) -> Figure:
     if isinstance(subject.pair.model, ConditionalVAE):
-        sheet = label_sheet(subject.pair.model, subject.info.event_shape, subject.info.num_classes, _NUM_COLUMNS)
-        caption = f"{subject.title}. E[x | z, y]: a row for each label y, a column for each z ~ p(z)."
+        rows = rows_of(subject.info)
+        sheet = label_sheet(subject.pair.model, subject.info.event_shape, rows.numbers, _NUM_COLUMNS)
+        caption = f"{subject.title}. E[x | z, y]: {rows.words}, a column for each z ~ p(z)."
         return figures.sheet(image_of(subject.info, sheet.flatten(0, 1)), caption=caption, columns=_NUM_COLUMNS)
     draws = prior_predictive(subject.pair.model, subject.info.event_shape, _NUM_PRIOR)
     shown, words = shown_of(subject.pair.model, draws)
@@ -110,14 +113,14 @@ def _latent(subject: _Subject) -> Figure:
     standard_normal = has_standard_normal_prior(subject.pair.model, subject.batch)
     if not has_density(subject.pair.guide, subject.batch):
         caption = f"{subject.title}. Codes of {where}, by label."
-        return figures.latent_scatter(codes, subject.batch.y, caption, standard_normal=standard_normal)
+        return figures.latent_scatter(codes, subject.labels, caption, standard_normal=standard_normal)
     drawn = posterior_samples(subject.pair.guide, subject.batch, _NUM_DRAWS).values()
     draws = torch.cat([values.reshape(_NUM_DRAWS * len(codes), -1) for values in drawn], dim=1)
     dots, grey = ("Bars", "Line") if codes.shape[1] == 1 else ("Dots", "Grey")
     caption = (
         f"{subject.title}. {dots}: means of q(z | x), {where}, by label. {grey}: {_NUM_DRAWS} draws of z for each."
     )
-    return figures.latent_scatter(codes, subject.batch.y, caption, draws, standard_normal=standard_normal)
+    return figures.latent_scatter(codes, subject.labels, caption, draws, standard_normal=standard_normal)
 
 
 def _graphical_model(subject: _Subject) -> Figure:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from tyro.conf import Positional
 
+from ppl_vae.app.labels import number_of
 from ppl_vae.app.opened import OpenedRun, check_drawable, open_run
 from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import numbered, refuse_existing_arrays, refuse_existing_file, write_new, write_together
@@ -160,34 +161,22 @@ def shown_in(opened: OpenedRun) -> str:
     return " (in grey; q saw bits drawn from them)" if drawn else ""
 
 
-def check_label(opened: OpenedRun, label: int | None, flag: str = "--label") -> None:
-    """See that a conditional model has a label, and no other has.
+def label_number(opened: OpenedRun, label: int | None) -> int | None:
+    """The number by which a conditional model knows the label of ``--label``; None if there is none.
 
     Raises:
-        UserError: it is otherwise.
+        UserError: the model takes no labels, or its training data has no such label.
     """
     if label is None:
-        return
+        return None
     if not isinstance(opened.pair.model, ConditionalVAE):
-        raise UserError(f"{flag}: this run's model takes no labels; train one with --model conditional.")
-    check_class(opened, label, flag)
-
-
-def check_class(opened: OpenedRun, label: int, flag: str) -> None:
-    """See that the run's data has this label.
-
-    Raises:
-        UserError: it has not.
-    """
-    classes = opened.run.record.info.num_classes
-    if not classes:
-        raise UserError(f"{flag}: this run's data has no labels.")
-    if label >= classes:
-        raise UserError(f"{flag} {label}: the labels of this run are 0 to {classes - 1}.")
+        raise UserError("--label: this run's model takes no labels; train one with --model conditional.")
+    return number_of(opened.info, label, "--label")
 
 
 def labels_of(label: int | None, own: Tensor | None, model: torch.nn.Module) -> Tensor | None:
-    """The labels to decode under: the one asked for, else the observations' own; None unless the model takes any."""
+    """The numbers of the labels to decode under: of the one asked for, else of the observations' own; None unless the
+    model takes any."""
     if own is None or not isinstance(model, ConditionalVAE):
         return None
     return own if label is None else torch.full_like(own, label)

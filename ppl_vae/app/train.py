@@ -14,6 +14,7 @@ from ppl_vae.app.build import DataInfo, Pair, build_pair
 from ppl_vae.app.caveats import CAVEATS, POINT_IN_WORDS, warn_of_likelihood
 from ppl_vae.app.estimators import is_point
 from ppl_vae.app.film import Camera, check_film, develop, film_folder
+from ppl_vae.app.labels import warn_of_unseen
 from ppl_vae.app.leftovers import clear_partials, has_learned, refuse_existing_run
 from ppl_vae.app.opening import read_again
 from ppl_vae.app.pictures import draw_run
@@ -115,6 +116,7 @@ class Train:
         with group.together():
             if group.is_first:
                 warn_of_likelihood(pair, splits.train)
+                warn_of_unseen(splits)
                 stem = Path(self.settings.data.data).stem
                 path = str(held.enter_context(Run.created(record, self.out, stem)).path)
         return Run(Path(group.from_first(path)), record), splits
@@ -148,6 +150,7 @@ class Train:
         with group.together():
             if group.is_first:
                 warn_of_likelihood(pair, splits.train)
+                warn_of_unseen(splits)
                 continued.write_record()
         return continued, splits
 

@@ -13,7 +13,7 @@ from ppl_vae import latent_walks
 from ppl_vae.app.fitted import guide_for, has_rows
 from ppl_vae.app.opened import OpenedRun, SplitName
 from ppl_vae.app.rendering import centre, is_drawn, strips_of
-from ppl_vae.app.sample import Made, Sampling, caption, check_label, labels_of, shown_in
+from ppl_vae.app.sample import Made, Sampling, caption, label_number, labels_of, shown_in
 from ppl_vae.config import CountOrZero, Few, config
 from ppl_vae.data import Dataset
 from ppl_vae.data.dataset import UNSEEN
@@ -111,14 +111,14 @@ class Interpolate(Walk):
 
     def make(self, opened: OpenedRun) -> Made:
         """Encode the images, walk, decode."""
-        check_label(opened, self.label)
+        number = label_number(opened, self.label)
         data = self.data(opened)
         rows = rows_of(self.images, data, "--images") if self.images else _two_unlike(data)
         if len(rows) < 2:
             raise UserError("--images: name two or more, to walk from one to the next.")
         found = self.encode(opened, data, rows, self.codes)
         codes = latent_walks.interpolate(found.codes, self.steps, self.path)
-        y = labels_of(self.label, found.y, opened.pair.model)
+        y = labels_of(number, found.y, opened.pair.model)
         made = self.decode(opened, data, codes, None if y is None else y[:-1, None].expand(codes.shape[:2]))
         shown = made.get("x", made["means"])
         label = "the label where the way begins" if self.label is None else self.label
@@ -167,7 +167,7 @@ class Traverse(Walk):
     def make(self, opened: OpenedRun) -> Made:
         """Order the units, walk, decode."""
         model = opened.pair.model
-        check_label(opened, self.label)
+        number = label_number(opened, self.label)
         if isinstance(model, ConditionalVAE) and self.label is None and self.image is None:
             raise UserError("this model is conditional on labels; say which by --label, or name an --image.")
         data = self.data(opened)
@@ -181,11 +181,11 @@ class Traverse(Walk):
             found = units(model, guide, few)
         by_kl = not found.kl.isnan().any()
         order = (found.kl if by_kl else found.variance_of_means).argsort(descending=True)[: self.num_units]
-        y = None if self.label is None else torch.tensor([self.label], device=opened.device)
+        y = None if number is None else torch.tensor([number], device=opened.device)
         code = torch.zeros(len(found.names), device=opened.device)
         if row is not None:
             image = self.encode(opened, data, row)
-            code, y = image.codes[0], labels_of(self.label, image.y, model)
+            code, y = image.codes[0], labels_of(number, image.y, model)
         values = torch.linspace(-self.span, self.span, self.steps, device=opened.device)
         codes = latent_walks.traversals(code, order.to(opened.device), values)
         made = self.decode(opened, data, codes, None if y is None else y.expand(codes.shape[:2]))
@@ -197,7 +197,7 @@ class Traverse(Walk):
             ]
         rest = "the others at 0" if row is None else f"the others as in {self.split} image {self.image}"
         ranked = "KL(q(z | x) ‖ p(z))" if by_kl else "the variance of its means (q has no KL)"
-        given = "z" if y is None else f"z, y = {int(y.flatten()[0])}"
+        given = "z" if y is None else f"z, y = {int(opened.info.labels_of(y).flatten()[0])}"
         what = centre(model, given, drawn="x" in made)
         over = f"mean over {len(few)} {self.split} datapoints ± standard error"
         words = caption(

@@ -48,9 +48,10 @@ class Splits(NamedTuple):
         train: what the parameters are fitted to.
         validation: for early stopping, or None.
         test: for evaluation, or None.
-        num_classes: one more than the largest label; 0 without labels.
+        num_classes: how many labels there are in all parts; 0 without labels.
         layout: how an observation is laid out.
         alphabet: the characters of text; empty for all else.
+        classes: the labels as the data has them, from the smallest up; y holds their places in it, 0, 1, 2, ...
     """
 
     train: Dataset
@@ -59,10 +60,36 @@ class Splits(NamedTuple):
     num_classes: int
     layout: Layout = "plain"
     alphabet: str = ""
+    classes: tuple[int, ...] = ()
+
+    def unseen(self) -> tuple[int, ...]:
+        """Those of the classes that no training datapoint has."""
+        if self.train.y is None:
+            return ()
+        counts = self.train.y.bincount(minlength=self.num_classes)
+        return tuple(label for label, count in zip(self.classes, counts.tolist(), strict=True) if not count)
+
+    def unnumbered(self) -> "Splits":
+        """The same with each label for its own number, as runs of earlier versions know them."""
+        labels, num_classes = torch.tensor(self.classes, dtype=torch.long), max(self.classes, default=-1) + 1
+
+        def part(split: Dataset) -> Dataset:
+            return split if split.y is None else replace(split, y=labels[split.y])
+
+        return self._replace(
+            train=part(self.train),
+            validation=self.validation and part(self.validation),
+            test=self.test and part(self.test),
+            num_classes=num_classes,
+            classes=tuple(range(num_classes)),
+        )
 
     def fingerprint(self) -> str:
-        """The first 16 hexadecimal digits of a SHA-256 over every split's x and y, and the alphabet."""
+        """The first 16 hexadecimal digits of a SHA-256 over every split's x and y, the alphabet, and the classes
+        unless they are 0, 1, 2, ..."""
         digest = hashlib.sha256(self.alphabet.encode())
+        if self.classes != tuple(range(self.num_classes)):
+            digest.update(f"classes {self.classes}".encode())
         for split in (self.train, self.validation, self.test):
             for tensor in (split.x, split.y) if split else ():
                 digest.update(b"" if tensor is None else tensor.numpy().tobytes())
@@ -83,7 +110,7 @@ class Splits(NamedTuple):
 
 
 def load(settings: DataConfig | Path | str = "digits") -> Splits:
-    """Read, split and binarize a data set.
+    """Read, split and binarize a data set; number its labels 0, 1, 2, ..., so that each costs what one costs.
 
     Args:
         settings: the configuration, or just a name or path with everything else at its default.
@@ -103,7 +130,7 @@ def load(settings: DataConfig | Path | str = "digits") -> Splits:
     test, validation, train = order.tensor_split((num_test, num_test + num_validation))
     if len(train) == 0:
         raise UserError(f"{len(order)} observations leave none to train on; lower the validation and test fractions.")
-    labels = [y.max() for y in (source.y, source.test_y) if y is not None]
+    source, classes = _numbered(source)
     own_validation = None if source.validation_x is None else source._replace(x=source.validation_x, y=None)
     own_test = None if source.test_x is None else source._replace(x=source.test_x, y=source.test_y)
     splits, first = [], 0
@@ -115,10 +142,21 @@ def load(settings: DataConfig | Path | str = "digits") -> Splits:
         train=splits[0],
         validation=splits[1] if len(splits[1]) else None,
         test=splits[2] if len(splits[2]) else None,
-        num_classes=int(max(labels)) + 1 if labels else 0,
+        num_classes=len(classes),
         layout=source.layout,
         alphabet=source.alphabet,
+        classes=classes,
     )
+
+
+def _numbered(source: Source) -> tuple[Source, tuple[int, ...]]:
+    """The same with its labels replaced by their places among all that there are, and those."""
+    labels = [y for y in (source.y, source.test_y) if y is not None]
+    if not labels:
+        return source, ()
+    classes = torch.cat(labels).unique()
+    y, test_y = (None if y is None else torch.searchsorted(classes, y) for y in (source.y, source.test_y))
+    return source._replace(y=y, test_y=test_y), tuple(classes.tolist())
 
 
 def _part(source: Source, rows: torch.Tensor, settings: DataConfig, first: int) -> Dataset:

@@ -44,6 +44,8 @@ class Contents(NamedTuple):
         link: from those to the means of x.
         event_shape: of x: ``(H, W)``, ``(H, W, 1)``, ``(H, W, 3)`` or ``(D,)``.
         num_classes: of the labels that decoder and encoder take; 0 if they take none.
+        classes: what each number of a label is called.
+        offered: the numbers of the labels that can be chosen.
         names: of the units of z, ``D`` of them.
         kl: of each unit, ``(D,)``, in nats, NaN where there is none.
         order: the units from the most used to the least, ``(D,)``.
@@ -61,6 +63,8 @@ class Contents(NamedTuple):
     link: Literal["sigmoid", "identity"]
     event_shape: tuple[int, ...]
     num_classes: int
+    classes: Sequence[str]
+    offered: Sequence[int]
     names: Sequence[str]
     kl: NDArray[np.float64]
     order: NDArray[np.int64]
@@ -109,6 +113,8 @@ def _plain(contents: Contents) -> dict[str, Any]:
         "link": contents.link,
         "picture": {"height": height, "width": width, "channels": channels, "strip": strip},
         "num_classes": contents.num_classes,
+        "classes": list(contents.classes),
+        "offered": list(contents.offered),
         "names": list(contents.names),
         "kl": [float(value) if math.isfinite(value) else None for value in contents.kl],
         "order": contents.order.tolist(),

@@ -102,7 +102,8 @@ def with_test(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sets_own_test_part_is_kept() -> None:
     splits = load(DataConfig(data="own-test", binarization="none", test_fraction=0.9))
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (90, 10, 50)
-    assert splits.num_classes == 5
+    assert (splits.num_classes, splits.classes, splits.unseen()) == (2, (0, 4), (4,))
+    assert (splits.train.y.unique().tolist(), splits.test.y.unique().tolist()) == ([0], [1])
 
 
 @pytest.mark.usefixtures("with_test")
@@ -135,3 +136,29 @@ def test_paths_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert settings.data == str(tmp_path / "mine.npz")
     assert settings.data_root == tmp_path / "data"
     assert DataConfig().absolute().data == "digits"
+
+
+def save_labelled(path: Path, labels: torch.Tensor) -> Path:
+    np.savez(path, x=np.random.default_rng(0).random((len(labels), 2, 2), dtype=np.float32), y=labels.numpy())
+    return path
+
+
+def test_labels_are_numbered(tmp_path: Path) -> None:
+    """As many classes as there are labels, whatever they are called; what is called 0, 1, 2, ... is as it was."""
+    years = 2019 + torch.arange(60) % 6
+    splits = load(save_labelled(tmp_path / "years.npz", years))
+    dense = load(save_labelled(tmp_path / "dense.npz", torch.arange(60) % 6))
+    assert (splits.num_classes, splits.classes) == (6, (2019, 2020, 2021, 2022, 2023, 2024))
+    assert dense.classes == (0, 1, 2, 3, 4, 5)
+    assert splits.train.y.tolist() == dense.train.y.tolist()
+    assert splits.fingerprint() != dense.fingerprint()
+    others = load(save_labelled(tmp_path / "others.npz", years + 1))
+    assert len({each.fingerprint() for each in (splits, dense, others)}) == 3
+    assert load("digits").fingerprint() == "b260897b16c9643a"  # of versions that did not number labels
+
+
+def test_labels_as_earlier_versions_knew_them(tmp_path: Path) -> None:
+    labels = 3 + 4 * (torch.arange(60) % 2)
+    splits = load(save_labelled(tmp_path / "few.npz", labels)).unnumbered()
+    assert (splits.num_classes, splits.classes) == (8, tuple(range(8)))
+    assert set(splits.train.y.tolist()) == {3, 7}

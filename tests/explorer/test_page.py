@@ -51,6 +51,8 @@ class Subject:
             link=self.link,
             event_shape=self.event_shape,
             num_classes=self.num_classes,
+            classes=[str(label) for label in range(max(2, self.num_classes))],
+            offered=list(range(self.num_classes)),
             names=[f"z[{unit}]" for unit in range(self.size)],
             kl=np.array([np.nan, *rng.random(self.size - 1)]),
             order=np.arange(self.size)[::-1],

@@ -116,7 +116,7 @@ def test_leading_dimensions() -> None:
 def test_label_sheet_shares_z_down_its_columns() -> None:
     model = conditional()
     torch.manual_seed(4)
-    sheet = label_sheet(model, (3, 4), CLASSES, 5)
+    sheet = label_sheet(model, (3, 4), torch.arange(CLASSES), 5)
     assert sheet.shape == (CLASSES, 5, 3, 4)
     torch.manual_seed(4)
     z = prior_predictive(model, (3, 4), 5, torch.zeros(5, dtype=torch.long)).latents["z"]

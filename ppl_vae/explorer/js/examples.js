@@ -16,7 +16,7 @@ function thumbnail(name, act) {
 }
 
 for (let n = 0; n < NUM_EXAMPLES; n++) {
-  const named = DATA.labels ? `, label ${DATA.labels[n]}` : "";
+  const named = DATA.labels ? `, label ${DATA.classes[DATA.labels[n]]}` : "";
   const { button, canvas } = thumbnail(`image ${n + 1} of the data${named}`, () => {
     if (NUM_CLASSES) state.label = DATA.labels[n];
     if (encoderNetwork) setImage(imageOf(n));

@@ -38,7 +38,7 @@ function placedInWords() {
   const words = state.axes
     .filter((unit) => unit !== null)
     .map((unit) => `${DATA.names[unit]} = ${number(state.placed.mean[unit])} ± ${number(state.placed.std[unit])}`);
-  const given = NUM_CLASSES ? ` given y = ${state.placed.label}` : "";
+  const given = NUM_CLASSES ? ` given y = ${DATA.classes[state.placed.label]}` : "";
   return `Here q${given} is at ${words.join(", ")} (mean ± standard deviation).`;
 }
 

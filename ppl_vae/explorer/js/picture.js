@@ -31,18 +31,18 @@ shows(() => {
   for (const [axis, unit] of state.axes.entries()) {
     if (unit !== null) say(where[axis], `${DATA.names[unit]} = ${number(state.z[unit])}`);
   }
-  if (NUM_CLASSES) say(where[2], `y = ${state.label}`);
+  if (NUM_CLASSES) say(where[2], `y = ${DATA.classes[state.label]}`);
 });
 
 element("reset").addEventListener("click", () => setZ(new Float32Array(SIZE)));
 element("draw-prior").addEventListener("click", () => setZ(Float32Array.from({ length: SIZE }, normal)));
 
 // The labels of a conditional model.
-const labelButtons = Array.from({ length: NUM_CLASSES }, (_, label) => {
+const labelButtons = DATA.offered.map((label) => {
   const button = document.createElement("button");
   button.type = "button";
-  button.textContent = label;
-  button.setAttribute("aria-label", `label ${label}`);
+  button.textContent = DATA.classes[label];
+  button.setAttribute("aria-label", `label ${DATA.classes[label]}`);
   button.addEventListener("click", () => setLabel(label));
   return button;
 });
@@ -51,5 +51,5 @@ let pressed = null;
 shows(() => {
   if (pressed === state.label) return;
   pressed = state.label;
-  labelButtons.forEach((button, label) => button.setAttribute("aria-pressed", label === pressed));
+  labelButtons.forEach((button, n) => button.setAttribute("aria-pressed", DATA.offered[n] === pressed));
 });

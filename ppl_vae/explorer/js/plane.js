@@ -224,9 +224,9 @@ function klInWords(unit) {
 }
 
 const present = DATA.labels ? [...new Set(DATA.labels)].sort((a, b) => a - b) : [];
-for (const label of present) {
+for (const label of present.slice(0, 50)) {
   const entry = document.createElement("li");
-  entry.textContent = label;
+  entry.textContent = DATA.classes[label];
   entry.style.setProperty("--color", DATA.colors[label]);
   element("legend").append(entry);
 }

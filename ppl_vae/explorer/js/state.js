@@ -17,7 +17,7 @@ const encoderNetwork = DATA.placement && network(DATA.placement.encoder);
 
 const state = {
   z: new Float32Array(SIZE),
-  label: 0,
+  label: DATA.offered[0] ?? 0,
   // The units across and up. A plane is shown as the pictures of the run show it; of more units, the two most used.
   axes: SIZE === 1 ? [0, null] : SIZE === 2 ? [0, 1] : [DATA.order[0], DATA.order[1]],
   reach: 3.5, // of plane and sliders, to either side
