@@ -27,12 +27,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 
+from ppl_vae.baseline_state import ARRAYS, FORMAT, check_state
 from ppl_vae.seeding import stream
 
 Kind = Literal["gaussian", "mixture"]
 
-_FORMAT = "ppl_vae baseline 1"
-_ARRAYS = ("weights", "means", "covariances")
 _CHUNK = 2048  # datapoints at a time: D = 784 and ten components take some hundred MiB
 
 
@@ -164,10 +163,10 @@ class BayesClassifier:
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """All of it as arrays of numbers and one text, for an ``.npz``."""
-        arrays: dict[str, NDArray[np.generic]] = {"format": np.array(_FORMAT), "noise": np.array(self.noise)}
+        arrays: dict[str, NDArray[np.generic]] = {"format": np.array(FORMAT), "noise": np.array(self.noise)}
         arrays |= {name: getattr(self, name).numpy() for name in ("labels", "prior", "center", "basis")}
         for number, mixture in enumerate(self.classes):
-            for name in _ARRAYS:
+            for name in ARRAYS:
                 arrays[f"{name}_{number}"] = getattr(mixture, name).numpy()
             arrays[f"converged_{number}"] = np.array(mixture.converged)
         return arrays
@@ -177,22 +176,18 @@ class BayesClassifier:
         """The inverse of :meth:`state`.
 
         Raises:
-            ValueError: an array is missing, or it was written by another version.
+            ValueError: an array is missing, or is not what it has to be.
         """
-        try:
-            if str(arrays["format"]) != _FORMAT:
-                raise ValueError(f"it is '{arrays['format']}', not '{_FORMAT}'")
-            fixed = {name: torch.from_numpy(arrays[name]) for name in ("labels", "prior", "center", "basis")}
-            classes = tuple(
-                Mixture(
-                    **{name: torch.from_numpy(arrays[f"{name}_{number}"]) for name in _ARRAYS},
-                    converged=bool(arrays[f"converged_{number}"]),
-                )
-                for number in range(len(fixed["labels"]))
+        check_state(arrays)
+        fixed = {name: torch.from_numpy(arrays[name]) for name in ("labels", "prior", "center", "basis")}
+        classes = tuple(
+            Mixture(
+                **{name: torch.from_numpy(arrays[f"{name}_{number}"]) for name in ARRAYS},
+                converged=bool(arrays[f"converged_{number}"]),
             )
-            return cls(**fixed, noise=float(arrays["noise"]), classes=classes)
-        except KeyError as error:
-            raise ValueError(f"it has no array {error}") from None
+            for number in range(len(fixed["labels"]))
+        )
+        return cls(**fixed, noise=float(arrays["noise"]), classes=classes)
 
 
 def fit_classifier(

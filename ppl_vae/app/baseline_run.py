@@ -8,6 +8,7 @@ figures/         pictures
 report.html      all of it on one page (see ppl_vae/app/baseline_report.py)
 """
 
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -82,7 +83,27 @@ class BaselineRun(RunDirectory[BaselineRecord]):
         if not self.file.exists():
             raise UserError(f"{self.path} has no {self.file.name}: its fit did not end; fit it again.")
         try:
-            with self.file.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return BayesClassifier.from_state(dict(arrays))
+            with self.file.open("rb") as file:
+                with zipfile.ZipFile(file) as archive:
+                    _refuse_bombs(archive, self.file.stat().st_size)
+                with np.load(file, allow_pickle=False) as arrays:
+                    classifier = BayesClassifier.from_state(dict(arrays))
+            self._check_against_record(classifier)
         except Exception as error:  # a damaged file can raise anything
-            raise UserError(f"{self.file}: not a baseline of this version ({reason(error)}); fit it again.") from None
+            what = str(error) if type(error) is ValueError else reason(error)
+            what = "it holds pickled objects, which are never loaded" if "allow_pickle" in what else what
+            raise UserError(f"{self.file}: not a baseline of this version ({what}); fit it again.") from None
+        return classifier
+
+    def _check_against_record(self, classifier: BayesClassifier) -> None:
+        info = self.record.info
+        if classifier.event_shape != info.event_shape:
+            raise ValueError(f"it is of data of shape {classifier.event_shape}, the record of {info.event_shape}")
+        if int(classifier.labels[-1]) >= info.num_classes:
+            raise ValueError(f"label {int(classifier.labels[-1])} is not one of the record's {info.num_classes}")
+
+
+def _refuse_bombs(archive: zipfile.ZipFile, size: int) -> None:
+    """See that a file cannot unpack to more than itself: numpy.savez stores arrays as they are."""
+    if sum(entry.file_size for entry in archive.infolist()) > size:
+        raise ValueError("it unpacks to more than its size")

@@ -158,7 +158,7 @@ def test_baseline_refuses_data_and_places(cli, npz, tmp_path, baselines):
     channels_first = npz(x=np.random.default_rng(0).random((20, 3, 2, 2)), y=np.arange(20) % 2)
     refused(cli("baseline", "gaussian", "--data", channels_first, "--out", out), "cannot draw", "Reshape x")
     assert not out.exists()
-    refused(cli("baseline", "gaussian", "--out", baselines / "gaussian"), "not empty", "--out")
+    refused(cli("baseline", "gaussian", "--out", baselines / "gaussian"), "holds a baseline already", "--out")
 
 
 def test_generators_side_by_side(cli, baselines, trained, tmp_path):
