@@ -79,5 +79,16 @@ def checked(config: T) -> T:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydantic warns of what from_plain is about to refuse
-        plain = to_plain(config)
-    return from_plain(type(config), plain)
+        plain = _adapter(type(config)).dump_python(config)
+    return from_plain(type(config), _pythons_own(plain))
+
+
+def _pythons_own(value: Any) -> Any:
+    """The same with Python's own numbers and strings in place of NumPy's and torch's scalars and torch's devices."""
+    if isinstance(value, dict):
+        return {key: _pythons_own(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_pythons_own(inner) for inner in value]
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return value.item()
+    return str(value) if type(value).__module__ == "torch" and type(value).__name__ == "device" else value

@@ -4,7 +4,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytest
+import torch
 import yaml
 from pydantic import Field, PositiveInt, TypeAdapter
 
@@ -49,6 +51,27 @@ def test_plain_is_plain_and_comes_back() -> None:
 @pytest.mark.parametrize("settings", [FitConfig(), DataConfig(), OptimizerConfig(clip_norm=2.0, schedule="cosine")])
 def test_the_projects_own_come_back(settings: Any) -> None:
     assert from_plain(type(settings), yaml.safe_load(yaml.safe_dump(to_plain(settings)))) == settings
+
+
+def test_scalars_of_numpy_and_torch_and_a_device_are_taken_for_what_they_are() -> None:
+    given = FitConfig(
+        epochs=np.int64(3),
+        kl_weight=np.float32(0.5),
+        seed=torch.tensor(7),
+        device=torch.device("cpu"),
+        optimizer=OptimizerConfig(learning_rate=np.float64(0.25)),
+    )
+    expected = FitConfig(epochs=3, kl_weight=0.5, seed=7, device="cpu", optimizer=OptimizerConfig(learning_rate=0.25))
+    taken = checked(given)
+    assert taken == expected
+    assert type(taken.epochs) is int
+    assert checked(DataConfig(data_seed=np.uint8(4))).data_seed == 4
+
+
+@pytest.mark.parametrize("odd", [np.ones(2), object(), {1: 2}, torch.ones(2), b"x"])
+def test_what_is_no_number_is_refused_by_the_fields_name(odd: Any) -> None:
+    with pytest.raises(UserError, match="epochs"):
+        checked(FitConfig(epochs=odd))
 
 
 def test_frozen() -> None:

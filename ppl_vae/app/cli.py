@@ -147,7 +147,9 @@ def _complain(message: str, status: int, group: "Group | None" = None) -> int:
 
 
 def _parse(arguments: list[str]) -> Any:
-    name, *rest = arguments
+    name, *rest = map(_at_home, arguments)
+    if sys.flags.optimize > 1:
+        raise UserError("Pyro reads docstrings, which python -OO leaves out; unset PYTHONOPTIMIZE or set it to 1.")
     if name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS)
     place, _ = COMMANDS[name]
@@ -175,6 +177,13 @@ def _parse(arguments: list[str]) -> Any:
             raise
         raise UserError(_one_line(captured.getvalue(), name)) from None
     return checked(parsed)
+
+
+def _at_home(word: str) -> str:
+    """``--out=~/runs`` with the user's folder in it; a shell sees to that in words of its own only."""
+    flag, is_flag, value = word.partition("=")
+    home = os.path.expanduser(value)  # noqa: PTH111  # which leaves all else as it is written, and raises nothing
+    return f"{flag}={home}" if is_flag and flag.startswith("--") else word
 
 
 def _default(arguments: list[str]) -> dict[str, Any]:

@@ -199,3 +199,24 @@ def test_environments(tmp_path, row):
     assert status == 0, err
     assert err == ""
     assert (tmp_path / "run" / "figures" / "training.png").stat().st_size > 5000
+
+
+def test_a_home_folder_behind_an_equals_sign(cli, tmp_path, monkeypatch):
+    """A shell hands ``--out=~/runs`` on as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    status, _, err = cli("train", "--data=~/none.npz")
+    assert status == 2
+    assert f"{tmp_path}/none.npz" in err
+    status, _, err = cli(*SMALL, "--out=~/runs/mine")
+    assert status == 0, err
+    assert (tmp_path / "runs/mine/checkpoint.pt").exists()
+    assert not (tmp_path / "~").exists()
+
+
+def test_without_docstrings_pyro_does_not_run():
+    process = start("train", "--help", env=environment(PYTHONOPTIMIZE="2"))
+    status, out, err = ended(process)
+    assert (status, out) == (2, "")
+    assert err.startswith("ppl-vae: Pyro reads docstrings")
+    assert err.count("\n") == 1
