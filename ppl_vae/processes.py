@@ -7,6 +7,7 @@ of one, in which everything is free and does nothing, so that what uses a group 
 import hashlib
 import importlib
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ T = TypeVar("T")
 # A process that has died is noticed at once, by its closed connection; this is for one that hangs, or whose machine is
 # gone, and has to be longer than a data set takes to download, which the others wait for.
 _PATIENCE = timedelta(minutes=10)
+
+_ALONE_OR_TOGETHER = "start all processes by torchrun, or unset RANK and WORLD_SIZE to run alone."
 
 
 class LostContactError(Exception):
@@ -139,6 +142,28 @@ class Group:
         if wrong := next(filter(None, messages), None):
             raise UserError(wrong)
 
+    def agree(self, **values: Any) -> None:
+        """See that all processes were given the same; unlike ones would wait for each other, or train a mixture.
+
+        Args:
+            values: by name: numbers, strings, None, and lists and dictionaries of them.
+
+        Raises:
+            UserError: in all of them alike; it names what differs.
+        """
+        if self.size == 1:
+            return
+        everyone: list[dict[str, Any]] = [{}] * self.size
+        with contact():
+            dist.all_gather_object(everyone, dict(_flat(values)))
+        for name in dict.fromkeys(name for given in everyone for name in given):
+            found = list(dict.fromkeys(repr(given.get(name)) for given in everyone))
+            if len(found) > 1:
+                raise UserError(
+                    f"the processes do not agree on {name.rpartition('.')[2]} ({' and '.join(found[:3])}); start all "
+                    "of them with the same command, settings and data."
+                )
+
     def one_before_all(self, function: Callable[[], T]) -> T:
         """What the function returns; one process on each machine runs it, then the others: it may download files."""
         results: list[T] = []
@@ -165,9 +190,9 @@ def joined() -> Iterator[Group]:
 
     Raises:
         LostContactError: the others cannot be reached.
+        UserError: what the environment says of the processes makes no sense.
     """
-    started = all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"))
-    if not started or int(os.environ["WORLD_SIZE"]) == 1 or dist.is_initialized():
+    if not _is_told_of_others() or dist.is_initialized():
         yield current()
         return
     # torch keeps the group that there is when this is imported, as a default argument; a group that is kept has threads
@@ -187,6 +212,45 @@ def joined() -> Iterator[Group]:
         raise
     else:
         dist.destroy_process_group()
+
+
+def _is_told_of_others() -> bool:
+    """Whether the environment says, as torchrun puts it, that there are other processes; a RANK alone says nothing."""
+    if not {"RANK", "WORLD_SIZE"} <= os.environ.keys():
+        return False
+    size = _whole_number("WORLD_SIZE", 1, 2**20)
+    _whole_number("RANK", 0, size - 1)
+    if size == 1:
+        return False
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        if not os.environ.get(name):
+            raise UserError(f"there are WORLD_SIZE={size} processes, but no {name}; {_ALONE_OR_TOGETHER}")
+    port = _whole_number("MASTER_PORT", 1, 2**16 - 1)
+    if "LOCAL_WORLD_SIZE" in os.environ:
+        _whole_number("LOCAL_WORLD_SIZE", 1, size)
+    if "LOCAL_RANK" in os.environ:
+        _whole_number("LOCAL_RANK", 0, int(os.environ.get("LOCAL_WORLD_SIZE", size)) - 1)
+    try:
+        socket.getaddrinfo(os.environ["MASTER_ADDR"], port)
+    except (OSError, UnicodeError):
+        address = os.environ["MASTER_ADDR"]
+        raise UserError(f"MASTER_ADDR={address}: no machine of that name; {_ALONE_OR_TOGETHER}") from None
+    return True
+
+
+def _whole_number(name: str, low: int, high: int) -> int:
+    word = os.environ[name]
+    if not (word.isascii() and word.isdigit() and low <= int(word) <= high):
+        raise UserError(f"{name}={word!r} is no whole number from {low} to {high}; {_ALONE_OR_TOGETHER}")
+    return int(word)
+
+
+def _flat(values: dict[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{within}{name}.")
+        else:
+            yield within + name, value
 
 
 def current(store: Any = None) -> Group:

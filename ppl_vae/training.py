@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from ppl_vae import checkpoint
 from ppl_vae.check import check_pair
-from ppl_vae.config import checked
+from ppl_vae.config import checked, to_plain
 from ppl_vae.data.dataset import Dataset
+from ppl_vae.data.splits import Splits
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.bounds import elbo, importance_bound
 from ppl_vae.fit_config import FitConfig, final_kl_weight, objective_of
@@ -92,8 +93,11 @@ def fit(
         raise UserError("patience needs a guide that takes unseen data; a per-datapoint guide knows its own only.")
     if checkpoint_path and checkpoint_path.exists() and not resume:
         raise UserError(f"{checkpoint_path} exists; resume it, or choose another path.")
-    check_rows(guide, train.first, len(train))
     group = current()
+    if group.size > 1:
+        here = Splits(train.to(torch.device("cpu")), validation and validation.to(torch.device("cpu")), None, 0)
+        group.agree(**to_plain(settings), resume=resume, data=here.fingerprint())
+    check_rows(guide, train.first, len(train))
     device = group.choose_device(settings.device)
     if not any(param.requires_grad for program in (model, guide) for param in program.parameters()):
         raise UserError("the pair has no parameters: there is nothing to train.")

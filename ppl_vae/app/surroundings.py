@@ -3,6 +3,7 @@
 Imports nothing that takes time: a signal is answered from the first moment on.
 """
 
+import gc
 import io
 import os
 import sys
@@ -42,7 +43,9 @@ class Signals:
     def ended(self, status: int) -> int:
         """All is said; the status."""
         self.status = status
-        if not self.own:
+        if self.own:
+            gc.freeze()  # or Python looks through all of torch for garbage as it ends, which nobody waits for
+        else:
             hand_back(self._before)
         return status
 

@@ -23,7 +23,7 @@ from ppl_vae.app.report import write_report
 from ppl_vae.app.run import Record, Run, TrainConfig
 from ppl_vae.app.trust import remember
 from ppl_vae.check import likelihood_label
-from ppl_vae.config import config
+from ppl_vae.config import config, to_plain
 from ppl_vae.data import Splits, load
 from ppl_vae.errors import UserError, reason
 from ppl_vae.interrupt import Interrupted
@@ -75,6 +75,9 @@ class Train:
 
     def run(self) -> None:
         """Train, then draw and report."""
+        plain = to_plain(self.settings)
+        plain["data"] |= {"data": None, "data_root": None}  # where it is may differ by machine, what is in it may not
+        current().agree(**plain, resume=self.resume is not None, film=self.film)
         with ExitStack() as held:
             run, splits = self._continued(held) if self.resume else self._begun(held)
             try:

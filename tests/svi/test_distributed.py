@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,11 @@ _STORES: list[TCPStore] = []  # to outlive their processes
 TRAIN = ["-m", "ppl_vae", "train", "--hidden", "16", "--latent-dim", "2"]
 
 
-def start(*arguments: Any, size: int = 2) -> list[subprocess.Popen[str]]:
-    """Start Python that often, as torchrun would: it tells each process its rank, and keeps a store for them all."""
+def start(*arguments: Any, size: int = 2, last: Sequence[Any] = ()) -> list[subprocess.Popen[str]]:
+    """Start Python that often, as torchrun would: it tells each process its rank, and keeps a store for them all.
+
+    ``last`` are arguments that the last process gets alone.
+    """
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     _STORES.append(store)
     shared = {
@@ -44,7 +47,7 @@ def start(*arguments: Any, size: int = 2) -> list[subprocess.Popen[str]]:
     for rank in range(size):
         told = {name: str(value) for name, value in {**shared, "RANK": rank, "LOCAL_RANK": rank}.items()}
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **told}
-        command = [sys.executable, *map(str, arguments)]
+        command = [sys.executable, *map(str, [*arguments, *(last if rank == size - 1 else ())])]
         pipe = subprocess.PIPE
         processes.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment))
     return processes
@@ -284,6 +287,52 @@ def test_bad_input_is_said_once(tmp_path: Path, row: str) -> None:
     assert message in line
     assert "Traceback" not in said
     assert not (tmp_path / "run").exists()
+
+
+UNLIKE = {
+    "length": (["--epochs", "2"], "epochs (1 and 2)"),
+    "seed": (["--seed", "5"], "seed (0 and 5)"),
+    "split": (["--data-seed", "5"], "data_seed (0 and 5)"),
+    "family": (["--family", "full-rank"], "family ('diagonal' and 'full-rank')"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", UNLIKE)
+def test_unlike_commands_are_refused_at_once(tmp_path: Path, row: str) -> None:
+    flags, what = UNLIKE[row]
+    ends = outcomes(start(*TRAIN, "--epochs", "1", "--out", tmp_path / "run", last=flags))
+    assert [status for status, _, _ in ends] == [2, 2]
+    said = "".join(err for _, _, err in ends)
+    (line,) = [line for line in said.splitlines() if line.startswith("ppl-vae:")]
+    assert f"do not agree on {what}" in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_unlike_settings_and_data_are_refused_by_fit(tmp_path: Path) -> None:
+    """From Python: what would hang, and what would be silent."""
+    code = """
+import sys, torch
+from dataclasses import replace
+from ppl_vae import UserError, fit
+from ppl_vae.processes import joined
+from tests.pairs import stripes_data, vae_pair
+from tests.svi.several_processes import STILL
+
+with joined() as group:
+    settings = replace(STILL, epochs=1)
+    for changes, rows in (({"epochs": 1 + group.rank}, 10), ({"seed": group.rank}, 10), ({}, 10 + group.rank)):
+        try:
+            fit(*vae_pair(), stripes_data(rows), settings=replace(settings, **changes))
+        except UserError as error:
+            print(error)
+    fit(*vae_pair(), stripes_data(10), settings=settings)
+"""
+    for status, out, err in outcomes(start("-c", code)):
+        assert status == 0, err
+        words = [line.partition("(")[0] for line in out.splitlines()]
+        assert words == [f"the processes do not agree on {name} " for name in ("epochs", "seed", "data")]
 
 
 @pytest.mark.slow
