@@ -1,5 +1,6 @@
 """Errors that the user can mend: one sentence on what is wrong, one on what to do."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -18,5 +19,13 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
 
 def reason(error: BaseException) -> str:
     """What somebody else's error says, on one line."""
-    first_line = str(error).strip().split("\n")[0].strip()
+    # Pyro puts the site on a line of its own, before what is wrong with it.
+    said = re.sub(r"^(Error while computing .*:)\n", r"\1 ", str(error).strip())
+    first_line = said.split("\n")[0].strip().removesuffix(":")
     return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is not enough memory, as Python's or as torch's."""
+    said = isinstance(error, RuntimeError) and re.search("out of memory|allocate", str(error))
+    return isinstance(error, MemoryError) or bool(said)

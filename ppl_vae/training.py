@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from ppl_vae import checkpoint
 from ppl_vae.check import check_pair
 from ppl_vae.config import checked, to_plain
 from ppl_vae.data.dataset import Dataset
@@ -25,16 +24,18 @@ from ppl_vae.metrics import EpochMetrics
 from ppl_vae.objectives import Objective, kl_weight_at
 from ppl_vae.processes import Group, current
 from ppl_vae.rows import check_rows, tables_of
+from ppl_vae.saving import Saver
 from ppl_vae.seeding import reseed, seeded, stream
 from ppl_vae.svi import EagerStep, TracedStep, choose_step
 from ppl_vae.svi.distributed import DistributedStep
 from ppl_vae.training_state import TrainingState
+from ppl_vae.trial import sizes_to_come, told, try_steps
 from ppl_vae.turns import turn
 
 __all__ = ["FitConfig", "fit", "objective_of"]
 
-# A checkpoint is written after the first step that ends this long after the last one: kill -9 loses no more.
-_CHECKPOINT_SECONDS = 10.0
+# Where a step or a validation fails that has gone well before.
+_ADVICE = "mend the program, or lower the learning rate where a value has left its range"
 
 
 @turn("training")
@@ -113,7 +114,10 @@ def fit(
     with seeded(stream(settings.seed, "training"), device):
         run = _Run(model, guide, objective, train, validation, settings, checkpoint_path, group)
         if resume:
-            run.load()
+            run.saver.load()
+        with seeded(stream(settings.seed, "trial"), device), group.together():
+            sizes = sizes_to_come(len(train), settings.batch_size, group)
+            try_steps(model, guide, objective, train, sizes, settings.precision)
         try:
             run.train(on_epoch, on_step, on_engine, progress)
         finally:
@@ -137,15 +141,15 @@ class _Run:
         group: Group,
     ) -> None:
         self.model, self.guide, self.objective, self.group = model, guide, objective, group
-        self.data, self.validation = data, validation
-        self.settings, self.path = settings, checkpoint_path
+        self.data, self.validation, self.settings = data, validation, settings
         self.state = TrainingState(model, guide, data, settings)
         self.distributed = (
             DistributedStep(model, guide, objective, self.state.optimizer, data, group, settings.precision)
             if group.size > 1
             else None
         )
-        self.saved_at = -math.inf
+        self.saver = Saver(self.state, checkpoint_path, group, self.distributed)
+        self.validation_seconds = 0.0  # what the last one took, during which nothing is saved
 
     def train(
         self,
@@ -159,14 +163,13 @@ class _Run:
         hide = True if not self.group.is_first else None if progress is None else not progress
         total = epochs * state.steps_per_epoch
         bar = tqdm(total=total, initial=done, unit="step", disable=hide, dynamic_ncols=True)
-        validate = True
         self.model.train()
         self.guide.train()
         for program in (self.model, self.guide):
             self.group.copy_first([*program.parameters(), *program.buffers()])
         with bar, InterruptGuard() as interrupt, pyro.validation_enabled(False):
             if not state.history and state.order is None:
-                self.save()
+                self.saver.save()
             take_step = self.choose_step(bar, on_engine, interrupt)
             if on_step:
                 on_step(done)
@@ -178,25 +181,25 @@ class _Run:
                     state.step = 0
                     state.sums.zero_()
                 for index in state.order.split(self.settings.batch_size)[state.step :]:
-                    with pyro.validation_enabled(validate):
+                    with told(f"step {state.step + 1} of epoch {state.epoch}", _ADVICE, self.model, self.guide):
                         state.sums += take_step(index, self.prepare_step())
-                    validate = False
                     state.step += 1
                     done += 1
                     bar.update()
                     if on_step:
                         on_step(done)
-                    due = time.monotonic() - self.saved_at > _CHECKPOINT_SECONDS
-                    stop, due = self.group.any(interrupt.requested, due)  # in all processes after the same step
+                    stop, due = self.group.any(
+                        interrupt.requested, self.saver.is_due()
+                    )  # in all processes after the same step
                     if stop or due:
-                        self.save()
+                        self.saver.save()
                     if stop:
                         raise Interrupted("training was stopped between two steps; resume its checkpoint to go on")
                 metrics = self.end_epoch(start)
                 bar.set_postfix_str(_summary(metrics), refresh=False)
                 if on_epoch:
                     on_epoch(metrics)
-            self.save()  # the last epoch's weights with the last epoch's moments: it could go on from here
+            self.saver.save()  # the last epoch's weights with the last epoch's moments: it could go on from here
             if any(self.group.any(interrupt.requested)):
                 raise Interrupted("training was stopped at its end; resume its checkpoint for more epochs")
         if self.settings.patience and state.best:
@@ -245,17 +248,22 @@ class _Run:
         state, settings = self.state, self.settings
         if self.distributed:
             self.distributed.make_whole()
-        bound, reconstruction, kl = (self.group.total(state.sums) / len(self.data)).tolist()
+        sums = self.group.total(state.sums)
+        bound, reconstruction, kl = (sums / len(self.data)).tolist()
         if not math.isfinite(bound):
-            raise self.diverged(f"reconstruction {reconstruction:g}, KL {kl:g}")
+            raise state.diverged(f"reconstruction {reconstruction:g}, KL {kl:g}")
+        self.saver.refuse_divergence(sums)
         validation_bound = None
         if self.validation is not None and not state.optimizer.tables:
+            if any(self.group.any(self.saver.is_due(pause=self.validation_seconds))):
+                self.saver.save()
+            began = time.monotonic()
             own = self.validate(self.validation) if self.group.is_first else math.nan
             validation_bound = self.group.from_first(own)
             if not math.isfinite(validation_bound):
-                raise self.diverged(f"validation bound {validation_bound:g}")
-        epoch = len(state.history) + 1
-        steps = state.steps_per_epoch
+                raise state.diverged(f"validation bound {validation_bound:g}")
+            self.validation_seconds = time.monotonic() - began
+        epoch, steps = state.epoch, state.steps_per_epoch
         weight = kl_weight_at(epoch * steps - 1, settings.kl_warmup * steps, final_kl_weight(settings))
         seconds = time.perf_counter() - start
         elbo = reconstruction - kl
@@ -266,31 +274,10 @@ class _Run:
     def validate(self, data: Dataset) -> float:
         """The bound that is trained, on other data, nats per datapoint."""
         seed = stream(self.settings.seed, "validation")  # the same every epoch: what changes is the pair
-        if isinstance(self.objective, ImportanceWeighted):
-            return importance_bound(self.model, self.guide, data, self.settings.num_particles, seed).mean
-        return elbo(self.model, self.guide, data, seed=seed).elbo.mean
-
-    def diverged(self, what: str) -> UserError:
-        epoch = len(self.state.history) + 1
-        return UserError(f"training diverged in epoch {epoch} ({what}); lower the learning rate or set a clip norm.")
-
-    def save(self) -> None:
-        if self.path is None:
-            return
-        if self.distributed:
-            self.distributed.make_whole()
-        sums = self.group.total(self.state.sums)
-        if self.group.is_first:
-            checkpoint.save(self.path, self.state.to_checkpoint(sums))
-        self.group.wait()  # torchrun ends all processes as soon as one has gone
-        self.saved_at = time.monotonic()
-
-    def load(self) -> None:
-        if self.path is None:
-            raise UserError("resuming needs the path of a checkpoint.")
-        self.state.load(self.path)
-        if not self.group.is_first:  # the first one has those of all
-            self.state.sums = torch.zeros_like(self.state.sums)
+        with told(f"the validation after epoch {self.state.epoch}", _ADVICE, self.model, self.guide):
+            if isinstance(self.objective, ImportanceWeighted):
+                return importance_bound(self.model, self.guide, data, self.settings.num_particles, seed).mean
+            return elbo(self.model, self.guide, data, seed=seed).elbo.mean
 
 
 def _summary(metrics: EpochMetrics) -> str:

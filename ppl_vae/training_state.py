@@ -49,6 +49,8 @@ class TrainingState:
         # Where the current epoch stands: the order of its rows, how many steps are done, Σ of what a step returns.
         self.order: Tensor | None = None
         self.step = 0
+        # A mask of a user's model, for one: infinite from the beginning.
+        self._infinite = {name for name, value in self._weights().items() if not value.isfinite().all()}
         self.sums = torch.zeros(3, dtype=data.x.dtype, device=data.x.device)
 
     @property
@@ -60,6 +62,17 @@ class TrainingState:
     def steps_done(self) -> int:
         """Steps since the beginning."""
         return len(self.history) * self.steps_per_epoch + self.step
+
+    @property
+    def epoch(self) -> int:
+        """The number of the current epoch, from 1."""
+        return len(self.history) + 1
+
+    def diverged(self, what: str) -> UserError:
+        """The error that says so."""
+        return UserError(
+            f"training diverged in epoch {self.epoch} ({what}); lower the learning rate or set a clip norm."
+        )
 
     def counts(self, row: EpochMetrics) -> bool:
         """Whether early stopping looks at this epoch."""
@@ -77,6 +90,26 @@ class TrainingState:
         """Whether ``patience`` has run out."""
         patience = self.settings.patience
         return bool(patience and self.best and len(self.history) - self.best["epoch"] >= patience)
+
+    def not_finite(self, sums: Tensor) -> str | None:
+        """The name of something that is not finite any more; None if all is well. Waits for the device.
+
+        Args:
+            sums: as for :meth:`to_checkpoint`.
+        """
+        tensors = {"the bound": sums[:1], **self._weights(), **self.optimizer.named_moments()}
+        looked_at = {name: tensor for name, tensor in tensors.items() if name not in self._infinite}
+        finite = torch.stack([tensor.isfinite().all() for tensor in looked_at.values()]).tolist()
+        return next((name for name, fine in zip(looked_at, finite, strict=True) if not fine), None)
+
+    def _weights(self) -> dict[str, Tensor]:
+        programs = {"model": self.model, "guide": self.guide}.items()
+        return {
+            f"{of}.{name}": value
+            for of, program in programs
+            for name, value in program.state_dict().items()
+            if isinstance(value, Tensor)
+        }
 
     def to_checkpoint(self, sums: Tensor) -> checkpoint.State:
         """What a checkpoint holds.

@@ -96,12 +96,12 @@ def test_on_disk_before_it_is_renamed(path: Path, monkeypatch: pytest.MonkeyPatc
 TRAIN_FOR_EVER = """
 import sys, torch
 from pathlib import Path
-from ppl_vae import FitConfig, fit, training
+from ppl_vae import FitConfig, fit, saving
 from ppl_vae.data import Dataset
 from ppl_vae.guides import Amortized, Diagonal, Latents
 from ppl_vae.models import VAE
 from ppl_vae.nets import Decoder, Encoder
-training._CHECKPOINT_SECONDS = -1.0  # save after every epoch: nearly all the time goes into saving
+saving.CHECKPOINT_SECONDS = -1.0  # save after every epoch: nearly all the time goes into saving
 data = Dataset(torch.bernoulli(torch.full((4, 3, 4), 0.5)))
 model = VAE(Decoder(2, (3, 4), (64,), "tanh"), 2)
 model.register_buffer("ballast", torch.randn(2_000_000))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ppl_vae import UserError, checkpoint, fit, training
+from ppl_vae import UserError, checkpoint, fit, saving
 from ppl_vae.capture import Engine
 from ppl_vae.interrupt import Interrupted
 from ppl_vae.metrics import EpochMetrics
@@ -159,8 +159,8 @@ def test_resuming_from_the_last_save_is_as_if_it_had_not_crashed(
     path = tmp_path / "cut.pt"
     with monkeypatch.context() as patch:
         patch.setattr(engine, "EagerStep", Crashing)
-        patch.setattr(training, "_CHECKPOINT_SECONDS", -1.0)
-        with pytest.raises(RuntimeError, match="the power failed"):
+        patch.setattr(saving, "CHECKPOINT_SECONDS", -1.0)
+        with pytest.raises(UserError, match=r"^step 3 of epoch 4 failed \(RuntimeError: the power failed\)"):
             fit(*vae_pair(), TRAIN, VALIDATION, settings(), checkpoint_path=path)
     cut = checkpoint.load(path)
     assert (len(cut["history"]), cut["step"]) == (3, 2)

@@ -138,6 +138,22 @@ class PairOptimizer:
             for old, new in zip(before, after, strict=True):
                 old.copy_(new)
 
+    def named_moments(self) -> dict[str, Tensor]:
+        """The moments that there are, by what the optimizer calls them."""
+        states = self.adam.state.values() if self.adam else ()
+        of_shared = {
+            f"{name} of parameter {number}": state[name]
+            for number, state in enumerate(states)
+            for name in _TORCH_NAMES[1:]
+            if state
+        }
+        of_rows = {
+            f"{name} of row table {number}": value
+            for number, moments in enumerate(self.row_adam.moments)
+            for name, value in moments._asdict().items()
+        }
+        return of_shared | of_rows
+
     def state_dict(self) -> dict[str, Any]:
         """Moments and counts; step sizes are the settings'."""
         shared = {"state": self.adam.state_dict()["state"]} if self.adam else None
