@@ -2,8 +2,9 @@
 
 The program is run once while the batch's tensors and every draw carry their names along through all that is worked
 out from them (Pyro's provenance tracking, on which ``pyro.render_model`` is built too): a variable depends on the names
-that its log-density carries. Unlike Pyro's own, this also sees the batch's x and y, on which a guide depends. Where a
-program does what provenance cannot be carried through, what it depends on is found by trying.
+that its log-density carries. Unlike Pyro's own, this also sees the batch's x and y, on which a guide depends, and a
+tensor that lends another its shape or type alone is nothing that it depends on. Where a program does what provenance
+cannot be carried through, what it depends on is found by trying.
 """
 
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ from typing import Any, cast
 import torch
 from pyro import poutine
 from pyro.infer.inspect import TrackProvenance
-from pyro.ops.provenance import ProvenanceTensor, get_provenance
+from pyro.ops.provenance import ProvenanceTensor, detach_provenance, get_provenance, track_provenance
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ppl_vae.batch import Batch
 from ppl_vae.pair import frozen
@@ -49,7 +51,7 @@ class GraphicalModel:
     """What a program's variables are and how they hang together.
 
     Args:
-        variables: parents before children.
+        variables: parents before children, except where a program reads the value of x and observes it too.
         plates: size of each plate by name, as the program was run.
     """
 
@@ -103,9 +105,36 @@ def _tracked(program: nn.Module, batch: Batch) -> tuple[_Sites, _Parents]:
         return None if value is None else ProvenanceTensor(value, frozenset({name}))
 
     known = Batch(cast(Tensor, named(batch.x, "x")), named(batch.y, "y"), batch.index)
-    with preserved(batch.x.device), TrackProvenance():
+    with preserved(batch.x.device), TrackProvenance(), _ValuesOnly():
         sites = _sites(trace_program(program, known))
-    return sites, {name: set(get_provenance(_log_prob(site, site["value"]))) - {name} for name, site in sites.items()}
+        found = {name: set(get_provenance(_log_prob(site, site["value"]))) for name, site in sites.items()}
+    variables = {"x", "y", *sites}  # parameters have names too
+    return sites, {name: behind & variables - {name} for name, behind in found.items()}
+
+
+_LIKE = frozenset(
+    getattr(torch, f"{kind}_like") for kind in ("zeros", "ones", "empty", "full", "rand", "randn", "randint")
+) | frozenset(getattr(Tensor, f"new_{kind}") for kind in ("zeros", "ones", "empty", "full", "tensor", "empty_strided"))
+_TOGETHER = frozenset({torch.broadcast_tensors})  # each lends the others its shape
+_AS = frozenset({Tensor.to, Tensor.type_as, Tensor.expand_as, Tensor.view_as, Tensor.reshape_as})
+
+
+class _ValuesOnly(TorchFunctionMode):
+    """Inside the block a tensor that lends another its shape, dtype or device alone does not pass its names on."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in _LIKE:  # what they are filled with is another argument
+            filled = get_provenance([args[1:], {name: value for name, value in kwargs.items() if name != "input"}])
+            return track_provenance(func(*detach_provenance(args), **detach_provenance(kwargs)), filled)
+        if func in _AS:
+            args, kwargs = (*args[:1], *detach_provenance(args[1:])), detach_provenance(kwargs)
+        elif func in _TOGETHER:
+            alike = func(*detach_provenance(args))
+            return type(alike)(
+                track_provenance(value, get_provenance(given)) for value, given in zip(alike, args, strict=True)
+            )
+        return func(*args, **kwargs)
 
 
 def _tried(program: nn.Module, batch: Batch) -> tuple[_Sites, _Parents]:

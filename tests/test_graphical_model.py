@@ -1,18 +1,22 @@
 """Structures that are known, read from the programs that have them."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
 import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from pyro.nn import PyroModule
+from pyro.nn import PyroModule, PyroParam
+from torch import Tensor
+from torch.distributions import constraints
 
-from ppl_vae import Batch
+from ppl_vae import Batch, figures
 from ppl_vae import graphical_model as module
 from ppl_vae.errors import UserError
 from ppl_vae.graphical_model import GraphicalModel, graphical_model
+from ppl_vae.pair import frozen
 from tests.conformance import ALL_CASES
 from tests.pairs import TwoLatents, all_of, amortized, oracle, vae_pair
 
@@ -138,6 +142,75 @@ def test_the_users_example() -> None:
     guide = mine.Guide(event_shape=(3, 4), latent_dim=2, hidden=(5,))
     assert plain(graphical_model(model, batch)) == {"z": ("Laplace", False, ()), "x": ("Bernoulli", True, ("z",))}
     assert plain(graphical_model(guide, batch)) == {"x": (None, True, ()), "z": ("Laplace", False, ("x",))}
+
+
+class Prior(PyroModule):
+    """z ~ N(loc(x, y), scale), the scale a constrained parameter; x ~ N(z, 1)."""
+
+    def __init__(self, loc: Callable[[Batch], Tensor]) -> None:
+        super().__init__()
+        self.loc = loc
+        self.scale = PyroParam(torch.tensor(0.7), constraint=constraints.positive)
+
+    def forward(self, batch: Batch) -> None:
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z = pyro.sample("z", dist.Normal(self.loc(batch), self.scale).to_event(1))
+            pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=batch.x)
+
+
+SHAPES_ALONE: dict[str, Callable[[Batch], Tensor]] = {
+    "new_zeros": lambda batch: batch.x.new_zeros(len(batch.x), 3),
+    "new_tensor": lambda batch: batch.x.new_tensor([1.0, 2.0, 3.0]),
+    "new_full": lambda batch: batch.x.new_full((3,), 0.5),
+    "zeros_like": lambda batch: torch.zeros_like(batch.x),
+    "zeros_like by name": lambda batch: torch.zeros_like(input=batch.x),
+    "zeros_like of a part": lambda batch: torch.zeros_like(batch.x[..., 0])[:, None].expand(-1, 3),
+    "ones_like of labels": lambda batch: torch.ones_like(batch.y)[:, None].float().expand(-1, 3),
+    "full_like": lambda batch: torch.full_like(batch.x, 0.5),
+    "randn_like": lambda batch: torch.randn_like(batch.x),
+    "shape": lambda batch: torch.zeros(batch.x.shape),
+    "len": lambda batch: torch.zeros(len(batch.x), 3),
+    "size and type": lambda batch: torch.zeros(batch.x.size(), dtype=batch.x.dtype, device=batch.x.device),
+    "expand_as": lambda batch: torch.zeros(3).expand_as(batch.x),
+    "type_as": lambda batch: torch.zeros(3).type_as(batch.x),
+    "to": lambda batch: torch.zeros(3, dtype=torch.float64).to(batch.x),
+    "broadcast": lambda batch: torch.broadcast_tensors(torch.zeros(3), batch.x)[0],
+}
+VALUES: dict[str, tuple[Callable[[Batch], Tensor], tuple[str, ...]]] = {
+    "x": (lambda batch: 0.5 * batch.x, ("x",)),
+    "y": (lambda batch: batch.y[:, None].float().expand(-1, 3), ("y",)),
+    "filled with x": (lambda batch: torch.full_like(batch.y, batch.x[0, 0], dtype=torch.float32)[:, None], ("x",)),
+    "new of x": (lambda batch: batch.x.new_full((3,), 1.0) * batch.y[:, None], ("y",)),
+    "x as another": (lambda batch: batch.x.to(torch.float64).type_as(batch.y).float(), ("x",)),
+    "broadcast": (lambda batch: torch.broadcast_tensors(torch.zeros(3), batch.x)[1], ("x",)),
+}
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+@pytest.mark.parametrize(
+    ("loc", "parents"),
+    [*((loc, ()) for loc in SHAPES_ALONE.values()), *VALUES.values()],
+    ids=[*SHAPES_ALONE, *(f"values: {name}" for name in VALUES)],
+)
+def test_a_shape_read_from_x_is_no_dependence_and_a_value_is(
+    loc: Callable[[Batch], Tensor], parents: tuple[str, ...], tracked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not tracked:
+        monkeypatch.setattr(module, "_tracked", module._tried)
+    batch = all_of(torch.tensor([[0.3, 1.0, 0.2], [0.7, 0.1, 0.9]]), torch.tensor([1, 0]))
+    program = Prior(loc)
+    if tracked:
+        with frozen(program):
+            module._tracked(program, batch)  # it is carried through, and nothing has to be tried
+    found = graphical_model(program, batch)
+    assert plain(found) == {
+        **({"y": (None, True, ())} if "y" in parents else {}),
+        "z": ("Normal", False, parents),
+        "x": ("Normal", True, ("z",)),
+    }
+    figure = figures.graphical_model(found)
+    arrows = {str(patch.get_label()) for patch in figure.axes[0].patches} & {"x → z", "y → z", "z → x"}
+    assert arrows == {"z → x", *(f"{parent} → z" for parent in parents)}
 
 
 def test_leaves_everything_as_it_was() -> None:

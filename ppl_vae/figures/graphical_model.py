@@ -46,11 +46,13 @@ def graphical_model(
         the figure; its axes are labelled "model" and "guide". One unit of them is one inch.
 
     Raises:
-        ValueError: a model without variables.
+        ValueError: a model without variables, or one whose parent is none of them.
     """
     if not model.variables:
         raise ValueError("a model without variables: there is nothing to draw.")
     panels = [("model", model, "-")] + ([("guide", guide, "--")] if guide is not None else [])
+    for _, graph, _ in panels:
+        _refuse_unknown_parents(graph)
     depth = max(len(variable.plates) for _, graph, _ in panels for variable in graph.variables)
     places = _places([graph for _, graph, _ in panels], _STEP + _MARGIN * depth)
     across, up = ([place[axis] for place in places.values()] for axis in (0, 1))
@@ -76,6 +78,14 @@ def graphical_model(
     return figure
 
 
+def _refuse_unknown_parents(graph: "GraphicalModel") -> None:
+    names = {variable.name for variable in graph.variables}
+    for variable in graph.variables:
+        for parent in variable.parents:
+            if parent not in names:
+                raise ValueError(f"'{variable.name}' depends on '{parent}', which is none of the variables.")
+
+
 def _formula(graph: "GraphicalModel", name: str) -> str:
     """p(x, z | y) or q(z | x, y), with what is given behind the bar."""
     drawn = [variable.name for variable in graph.variables if variable.distribution is not None]
@@ -99,7 +109,9 @@ def _places(graphs: "Sequence[GraphicalModel]", border: float) -> _Places:
         floor = max((layers[name] + 1 for name in layers), default=0)
         for variable in first.variables:
             if (variable.name not in outside) == within:
-                behind = [layers[parent] for parent in variable.parents if (parent not in outside) == within]
+                # A parent without a layer comes later: x, whose value a program reads before it observes it.
+                known = [parent for parent in variable.parents if parent in layers]
+                behind = [layers[parent] for parent in known if (parent not in outside) == within]
                 layers[variable.name] = max((layer + 1 for layer in behind), default=floor)
     top = max((layers[name] + 1 for name in outside), default=0)
     for graph in others:

@@ -113,6 +113,11 @@ def test_long_names_stay_in_their_circles() -> None:
     assert circle.get_window_extent().x0 < name.get_window_extent().x0
 
 
+def test_a_parent_that_is_no_variable_is_named() -> None:
+    with pytest.raises(ValueError, match="'z' depends on 'w', which is none of the variables"):
+        graphical_model(GraphicalModel((Variable("z", "Normal", False, ("w",), ()),), {}))
+
+
 def test_nothing_to_draw() -> None:
     with pytest.raises(ValueError, match="without variables"):
         graphical_model(GraphicalModel((), {}))
