@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+UNSEEN = 2**40
+"""``index`` of the first of datapoints that belong to no data set, such as simulated ones: no row is theirs."""
+
 
 class Batch(NamedTuple):
     """A minibatch of observations.

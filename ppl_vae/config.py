@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, dataclass_transform
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -65,7 +66,13 @@ def from_plain(kind: type[T], plain: object) -> T:
         fields = [str(part) for part in first["loc"] if str(part).isidentifier() and str(part) not in _BRANCHES]
         name = fields[-1].replace("_", "-") if fields else "configuration"
         problem = first["msg"].replace("Input should", "must").replace("Value error, ", "")
-        raise UserError(f"--{name}: {problem}, got {reprlib.repr(first['input'])}.") from None
+        raise UserError(f"--{name}: {problem}, got {_shown(first['input'])}.") from None
+
+
+def _shown(value: object) -> str:
+    """A value in a few words; of what is neither text, number nor collection, its type alone."""
+    plain = value is None or isinstance(value, str | int | float | list | tuple | dict | Path)
+    return " ".join(reprlib.repr(value).split()) if plain else f"a {type(value).__name__}"
 
 
 _BRANCHES = {"int", "float", "str", "none", "path"}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae.errors import UserError
+from ppl_vae.layout import channels_first
 from ppl_vae.nets import mlp, nonlinearity_of, with_label
 from ppl_vae.precision import network
 
@@ -133,6 +134,11 @@ def _started(layer: nn.Conv2d | nn.ConvTranspose2d, num_terms: int) -> nn.Module
 
 def _pyramid(event_shape: Sequence[int], num_layers: int) -> tuple[list[tuple[int, int]], int]:
     """Height and width of the image and after each halving, and the image's number of channels."""
+    if channels_first(tuple(event_shape)):
+        raise UserError(
+            f"an image of shape {tuple(event_shape)} has its channels first, and convolutions here take (H, W, C); "
+            "bring them behind, x.movedim(1, -1)."
+        )
     match tuple(event_shape):
         case (height, width):
             depth = 1

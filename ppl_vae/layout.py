@@ -9,7 +9,9 @@ after the end are all zeros. So sequences of many lengths are one tensor, and no
 from collections.abc import Sequence
 from typing import Literal, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 Layout = Literal["plain", "text", "notes"]
@@ -18,6 +20,13 @@ LOWEST_NOTE = 21
 """MIDI number of the first key of ``notes``: a piano's lowest, the A of 27.5 Hz."""
 NUM_NOTES = 88
 """Keys of a piano."""
+CHANNELS = (1, 3, 4)
+"""How many channels images come with: grey, red, green and blue, and these with opacity. Here they come last."""
+
+
+def channels_first(event_shape: tuple[int, ...]) -> bool:
+    """Whether an observation is an image with its channels in front, for all one can tell by its shape."""
+    return len(event_shape) == 3 and event_shape[0] in CHANNELS and event_shape[2] > max(CHANNELS)
 
 
 def alive(x: Tensor, layout: Layout) -> Tensor:
@@ -51,13 +60,21 @@ def encode_text(lines: Sequence[str], alphabet: str, length: int) -> Tensor:
     Returns:
         ``(len(lines), T, 1 + V)``.
     """
-    column = {character: number + 1 for number, character in enumerate(alphabet)}
     x = torch.zeros(len(lines), length, 1 + len(alphabet))
-    places = [(row, step, column[c]) for row, line in enumerate(lines) for step, c in enumerate(line)]
-    row, step, which = torch.tensor(places, dtype=torch.long).reshape(-1, 3).unbind(1)
-    x[row, step, 0] = 1
-    x[row, step, which] = 1
+    lengths = np.array([len(line) for line in lines], dtype=np.int64)
+    first = np.repeat(lengths.cumsum() - lengths, lengths)  # of each character's line, among all characters
+    step = np.arange(lengths.sum()) - first
+    place = (np.repeat(np.arange(len(lines)), lengths) * length + step) * (1 + len(alphabet))
+    known = _code_points(alphabet)
+    order = known.argsort()
+    which = order[known[order].searchsorted(_code_points("".join(lines)))]
+    for places in (place, place + 1 + which):
+        x.view(-1)[torch.from_numpy(places)] = 1
     return x
+
+
+def _code_points(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype=np.uint32)
 
 
 def decode_text(x: Tensor, alphabet: str) -> list[str]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from ppl_vae.errors import unknown_name
+from ppl_vae.labels import note_classes
 from ppl_vae.precision import network
 
 Activation = Literal["relu", "tanh", "softplus", "gelu", "silu", "elu"]
@@ -74,6 +75,7 @@ def with_label(features: Tensor, y: Tensor | None, num_classes: int) -> Tensor:
     """Features ``(..., batch, size)`` with their labels ``(batch,)`` one-hot behind them, if there are classes."""
     if not num_classes:
         return features
+    note_classes(num_classes)
     # Not functional.one_hot, which reads the labels to see that they are in range: a wait for the device at each call.
     one_hot = (cast(Tensor, y).unsqueeze(-1) == torch.arange(num_classes, device=features.device)).to(features)
     return torch.cat([features, one_hot.expand(*features.shape[:-1], num_classes)], dim=-1)

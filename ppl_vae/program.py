@@ -17,6 +17,7 @@ from torch import nn
 
 from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError, reason
+from ppl_vae.labels import held_to_classes
 
 
 class _ProgramMeta(type(PyroModule), ABCMeta):  # type: ignore[misc]  # both want to be the metaclass
@@ -106,13 +107,15 @@ def trace_program(program: nn.Module, batch: Batch, handled: Callable[[Batch], o
     """
     store = pyro.get_param_store()
     known = set(store.keys())
+    name = type(program).__name__
     try:
-        trace = poutine.trace(handled or program).get_trace(batch)
+        with held_to_classes(name, batch):
+            trace = poutine.trace(handled or program).get_trace(batch)
     except UserError:
         raise
     except (Exception, SystemExit) as error:
         shape = tuple(batch.x.shape)
-        raise UserError(f"{type(program).__name__} cannot run on x of shape {shape}: {reason(error)}") from error
+        raise UserError(f"{name} cannot run on x of shape {shape}{_unlike(program, batch)}: {reason(error)}") from error
     stray = set(store.keys()) - known
     for name in stray:
         del store[name]
@@ -121,3 +124,12 @@ def trace_program(program: nn.Module, batch: Batch, handled: Callable[[Batch], o
             f"parameter '{min(stray)}' went to Pyro's global store; make it an nn.Parameter or PyroParam of the module."
         )
     return trace
+
+
+def _unlike(program: nn.Module, batch: Batch) -> str:
+    """What may be why a program cannot run: that its numbers are of another precision."""
+    own = {value.dtype for value in program.parameters() if value.is_floating_point()}
+    if not own or batch.x.dtype in own:
+        return ""
+    ours, theirs = (str(dtype).removeprefix("torch.") for dtype in (batch.x.dtype, own.pop()))
+    return f", which is {ours} where its parameters are {theirs} (x.to(torch.{theirs}) makes it the same)"

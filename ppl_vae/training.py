@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from ppl_vae.check import check_pair
+from ppl_vae.check import check_pair, check_runs
 from ppl_vae.config import checked, to_plain
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.splits import Splits
@@ -110,6 +110,8 @@ def fit(
         probe = train.probe()
         check_pair(model, guide, probe)
         objective.check(model, guide, probe)
+        if validation and not tables_of(guide):
+            check_runs(model, guide, validation)
     group.wait()  # until nobody looks any more whether there is a checkpoint
     with seeded(stream(settings.seed, "training"), device):
         run = _Run(model, guide, objective, train, validation, settings, checkpoint_path, group)

@@ -1,6 +1,7 @@
 """Convolutional encoder and decoder."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -186,3 +187,10 @@ def test_a_refinement_is_differentiated_through() -> None:
             ends.append(total())
             weight -= sign * step * direction
     torch.testing.assert_close((gradient * direction).sum(), (ends[0] - ends[1]) / (2 * step), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [lambda event: ConvEncoder(event, 4), lambda event: ConvDecoder(2, event)])
+@pytest.mark.parametrize("event", [(3, 32, 32), (1, 28, 28)], ids=str)
+def test_channels_first_are_refused(make: Any, event: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match=r"has its channels first, and convolutions here take \(H, W, C\); bring"):
+        make(event)

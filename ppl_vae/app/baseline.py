@@ -17,9 +17,10 @@ from ppl_vae.app.baseline_run import BaselineConfig, BaselineRecord, BaselineRun
 from ppl_vae.app.build import DataInfo
 from ppl_vae.app.leftovers import refuse_existing_run
 from ppl_vae.app.opened import check_drawable
+from ppl_vae.app.reading import read_data, say_what_was_read
 from ppl_vae.baselines import BayesClassifier, Kind, Sampled, fit_classifier
 from ppl_vae.config import config
-from ppl_vae.data import Dataset, Splits, load
+from ppl_vae.data import Dataset, Splits
 from ppl_vae.errors import UserError
 from ppl_vae.runtime.files import write_arrays, write_text
 from ppl_vae.seeding import seeded, stream
@@ -51,8 +52,9 @@ class Baseline:
         if self.out:
             refuse_existing_run(self.out)
         self._check_flags()
-        splits = load(self.settings.data)
+        splits = read_data(self.settings.data)
         _check_data(splits)
+        say_what_was_read(splits)
         resolved = replace(self.settings, data=self.settings.data.absolute())
         record = BaselineRecord(self.kind, resolved, DataInfo.of(splits))
         with BaselineRun.created(record, self.out, f"{Path(self.settings.data.data).stem}-{self.kind}") as run:

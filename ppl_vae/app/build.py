@@ -129,6 +129,8 @@ class DataInfo:
     """The labels as the data has them, in the order of their numbers; none where they are those numbers."""
     unseen: tuple[int, ...] = ()
     """Those of them that no training datapoint has."""
+    scale: Count = 1
+    """What integers in files are divided by; see :mod:`ppl_vae.data.npz`. The fingerprint is of what came of it."""
 
     def __post_init__(self) -> None:
         """See that shape and layout agree, which a record that was changed by hand may not.
@@ -156,6 +158,7 @@ class DataInfo:
             splits.alphabet,
             classes=splits.classes if named else (),
             unseen=splits.unseen(),
+            scale=splits.scale,
         )
 
     @property

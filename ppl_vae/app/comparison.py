@@ -15,6 +15,7 @@ from ppl_vae.app.caveats import warn_of_likelihood
 from ppl_vae.app.estimators import EvaluateConfig, evaluate_run, is_point
 from ppl_vae.app.labels import warn_of_unseen
 from ppl_vae.app.opened import open_run
+from ppl_vae.app.reading import read_data, say_what_was_read
 from ppl_vae.app.run import Record, Run, TrainConfig
 from ppl_vae.app.train import train_run
 from ppl_vae.app.trust import check_trusted
@@ -78,7 +79,7 @@ def check_jobs(jobs: list[Job], out: Path | None) -> None:
     """
     if len({job.folder for job in jobs}) < len(jobs):
         raise UserError("two guides go by the same name (file and class); rename one of the files.")
-    splits = load(jobs[0].settings.data)
+    splits = read_data(jobs[0].settings.data)
     if splits.test is None:
         raise UserError("a comparison is made on test data and there is none; raise --test-fraction.")
     begun = [(job, Run.open(out / job.folder)) for job in jobs if out and (out / job.folder / "checkpoint.pt").exists()]
@@ -100,6 +101,7 @@ def check_jobs(jobs: list[Job], out: Path | None) -> None:
         check_trusted(run.path, names, run.record.files, consent=True)  # named by the user; may have changed
     warn_of_likelihood(pair, splits.train)
     warn_of_unseen(splits)
+    say_what_was_read(splits)
 
 
 def run_jobs(jobs: list[Job], out: Path, workers: int | None) -> list[Result]:

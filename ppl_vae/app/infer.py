@@ -15,10 +15,10 @@ from ppl_vae.app.labels import numbers_of
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import refuse_existing_file
+from ppl_vae.batch import UNSEEN
 from ppl_vae.check import check_pair
 from ppl_vae.config import Count, Seed, config
 from ppl_vae.data import Dataset, binarized
-from ppl_vae.data.dataset import UNSEEN
 from ppl_vae.data.sources import read_input
 from ppl_vae.evaluation import elbo
 from ppl_vae.inference import InferConfig
@@ -64,7 +64,7 @@ class Infer:
         refuse_existing_file(self.out)
         opened = open_run(self.run_directory, self.device, Opening(trust=self.trust))
         info = opened.info
-        x, y = read_input(self.input, info.layout, info.alphabet, info.event_shape)
+        x, y, _, notes = read_input(self.input, info.layout, info.alphabet, info.event_shape, info.scale)
         if y is not None and info.num_classes:
             y = numbers_of(info, y, str(self.input))
         # Rows of nobody's split: a per-datapoint guide has none for them.
@@ -72,6 +72,8 @@ class Infer:
         data = binarized(x, y, binarization, self.seed, first=UNSEEN)
         arrays = self._infer(opened, data.to(opened.device).fixed(self.seed))
         write_arrays(self.out, arrays, new=True)
+        for note in notes:
+            print(f"data     {note}")
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         print(f"latents  {self.out}: {shapes}")
 

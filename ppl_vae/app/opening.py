@@ -4,8 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ppl_vae.app.build import DataInfo
+from ppl_vae.app.reading import read_data
 from ppl_vae.config import config
-from ppl_vae.data import DataConfig, Splits, load
+from ppl_vae.data import DataConfig, Splits
 from ppl_vae.data.sources import names_file
 from ppl_vae.data.torchvision_sets import NAMES, folder_of
 from ppl_vae.errors import UserError
@@ -50,7 +51,7 @@ def read_again(run: Path, info: DataInfo, settings: DataConfig, *, download: boo
             f"{run}: {settings.data} is not in '{settings.data_root}'; pass --data-root FOLDER where {folder} holds "
             "its files."
         )
-    splits = load(settings)
+    splits = read_data(settings)
     if info.num_classes > splits.num_classes:  # of a version that took a label for its own number
         splits = splits.unnumbered()
     if not info.is_of(splits):

@@ -19,12 +19,13 @@ from ppl_vae.app.leftovers import clear_partials, has_learned, refuse_existing_r
 from ppl_vae.app.opening import read_again
 from ppl_vae.app.pictures import draw_run
 from ppl_vae.app.presets import PresetName
+from ppl_vae.app.reading import read_data, say_what_was_read
 from ppl_vae.app.report import write_report
 from ppl_vae.app.run import Record, Run, TrainConfig
 from ppl_vae.app.trust import remember
 from ppl_vae.check import likelihood_label
 from ppl_vae.config import config, to_plain
-from ppl_vae.data import Splits, load
+from ppl_vae.data import Splits
 from ppl_vae.errors import UserError, reason
 from ppl_vae.interrupt import Interrupted
 from ppl_vae.metrics import EpochMetrics, best_epoch
@@ -109,7 +110,7 @@ class Train:
         with group.together():
             if self.out and group.is_first:
                 refuse_existing_run(self.out)
-        splits = group.one_before_all(lambda: load(self.settings.data))
+        splits = group.one_before_all(lambda: read_data(self.settings.data))
         resolved = replace(self.settings, pair=self.settings.pair.absolute(), data=self.settings.data.absolute())
         record = Record.of(resolved, DataInfo.of(splits))
         pair = build_pair(resolved.pair, record.info, None, 0)  # fails on bad settings before anything is written
@@ -120,6 +121,7 @@ class Train:
             if group.is_first:
                 warn_of_likelihood(pair, splits.train)
                 warn_of_unseen(splits)
+                say_what_was_read(splits)
                 stem = Path(self.settings.data.data).stem
                 path = str(held.enter_context(Run.created(record, self.out, stem)).path)
         return Run(Path(group.from_first(path)), record), splits

@@ -14,9 +14,9 @@ from ppl_vae.app.fitted import guide_for, has_rows
 from ppl_vae.app.opened import OpenedRun, SplitName
 from ppl_vae.app.rendering import centre, is_drawn, strips_of
 from ppl_vae.app.sample import Made, Sampling, caption, label_number, labels_of, shown_in
+from ppl_vae.batch import UNSEEN
 from ppl_vae.config import CountOrZero, Few, config
 from ppl_vae.data import Dataset
-from ppl_vae.data.dataset import UNSEEN
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.units import units
 from ppl_vae.guides import PerDatapoint

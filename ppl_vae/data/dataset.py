@@ -1,19 +1,23 @@
 """Observations resident on one device, binarized there at every visit."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, Self
 
 import torch
 from torch import Tensor
 
 from ppl_vae.batch import Batch
+from ppl_vae.errors import UserError
 from ppl_vae.seeding import seeded, stream
 
 Binarization = Literal["dynamic", "static", "threshold", "none"]
 
-UNSEEN = 2**40
-"""``first`` of datapoints that belong to no data set, such as simulated ones: no row is theirs."""
+# How far probabilities may leave [0, 1]: a few units in float32's last place, which is what scaling rounds to.
+_ROUNDING = 1e-6
+# Elements that are looked at in one go: few enough to stay in a processor's cache.
+_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,16 +25,43 @@ class Dataset:
     """One split of a data set.
 
     Args:
-        x: observations, ``(N, *event)``, float; probabilities of a lit pixel if ``dynamic``.
+        x: observations, ``(N, *event)``, float; probabilities of a lit pixel if ``dynamic``. Bool becomes 0 and 1.
         y: integer labels, ``(N,)``, or None.
         dynamic: draw x ~ Bernoulli(x) anew at every visit (Burda et al. 2016), from torch's own generator.
         first: number of row 0 in the whole data set; each split has its own, so that no row is taken for another's.
+
+    Raises:
+        UserError: x or y is no tensor, of another type or another shape.
     """
 
     x: Tensor
     y: Tensor | None = None
     dynamic: bool = False
     first: int = 0
+
+    def __post_init__(self) -> None:
+        """See what x and y are, and lay them out in C's order: noise is drawn in the order of memory.
+
+        What they hold is looked at where a pair is tried, by :meth:`probe`: this runs inside a traced step too.
+        """
+        for name, value in (("x", self.x), ("y", self.y)):
+            if not isinstance(value, Tensor) and (name == "x" or value is not None):
+                raise UserError(f"{name} is a {type(value).__name__}; make it a tensor, torch.as_tensor({name}).")
+        x, y = self.x, self.y
+        if x.dim() < 2:
+            raise UserError(f"x has shape {tuple(x.shape)}; it must be (N, *event), a row for each observation.")
+        if x.dtype == torch.bool:
+            x = x.to(torch.get_default_dtype())
+        elif not x.is_floating_point():
+            raise UserError(f"x is {_name(x)}; make it float: x / 255 of 8-bit images, x.float() of bits and counts.")
+        if y is not None:
+            if y.shape != x.shape[:1]:
+                raise UserError(f"y has shape {tuple(y.shape)} where x has {len(x)} rows; it must be ({len(x)},).")
+            if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+                raise UserError(f"y is {_name(y)}; it must hold integer classes 0, 1, 2, ...: y.long().")
+            y = y.long().contiguous()
+        object.__setattr__(self, "x", x.contiguous())
+        object.__setattr__(self, "y", y)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -54,20 +85,42 @@ class Dataset:
             yield self.batch(index)
 
     def probe(self) -> Batch:
-        """A few rows to try a pair on: the first two, and the first ones with values that not every model takes, grey
-        levels and what is outside [0, 1]."""
+        """A few rows to try a pair on: the first two, the first ones with values that not every model takes (grey
+        levels, and what is outside [0, 1]), and those of the smallest and the largest label.
+
+        Raises:
+            UserError: x holds NaN or infinity, or what is no probability and is to be binarized; the first such row.
+        """
+        return self.batch(self._telling)
+
+    @cached_property
+    def _telling(self) -> Tensor:
         rows = self.x.flatten(1)
-        grey = ((rows != 0) & (rows != 1)).any(1).nonzero().flatten()
-        outside = (~((rows >= 0) & (rows <= 1))).any(1).nonzero().flatten()  # NaN too
-        first = torch.arange(min(2, len(self)), device=self.x.device)
-        return self.batch(torch.cat([first, grey[:1], outside[:1]]))
+        found = torch.arange(min(2, len(self)), device=self.x.device)
+        grey, outside = _first(rows, _is_grey), _first(rows, _is_outside)
+        if len(outside):
+            self._check_values(rows)
+        ends = [] if self.y is None or not len(self) else [self.y.argmin()[None], self.y.argmax()[None]]
+        numbers = dict.fromkeys(torch.cat([found, grey, outside, *ends]).tolist())
+        return torch.tensor(list(numbers), dtype=torch.long, device=self.x.device)
+
+    def _check_values(self, rows: Tensor) -> None:
+        if len(bad := _first(rows, lambda part: ~part.isfinite())):
+            raise UserError(f"x holds NaN or infinity, first in row {int(bad)}; remove or fill those values.")
+        if self.dynamic and len(bad := _first(rows, lambda part: (part < -_ROUNDING) | (part > 1 + _ROUNDING))):
+            raise UserError(
+                f"x runs from {rows.min():.9g} to {rows.max():.9g} and leaves [0, 1] first in row {int(bad)}; scale it "
+                "into [0, 1] to binarize it."
+            )
 
     def fixed(self, seed: int) -> Self:
         """The same rows, no longer dynamic: binarized once, from the seed, with bits of its own for each split."""
         if not self.dynamic:
             return self
+        if len(_first(rows := self.x.flatten(1), _is_outside)):
+            self._check_values(rows)
         with seeded(stream(seed, f"bits from {self.first}"), self.x.device):
-            return replace(self, x=torch.bernoulli(self.x), dynamic=False)
+            return replace(self, x=torch.bernoulli(self.x.clamp(0, 1)), dynamic=False)
 
     def head(self, limit: int | None) -> Self:
         """The first ``limit`` rows; all of them if None or if there are fewer."""
@@ -75,7 +128,30 @@ class Dataset:
 
     def to(self, device: torch.device) -> Self:
         """The same rows on another device."""
+        if self.x.device == device:
+            return self
         return replace(self, x=self.x.to(device), y=None if self.y is None else self.y.to(device))
+
+
+def _first(rows: Tensor, which: Callable[[Tensor], Tensor]) -> Tensor:
+    """Number of the first row with such an element, ``(1,)``; ``(0,)`` if there is none."""
+    size = max(1, _AT_ONCE // max(1, rows.shape[1]))
+    for start in range(0, len(rows), size):
+        if len(found := which(rows[start : start + size]).any(1).nonzero().flatten()):
+            return found[:1] + start
+    return torch.empty(0, dtype=torch.long, device=rows.device)
+
+
+def _is_grey(x: Tensor) -> Tensor:
+    return (x != 0) & (x != 1)
+
+
+def _is_outside(x: Tensor) -> Tensor:
+    return ~((x >= 0) & (x <= 1))  # NaN too
+
+
+def _name(value: Tensor) -> str:
+    return str(value.dtype).removeprefix("torch.")
 
 
 def binarized(x: Tensor, y: Tensor | None, binarization: Binarization, seed: int, first: int = 0) -> Dataset:

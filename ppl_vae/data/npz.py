@@ -1,75 +1,152 @@
-"""A user's own data: an ``.npz`` with ``x`` and, if there are labels, ``y``. Nothing in it is ever unpickled."""
+"""A user's own data: an ``.npz`` with ``x`` and, if there are labels, ``y``. Nothing in it is ever unpickled.
 
-import zipfile
+What 1 means in x is decided once, by the file that a pair is trained on, and held against every file after it:
+
+* bool, and float in [0, 1], are what they are (float may leave the interval by its rounding, and is cut there);
+* integers that are all 0 or 1 are bits;
+* integers up to a k below 128 are levels of their own, and are divided by k;
+* integers up to anything from 128 to 255 are those of 8-bit images, and are divided by 255;
+* all others are refused.
+
+A later file's integers are divided by the same number, the *scale* (1 after float and bool). Those above it are
+refused, and so are those that are all 0 or 1 under a larger scale: they could be bits or nearly black.
+
+x of shape (N, C, H, W) with 1, 3 or 4 channels is brought to (N, H, W, C). Whatever is decided here is also said.
+"""
+
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ppl_vae.errors import UserError, reason
+from ppl_vae.data.archive import read_array, read_headers
+from ppl_vae.errors import UserError
+from ppl_vae.layout import CHANNELS, channels_first
 
 # Labels become one-hot vectors; a larger one is an identifier, not a class.
 _MOST_CLASSES = 10_000
+# Integers that do not reach this are levels of their own; those that do are 8-bit, whether or not they reach 255.
+_HALF_OF_8_BITS = 128
+_8_BITS = 255
+# How far float may leave [0, 1]: a few units in float32's last place, which is what scaling rounds to.
+_ROUNDING = 1e-6
 
 
-def read_npz(path: Path) -> tuple[Tensor, Tensor | None]:
+class Observations(NamedTuple):
+    """What a file holds.
+
+    Args:
+        x: ``(N, *event)``, float32 in [0, 1].
+        y: labels, ``(N,)``, int64, or None.
+        scale: what integers were, or from now on will be, divided by.
+        notes: what was decided, a line each.
+    """
+
+    x: Tensor
+    y: Tensor | None
+    scale: int
+    notes: tuple[str, ...]
+
+
+def read_npz(path: Path, scale: int | None = None, event_shape: tuple[int, ...] | None = None) -> Observations:
     """Read and check a file.
 
     Args:
-        path: holds ``x``, ``(N, D)``, ``(N, H, W)`` or with more event dimensions, uint8 (0 to 255), bool, or float in
+        path: holds ``x``, ``(N, D)``, ``(N, H, W)`` or with more event dimensions, bool, integers from 0, or float in
             [0, 1]; and optionally ``y``, ``(N,)``, integers from 0.
-
-    Returns:
-        x, ``(N, *event)``, float32 in [0, 1], and y, ``(N,)``, int64, or None.
+        scale: what integers stand for 1 by, if that has been decided.
+        event_shape: of an observation, if that has been decided.
 
     Raises:
         UserError: what is wrong with the file, and what it should hold.
     """
-    arrays = _read(path)
-    if "x" not in arrays:
-        found = ", ".join(arrays) or "nothing"
+    headers, names = read_headers(path, ("x", "y"))
+    if "x" not in headers:
+        found = ", ".join(names) or "nothing"
         raise UserError(f"{path}: no array 'x' (found: {found}); save it with numpy.savez(path, x=images, y=labels).")
-    x = _observations(path, arrays["x"])
-    return x, _labels(path, arrays["y"], len(x)) if "y" in arrays else None
+    (shape, dtype), rows = headers["x"], headers["x"].shape[:1]
+    if len(shape) < 2:
+        raise UserError(f"{path}: x has shape {shape}; it must be (N, D) or (N, H, W), a row for each observation.")
+    if 0 in shape:
+        raise UserError(f"{path}: x is empty, shape {shape}; it needs at least one observation.")
+    if dtype.kind not in "buif":
+        raise UserError(f"{path}: x is {dtype}; store uint8 (0 to 255), bool, or float in [0, 1].")
+    if "y" in headers:
+        if headers["y"].shape != rows:
+            raise UserError(f"{path}: y has shape {headers['y'].shape} where x has {rows[0]} rows; it must be {rows}.")
+        if headers["y"].dtype.kind not in "ui":
+            raise UserError(f"{path}: y is {headers['y'].dtype}; it must hold integer classes 0, 1, 2, ...")
+    x, moved = _channels_last(path, read_array(path, "x"), event_shape)
+    x, scale, scaled = _scaled(path, x, scale)
+    # In C's order, whatever the file's: noise is drawn in the order of memory.
+    found_x = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
+    y = _labels(path, read_array(path, "y")) if "y" in headers else None
+    return Observations(found_x, y, scale, (*moved, *scaled))
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; give the path of an .npz, or the name of a data set.")
-    if not zipfile.is_zipfile(path):
-        raise UserError(f"{path}: not a readable .npz; write it with numpy.savez(path, x=images, y=labels).")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] if name in ("x", "y") else np.empty(0) for name in archive.files}
-    except Exception as error:  # a damaged file can raise anything
-        if "allow_pickle" in str(error):
-            raise UserError(f"{path}: holds pickled objects, which are never loaded; save number arrays.") from None
-        raise UserError(f"{path}: not a readable .npz ({reason(error)}); write it with numpy.savez.") from None
+def _channels_last(
+    path: Path, x: np.ndarray, event_shape: tuple[int, ...] | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    shape = x.shape[1:]
+    if event_shape is not None and shape == event_shape:
+        return x, ()
+    last = (*shape[1:], shape[0])
+    if channels_first(shape) and event_shape in (None, last):
+        return np.moveaxis(x, 1, -1), (f"{path.name}: x {x.shape} has its channels first; taken as (N, H, W, C).",)
+    if event_shape is not None:
+        raise UserError(f"{path}: observations of shape {shape}, not the run's {event_shape}; reshape x.")
+    if len(shape) == 3 and shape[0] in CHANNELS:
+        height, width, depth = shape
+        return x, (
+            f"{path.name}: x {x.shape} is taken as {height} × {width} pixels of {depth} channels; were they first, "
+            "store numpy.moveaxis(x, 1, -1).",
+        )
+    return x, ()
 
 
-def _observations(path: Path, x: np.ndarray) -> Tensor:
-    if x.ndim < 2:
-        raise UserError(f"{path}: x has shape {x.shape}; it must be (N, D) or (N, H, W), a row for each observation.")
-    if 0 in x.shape:
-        raise UserError(f"{path}: x is empty, shape {x.shape}; it needs at least one observation.")
-    if x.dtype == np.uint8:
-        return torch.from_numpy(x.astype(np.float32) / 255)
-    if x.dtype != np.bool_ and not np.issubdtype(x.dtype, np.floating):
-        raise UserError(f"{path}: x is {x.dtype}; store uint8 (0 to 255), bool, or float in [0, 1].")
-    if not np.isfinite(x).all():
+def _scaled(path: Path, x: np.ndarray, scale: int | None) -> tuple[np.ndarray, int, tuple[str, ...]]:
+    if x.dtype == np.bool_:
+        return x, scale or 1, ()
+    low, high = x.min(), x.max()
+    if x.dtype.kind != "f":
+        return _scaled_integers(path, x, int(low), int(high), scale)
+    if not (np.isfinite(low) and np.isfinite(high)):
         bad = int((~np.isfinite(x)).reshape(len(x), -1).any(1).argmax())
         raise UserError(f"{path}: x holds NaN or infinity, first in row {bad}; remove or fill those values.")
-    if x.min() < 0 or x.max() > 1:
-        raise UserError(f"{path}: x runs from {x.min():g} to {x.max():g}; scale it into [0, 1], or store uint8.")
-    return torch.from_numpy(x.astype(np.float32))
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise UserError(f"{path}: x runs from {low:.9g} to {high:.9g}; scale it into [0, 1], or store uint8.")
+    return x.clip(0, 1) if low < 0 or high > 1 else x, scale or 1, ()
 
 
-def _labels(path: Path, y: np.ndarray, rows: int) -> Tensor:
-    if y.shape != (rows,):
-        raise UserError(f"{path}: y has shape {y.shape} where x has {rows} rows; it must be ({rows},).")
-    if not np.issubdtype(y.dtype, np.integer):
-        raise UserError(f"{path}: y is {y.dtype}; it must hold integer classes 0, 1, 2, ...")
+def _scaled_integers(
+    path: Path, x: np.ndarray, low: int, high: int, scale: int | None
+) -> tuple[np.ndarray, int, tuple[str, ...]]:
+    if low < 0 or high > _8_BITS:
+        raise UserError(
+            f"{path}: x holds integers from {low} to {high}; divide it by its largest possible value and store float "
+            "in [0, 1], or store uint8 (0 to 255)."
+        )
+    notes: tuple[str, ...] = ()
+    if scale is None:
+        scale = max(1, high) if high < _HALF_OF_8_BITS else _8_BITS
+        how = "taken as bits" if scale == 1 else f"divided by {scale}"
+        notes = (f"{path.name}: x holds integers ({x.dtype}) from {low} to {high}, {how}.",)
+    elif high > scale:
+        raise UserError(
+            f"{path}: x holds integers from {low} to {high}, where this run's data goes from 0 to {scale}; scale x as "
+            "that was, and store float in [0, 1]."
+        )
+    elif scale > 1 and high == 1:
+        raise UserError(
+            f"{path}: x holds the integers 0 and 1 alone, where this run's go to {scale}: they could be bits or nearly "
+            f"black; store bits as bool, and levels as float, x / {scale}."
+        )
+    return (x, 1, notes) if scale == 1 else (np.divide(x, scale, dtype=np.float32), scale, notes)
+
+
+def _labels(path: Path, y: np.ndarray) -> Tensor:
     if y.min() < 0 or y.max() >= _MOST_CLASSES:
         raise UserError(f"{path}: y runs from {y.min()} to {y.max()}; it must hold classes 0 to {_MOST_CLASSES - 1}.")
     return torch.from_numpy(y.astype(np.int64))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ppl_vae.data import torchvision_sets
 from ppl_vae.data.music import read_music
-from ppl_vae.data.npz import read_npz
+from ppl_vae.data.npz import Observations, read_npz
 from ppl_vae.data.text import alphabet_of, encoded_lines, read_lines
 from ppl_vae.errors import UserError, unknown_name
 from ppl_vae.layout import Layout, encode_notes
@@ -28,6 +28,8 @@ class Source(NamedTuple):
         validation_x: the set's own observations for early stopping, or None where it has none.
         layout: how an observation is laid out.
         alphabet: the characters of text.
+        scale: what a file's integers are divided by; see :mod:`ppl_vae.data.npz`.
+        notes: what was decided in reading it, a line each.
     """
 
     x: Tensor
@@ -37,6 +39,8 @@ class Source(NamedTuple):
     validation_x: Tensor | None = None
     layout: Layout = "plain"
     alphabet: str = ""
+    scale: int = 1
+    notes: tuple[str, ...] = ()
 
 
 def digits(_root: Path) -> Source:
@@ -45,11 +49,16 @@ def digits(_root: Path) -> Source:
 
     images, labels = load_digits(return_X_y=True)
     x = torch.from_numpy(images.astype(np.float32) / 16).reshape(-1, 8, 8)
-    return Source(x, torch.from_numpy(labels.astype(np.int64)))
+    return Source(x, torch.from_numpy(labels.astype(np.int64)), scale=16)
 
 
 def _torchvision(name: str, root: Path) -> Source:
-    return Source(*torchvision_sets.read(name, root))
+    return Source(*torchvision_sets.read(name, root), scale=255)
+
+
+def _npz(path: Path) -> Source:
+    found = read_npz(path)
+    return Source(found.x, found.y, scale=found.scale, notes=found.notes)
 
 
 def _text(path: Path) -> Source:
@@ -66,7 +75,7 @@ def _music(path: Path) -> Source:
 
 
 _FILES: dict[str, Callable[[Path], Source]] = {
-    ".npz": lambda path: Source(*read_npz(path)),
+    ".npz": _npz,
     ".txt": _text,
     ".json": _music,
 }
@@ -77,7 +86,7 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
 }
 
 
-def read_input(path: Path, layout: Layout, alphabet: str, event_shape: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
+def read_input(path: Path, layout: Layout, alphabet: str, event_shape: tuple[int, ...], scale: int = 1) -> Observations:
     """Observations for a model that has been trained: an ``.npz``, or a file of the kind that it was trained on.
 
     Args:
@@ -85,25 +94,20 @@ def read_input(path: Path, layout: Layout, alphabet: str, event_shape: tuple[int
         layout: of the model's observations.
         alphabet: of its text.
         event_shape: of its observations.
-
-    Returns:
-        x, ``(N, *event)``, and labels, ``(N,)``, or None.
+        scale: what integers were divided by in its training.
 
     Raises:
         UserError: the file cannot be used, or its observations are not of that kind.
     """
     if layout == "text" and path.suffix == ".txt":
-        return encoded_lines(path, read_lines(path), alphabet, event_shape[0]), None
+        return Observations(encoded_lines(path, read_lines(path), alphabet, event_shape[0]), None, scale, ())
     if layout == "notes" and path.suffix == ".json":
         pieces = [piece for part in read_music(path).values() for piece in part]
         longest = max(map(len, pieces))
         if longest > event_shape[0]:
             raise UserError(f"{path}: a piece has {longest} steps, the longest known has {event_shape[0]}; cut it up.")
-        return encode_notes(pieces, event_shape[0]), None
-    x, y = read_npz(path)
-    if tuple(x.shape[1:]) != event_shape:
-        raise UserError(f"{path}: observations of shape {tuple(x.shape[1:])}, not the run's {event_shape}; reshape x.")
-    return x, y
+        return Observations(encode_notes(pieces, event_shape[0]), None, scale, ())
+    return read_npz(path, scale, event_shape)
 
 
 def names_file(name: str) -> bool:

@@ -16,6 +16,9 @@ from ppl_vae.layout import Layout
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
+# Fewer training rows than this are an oversight, or a trial of something else.
+_FEW = 10
+
 
 @config
 class DataConfig:
@@ -52,6 +55,9 @@ class Splits(NamedTuple):
         layout: how an observation is laid out.
         alphabet: the characters of text; empty for all else.
         classes: the labels as the data has them, from the smallest up; y holds their places in it, 0, 1, 2, ...
+        scale: what a file's integers are divided by; see :mod:`ppl_vae.data.npz`.
+        notes: what was decided in reading it, a line each.
+        warnings: why nothing will come of it, a line or none.
     """
 
     train: Dataset
@@ -61,6 +67,9 @@ class Splits(NamedTuple):
     layout: Layout = "plain"
     alphabet: str = ""
     classes: tuple[int, ...] = ()
+    scale: int = 1
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def unseen(self) -> tuple[int, ...]:
         """Those of the classes that no training datapoint has."""
@@ -92,7 +101,8 @@ class Splits(NamedTuple):
             digest.update(f"classes {self.classes}".encode())
         for split in (self.train, self.validation, self.test):
             for tensor in (split.x, split.y) if split else ():
-                digest.update(b"" if tensor is None else tensor.numpy().tobytes())
+                if tensor is not None:
+                    digest.update(tensor.numpy().data)
         return digest.hexdigest()[:16]
 
     def get(self, name: str) -> Dataset:
@@ -118,8 +128,13 @@ def load(settings: DataConfig | Path | str = "digits") -> Splits:
     Raises:
         UserError: see :func:`ppl_vae.data.read_source`; or too few observations to split.
     """
-    if not isinstance(settings, DataConfig):
+    if isinstance(settings, Path | str):
         settings = DataConfig(data=str(settings))
+    elif not isinstance(settings, DataConfig):
+        raise UserError(
+            f"load takes the name of a data set, a path or a DataConfig, not a {type(settings).__name__}; put arrays "
+            "into a Dataset, Dataset(x, y), or save them with numpy.savez(path, x=x, y=y)."
+        )
     settings = checked(settings)
     source = read_source(settings.data, settings.data_root)
     order = torch.randperm(len(source.x), generator=torch.Generator().manual_seed(settings.data_seed))
@@ -146,6 +161,9 @@ def load(settings: DataConfig | Path | str = "digits") -> Splits:
         layout=source.layout,
         alphabet=source.alphabet,
         classes=classes,
+        scale=source.scale,
+        notes=source.notes,
+        warnings=_warnings(settings, *map(len, splits)),
     )
 
 
@@ -157,6 +175,15 @@ def _numbered(source: Source) -> tuple[Source, tuple[int, ...]]:
     classes = torch.cat(labels).unique()
     y, test_y = (None if y is None else torch.searchsorted(classes, y) for y in (source.y, source.test_y))
     return source._replace(y=y, test_y=test_y), tuple(classes.tolist())
+
+
+def _warnings(settings: DataConfig, num_train: int, num_validation: int, num_test: int) -> tuple[str, ...]:
+    parts = (("validation", settings.validation_fraction, num_validation), ("test", settings.test_fraction, num_test))
+    missing = " and ".join(f"no {name}" for name, share, rows in parts if share and not rows)
+    if num_train < _FEW:
+        rows = f"{num_train} training observation{'s' * (num_train != 1)}{f', {missing} split' if missing else ''}"
+        return (f"{rows}: nothing can be learned from so few{' or tested on them' if missing else ''}.",)
+    return (f"{missing} split: its share of {num_train} observations is less than one.",) if missing else ()
 
 
 def _part(source: Source, rows: torch.Tensor, settings: DataConfig, first: int) -> Dataset:

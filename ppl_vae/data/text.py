@@ -12,6 +12,7 @@ from ppl_vae.layout import encode_text
 _LONGEST = 1000
 _LARGEST_ALPHABET = 1000
 _MOST_NUMBERS = 2**29  # of the padded array, 2 GiB
+_MOST_BYTES = 2**30  # every character takes two of those numbers or more, and four bytes or fewer
 
 
 def read_lines(path: Path) -> list[str]:
@@ -22,6 +23,8 @@ def read_lines(path: Path) -> list[str]:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; give the path of a .txt, a sequence a line.")
+    if (size := path.stat().st_size) > _MOST_BYTES:
+        raise UserError(f"{path}: {size / 2**30:.1f} GiB of text, at most 1 GiB is taken; take fewer lines.")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (UnicodeDecodeError, OSError) as error:
@@ -32,8 +35,8 @@ def read_lines(path: Path) -> list[str]:
             raise UserError(
                 f"{path}: line {number} has {len(line)} characters, at most {_LONGEST} are taken; cut it up."
             )
-        odd = next((character for character in line if not character.isprintable()), None)
-        if odd is not None:
+        if not line.isprintable():
+            odd = next(character for character in line if not character.isprintable())
             raise UserError(f"{path}: line {number} holds {odd!r}, which cannot be printed; remove it.")
     found = [line for line in lines if line]
     if not found:
@@ -43,7 +46,7 @@ def read_lines(path: Path) -> list[str]:
 
 def alphabet_of(lines: Sequence[str]) -> str:
     """The characters of the lines, in their order as numbers."""
-    return "".join(sorted(set().union(*lines)))
+    return "".join(sorted(set("".join(lines))))
 
 
 def encoded_lines(path: Path, lines: Sequence[str], alphabet: str, length: int) -> Tensor:
@@ -60,10 +63,11 @@ def encoded_lines(path: Path, lines: Sequence[str], alphabet: str, length: int) 
             f"{path}: {len(lines)} lines of up to {length} characters of {len(alphabet)} kinds are "
             f"{4 * numbers / 2**30:.0f} GiB; take fewer or shorter lines."
         )
-    known = set(alphabet)
+    foreign = set("".join(lines)) - set(alphabet)
     for line in lines:
         if len(line) > length:
             raise UserError(f"{path}: '{line[:40]}' has {len(line)} characters, the longest known has {length}.")
-        if foreign := set(line) - known:
-            raise UserError(f"{path}: '{line[:40]}' holds {min(foreign)!r}, which the alphabet has not: {alphabet}")
+        if foreign and not foreign.isdisjoint(line):
+            odd = min(foreign & set(line))
+            raise UserError(f"{path}: '{line[:40]}' holds {odd!r}, which the alphabet has not: {alphabet}")
     return encode_text(lines, alphabet, length)

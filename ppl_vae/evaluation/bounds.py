@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ppl_vae.batch import Batch
 from ppl_vae.capture import Engine, NotTraceableError, compiled, refuse_untraced, trace, worth_compiling
+from ppl_vae.check import check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.evaluation.log_weights import BATCH_SIZE, chunks, log_weights, weighted_draws
@@ -48,11 +49,15 @@ def elbo(
 
     Returns:
         estimates in nats per datapoint; bigger is better.
+
+    Raises:
+        UserError: the pair cannot run on this data, or the guide has rows for others.
     """
     check_rows(guide, data.first, len(data))
     sums = []
     data = data.fixed(seed)
     with frozen(model, guide), seeded(stream(seed, "draws"), data.x.device):
+        check_runs(model, guide, data)
         for batch in data.batches(BATCH_SIZE):
             total = torch.zeros(2, len(batch.x), dtype=batch.x.dtype, device=batch.x.device)
             for count in chunks(num_samples, batch):
@@ -90,11 +95,15 @@ def importance_bound(
 
     Returns:
         the estimate in nats per datapoint; bigger is better.
+
+    Raises:
+        UserError: the pair cannot run on this data, or the guide has rows for others.
     """
     check_rows(guide, data.first, len(data))
     values = []
     data = data.fixed(seed)
     with frozen(model, guide), seeded(stream(seed, "draws"), data.x.device):
+        check_runs(model, guide, data)
         log_sum = _log_sum(model, guide, data, num_samples, engine)
         for batch in data.batches(BATCH_SIZE):
             total = torch.full((len(batch.x),), -math.inf, dtype=batch.x.dtype, device=batch.x.device)

@@ -18,8 +18,8 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
-from ppl_vae.batch import Batch
-from ppl_vae.data.dataset import UNSEEN, Dataset
+from ppl_vae.batch import UNSEEN, Batch
+from ppl_vae.data.dataset import Dataset
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.units import unit_names
 from ppl_vae.pair import frozen, in_particles, per_datapoint

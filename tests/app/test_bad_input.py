@@ -89,7 +89,7 @@ NPZ_ROWS = {
     "infinite": ({"x": np.where(IMAGES > 0.5, np.inf, IMAGES)}, ["infinity"]),
     "above one": ({"x": 255 * IMAGES}, ["scale it into [0, 1]"]),
     "below zero": ({"x": IMAGES - 0.5}, ["scale it into [0, 1]"]),
-    "wide integers": ({"x": (IMAGES * 9).astype(np.int64)}, ["int64", "uint8"]),
+    "wide integers": ({"x": (IMAGES * 999).astype(np.int64)}, ["integers from", "float in [0, 1]", "uint8"]),
     "words": ({"x": np.array([["a", "b"]])}, ["x is <U1", "uint8"]),
     "objects": ({"x": np.array([[{}]], dtype=object)}, ["pickled", "never loaded"]),
     "labels too short": ({"x": IMAGES, "y": np.zeros(3, dtype=int)}, ["y has shape (3,)", "20"]),

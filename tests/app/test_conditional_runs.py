@@ -151,7 +151,7 @@ def test_importance_bound_of_unseen_data(cli, local):
 
 @pytest.mark.parametrize("num", [1, 7])
 def test_infer_unseen_observations(cli, local, npz, tmp_path, num):
-    x = np.random.default_rng(0).integers(0, 256, (num, 8, 8), dtype=np.uint8)
+    x = np.random.default_rng(0).integers(0, 17, (num, 8, 8), dtype=np.uint8)
     status, _, err = cli("infer", local, "--input", npz(x=x), "--out", tmp_path / "z.npz", *BRIEF)
     assert status == 0, err
     with np.load(tmp_path / "z.npz") as arrays:

@@ -1,8 +1,11 @@
 """Data sets and the four binarization protocols."""
 
+from typing import Any
+
 import pytest
 import torch
 
+from ppl_vae import UserError
 from ppl_vae.data import Dataset, binarized
 
 GREY = torch.linspace(0.0, 1.0, 24).reshape(4, 2, 3)
@@ -18,6 +21,90 @@ def test_rows_in_the_order_that_is_asked_for() -> None:
     assert torch.equal(batch.index, index)
     assert Dataset(GREY).batch(index).y is None
     assert (len(data), data.event_shape) == (4, (2, 3))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (GREY.numpy(), None, r"x is a ndarray; make it a tensor, torch.as_tensor\(x\)"),
+        ([[0.0]], None, r"x is a list; make it a tensor"),
+        (GREY, [1, 2, 3, 4], r"y is a list; make it a tensor, torch.as_tensor\(y\)"),
+        (torch.zeros(4), None, r"x has shape \(4,\); it must be \(N, \*event\)"),
+        ((255 * GREY).byte(), None, r"x is uint8; make it float: x / 255 of 8-bit images, x.float\(\) of bits"),
+        (GREY.long(), None, r"x is int64; make it float"),
+        (GREY.to(torch.complex64), None, r"x is complex64; make it float"),
+        (GREY, LABELS[:3], r"y has shape \(3,\) where x has 4 rows; it must be \(4,\)"),
+        (GREY, LABELS[:, None], r"y has shape \(4, 1\) where x has 4 rows"),
+        (GREY, LABELS.float(), r"y is float32; it must hold integer classes 0, 1, 2, ...: y.long\(\)"),
+        (GREY, LABELS > 1, r"y is bool; it must hold integer classes"),
+    ],
+)
+def test_what_is_no_data(x: Any, y: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message) as refused:
+        Dataset(x, y)
+    assert "\n" not in str(refused.value)
+
+
+def test_bits_and_short_labels_are_taken() -> None:
+    data = Dataset(GREY > 0.5, LABELS.to(torch.uint8))
+    assert data.x.dtype == torch.get_default_dtype()
+    assert torch.equal(data.x, (GREY > 0.5).float())
+    assert (data.y.dtype, data.y.tolist()) == (torch.int64, LABELS.tolist())
+
+
+@pytest.mark.parametrize("how", ["transposed", "every other", "channels last"])
+def test_memory_layout_changes_nothing(how: str) -> None:
+    x = torch.rand(6, 4, 5)
+    strided = {
+        "transposed": x.permute(2, 0, 1).contiguous().permute(1, 2, 0),
+        "every other": x.repeat_interleave(2, 0)[::2],
+        "channels last": x[..., None].to(memory_format=torch.channels_last)[..., 0],
+    }[how]
+    assert torch.equal(strided, x)
+    drawn = []
+    for each in (x, strided):
+        torch.manual_seed(0)
+        drawn.append(Dataset(each, dynamic=True).batch(torch.arange(6)).x)
+    assert torch.equal(*drawn)
+    assert torch.equal(Dataset(x, dynamic=True).fixed(1).x, Dataset(strided, dynamic=True).fixed(1).x)
+
+
+def test_the_probe_has_the_telling_rows() -> None:
+    x = torch.zeros(3000, 400)  # more than is looked at in one go
+    x[2900, 7] = 0.5
+    x[2950, 7] = -3
+    y = torch.ones(3000, dtype=torch.long)
+    y[2800], y[2700] = -1, 12
+    data = Dataset(x, y, first=100)
+    probe = data.probe()
+    assert (probe.index - 100).tolist() == [0, 1, 2900, 2950, 2800, 2700]
+    assert data.probe().index.tolist() == probe.index.tolist()
+    assert (Dataset(x[:5], y[:5]).probe().index).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_what_is_not_finite_is_named_by_its_row(bad: float, dynamic: bool) -> None:
+    x = 3 * GREY.clone() if not dynamic else GREY.clone()  # the first row outside [0, 1] is another one
+    x[3, 1, 1] = bad
+    data = Dataset(x, dynamic=dynamic)
+    message = "x holds NaN or infinity, first in row 3; remove or fill those values."
+    for refused in (data.probe, *([lambda: data.fixed(0)] if dynamic else [])):
+        with pytest.raises(UserError, match=message):
+            refused()
+
+
+def test_what_is_no_probability_is_not_binarized() -> None:
+    data = Dataset(2 * GREY, dynamic=True)
+    message = r"x runs from 0 to 2 and leaves \[0, 1\] first in row 2; scale it into \[0, 1\] to binarize it"
+    for refused in (data.probe, lambda: data.fixed(0)):
+        with pytest.raises(UserError, match=message):
+            refused()
+    assert Dataset(2 * GREY).probe().x.max() > 1  # densities may go where they like
+    rounded = Dataset(GREY.double() * (1 + 2**-52), dynamic=True)  # what MinMaxScaler rounds to
+    assert rounded.x.max() > 1
+    assert is_bits(rounded.fixed(0).x)
+    assert is_bits(rounded.probe().x)
 
 
 def test_batches_cover_the_split_in_order() -> None:

@@ -72,7 +72,7 @@ def test_no_file(tmp_path: Path) -> None:
 
 def test_pieces_for_a_trained_model(path: Path) -> None:
     path.write_text(json.dumps(PARTS))
-    x, _ = read_input(path, "notes", "", (5, 89))
+    x, *_ = read_input(path, "notes", "", (5, 89))
     assert decode_notes(x) == [piece for part in PARTS.values() for piece in part]
     with pytest.raises(UserError, match="3 steps, the longest known has 2"):
         read_input(path, "notes", "", (2, 89))

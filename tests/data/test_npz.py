@@ -35,16 +35,104 @@ def path(tmp_path: Path) -> Path:
 )
 def test_observations(path: Path, x: np.ndarray, expected: np.ndarray) -> None:
     np.savez(path, x=x)
-    found, labels = read_npz(path)
+    found, labels, *_ = read_npz(path)
     assert found.dtype == torch.float32
     np.testing.assert_array_equal(found.numpy(), expected.astype(np.float32))
     assert labels is None
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.uint16])
+@pytest.mark.parametrize(
+    ("high", "scale"), [(0, 1), (1, 1), (2, 2), (16, 16), (100, 100), (127, 127), (128, 255), (254, 255), (255, 255)]
+)
+def test_integers_are_scaled_by_what_they_go_to(path: Path, dtype: type, high: int, scale: int) -> None:
+    x = np.minimum(np.arange(12).reshape(4, 3) * 24, high).astype(dtype)
+    np.savez(path, x=x)
+    found = read_npz(path)
+    np.testing.assert_array_equal(found.x.numpy(), x.astype(np.float32) / np.float32(scale))
+    assert found.scale == scale
+    how = "taken as bits" if scale == 1 else f"divided by {scale}"
+    assert found.notes == (f"input.npz: x holds integers ({x.dtype}) from 0 to {high}, {how}.",)
+
+
+@pytest.mark.parametrize(
+    ("x", "scale", "expected"),
+    [
+        (np.eye(3, dtype=np.uint8), 1, np.eye(3)),  # bits, of a run on float or on bits
+        (np.eye(3, dtype=np.int64), 1, np.eye(3)),
+        (np.eye(3, dtype=bool), 255, np.eye(3)),
+        (np.eye(3) / 2, 255, np.eye(3) / 2),  # float is what it is
+        (np.zeros((3, 3), np.uint8), 255, np.zeros((3, 3))),  # black either way
+        (100 * np.eye(3, dtype=np.uint8), 255, np.eye(3) * (100 / 255)),  # dark images stay dark
+        (16 * np.eye(3, dtype=np.uint8), 16, np.eye(3)),
+    ],
+)
+def test_a_later_file_is_scaled_as_the_first(path: Path, x: np.ndarray, scale: int, expected: np.ndarray) -> None:
+    np.savez(path, x=x)
+    found = read_npz(path, scale, (3,))
+    np.testing.assert_allclose(found.x.numpy(), expected, atol=1e-7)
+    assert (found.scale, found.notes) == (scale, ())
+
+
+@pytest.mark.parametrize(
+    ("high", "scale", "message"),
+    [
+        (
+            255,
+            1,
+            r"integers from 0 to 255, where this run's data goes from 0 to 1; scale x as that was, and store float",
+        ),
+        (17, 16, r"integers from 0 to 17, where this run's data goes from 0 to 16"),
+        (1, 255, r"0 and 1 alone, where this run's go to 255.*store bits as bool, and levels as float, x / 255"),
+    ],
+)
+def test_a_later_file_of_another_scale(path: Path, high: int, scale: int, message: str) -> None:
+    np.savez(path, x=high * np.eye(3, dtype=np.uint8))
+    refused(path, message, scale, (3,))
+
+
+def test_what_scaling_rounds_to_is_cut_off(path: Path) -> None:
+    np.savez(path, x=np.array([[-1e-17, 0.25], [1.0000000000000002, 1.0000005]]))
+    assert read_npz(path).x.tolist() == [[0.0, 0.25], [1.0, 1.0]]
+
+
+IMAGES = np.random.default_rng(0).random((5, 3, 6, 7), dtype=np.float32)
+
+
+def test_channels_first_are_brought_behind(path: Path) -> None:
+    np.savez(path, x=IMAGES)
+    last = np.moveaxis(IMAGES, 1, -1)
+    for found in (read_npz(path), read_npz(path, 1, (6, 7, 3))):
+        np.testing.assert_array_equal(found.x.numpy(), last)
+        assert found.x.is_contiguous()
+        assert found.notes == ("input.npz: x (5, 3, 6, 7) has its channels first; taken as (N, H, W, C).",)
+    assert read_npz(path, 1, (3, 6, 7)).x.shape == (5, 3, 6, 7)  # a run that was trained on such
+    np.savez(path, x=IMAGES[:, :1])
+    assert read_npz(path).x.shape == (5, 6, 7, 1)
+    refused(path, r"observations of shape \(1, 6, 7\), not the run's \(6, 7, 3\)", 1, (6, 7, 3))
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 3, 3), (5, 3, 8, 3), (5, 1, 2, 3), (5, 3, 8, 2)])
+def test_channels_that_could_be_first_or_last_are_said(path: Path, shape: tuple[int, ...]) -> None:
+    np.savez(path, x=np.zeros(shape))
+    found = read_npz(path)
+    assert found.x.shape == shape
+    (note,) = found.notes
+    assert f"taken as {shape[1]} × {shape[2]} pixels of {shape[3]} channels" in note
+    assert "numpy.moveaxis(x, 1, -1)" in note
+
+
+@pytest.mark.parametrize("shape", [(5, 8, 8, 3), (5, 8, 8, 1), (5, 2, 8, 8), (5, 8, 8), (5, 3, 8), (5, 3, 8, 8, 8)])
+def test_other_shapes_are_left(path: Path, shape: tuple[int, ...]) -> None:
+    np.savez(path, x=np.zeros(shape))
+    found = read_npz(path)
+    assert (tuple(found.x.shape), found.notes) == (shape, ())
+
+
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.int32])
 def test_labels(path: Path, dtype: type) -> None:
     np.savez_compressed(path, x=X, y=np.array([2, 0, 1, 2], dtype=dtype), other=np.zeros(3))
-    _, labels = read_npz(path)
+    labels = read_npz(path).y
     assert labels.dtype == torch.int64
     assert labels.tolist() == [2, 0, 1, 2]
 
@@ -56,7 +144,13 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     "one row": ({"x": X[0]}, r"x has shape \(3,\)"),
     "no rows": ({"x": X[:0]}, r"x is empty, shape \(0, 3\)"),
     "no columns": ({"x": X[:, :0]}, r"x is empty, shape \(4, 0\)"),
-    "integers": ({"x": X.astype(np.int64)}, r"x is int64; store uint8"),
+    "wide integers": ({"x": np.arange(0, 1200, 100).reshape(4, 3)}, r"x holds integers from 0 to 1100; divide it by"),
+    "negative integers": ({"x": np.full((4, 3), -1)}, r"x holds integers from -1 to -1; divide it by"),
+    "a step of float32 too far": (
+        {"x": np.array([[0.0, 1.0000021]])},
+        r"x runs from 0 to 1.0000021; scale it into \[0, 1\]",
+    ),
+    "a little below": ({"x": np.array([[-2e-6, 1.0]])}, r"x runs from -2e-06 to 1; scale it"),
     "complex": ({"x": X.astype(complex)}, r"x is complex128"),
     "text": ({"x": np.array([["a"]])}, r"x is <U1"),
     "objects": ({"x": np.array([[{}]], dtype=object)}, r"pickled objects, which are never loaded"),
@@ -83,9 +177,9 @@ def test_wrong_arrays(path: Path, kind: str) -> None:
     refused(path, message)
 
 
-def refused(path: Path, message: str) -> None:
+def refused(path: Path, message: str, scale: int | None = None, event_shape: tuple[int, ...] | None = None) -> None:
     with pytest.raises(UserError, match=message) as caught:
-        read_npz(path)
+        read_npz(path, scale, event_shape)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
 

@@ -79,6 +79,66 @@ def test_a_part_that_is_not_there_is_named(numbered: Callable[..., Any]) -> None
         splits.get("validation")
 
 
+NONE_HELD_OUT = {"validation_fraction": 0, "test_fraction": 0}
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "warning"),
+    [
+        (
+            1,
+            {},
+            "1 training observation, no validation and no test split: nothing can be learned from so few or tested",
+        ),
+        (
+            2,
+            {},
+            "2 training observations, no validation and no test split: nothing can be learned from so few or tested",
+        ),
+        (5, {}, "4 training observations, no validation split: nothing can be learned from so few or tested on them."),
+        (
+            9,
+            {"validation_fraction": 0, "test_fraction": 0},
+            "9 training observations: nothing can be learned from so few.",
+        ),
+        (10, {"validation_fraction": 0, "test_fraction": 0}, ""),
+        (20, {}, ""),
+        (20, {"test_fraction": 0.02}, "no test split: its share of 18 observations is less than one."),
+    ],
+)
+def test_too_few_to_learn_from_or_to_test_are_said(
+    tmp_path: Path, rows: int, settings: dict[str, Any], warning: str
+) -> None:
+    path = tmp_path / "few.npz"
+    np.savez(path, x=np.zeros((rows, 3), np.float32))
+    found = load(DataConfig(data=str(path), **settings)).warnings
+    assert len(found) == bool(warning)
+    assert all(said.startswith(warning) for said in found)
+
+
+class Table:
+    """What prints itself over many lines, as a data frame does."""
+
+    def __repr__(self) -> str:
+        return "x y\n0 1\n2 3"
+
+
+@pytest.mark.parametrize("value", [Table(), np.zeros((2, 3)), torch.zeros(2, 3), None, 3, {"x": 1}])
+def test_load_says_what_it_takes(value: Any) -> None:
+    message = (
+        f"^load takes the name of a data set, a path or a DataConfig, not a {type(value).__name__}; put arrays into"
+    )
+    with pytest.raises(UserError, match=message) as refused:
+        load(value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("value", [Table(), np.zeros((2, 3))])
+def test_what_is_no_name_is_not_printed(value: Any) -> None:
+    with pytest.raises(UserError, match=f"^--data: must be a valid string, got a {type(value).__name__}.$"):
+        load(DataConfig(data=value))
+
+
 def test_nothing_left_to_train_on(tmp_path: Path) -> None:
     path = tmp_path / "two.npz"
     np.savez(path, x=np.zeros((2, 3), np.float32))

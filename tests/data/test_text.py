@@ -67,7 +67,7 @@ def test_no_file(tmp_path: Path) -> None:
 
 def test_lines_for_a_trained_model(path: Path) -> None:
     path.write_text("ba\nb\n")
-    x, y = read_input(path, "text", "ab", (4, 3))
+    x, y, *_ = read_input(path, "text", "ab", (4, 3))
     assert y is None
     assert torch.equal(x, encoded_lines(path, ["ba", "b"], "ab", 4))
     for line, part in (("abc", "'c'"), ("ababa", "5 characters, the longest known has 4")):

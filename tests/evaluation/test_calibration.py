@@ -12,8 +12,8 @@ from pyro.nn import PyroModule
 from scipy import stats
 
 from ppl_vae import Batch
+from ppl_vae.batch import UNSEEN
 from ppl_vae.data import Dataset
-from ppl_vae.data.dataset import UNSEEN
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation import calibrate, simulate
 from ppl_vae.evaluation import calibration as calibration_module
