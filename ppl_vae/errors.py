@@ -9,6 +9,10 @@ class UserError(Exception):
     """Bad input. The command line prints the message on one line and exits with status 2."""
 
 
+class PictureWarning(UserWarning):
+    """A picture lacks something. The command line prints the first one of a command, on one line."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that is not in a table, with the nearest one that is."""
     names = sorted(known)

@@ -8,14 +8,15 @@ import io
 import os
 import re
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppl_vae.app.surroundings import Signals, Steady, say, settle_environment, steady_streams
-from ppl_vae.errors import UserError, unknown_name
+from ppl_vae.errors import PictureWarning, UserError, unknown_name
 
 if TYPE_CHECKING:
     from ppl_vae.processes import Group
@@ -102,7 +103,8 @@ def _run_in(group: "Group", arguments: list[str], signals: Signals) -> int:
         if group.size > 1 and arguments[0] != "train":
             raise UserError(f"'{arguments[0]}' runs in one process; start it without torchrun.")
         signals.begun = True
-        command.run()
+        with _pictures_warn_once():
+            command.run()
         sys.stdout.flush()
     except (SystemExit, BrokenPipeError):
         raise
@@ -113,6 +115,23 @@ def _run_in(group: "Group", arguments: list[str], signals: Signals) -> int:
     except BaseException as error:
         return _complain(*_words_for(error, bool(signals.count)), group)
     return 0
+
+
+@contextmanager
+def _pictures_warn_once() -> Iterator[None]:
+    said: list[object] = []
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if not issubclass(category, PictureWarning):
+            usual(message, category, *rest, **more)
+        elif not said:
+            said.append(message)
+            print(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        usual, warnings.showwarning = warnings.showwarning, show
+        warnings.simplefilter("always", PictureWarning)
+        yield
 
 
 def _words_for(error: BaseException, interrupted: bool) -> tuple[str, int]:

@@ -95,7 +95,7 @@ class Explore:
             lambda: numbered(opened.run.path, "explorer", ".html"),
             lambda out: write_text(out, page, new=True),
         )
-        print(f"explorer  {out} ({len(page.encode()) / 1e6:.1f} MB; open it in a browser)")
+        print(f"explorer  {out} ({out.stat().st_size / 1e6:.1f} MB; open it in a browser)")
 
     def _split(self, guide: nn.Module) -> SplitName:
         if not isinstance(guide, PerDatapoint):

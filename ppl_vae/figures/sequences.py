@@ -1,13 +1,14 @@
 """Sequences as images, for the figures that show observations: written words, and music as a piano roll."""
 
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
+from itertools import groupby
 
-import matplotlib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont  # matplotlib brings it
+
+from ppl_vae.figures.fonts import OWN_MONO, font_of, fonts_for, warn_of_missing
 
 _FONT_SIZE = 40  # pixels
 _MARGIN = 6  # pixels around a line
@@ -18,13 +19,21 @@ _AFTER = 0.12  # the grey of what comes after a piece's end
 def written(lines: Sequence[str]) -> NDArray[np.float64]:
     """Lines of text as images of one size, ``(n, H, W)`` in [0, 1], ink at 1; a long line is cut."""
     cut = [line if len(line) <= _MOST_CHARACTERS else f"{line[: _MOST_CHARACTERS - 1]}…" for line in lines]
-    ascent, descent = _font().getmetrics()
-    width = max(2, max(map(len, cut), default=0)) * _font().getlength("m")
-    size = (round(width) + 2 * _MARGIN, ascent + descent + 2 * _MARGIN)
+    characters = set("".join(cut))
+    fonts = fonts_for(characters, OWN_MONO)
+    warn_of_missing(characters, fonts)
+    lines_in_runs = [
+        [(_font(font), "".join(run)) for font, run in groupby(line, partial(font_of, fonts=fonts))] for line in cut
+    ]
+    ascent, descent = (max(metric) for metric in zip(*(_font(font).getmetrics() for font in fonts), strict=True))
+    widths = [sum(font.getlength(run) for font, run in runs) for runs in lines_in_runs]
+    size = (round(max(2 * _font(OWN_MONO).getlength("m"), *widths, 0)) + 2 * _MARGIN, ascent + descent + 2 * _MARGIN)
     images = np.zeros((len(cut), size[1], size[0]))
-    for image, line in zip(images, cut, strict=True):
-        canvas = Image.new("L", size)
-        ImageDraw.Draw(canvas).text((_MARGIN, _MARGIN), line, fill=255, font=_font())
+    for image, runs in zip(images, lines_in_runs, strict=True):
+        canvas, across = Image.new("L", size), float(_MARGIN)
+        for font, run in runs:
+            ImageDraw.Draw(canvas).text((across, _MARGIN + ascent), run, fill=255, font=font, anchor="ls")
+            across += font.getlength(run)
         image[:] = np.asarray(canvas) / 255
     return images
 
@@ -49,5 +58,5 @@ def piano_rolls(going: ArrayLike, keys: ArrayLike) -> NDArray[np.float64]:
 
 
 @cache
-def _font() -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSansMono.ttf"), _FONT_SIZE)
+def _font(path: str) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(path, _FONT_SIZE)

@@ -1,6 +1,7 @@
 """The one look of all figures: sizes, colours, captions, and how a figure is saved."""
 
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -14,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ppl_vae.figures.fonts import OWN, write_with_fallbacks
 from ppl_vae.runtime.files import write_bytes
 
 _P = ParamSpec("_P")
@@ -55,7 +57,7 @@ _LINE_HEIGHT = 1.25  # of a line of text, in font sizes
 _CHARACTER_WIDTH = 0.56  # of a letter of running text, in font sizes
 
 _LOOK: dict[str, object] = {
-    "font.family": "DejaVu Sans",  # ships with matplotlib: the same picture on every machine
+    "font.family": OWN,
     "font.size": _FONT_SIZE,
     "axes.titlesize": _FONT_SIZE,
     "axes.labelsize": _FONT_SIZE,
@@ -83,7 +85,8 @@ _LOOK: dict[str, object] = {
 @contextmanager
 def look() -> Iterator[None]:
     """Matplotlib's defaults with our changes, whatever the user's settings; those are back on leaving."""
-    with matplotlib.style.context(_LOOK, after_reset=True):
+    with matplotlib.style.context(_LOOK, after_reset=True), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # said once, in our words
         yield
 
 
@@ -98,6 +101,7 @@ def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
             # counted: neither may happen after the settings are gone.
             for axes in figure.findobj(Axes):  # with those inset in others
                 axes.tick_params(labelsize=_CAPTION_SIZE)
+            write_with_fallbacks(figure)
             figure.draw_without_rendering()
             figure.set_layout_engine("none")  # it is laid out now; each format would do it again
         return figure

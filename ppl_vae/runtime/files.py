@@ -100,8 +100,8 @@ def write_bytes(path: Path, data: bytes, *, new: bool = False) -> None:
 
 
 def write_text(path: Path, text: str, *, new: bool = False) -> None:
-    """Write a text file, UTF-8; see :func:`whole`."""
-    write_bytes(path, text.encode(), new=new)
+    """Write a text file, UTF-8, with the bytes of paths that are no characters as they are; see :func:`whole`."""
+    write_bytes(path, text.encode(errors="surrogateescape"), new=new)
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray], *, new: bool = False) -> None:
