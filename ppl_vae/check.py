@@ -38,19 +38,18 @@ def check_pair(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
             _check_once(model, guide, batch, num_particles)
 
 
-def check_runs(model: nn.Module, guide: nn.Module, data: Dataset) -> None:
-    """Run both programs on the telling rows of a data set, in a millisecond or two, for one line on what goes wrong.
+def check_runs(data: Dataset, *programs: nn.Module) -> None:
+    """Run programs on the telling rows of a data set, in a millisecond or two, for one line on what goes wrong.
 
     Args:
-        model: p(x, z).
-        guide: q(z | x).
-        data: the datapoints; random generators and parameters are left as they were.
+        data: the datapoints.
+        programs: models and guides; they and random generators are left as they were.
 
     Raises:
         UserError: x holds NaN or infinity, a label is no class of theirs, or a program cannot run.
     """
-    with preserved(data.x.device), frozen(guide, model):
-        for program in (guide, model):
+    with preserved(data.x.device), frozen(*programs):
+        for program in programs:
             trace_program(program, data.probe())
 
 

@@ -18,6 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ppl_vae.batch import Batch
+from ppl_vae.check import check_runs
 from ppl_vae.config import Count, Seed, checked, config
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.latents import FamilyProgram, Latents
@@ -101,6 +102,7 @@ def infer(
     latents = latents or Latents.of(model, data.probe())
     parts: list[Inferred] = []
     with frozen(model, family, *modules_behind([init])), seeded(settings.infer_seed, data.x.device):
+        check_runs(data, model)
         for batch in data.batches(settings.infer_chunk):
             start = _start(family, batch, data, init)
             parts.append(_Climb(model, family, latents, batch, start, settings).run())

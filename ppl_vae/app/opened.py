@@ -141,7 +141,7 @@ def check_drawable(
         raise UserError(f"{error} {instead}") from None
 
 
-def open_run(path: Path, device: str, opening: Opening = AS_RECORDED) -> OpenedRun:
+def open_run(path: Path | str, device: str, opening: Opening = AS_RECORDED) -> OpenedRun:
     """Open a run directory.
 
     Args:

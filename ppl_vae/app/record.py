@@ -83,12 +83,13 @@ class RunDirectory(Generic[_T]):
                 raise
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path | str) -> Self:
         """Read what a directory records.
 
         Raises:
             UserError: it is no run of this kind, or its ``config.yaml`` is damaged.
         """
+        path = Path(path)
         return cls(path, read_record(path, cls.record_type, cls.command))
 
     def write_record(self) -> None:

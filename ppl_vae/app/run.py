@@ -77,13 +77,13 @@ class Run(RunDirectory[Record]):
         return self.path / "checkpoint.pt"
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path | str) -> Self:
         """Read what a directory records.
 
         Raises:
             UserError: it is no run, or its ``config.yaml`` is damaged.
         """
-        if is_baseline(path):
+        if is_baseline(Path(path)):
             raise UserError(f"{path} is a baseline, which has no latents; name a run that 'ppl-vae train' wrote.")
         return super().open(path)
 

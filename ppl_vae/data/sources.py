@@ -115,7 +115,7 @@ def names_file(name: str) -> bool:
     return Path(name).suffix in _FILES
 
 
-def read_source(name: str, root: Path) -> Source:
+def read_source(name: str, root: Path | str) -> Source:
     """Read a data set.
 
     Args:
@@ -129,4 +129,4 @@ def read_source(name: str, root: Path) -> Source:
         return _FILES[Path(name).suffix](Path(name))
     if name not in SOURCES:
         raise unknown_name("data set", name, [*SOURCES, *(f"path/to/file{suffix}" for suffix in _FILES)])
-    return SOURCES[name](root)
+    return SOURCES[name](Path(root))

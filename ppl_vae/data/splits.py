@@ -41,7 +41,7 @@ class DataConfig:
     def absolute(self) -> "DataConfig":
         """The same with absolute paths, good from any working directory."""
         data = str(Path(self.data).absolute()) if names_file(self.data) else self.data
-        return replace(self, data=data, data_root=self.data_root.absolute())
+        return replace(self, data=data, data_root=Path(self.data_root).absolute())
 
 
 class Splits(NamedTuple):

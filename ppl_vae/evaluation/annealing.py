@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ppl_vae.batch import Batch
 from ppl_vae.capture import Engine, NotTraceableError, refuse_untraced, worth_compiling
+from ppl_vae.check import check_runs
 from ppl_vae.config import Count, checked, config
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation import hmc
@@ -180,6 +181,7 @@ def _run(
     log_weights, acceptances = [], []
     programs = [program for program in (model, base) if program is not None]
     with frozen(*programs), seeded(stream(seed, "chains"), data.x.device):
+        check_runs(data, *programs)
         for number, batch in enumerate(data.batches(size)):
             passed = partial(advance, len(batch.x))
             with Remember() as worked_out:  # one q for the whole run, also where its parameters come of noise

@@ -57,7 +57,7 @@ def elbo(
     sums = []
     data = data.fixed(seed)
     with frozen(model, guide), seeded(stream(seed, "draws"), data.x.device):
-        check_runs(model, guide, data)
+        check_runs(data, guide, model)
         for batch in data.batches(BATCH_SIZE):
             total = torch.zeros(2, len(batch.x), dtype=batch.x.dtype, device=batch.x.device)
             for count in chunks(num_samples, batch):
@@ -103,7 +103,7 @@ def importance_bound(
     values = []
     data = data.fixed(seed)
     with frozen(model, guide), seeded(stream(seed, "draws"), data.x.device):
-        check_runs(model, guide, data)
+        check_runs(data, guide, model)
         log_sum = _log_sum(model, guide, data, num_samples, engine)
         for batch in data.batches(BATCH_SIZE):
             total = torch.full((len(batch.x),), -math.inf, dtype=batch.x.dtype, device=batch.x.device)

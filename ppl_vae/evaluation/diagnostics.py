@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ppl_vae.check import check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.aggregate import Aggregate, aggregate, has_density
@@ -92,6 +93,7 @@ def diagnose(
     device = data.x.device
     weights, over_data, notes = None, None, []
     with frozen(model, guide):
+        check_runs(data, guide, model)
         with seeded(stream(seed, "diagnostics: units"), device):
             by_unit = units(model, guide, data)
             proper = has_density(guide, data.probe())

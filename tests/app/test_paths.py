@@ -1,11 +1,30 @@
 """Names of what commands write: the next free one, also when somebody takes it in between."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from ppl_vae import UserError
+from ppl_vae.app.baseline_run import BaselineRun
+from ppl_vae.app.opened import open_run
 from ppl_vae.app.paths import numbered, write_new, write_together
+from ppl_vae.app.run import Run
+from ppl_vae.data import DataConfig, read_source
 from ppl_vae.runtime.files import TakenError, write_text
+
+
+def test_a_run_is_named_by_a_string_too(trained):
+    assert Run.open(str(trained)) == Run.open(trained)
+    assert open_run(str(trained), "cpu").run.path == trained
+    for kind in (Run, BaselineRun):
+        with pytest.raises(UserError, match=r"^nowhere does not exist; name one that"):
+            kind.open("nowhere")
+    assert (
+        DataConfig(data_root="there").absolute().data_root == DataConfig(data_root=Path("there")).absolute().data_root
+    )
+    assert len(read_source("digits", "nowhere").x) == 1797
 
 
 def test_numbers_go_on_after_any_suffix(tmp_path):
