@@ -14,6 +14,7 @@ from pyro.poutine import Trace
 from pyro.poutine.util import prune_subsample_sites, site_is_subsample
 from torch import Tensor, nn
 
+from ppl_vae.ambient import apart
 from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError
 from ppl_vae.program import local_params, make_local
@@ -162,12 +163,13 @@ def evaluating(*programs: nn.Module) -> Iterator[None]:
     Modes are put back after the block. So are buffers that a program moves in evaluation too, such as a count of its
     calls: of each block it then makes the same. Its parameters it may not change. Modules that a program keeps out of
     its own tree, as a guide that climbs its model's ELBO keeps the model, are treated alike. Parameters of any
-    PyroModule stay out of Pyro's global store (:func:`ppl_vae.program.local_params`). Other threads wait.
+    PyroModule stay out of Pyro's global store (:func:`ppl_vae.program.local_params`). Other threads wait, and what the
+    caller has switched on around it stays outside (:func:`ppl_vae.ambient.apart`).
 
     Raises:
         UserError: a program has changed one of its parameters; the message names it.
     """
-    with turn("an evaluation"), local_params():
+    with turn("an evaluation"), apart(), local_params():
         if all(id(program) in _evaluated for program in programs):  # by a block around this one
             yield
             return

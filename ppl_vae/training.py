@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from ppl_vae.ambient import apart
 from ppl_vae.check import check_pair, check_runs
 from ppl_vae.config import checked, to_plain
 from ppl_vae.data.dataset import Dataset
@@ -39,6 +40,8 @@ _ADVICE = "mend the program, or lower the learning rate where a value has left i
 
 
 @turn("training")
+@apart()
+@torch.enable_grad()
 def fit(
     model: nn.Module,
     guide: nn.Module,
@@ -56,7 +59,9 @@ def fit(
     """Train a pair by stochastic variational inference (Hoffman et al. 2013; Kingma and Welling 2014).
 
     The pair is moved to the device and changed in place, and comes back in evaluation mode. With ``patience`` it ends
-    with the best epoch's weights; patience begins after the KL's warm-up. One thread trains or evaluates at a time.
+    with the best epoch's weights; patience begins after the KL's warm-up. One thread trains or evaluates at a time, and
+    the caller's autocast, inference mode and Pyro handlers stay outside. A second call goes on with the weights alone:
+    with another optimizer, from its first step, and its epochs are counted from 1 again.
 
     Inside ``with ppl_vae.processes.joined()``, under ``torchrun``, all processes call this together, with the
     same arguments; each computes its part of every minibatch, and they begin with the first one's weights.

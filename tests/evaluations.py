@@ -115,7 +115,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
         on.model, {"z": on.z(2, len(on.data))}, on.batch
     ),
     "predictive.has_standard_normal_prior": lambda on: predictive.has_standard_normal_prior(on.model, on.batch),
-    "predictive.label_sheet": lambda on: predictive.label_sheet(on.model, on.event, 2, 2),
+    "predictive.label_sheet": lambda on: predictive.label_sheet(on.model, on.event, torch.arange(2), 2),
     "predictive.latent_grid": lambda on: predictive.latent_grid(on.model, on.event, torch.linspace(-1, 1, 2)),
     "predictive.plane_site": lambda on: predictive.plane_site(on.model, on.event),
     "predictive.posterior_moments": lambda on: predictive.posterior_moments(on.guide, on.batch),

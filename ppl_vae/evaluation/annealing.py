@@ -194,7 +194,8 @@ def _run(
                 with q:
                     vector, levels = draw(base or model, latents, batch, num_chains), betas
             else:
-                vector, levels = starts[number].expand(num_chains, -1, -1), betas.flip(0)
+                # A copy: of what was made in inference mode no gradient can be asked.
+                vector, levels = starts[number].expand(num_chains, -1, -1).clone(), betas.flip(0)
                 step_sizes = step_sizes.flip(0)
             log_weight, mean_acceptance = _anneal(path, vector, levels, step_sizes, settings.leapfrog, passed)
             log_weights.append(log_weight.logsumexp(0) - math.log(num_chains))
