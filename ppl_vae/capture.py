@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from ppl_vae.compiler_cache import secure_compiler_cache
 from ppl_vae.errors import UserError, reason
 from ppl_vae.seeding import preserved
 
@@ -77,8 +78,11 @@ def trace(function: Function, examples: Iterable[Tensor]) -> GraphModule:
         the graph; called with such arguments it returns what the function returns.
 
     Raises:
-        NotTraceableError: it decides by a tensor's value, is another function at its second call, or fails.
+        NotTraceableError: it decides by a tensor's value, is another function at its second call, or fails; or the
+            compiler that is to come has no place for its cache.
     """
+    if why := secure_compiler_cache():  # make_fx imports the compiler
+        raise NotTraceableError(why)
     copies = [example.clone() for example in examples]
     try:
         with preserved(copies[0].device), pyro.validation_enabled(False):

@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppl_vae.app.surroundings import Signals, Steady, say, settle_environment, steady_streams
+from ppl_vae.app.surroundings import Signals, Steady, refuse_too_little_memory, say, settle_environment, steady_streams
 from ppl_vae.errors import PictureWarning, UserError, unknown_name
 
 if TYPE_CHECKING:
@@ -84,6 +84,11 @@ def _run(arguments: list[str], signals: Signals) -> int:
 
 
 def _run_command(arguments: list[str], signals: Signals) -> int:
+    try:
+        if signals.own:
+            refuse_too_little_memory()
+    except UserError as error:
+        return _complain(str(error), 2)
     from ppl_vae.processes import LostContactError, joined
 
     try:

@@ -11,8 +11,10 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+from ppl_vae.errors import UserError
 from ppl_vae.interrupt import answer_with, hand_back
 
+_PLENTY = 8 * 2**30  # of address space; torch with CUDA takes 3.2 GiB of it before anything is done
 _STREAMS = ("stdin", "stdout", "stderr")
 
 
@@ -137,6 +139,31 @@ def _lead_nowhere(number: int) -> None:
     if nowhere != number:
         os.dup2(nowhere, number)
         os.close(nowhere)
+
+
+def refuse_too_little_memory() -> None:
+    """See that a memory limit leaves room for torch: where it does not, loading torch can abort the whole process.
+
+    Whether it does is tried in another process, for a small limit only: it takes as long as the import.
+
+    Raises:
+        UserError: it does not.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits
+        return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY or limit > _PLENTY:
+        return
+    import subprocess
+
+    tried = subprocess.run([sys.executable, "-c", "import torch"], capture_output=True, text=True)
+    if tried.returncode and any(word in tried.stderr for word in ("map segment", "bad_alloc", "emory")):
+        raise UserError(
+            f"the memory limit of {limit / 2**30:.1f} GiB (ulimit -v) is too small to load torch; raise it, "
+            f"{_PLENTY / 2**30:.0f} GiB are enough."
+        )
 
 
 def settle_environment() -> None:

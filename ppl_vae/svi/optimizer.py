@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ppl_vae.compiler_cache import secure_compiler_cache
 from ppl_vae.config import Rate, config
 from ppl_vae.rows import Leaf, tables_of
 from ppl_vae.svi.adam import Moments, adam, corrections_at
@@ -49,6 +50,7 @@ class PairOptimizer:
         rows = {id(table.weight) for table in self.tables}
         params = dict.fromkeys([*model.parameters(), *guide.parameters()])  # a guide may hold its model
         self.shared = [param for param in params if id(param) not in rows and param.requires_grad]
+        secure_compiler_cache()
         # Fused: one kernel for all parameters. torch refuses an empty list, which a pair of tables and formulas has.
         self.adam = (
             torch.optim.Adam(self.shared, lr=settings.learning_rate, eps=settings.adam_epsilon, fused=True)

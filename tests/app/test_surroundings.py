@@ -175,6 +175,43 @@ def test_training_goes_on_without_its_streams(tmp_path, redirection, status):
     assert run.stderr == (full if status else "")
 
 
+# --- Memory -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [("import os\nos._exit(7)", 7), ("raise ImportError('libtorch.so: failed to map segment from shared object')", 2)],
+)
+def test_a_memory_limit_below_torch_is_one_line(tmp_path, failure, status):
+    """A stand-in does what loading torch does under a small limit; what fails otherwise is not taken for that."""
+    resource = pytest.importorskip("resource")
+    (tmp_path / "torch.py").write_text(failure)
+    paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
+
+    process = start("train", "--out", tmp_path / "run", env=environment(PYTHONPATH=paths), preexec_fn=limit)
+    found, out, err = ended(process)
+    assert (found, out) == (status, "")
+    said = "ppl-vae: the memory limit of 2.0 GiB (ulimit -v) is too small to load torch; raise it, 8 GiB are enough.\n"
+    assert err == (said if status == 2 else "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gib", [1, 2, 3])
+def test_memory_limits(tmp_path, gib):
+    """From too little for torch on; in between, torch's libraries abort as they are loaded."""
+    resource = pytest.importorskip("resource")
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_AS, (gib * 2**30, gib * 2**30))
+
+    status, _, err = ended(start(*SMALL, "--out", tmp_path / "run", preexec_fn=limit))
+    assert status == 2 or (status == 0 and (tmp_path / "run" / "report.html").exists())  # torch without CUDA is smaller
+    assert err.count("\n") == (status == 2), err
+
+
 # --- Environments -----------------------------------------------------------------------------------------------------
 
 HOSTILE = {
