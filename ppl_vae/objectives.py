@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError
 from ppl_vae.kl import closed_form_kl
-from ppl_vae.pair import Traces, frozen, per_datapoint, run_pair
+from ppl_vae.pair import Traces, evaluating, frozen, per_datapoint, run_pair
 from ppl_vae.seeding import preserved
 
 
@@ -88,8 +88,8 @@ class Objective(ELBO):
         return -terms.bound.sum()
 
     def loss(self, model: nn.Module, guide: nn.Module, batch: Batch) -> Tensor:
-        """Minus the bound summed over the batch, ``()``, without gradients."""
-        with torch.no_grad():
+        """Minus the bound summed over the batch, ``()``, without gradients, the pair in evaluation mode."""
+        with evaluating(model, guide), torch.no_grad():
             return -self.terms(model, guide, batch).bound.sum()
 
     def _get_trace(self, model: object, guide: object, args: object, kwargs: object) -> None:

@@ -127,6 +127,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     # Methods, which are not looked for.
     "latents.Latents.of": lambda on: Latents.of(on.model, on.batch),
     "TraceELBO.check": lambda on: TraceELBO(analytic_kl=True).check(on.model, on.guide, on.batch),
+    "TraceELBO.loss": lambda on: TraceELBO().loss(on.model, on.guide, on.batch),
     "ImportanceWeighted.check": lambda on: ImportanceWeighted(2, doubly_reparameterised=True).check(
         on.model, on.guide, on.batch
     ),

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyro
 import pytest
 
 from ppl_vae.app.cli import main
@@ -18,6 +19,7 @@ def test_python_blocks_run(capsys):
     assert blocks
     for block in blocks:
         exec(compile(block, str(README), "exec"), {})
+        pyro.clear_param_store()  # an AutoGuide's parameters, as the README says
     assert re.search(r"log p\(x\) ≥ -2[3-6]\.\d+ ± 0\.\d+ nats", capsys.readouterr().out)
 
 

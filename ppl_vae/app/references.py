@@ -19,7 +19,9 @@ from ppl_vae.batch import Batch
 from ppl_vae.evaluation import Estimate, elbo
 from ppl_vae.guides import Diagonal, Guide
 from ppl_vae.inference import InferConfig
+from ppl_vae.pair import modules_behind
 from ppl_vae.predictive import expected_reconstruction
+from ppl_vae.program import local_params, make_local
 from ppl_vae.seeding import seeded
 
 _STEPS, _RATE = 600, 0.02
@@ -46,7 +48,8 @@ def reference_rows(path: Path, count: int, settings: InferConfig) -> dict[str, A
         diagonal = fit_locally(model, Diagonal(guide.latents.size), guide.latents, data, settings).guide
         rows["mean-field, fitted"] = _text(elbo(model, diagonal, data, _NUM_SAMPLES).elbo)
     batches = [data.batch(torch.tensor([row])) for row in range(len(data))]
-    with seeded(0):
+    make_local(modules_behind([model]))
+    with seeded(0), local_params():  # or each AutoGuide would go on from the parameters of the one before
         for kind in (AutoNormal, AutoMultivariateNormal, AutoIAFNormal):
             bar = tqdm(batches, desc=kind.__name__, disable=None, leave=False)
             rows[f"Pyro's {kind.__name__}"] = _text(

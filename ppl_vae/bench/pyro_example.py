@@ -100,7 +100,6 @@ class PyroExample:
 
     def take(self, batches: Iterable[Tensor]) -> float:
         """Take a step on each of these batches, ``(batch, pixels)``; the sum of their losses, summed over the batch."""
-        # Its parameters live in the global store: they are there while it runs, and at no other time. Importing ppl_vae
-        # keeps Pyro's parameters in their modules; here they are where Pyro puts them by default.
-        with pyro.settings.context(module_local_params=False), pyro.get_param_store().scope(self.store) as self.store:
+        # Its parameters live in the global store: they are there while it runs, and at no other time.
+        with pyro.get_param_store().scope(self.store) as self.store:
             return float(sum(self.svi.step(x) for x in batches))
