@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, NamedTuple, cast
 
 import pyro
@@ -169,10 +169,13 @@ def evaluating(*programs: nn.Module) -> Iterator[None]:
     Raises:
         UserError: a program has changed one of its parameters; the message names it.
     """
-    with turn("an evaluation"), apart(), local_params():
-        if all(id(program) in _evaluated for program in programs):  # by a block around this one
+    with turn("an evaluation"), ExitStack() as stack:
+        if _evaluated and all(id(program) in _evaluated for program in programs):  # by a block around this one
             yield
             return
+        if not _evaluated:  # handlers between two blocks are ours
+            stack.enter_context(apart())
+        stack.enter_context(local_params())
         modules = [module for module in modules_behind(programs) if id(module) not in _evaluated]
         make_local(modules)
         buffers = [_Kept(module, name, value) for module in modules for name, value in _initialised(module._buffers)]

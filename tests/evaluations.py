@@ -82,6 +82,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "calibration.calibrate": lambda on: calibration.calibrate(on.model, on.guide, on.event, 20, 7),
     "calibration.simulate": lambda on: calibration.simulate(on.model, on.event, 3),
     "check.check_pair": lambda on: check.check_pair(on.model, on.guide, on.batch),
+    "check.check_runs": lambda on: check.check_runs(on.data, on.model, on.guide),
     "check.likelihood_label": lambda on: check.likelihood_label(on.model, on.batch),
     "diagnostics.diagnose": lambda on: diagnostics.diagnose(on.model, on.guide, on.data, 100),
     "film.take_frame": lambda on: film.take_frame(on.model, on.guide, on.data, torch.linspace(-1, 1, 2)),
@@ -135,7 +136,13 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
 """By the function's name."""
 
 QUESTIONS = {
-    *("aggregate.has_density", "check.check_pair", "check.likelihood_label", "graphical_model.graphical_model"),
+    *(
+        "aggregate.has_density",
+        "check.check_pair",
+        "check.check_runs",
+        "check.likelihood_label",
+        "graphical_model.graphical_model",
+    ),
     *(
         "predictive.has_standard_normal_prior",
         "predictive.plane_site",

@@ -13,12 +13,14 @@ from ppl_vae import Batch, FitConfig, UserError, fit
 from ppl_vae.check import check_pair
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo, importance_bound
+from ppl_vae.evaluation.log_joint import draw, log_guide
 from ppl_vae.guides import Amortized, Diagonal, Latents, SemiAmortized
 from ppl_vae.models import VAE
 from ppl_vae.pair import evaluating, frozen
 from ppl_vae.predictive import posterior_moments
 from ppl_vae.program import Program
 from ppl_vae.svi import OptimizerConfig
+from ppl_vae.variational import Recall, Remember
 from tests.conformance import ALL_CASES, Normalised
 from tests.evaluations import EVALUATIONS, MODULES, QUESTIONS, Given
 from tests.pairs import all_of, bits
@@ -115,6 +117,22 @@ def test_latents_of_a_row_do_not_depend_on_its_neighbours() -> None:
     torch.testing.assert_close(mean([0, 1, 2]), mean([0, 4, 5]), rtol=1e-6, atol=1e-6)
     together = guide.params(all_of(X[[0, 1, 2]]))[0], guide.params(all_of(X[[0, 4, 5]]))[0]
     assert (together[0] - together[1]).abs().max() > 0.01  # in training mode they do
+
+
+def test_handlers_between_two_blocks_are_heard_in_the_inner_one() -> None:
+    """As annealing's is, which holds a guide that draws its parameters to the ones that it has drawn once."""
+    model, proposal = normalised()
+    guide = SemiAmortized(proposal, model, num_steps=2)
+    latents = Latents.of(model, all_of(X))
+    vector = torch.zeros(2, len(X), 2)
+    with frozen(model, guide):
+        with Remember() as memory:
+            draw(guide, latents, all_of(X), 2)
+        assert len(memory.calls) == 1
+        with Recall(memory.calls):
+            found = [log_guide(guide, latents, memory.calls[0].batch, vector) for _ in range(2)]
+        assert torch.equal(*found)
+        assert not torch.equal(found[0], log_guide(guide, latents, memory.calls[0].batch, vector))
 
 
 def test_the_model_that_a_guide_climbs_is_evaluated_with_it() -> None:
