@@ -16,6 +16,15 @@ def test_text_there_and_back() -> None:
     assert content(x, "text").shape == (3, 4, 3)
 
 
+def test_any_alphabet_in_any_order() -> None:
+    words = ["é🎈x", "x", "中é"]
+    for alphabet in ("xé中🎈", "🎈xé中"):
+        x = encode_text(words, alphabet, 3)
+        assert decode_text(x, alphabet) == words
+        assert x.sum() == 2 * sum(map(len, words))
+        assert x[2, 0].nonzero().flatten().tolist() == [0, 1 + alphabet.index("中")]
+
+
 def test_music_there_and_back() -> None:
     pieces = [[[60, 64], [], [21]], [[108]]]
     x = encode_notes(pieces, 3)

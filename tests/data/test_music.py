@@ -83,3 +83,10 @@ def test_the_chorales(shared_data: Path) -> None:
     assert [len(splits.train), len(splits.validation), len(splits.test)] == [229, 76, 77]
     assert splits.train.x[..., 0].sum() == sum(map(len, decode_notes(splits.train.x)))
     assert splits.train.event_shape == (160, 89)
+
+
+def test_music_beyond_all_measure_is_not_read(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(5 * 2**30)  # a hole: nothing of it is on the disk
+    with pytest.raises(UserError, match=r"music.json: 5120 MiB of JSON, at most 256 are taken; take fewer"):
+        load(str(path))

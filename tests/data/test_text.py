@@ -1,5 +1,6 @@
 """Files of lines: what they may hold, and a table of what is wrong with others."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,26 @@ def test_wrong_files(path: Path, kind: str) -> None:
     assert part in str(refused.value)
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_a_text_beyond_all_measure_is_not_read(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(5 * 2**30)  # a hole: nothing of it is on the disk
+    with pytest.raises(UserError, match=r"lines.txt: 5.0 GiB of text, at most 1 GiB is taken; take fewer lines"):
+        load(str(path))
+
+
+@pytest.mark.slow
+def test_a_million_lines_are_read_in_seconds(path: Path) -> None:
+    """A minute, when each character was a step of Python's."""
+    words = ["".join(chr(97 + (7 * i + k * k) % 26) for k in range(3 + i % 10)) for i in range(1000)]
+    path.write_text("\n".join(words * 1000))
+    start = time.process_time()
+    splits = load(DataConfig(data=str(path), validation_fraction=0, test_fraction=0))
+    assert time.process_time() - start < 20  # 6 where nothing else runs
+    assert splits.train.x.shape == (1_000_000, 12, 27)
+    assert splits.train.x[:, :, 0].sum() == 1000 * sum(map(len, words))
+    assert decode_text(splits.train.x[:100], splits.alphabet)[0] in words
 
 
 def test_no_file(tmp_path: Path) -> None:
