@@ -20,6 +20,7 @@ from ppl_vae.app.opening import read_again
 from ppl_vae.app.pictures import draw_run
 from ppl_vae.app.presets import PresetName
 from ppl_vae.app.reading import read_data, say_what_was_read
+from ppl_vae.app.recorder import Recorder
 from ppl_vae.app.report import write_report
 from ppl_vae.app.run import Record, Run, TrainConfig
 from ppl_vae.app.trust import remember
@@ -30,7 +31,7 @@ from ppl_vae.errors import UserError, reason
 from ppl_vae.interrupt import Interrupted
 from ppl_vae.metrics import EpochMetrics, best_epoch
 from ppl_vae.processes import LostContactError, current
-from ppl_vae.runtime.files import CannotWriteError, writing
+from ppl_vae.runtime.files import CannotWriteError
 from ppl_vae.runtime.folders import locked
 from ppl_vae.training import fit
 from ppl_vae.training_state import TrainingState
@@ -198,7 +199,7 @@ def train_run(
                 if group.is_first:
                     clear_partials(run.path)
                     run.write_metrics(run.history() if resume else [])
-                    record = stack.enter_context(closing(_Recorder(run, tensorboard)))
+                    record = stack.enter_context(closing(Recorder(run, tensorboard)))
             camera = Camera(run, pair, splits) if film else None
             history = fit(
                 *pair,
@@ -259,40 +260,6 @@ def _print_film(run: Run, pair: Pair, splits: Splits) -> None:
 
 def _say_engine(why: str) -> None:
     tqdm.write(f"engine   {why}")
-
-
-class _Recorder:
-    """Writes each epoch's metrics into the run."""
-
-    def __init__(self, run: Run, tensorboard: bool) -> None:
-        self.run = run
-        self.writer = None
-        if tensorboard:
-            try:
-                from torch.utils.tensorboard import SummaryWriter  # an optional extra
-            except ImportError:
-                raise UserError("TensorBoard is not installed; pip install 'ppl_vae[tensorboard]'.") from None
-            with writing(run.path / "tensorboard"):
-                self.writer = SummaryWriter(run.path / "tensorboard")
-
-    def __call__(self, metrics: EpochMetrics) -> None:
-        self.run.append_metrics(metrics)
-        if self.writer:
-            values = {"bound/train": metrics.bound, "bound/validation": metrics.validation_bound}
-            values |= {
-                "parts/elbo": metrics.elbo,
-                "parts/reconstruction": metrics.reconstruction,
-                "parts/kl": metrics.kl,
-            }
-            with writing(self.run.path / "tensorboard"):
-                for name, value in values.items():
-                    if value is not None:
-                        self.writer.add_scalar(name, value, metrics.epoch)
-
-    def close(self) -> None:
-        if self.writer:
-            with writing(self.run.path / "tensorboard"):
-                self.writer.close()
 
 
 def _differences(old: Any, new: Any) -> set[str]:

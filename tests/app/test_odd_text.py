@@ -5,12 +5,18 @@ import os
 import numpy as np
 import pytest
 
+from ppl_vae.app import pictures
 from ppl_vae.figures import fonts
 
 TINY = ["--latent-dim", "2", "--hidden", "4", "--epochs", "1", "--batch-size", "60", "--engine", "eager"]
 
 
-@pytest.mark.usefixtures("every_picture")
+@pytest.fixture(autouse=True)
+def one_picture_of_each_kind(every_picture, monkeypatch):
+    few = {name: pictures._PICTURES[name] for name in ("reconstructions", "latent")}
+    monkeypatch.setattr(pictures, "_PICTURES", few)
+
+
 def test_a_path_with_bytes_that_are_no_characters(cli, tmp_path):
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     folder.mkdir()
@@ -21,14 +27,13 @@ def test_a_path_with_bytes_that_are_no_characters(cli, tmp_path):
     assert (status, err) == (0, "")
     assert "report " in out
     written = {path.name for path in (folder / "run" / "figures").iterdir()}
-    assert {"prior.png", "prior.svg", "latent.png", "training.svg"} <= written
+    assert {"reconstructions.png", "reconstructions.svg", "latent.png", "latent.svg"} <= written
     assert os.fsencode(folder) in (folder / "run" / "report.html").read_bytes()
     for words in (["evaluate", folder / "run"], ["explore", folder / "run"]):  # the data is found by the record
         assert cli(*words)[::2] == (0, "")
     assert b"explorer</title>" in (folder / "run" / "explorer-1.html").read_bytes()
 
 
-@pytest.mark.usefixtures("every_picture")
 def test_text_that_no_font_here_can_show_is_said_once(cli, tmp_path, monkeypatch):
     monkeypatch.setattr(fonts, "_system_fonts", tuple)
     data = tmp_path / "名前.txt"

@@ -100,7 +100,7 @@ def test_moved_file(cli, made, tmp_path, monkeypatch, command):
     assert contents(run) == before
 
 
-@pytest.mark.parametrize("command", some_of(READING, "elbo", "resume", "posterior", "explore", "generators"))
+@pytest.mark.parametrize("command", some_of(READING, "elbo", "resume", "generators"))
 def test_moved_file_is_found(cli, made, tmp_path, monkeypatch, command):
     run = shutil.copytree(made / "file", tmp_path / "run")
     monkeypatch.chdir(tmp_path)
@@ -112,7 +112,7 @@ def test_moved_file_is_found(cli, made, tmp_path, monkeypatch, command):
     assert os.path.normpath(now) == str(made / there / "mine.npz")
 
 
-@pytest.mark.parametrize("command", some_of(sorted(set(READING) - {"holes"}), "elbo", "generators"))
+@pytest.mark.parametrize("command", some_of(sorted(set(READING) - {"holes"}), "elbo"))
 def test_moved_folder_of_sets(cli, made, tmp_path, monkeypatch, command):
     """Nothing is downloaded into a folder that is gone, nor is it made again."""
     monkeypatch.chdir(tmp_path)
