@@ -85,7 +85,8 @@ def fit(
         the metrics of every epoch, resumed ones included.
 
     Raises:
-        UserError: settings out of range, a pair that does not match, a foreign checkpoint, a bound that is not finite.
+        UserError: settings out of range, a pair that does not match, a foreign checkpoint; a pair that fails at a step
+            or diverges. The last checkpoint is whole.
         Interrupted: Ctrl-C, SIGTERM or a closed terminal, after the checkpoint has been written. A second one, and one
             while a step is compiled, is a bare KeyboardInterrupt, and the checkpoint the last one that was written.
         LostContactError: another process is gone; the last checkpoint is whole.

@@ -99,13 +99,16 @@ class TrainingState:
         """
         tensors = {"the bound": sums[:1], **self._weights(), **self.optimizer.named_moments()}
         looked_at = {name: tensor for name, tensor in tensors.items() if name not in self._infinite}
-        finite = torch.stack([tensor.isfinite().all() for tensor in looked_at.values()]).tolist()
-        return next((name for name, fine in zip(looked_at, finite, strict=True) if not fine), None)
+        # A sum of which one number is not finite is not either, and is ten times as quick as looking at each.
+        totals = torch.stack([tensor.detach().sum().float() for tensor in looked_at.values()])
+        if bool(totals.isfinite().all()):
+            return None
+        return next((name for name, tensor in looked_at.items() if not tensor.isfinite().all()), None)
 
     def _weights(self) -> dict[str, Tensor]:
         programs = {"model": self.model, "guide": self.guide}.items()
         return {
-            f"{of}.{name}": value
+            f"{of}.{name}": value.abs() if value.is_complex() else value
             for of, program in programs
             for name, value in program.state_dict().items()
             if isinstance(value, Tensor)
