@@ -5,6 +5,7 @@ Imports nothing that takes time: a signal is answered from the first moment on.
 
 import gc
 import io
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -174,3 +175,4 @@ def settle_environment() -> None:
     """
     os.environ["MPLBACKEND"] = "agg"
     os.environ["MATPLOTLIBRC"] = os.devnull
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its list of fonts is no news

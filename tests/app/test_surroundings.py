@@ -226,15 +226,19 @@ HOSTILE = {
 }
 
 
+def ours(err):
+    """The lines of stderr but libgomp's own, which it says before there is any Python."""
+    return [line for line in err.splitlines() if line and not line.startswith("libgomp:")]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("row", HOSTILE)
 def test_environments(tmp_path, row):
     status, out, err = ended(start("train", "--help", env=environment(**HOSTILE[row])))
-    assert (status, err) == (0, "")
+    assert (status, ours(err)) == (0, [])
     assert "--latent-dim" in out
     status, out, err = ended(start(*SMALL, "--out", tmp_path / "run", env=environment(**HOSTILE[row])))
-    assert status == 0, err
-    assert err == ""
+    assert (status, ours(err)) == (0, [])
     assert (tmp_path / "run" / "figures" / "training.png").stat().st_size > 5000
 
 
