@@ -5,6 +5,7 @@ from typing import Any, Literal, cast
 
 import pyro
 from pyro import poutine
+from pyro.distributions.util import is_identically_one
 from pyro.poutine import Trace
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
@@ -148,6 +149,12 @@ def _check_site(name: str, site: Any, program: str, batch: Batch, num_particles:
         raise UserError(
             f"site '{name}' of the {program} is outside the batch's plate; sample it inside "
             'pyro.plate("data", len(batch.x), dim=-1).'
+        )
+    if not is_identically_one(site["scale"]):
+        raise UserError(
+            f"site '{name}' of the {program} is scaled by {float(site['scale']):g}, by a plate's subsample or by "
+            'poutine.scale, and bounds here are of single datapoints: open pyro.plate("data", len(batch.x), dim=-1), '
+            "and weigh the KL by `kl_weight`."
         )
     expected = (len(batch.x),) if num_particles == 1 else (num_particles, len(batch.x))
     if shape != expected:

@@ -27,8 +27,9 @@ from ppl_vae.processes import Group, current
 from ppl_vae.rows import check_rows, tables_of
 from ppl_vae.saving import Saver
 from ppl_vae.seeding import reseed, seeded, stream
-from ppl_vae.svi import EagerStep, TracedStep, choose_step
+from ppl_vae.svi import choose_step
 from ppl_vae.svi.distributed import DistributedStep
+from ppl_vae.svi.engine import Step, after_callback
 from ppl_vae.training_state import TrainingState
 from ppl_vae.trial import sizes_to_come, told, try_steps
 from ppl_vae.turns import turn
@@ -75,7 +76,8 @@ def fit(
         checkpoint_path: written at the start, as training goes on, when it is interrupted and at the end.
         resume: go on from ``checkpoint_path``, in as many processes as you like. On the CPU, in as many as before, the
             weights are bit for bit those of never having stopped; of one process, all is.
-        on_epoch: called with the metrics after each epoch, in every process.
+        on_epoch: called with the metrics after each epoch, in every process; what it changes of the pair counts from
+            then on (weights, settings of the modules, which parameters are moved).
         on_step: called with the number of steps done, before the first one and after each, in every process; the
             pair's parameters then are that step's.
         on_engine: called with the engine that was chosen, and why, in words.
@@ -196,9 +198,9 @@ class _Run:
                     bar.update()
                     if on_step:
                         on_step(done)
-                    stop, due = self.group.any(
-                        interrupt.requested, self.saver.is_due()
-                    )  # in all processes after the same step
+                        take_step = after_callback(take_step, on_engine)
+                    # In all processes after the same step.
+                    stop, due = self.group.any(interrupt.requested, self.saver.is_due())
                     if stop or due:
                         self.saver.save()
                     if stop:
@@ -207,6 +209,7 @@ class _Run:
                 bar.set_postfix_str(_summary(metrics), refresh=False)
                 if on_epoch:
                     on_epoch(metrics)
+                    take_step = after_callback(take_step, on_engine)
             self.saver.save()  # the last epoch's weights with the last epoch's moments: it could go on from here
             if any(self.group.any(interrupt.requested)):
                 raise Interrupted("training was stopped at its end; resume its checkpoint for more epochs")
@@ -216,7 +219,7 @@ class _Run:
 
     def choose_step(
         self, bar: "tqdm[Any]", on_engine: Callable[[str], object] | None, interrupt: InterruptGuard
-    ) -> EagerStep | TracedStep | DistributedStep:
+    ) -> Step:
         """What takes the steps; only now, since a traced step holds the very tensors that a checkpoint was put in."""
         settings = self.settings
         if self.distributed:

@@ -1,5 +1,6 @@
 """Which way to take the steps of a job: eagerly, or traced, which has to be compiled first."""
 
+from collections.abc import Callable
 from math import prod
 from typing import NamedTuple
 
@@ -9,9 +10,13 @@ from ppl_vae.capture import Engine, NotTraceableError, worth_compiling
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.objectives import Objective
 from ppl_vae.precision import Precision
+from ppl_vae.svi.distributed import DistributedStep
 from ppl_vae.svi.eager import EagerStep
 from ppl_vae.svi.optimizer import PairOptimizer
 from ppl_vae.svi.traced import TracedStep
+
+Step = EagerStep | TracedStep | DistributedStep
+"""What takes steps."""
 
 
 class Chosen(NamedTuple):
@@ -60,3 +65,21 @@ def choose_step(
     except NotTraceableError as error:
         return Chosen(eager, f"eager: the step cannot be traced ({error})")
     return Chosen(step, f"traced: one step compiled, {num_steps:,} to take")
+
+
+def after_callback(step: Step, say: Callable[[str], object] | None) -> Step:
+    """The step that is to be taken after a callback, which may have changed the pair.
+
+    Args:
+        step: what was taken before.
+        say: called with the reason, in words, where the pair can be traced no longer and steps are eager from here on.
+    """
+    if not isinstance(step, TracedStep):
+        return step
+    try:
+        step.refresh()
+    except NotTraceableError as error:
+        if say:
+            say(f"eager from here on: after a callback the step cannot be traced ({error})")
+        return step.eager
+    return step

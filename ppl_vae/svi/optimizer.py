@@ -132,10 +132,11 @@ class PairOptimizer:
         if self.settings.clip_norm is not None and known:
             norm = nn.utils.get_total_norm(known)
             scale = (self.settings.clip_norm / (norm + 1e-6)).clamp(max=1.0)
-        for param, gradient, before in zip(params, gradients, moments, strict=True):
+        for param, gradient, before, late in zip(params, gradients, moments, self._late(), strict=True):
             if gradient is None:
                 continue
-            value, after = adam(param, gradient * scale, before, rate, self.settings.adam_epsilon, corrections)
+            known_at = None if late else corrections
+            value, after = adam(param, gradient * scale, before, rate, self.settings.adam_epsilon, known_at)
             param.copy_(value)
             for old, new in zip(before, after, strict=True):
                 old.copy_(new)
@@ -155,6 +156,11 @@ class PairOptimizer:
             for name, value in moments._asdict().items()
         }
         return of_shared | of_rows
+
+    def _late(self) -> list[bool]:
+        """For each parameter, whether it has missed steps, frozen meanwhile: its count is its own then."""
+        counts = [int(self.adam.state[param]["step"]) for param in self.shared] if self.adam else []
+        return [count < max(counts) for count in counts]
 
     def state_dict(self) -> dict[str, Any]:
         """Moments and counts; step sizes are the settings'."""

@@ -20,8 +20,8 @@ from ppl_vae.capture import Function, NotTraceableError, compiled, standing_in, 
 from ppl_vae.cuda_graph import Recorded
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.objectives import Objective
+from ppl_vae.pair import modules_behind
 from ppl_vae.precision import Precision, computing_in
-from ppl_vae.program import local_params
 from ppl_vae.rows import collect_leaves
 from ppl_vae.svi.adam import Moments
 from ppl_vae.svi.eager import EagerStep
@@ -63,20 +63,53 @@ class TracedStep:
         # Numbers that change from step to step are tensors too; as Python's they would be the trace's for ever.
         self.kl_weight = torch.ones((), dtype=data.x.dtype, device=device)
         self.numbers = torch.ones(4, dtype=data.x.dtype, device=device)
-        index = torch.arange(batch_size, device=device)
-        state = [*optimizer.state_tensors(), data.x, *([] if data.y is None else [data.y])]
-        examples = [*state, self.kl_weight, self.numbers, index]
-        with _buffers_kept(model, guide), local_params():
+        self.structure: list[object] = []
+        self.places: list[int] = []
+        self.compile_graph = compile_graph
+        self.refresh()
+
+    def refresh(self) -> None:
+        """See the pair as it is now: a callback between two steps may have changed what the record took for granted.
+
+        Tensors that stand elsewhere, as after ``param.data = ...``, are taken from there. Other numbers and settings in
+        the modules, or parameters that are frozen, make another record.
+
+        Raises:
+            NotTraceableError: the pair can be traced no longer.
+        """
+        structure, places = _structure(self.model, self.guide), _places(self.model, self.guide)
+        if structure != self.structure:
+            self._record()
+        elif places == self.places:
+            return
+        self._bind()
+        self.structure, self.places = structure, places
+
+    def _arguments(self) -> list[Tensor]:
+        data = self.data.x, *([] if self.data.y is None else [self.data.y])
+        return [*self.optimizer.state_tensors(), *data, self.kl_weight, self.numbers]
+
+    def _record(self) -> None:
+        """Trace the step, and compile it."""
+        examples = [*self._arguments(), torch.arange(self.batch_size, device=self.data.x.device)]
+        with _buffers_kept(self.model, self.guide):
             graph = trace(self._step, examples)
-        with computing_in(precision):  # recorded too: a CUDA graph holds the kernels that were chosen then
-            if device.type == "cuda":
-                try:
-                    function = compile_graph(graph, examples)
-                except NotTraceableError:  # there may be no Triton; torch's own kernels can be recorded too
-                    function = graph
-                self.take: Function = Recorded(function, examples[:-1], [index])
-            else:
-                self.take = partial(compile_graph(graph, examples), *examples[:-1])
+        try:
+            with computing_in(self.precision):
+                self.function = self.compile_graph(graph, examples)
+        except NotTraceableError:
+            if self.data.x.device.type != "cuda":
+                raise
+            self.function = graph  # there may be no Triton; torch's own kernels can be recorded too
+
+    def _bind(self) -> None:
+        """Let the compiled step read and change the tensors where they are."""
+        if self.data.x.device.type != "cuda":
+            self.take: Function = partial(self.function, *self._arguments())
+            return
+        index = torch.arange(self.batch_size, device=self.data.x.device)
+        with computing_in(self.precision):  # recorded too: a CUDA graph holds the kernels that were chosen then
+            self.take = Recorded(self.function, self._arguments(), [index])
 
     def __call__(self, index: Tensor, kl_weight: float | Tensor = 1.0) -> Tensor:
         """Take one step; see :meth:`EagerStep.__call__`. On a GPU the next step overwrites what this one returns."""
@@ -98,7 +131,7 @@ class TracedStep:
         rows = [(weight, Moments(*islice(given, 3))) for weight in _each(given, len(tables))]
         x, *y = given
         data = replace(self.data, x=x, y=y[0] if y else None)
-        leaves = [param.detach().requires_grad_() for param in params]
+        leaves = [param.detach().requires_grad_(own.requires_grad) for param, own in zip(params, shared, strict=True)]
         stand_ins = {id(param): leaf for param, leaf in zip(shared, leaves, strict=True)}
         stand_ins |= {
             id(t.weight): weight.detach().requires_grad_() for t, (weight, _) in zip(tables, rows, strict=True)
@@ -108,7 +141,9 @@ class TracedStep:
             with computing_in(self.precision):
                 terms = self.objective.terms(self.model, self.guide, batch, kl_weight)
         handed_out = [leaf.values for leaves_of in read for leaf in leaves_of]
-        gradients = list(torch.autograd.grad(terms.loss, [*leaves, *handed_out], allow_unused=True))
+        moved = [leaf for leaf in (*leaves, *handed_out) if leaf.requires_grad]
+        found = iter(torch.autograd.grad(terms.loss, moved, allow_unused=True))
+        gradients = [next(found) if leaf.requires_grad else None for leaf in (*leaves, *handed_out)]
         with torch.no_grad():
             self.optimizer.move(params, gradients[: len(params)], moments, numbers)
             of_rows = iter(gradients[len(params) :])
@@ -116,6 +151,34 @@ class TracedStep:
                 for leaf in leaves_of:
                     self.optimizer.row_adam.move(weight, row_moments, leaf.rows, next(of_rows), numbers[1])
         return (torch.stack([terms.bound.sum(), terms.reconstruction.sum(), terms.kl.sum()]),)
+
+
+_SIMPLE = (bool, int, float, complex, str, torch.dtype, torch.device, type(None))
+
+
+def _structure(*programs: nn.Module) -> list[object]:
+    """What a record takes for granted of programs, besides what is in their tensors: their modules' own numbers and
+    settings, the tensors' kinds, and which of them are moved."""
+    found: list[object] = []
+    for module in modules_behind(programs):
+        found += [id(module), [(name, value) for name, value in vars(module).items() if _is_simple(value)]]
+        found += [(tensor.shape, tensor.stride(), tensor.dtype, tensor.requires_grad) for tensor in _tensors(module)]
+        found += [(name, buffer.data_ptr()) for name, buffer in module._buffers.items() if buffer is not None]
+    return found
+
+
+def _is_simple(value: object) -> bool:
+    return all(map(_is_simple, value)) if isinstance(value, list | tuple) else isinstance(value, _SIMPLE)
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    parameters: list[Tensor | None] = [*module._parameters.values(), *module._buffers.values()]
+    return [tensor for tensor in parameters if tensor is not None]
+
+
+def _places(*programs: nn.Module) -> list[int]:
+    """Where the parameters are in memory; the record's graph is given them, so that they may be elsewhere."""
+    return [param.data_ptr() for program in programs for param in program.parameters()]
 
 
 def _each(given: Iterator[Tensor], count: int) -> Iterator[Tensor]:
