@@ -243,6 +243,7 @@ def test_fit_refuses_it_before_anything_is_used_or_written(what: str, folder: Pa
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_moments_that_lie_in_another_way_are_the_same_moments(kind: str, folder: Path, tmp_path: Path) -> None:
     """Strides are nobody's business: the numbers are copied into moments of our own."""

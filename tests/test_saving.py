@@ -36,7 +36,13 @@ def poison_rows(step: EagerStep, sums: Tensor) -> Tensor:
     return sums
 
 
-@pytest.mark.parametrize("often", [True, False], ids=["saved in mid-epoch", "saved between epochs"])
+@pytest.mark.parametrize(
+    "often",
+    [
+        pytest.param(True, id="saved in mid-epoch"),
+        pytest.param(False, id="saved between epochs", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize(
     ("kind", "poison", "named"),
     [

@@ -64,6 +64,7 @@ def test_a_last_batch_that_the_pair_cannot_take(cli, pair, bits, tmp_path):
     assert cli(*command, "--batch-size", rows)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_pair_that_fails_at_a_step_keeps_its_last_checkpoint(cli, pair, bits, tmp_path, monkeypatch):
     monkeypatch.setattr(saving, "CHECKPOINT_SECONDS", -1.0)
     command = ["train", *pair, "--data", bits, "--batch-size", "8", "--out"]

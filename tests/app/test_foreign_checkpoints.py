@@ -57,6 +57,7 @@ def test_a_state_of_other_hands_is_refused_and_nothing_written(cli, run, what):
     assert files(run) == before
 
 
+@pytest.mark.slow
 def test_a_resumed_run_whose_checkpoint_is_whole_goes_on(cli, run):
     """The failing start of the tests above is their change alone."""
     path = run / "checkpoint.pt"
