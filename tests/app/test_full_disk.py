@@ -62,11 +62,12 @@ WRITERS = {
         "run/figures/calibration-1.png",
     ),
 }
+SLOW = ("places", "images", "a calibration", "latents")
 FAULTS = {"full": errno.ENOSPC, "read-only": errno.EROFS}
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("row", WRITERS)
+@pytest.mark.parametrize("fault", ["full", pytest.param("read-only", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("row", [pytest.param(row, marks=[pytest.mark.slow] * (row in SLOW)) for row in WRITERS])
 def test_what_cannot_be_written_is_one_line_with_its_name(cli, here, monkeypatch, row, fault):
     command, name = WRITERS[row]
     before = files(here)

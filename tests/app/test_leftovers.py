@@ -4,23 +4,39 @@ import errno
 import os
 import shutil
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
 from ppl_vae import checkpoint
 from ppl_vae.app.baseline_run import BaselineRun
+from ppl_vae.app.cli import main
 from ppl_vae.app.leftovers import refuse_existing_run
 from ppl_vae.app.run import Run
 from ppl_vae.errors import UserError
 from ppl_vae.runtime.folders import locked
 
 TRAIN = ["train", "--hidden", "8", "--latent-dim", "2", "--epochs", "1", "--batch-size", "512"]
-BASELINE = ["baseline", "gaussian", "--dims", "5"]
+BASELINE = ["baseline", "gaussian", "--data", "data.npz", "--dims", "5"]
 
 
 def snapshot(folder):
     return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The folder of what baselines are fitted to."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    np.savez(folder / "data.npz", x=rng.random((60, 2, 3), dtype=np.float32), y=np.arange(60) % 2)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _beside_the_data(data, monkeypatch):
+    monkeypatch.chdir(data)
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +210,9 @@ STOPS = {
 }
 
 
-@pytest.mark.parametrize("made", [True, False], ids=["new folder", "the user's folder"])
+@pytest.mark.parametrize(
+    "made", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["new folder", "the user's folder"]
+)
 @pytest.mark.parametrize("stop", STOPS)
 def test_what_failed_leaves_nothing_and_can_be_repeated(cli, tmp_path, monkeypatch, stop, made):
     path = tmp_path / "run"
@@ -217,12 +235,11 @@ def test_what_failed_leaves_nothing_and_can_be_repeated(cli, tmp_path, monkeypat
 
 
 @pytest.fixture(scope="module")
-def baseline(tmp_path_factory):
-    from ppl_vae.app.cli import main
-
-    path = tmp_path_factory.mktemp("runs") / "baseline"
-    assert main([*BASELINE, "--out", str(path)]) == 0
-    return path
+def baseline(data):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(data)
+        assert main([*BASELINE, "--out", "baseline"]) == 0
+    return data / "baseline"
 
 
 def test_a_baseline_killed_in_its_pictures_is_made_again_by_the_same_command(cli, tmp_path, baseline):
@@ -231,7 +248,7 @@ def test_a_baseline_killed_in_its_pictures_is_made_again_by_the_same_command(cli
     for name in ("report.html", "figures/confusion.svg", "samples.npz"):
         (path / name).unlink()
     before = snapshot(path)
-    for other in ([*BASELINE[:-1], "6"], TRAIN):
+    for other in ([*BASELINE[:-1], "4"], TRAIN):
         status, out, err = cli(*other, "--out", path)
         assert (status, out) == (2, "")
         assert err == f"ppl-vae: {path} holds a baseline already; choose another --out.\n"

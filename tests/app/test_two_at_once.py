@@ -113,7 +113,7 @@ NUMBERED = {
     "gaps": (["gaps", "run", *GAPS], "run/gaps-1", "run/gaps-2/gaps.json"),
     "compare": ([*COMPARE, "--data", "data.npz"], "runs/compare-1", "runs/compare-2/table.md"),
 }
-SLOW = ("compare", "gaps")
+SLOW = ("compare", "gaps", "calibration", "holes", "generators")
 
 
 def rows(table):

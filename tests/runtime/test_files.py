@@ -27,6 +27,10 @@ WRITERS: dict[str, tuple[str, Callable[[Path, int], Any]]] = {
 }
 
 
+# Pictures are written as bytes: what stops those stops them.
+SPARED = [pytest.param(kind, marks=[pytest.mark.slow] * (kind in ("figure", "frame"))) for kind in WRITERS]
+
+
 def _figure(size: int) -> Figure:
     figure = Figure(figsize=(2.0, 2.0))
     figure.add_axes((0, 0, 1, 1)).imshow(np.random.default_rng(0).random((150, 150)) if size == LARGE else [[0.0]])
@@ -93,8 +97,10 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("room", [0, 1000])
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize(
+    "fault", ["full", *(pytest.param(each, marks=pytest.mark.slow) for each in ("quota", "broken"))]
+)
+@pytest.mark.parametrize("kind", SPARED)
 def test_a_full_disk_keeps_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, fault: str, room: int
 ) -> None:
@@ -110,7 +116,7 @@ def test_a_full_disk_keeps_the_old_file(
     assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("kind", SPARED)
 def test_ctrl_c_in_writing_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     name, write = WRITERS[kind]
     write(tmp_path / name, 10)
@@ -123,7 +129,7 @@ def test_ctrl_c_in_writing_keeps_the_old_file(tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), OSError(errno.EROFS, os.strerror(errno.EROFS))])
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("kind", SPARED)
 def test_nothing_is_left_by_what_was_stopped_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, call: str, stop: BaseException
 ) -> None:
