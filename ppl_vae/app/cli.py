@@ -107,8 +107,10 @@ def _run_in(group: "Group", arguments: list[str], signals: Signals) -> int:
         command = _parse(arguments)
         if group.size > 1 and arguments[0] != "train":
             raise UserError(f"'{arguments[0]}' runs in one process; start it without torchrun.")
+        from ppl_vae.app.registry import users_errors_told
+
         signals.begun = True
-        with _pictures_warn_once():
+        with _pictures_warn_once(), users_errors_told():
             command.run()
         sys.stdout.flush()
     except (SystemExit, BrokenPipeError):

@@ -16,6 +16,7 @@ from ppl_vae.app.estimators import EvaluateConfig, evaluate_run, is_point
 from ppl_vae.app.labels import warn_of_unseen
 from ppl_vae.app.opened import open_run
 from ppl_vae.app.reading import read_data, say_what_was_read
+from ppl_vae.app.registry import users_errors_told
 from ppl_vae.app.run import Record, Run, TrainConfig
 from ppl_vae.app.train import train_run
 from ppl_vae.app.trust import check_trusted
@@ -131,6 +132,7 @@ def run_jobs(jobs: list[Job], out: Path, workers: int | None) -> list[Result]:
             ) from None
 
 
+@users_errors_told()
 def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:
     torch.set_num_threads(threads)
     path = out / job.folder

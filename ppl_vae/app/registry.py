@@ -4,14 +4,16 @@ import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 from torch import nn
 
 from ppl_vae.app.factories import FAMILY_NAMES, Factory
-from ppl_vae.errors import UserError, reason, unknown_name
+from ppl_vae.errors import UserError, is_out_of_memory, reason, unknown_name
 
 
 def find(kind: str, name: str, table: Mapping[str, Factory]) -> Factory:
@@ -49,6 +51,28 @@ def file_of(name: str) -> Path | None:
 def has_run(path: Path) -> bool:
     """Whether a user's file has been run in this process."""
     return _module_name(path) in sys.modules
+
+
+@contextmanager
+def users_errors_told() -> Iterator[None]:
+    """Whatever arises in a user's file inside the block, or in what that calls, is told in one line with its place.
+
+    Raises:
+        UserError: from the error. A want of memory is nobody's fault and passes.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        lines = [
+            f"{Path(frame.f_code.co_filename).name}:{line}"
+            for frame, line in traceback.walk_tb(error.__traceback__)
+            if str(frame.f_globals.get("__name__", "")).startswith(_PREFIX)
+        ]
+        if not lines or is_out_of_memory(error):
+            raise
+        raise UserError(f"{lines[-1]} failed ({reason(error)}); mend that program.") from error
 
 
 def source_hash(path: Path) -> str:
@@ -116,12 +140,13 @@ def _from_file(kind: str, name: str) -> Factory:
     return found
 
 
+_PREFIX = "ppl_vae_user_"  # of the names of modules that are made of users' files
 _HASH = "__sha256__"  # of a module that was made of a user's file
 
 
 def _module_name(path: Path) -> str:
     """One module a file, so that a model and a guide of the same file share their classes."""
-    return f"ppl_vae_user_{path.stem}_{abs(hash(path.resolve()))}"
+    return f"{_PREFIX}{path.stem}_{abs(hash(path.resolve()))}"
 
 
 def _run(kind: str, name: str, path: Path) -> ModuleType:

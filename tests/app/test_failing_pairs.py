@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ppl_vae import checkpoint, saving
+from ppl_vae.app.cli import main
 from ppl_vae.data import DataConfig, load
 
 PAIR = '''
@@ -25,6 +26,9 @@ class Model(PyroModule):
 
     def forward(self, batch):
         scale = torch.ones_like(self.loc)
+        in_use = os.environ.get("FAILS_IN_USE")
+        if in_use and not self.training and (in_use == "1" or len(batch.x) == 9):
+            raise ValueError("not today")
         if self.training:
             self.steps += 1
             if self.steps >= int(os.environ.get("FAILS_AT", 10**9)):
@@ -81,3 +85,48 @@ def test_a_pair_that_fails_at_a_step_keeps_its_last_checkpoint(cli, pair, bits, 
     assert cli("train", "--resume", tmp_path / "run")[0] == 0
     ends = [checkpoint.load(tmp_path / name / "checkpoint.pt")["model"] for name in ("run", "whole")]
     assert all(ends[0][name].equal(ends[1][name]) for name in ends[1])
+
+
+USES = {
+    "evaluate": [],
+    "evaluate, importance bound": ["--estimator", "iwae", "--num-samples", "2"],
+    "gaps": ["--limit", "5", "--families", "diagonal"],
+    "infer": ["--input", "BITS", "--out", "OUT.npz"],
+    "sample": ["prior"],
+    "explore": ["--out", "OUT.html"],
+}
+
+
+@pytest.fixture(scope="module")
+def good_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pair")
+    (folder / "pair.py").write_text(PAIR)
+    x = (np.random.default_rng(0).random((47, 3, 4)) < 0.5).astype(np.float32)
+    np.savez(folder / "bits.npz", x=x)
+    command = ["train", "--model", f"{folder}/pair.py:Model", *SMALL, "--data", folder / "bits.npz"]
+    assert main([str(word) for word in [*command, "--out", folder / "run"]]) == 0
+    return folder / "run"
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_pair_that_fails_when_it_is_used(use, good_run, cli, monkeypatch, tmp_path):
+    places = {"BITS": good_run.parent / "bits.npz", "OUT.npz": tmp_path / "new.npz", "OUT.html": tmp_path / "new.html"}
+    monkeypatch.setenv("FAILS_IN_USE", "1")
+    before = {path: path.read_bytes() for path in good_run.parent.rglob("*") if path.is_file()}
+    status, out, err = cli(use.split(",")[0], good_run, *(places.get(word, word) for word in USES[use]))
+    assert (status, out) == (2, "")
+    assert "ValueError: not today" in err
+    assert "pair.py" in err or "Model cannot run on x" in err
+    assert err.count("\n") == 1
+    assert {path: path.read_bytes() for path in good_run.parent.rglob("*") if path.is_file()} == before
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_pair_that_fails_when_it_is_compared(cli, pair, bits, monkeypatch, tmp_path):
+    monkeypatch.setenv("FAILS_IN_USE", "estimates")
+    command = ["compare", *pair, "--data", bits, "--guides", "amortized", "--seeds", "1", "--out", tmp_path / "all"]
+    status, _, err = cli(*command)
+    assert status == 2
+    assert "ValueError: not today" in err
+    assert "Traceback" not in err
