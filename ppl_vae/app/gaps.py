@@ -227,7 +227,7 @@ def _split(opened: OpenedRun, name: SplitName, limit: int) -> Dataset:
 
 def _refuse_folder(path: Path) -> None:
     """Raise a UserError if no folder can be made at that path; its parents are made with it."""
-    if path.exists():
+    if os.path.lexists(path):
         raise UserError(f"{path} exists; choose another --out.")
     nearest = next(parent for parent in path.absolute().parents if parent.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):

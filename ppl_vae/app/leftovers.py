@@ -1,5 +1,6 @@
 """What a run that came to nothing leaves: it does not stand in the way of another, which clears it away."""
 
+import os
 import re
 from fnmatch import fnmatch
 from pathlib import Path
@@ -37,7 +38,7 @@ def refuse_existing_run(path: Path, record: str | None = None) -> None:
         other = record is not None and _text(path / _RECORD) != record
         if other or (path / "report.html").exists():
             raise UserError(f"{path} holds a baseline already; choose another --out.")
-    if path.exists() and _leftovers(path) is None:
+    if os.path.lexists(path) and _leftovers(path) is None:
         raise UserError(f"{path} exists and is not empty; choose another --out.")
 
 

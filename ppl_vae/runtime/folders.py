@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ppl_vae.errors import UserError
-from ppl_vae.runtime.files import make_folder, remove_folder, writing
+from ppl_vae.runtime.files import TakenError, make_folder, remove_folder, writing
 
 
 class InUseError(UserError):
@@ -66,6 +66,7 @@ def claimed(path: Path | None, free: Callable[[], Path], make_way: Callable[[Pat
 
     Raises:
         InUseError: another process has it.
+        TakenError: there is something else than a folder.
         CannotWriteError: it cannot be made.
     """
     while True:
@@ -73,8 +74,9 @@ def claimed(path: Path | None, free: Callable[[], Path], make_way: Callable[[Pat
         made = make_folder(place, parents=True)
         if not made and not path:
             continue  # somebody was faster
-        if not made and not place.is_dir():
+        if not made and not place.is_dir() and os.path.lexists(place):  # a file, or a link that leads nowhere
             make_way(place)
+            raise TakenError(place)
         try:
             descriptor = _lock(place)
             break

@@ -146,6 +146,11 @@ def names_like_ours_and_no_record(path, record):
     (path / "metrics.csv").write_text("mine")
 
 
+def a_link_that_leads_nowhere(path, record):
+    path.rmdir()
+    path.symlink_to("nowhere")
+
+
 IN_THE_WAY = {
     trained_for_a_step: "holds a run already; go on with it by 'ppl-vae train --resume",
     trained_and_damaged: "holds a run already; go on with it by 'ppl-vae train --resume",
@@ -154,6 +159,7 @@ IN_THE_WAY = {
     a_folder_of_the_users_by_a_link: "exists and is not empty; choose another --out.",
     somebody_elses_record: "exists and is not empty; choose another --out.",
     names_like_ours_and_no_record: "exists and is not empty; choose another --out.",
+    a_link_that_leads_nowhere: "exists and is not empty; choose another --out.",
 }
 
 

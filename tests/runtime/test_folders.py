@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ppl_vae import UserError
+from ppl_vae.runtime.files import TakenError
 from ppl_vae.runtime.folders import InUseError, claimed, locked
 
 # What :func:`locked` does, in a process that has not to import torch.
@@ -91,6 +92,19 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is in the way"), claimed(tmp_path / "file", never, refuse):
         pass
     assert (tmp_path / "file").is_file()
+
+
+def test_a_link_that_leads_nowhere_is_no_folder(tmp_path: Path) -> None:
+    """It can neither be made nor locked: asked again and again, it would be for ever."""
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "nowhere")
+    with (
+        pytest.raises(TakenError, match=r"link exists; choose another name\."),
+        claimed(link, never, lambda path: None),
+    ):
+        pass
+    assert link.is_symlink()
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_folder_that_its_owner_removes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
