@@ -101,3 +101,20 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert not complaints
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Workers of ``compare`` that need no start."""
+
+    def work_off(function: Callable[..., Any], calls: Any, workers: int, advance: Callable[[], object]) -> list[Any]:
+        results = []
+        for arguments in calls:
+            results.append(function(*arguments))
+            advance()
+        return results
+
+    threads = torch.get_num_threads()
+    monkeypatch.setattr("ppl_vae.app.comparison.work_off", work_off)
+    yield
+    torch.set_num_threads(threads)

@@ -8,7 +8,6 @@ import importlib.util
 import re
 import shlex
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -117,18 +116,10 @@ def workplace(tmp_path, monkeypatch):
     torch.set_num_threads(threads)
 
 
-class InThisProcess(ThreadPoolExecutor):
-    """Workers of ``compare`` that need no start."""
-
-    def __init__(self, max_workers, mp_context):
-        super().__init__(1)
-
-
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_blocks_run(page, workplace, monkeypatch):
+def test_blocks_run(page, workplace, in_this_process, monkeypatch):
     monkeypatch.setattr("ppl_vae.app.report.NUM_DATAPOINTS", 5)
     monkeypatch.setattr("ppl_vae.app.pictures._PICTURES", {})
-    monkeypatch.setattr("ppl_vae.app.comparison.ProcessPoolExecutor", InThisProcess)
     run_page(page, small=True)
 
 

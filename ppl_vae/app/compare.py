@@ -14,6 +14,7 @@ from ppl_vae.app.comparison import Job, check_jobs, run_jobs
 from ppl_vae.app.comparison_report import write_comparison_report
 from ppl_vae.app.comparison_table import as_csv, as_markdown, as_terminal, summarise
 from ppl_vae.app.estimators import EvaluateConfig
+from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import numbered
 from ppl_vae.app.references import reference_rows
 from ppl_vae.app.registry import names_file
@@ -108,7 +109,9 @@ class Compare:
         if terms.references:
             found = out / "references.json"
             if not found.is_file():
-                references = reference_rows(out / jobs[0].folder, terms.references, terms.infer)
+                data = terms.settings.data  # a finished run still records where it was
+                opening = Opening(data=data.data, data_root=data.data_root)
+                references = reference_rows(out / jobs[0].folder, opening, terms.references, terms.infer)
                 write_text(found, json.dumps(references, indent=2))
             references = json.loads(found.read_text())
             report["references"] = references

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ppl_vae.app.evaluate import with_error
 from ppl_vae.app.fitted import fit_locally, guide_for
 from ppl_vae.app.opened import open_run
+from ppl_vae.app.opening import Opening
 from ppl_vae.batch import Batch
 from ppl_vae.evaluation import Estimate, elbo
 from ppl_vae.guides import Diagonal, Guide
@@ -28,18 +29,19 @@ _STEPS, _RATE = 600, 0.02
 _NUM_SAMPLES = 200
 
 
-def reference_rows(path: Path, count: int, settings: InferConfig) -> dict[str, Any]:
+def reference_rows(path: Path, opening: Opening, count: int, settings: InferConfig) -> dict[str, Any]:
     """ELBOs of our guides and of Pyro's on the first test datapoints of a run, and NUTS's posterior.
 
     Args:
         path: the run.
+        opening: where its data is now.
         count: how many datapoints.
         settings: of our local inference.
 
     Returns:
         a title and a text by name.
     """
-    opened = open_run(path, "cpu")
+    opened = open_run(path, "cpu", opening)
     model, guide = opened.pair
     model.requires_grad_(False)
     data = opened.split("test", count).fixed(0)

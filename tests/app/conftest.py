@@ -1,8 +1,5 @@
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
-import torch
 
 from ppl_vae.app import pictures
 from ppl_vae.app.cli import main
@@ -43,20 +40,6 @@ def cli(capsys):
         return status, captured.out, captured.err
 
     return run
-
-
-@pytest.fixture
-def in_this_process(monkeypatch):
-    """Workers of ``compare`` that need no start."""
-
-    class InThisProcess(ThreadPoolExecutor):
-        def __init__(self, max_workers, mp_context):
-            super().__init__(1)
-
-    threads = torch.get_num_threads()
-    monkeypatch.setattr("ppl_vae.app.comparison.ProcessPoolExecutor", InThisProcess)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

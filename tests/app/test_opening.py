@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from ppl_vae.app.cli import main
@@ -138,14 +139,18 @@ def test_what_needs_no_data(cli, made, tmp_path, command):
 
 
 @pytest.mark.slow
-def test_a_comparison_goes_on_with_moved_data(cli, tmp_path, in_this_process):
+def test_a_comparison_goes_on_with_moved_data(cli, tmp_path, in_this_process, monkeypatch):
+    for name in ("_autoguide", "_nuts"):  # seconds each
+        monkeypatch.setattr(f"ppl_vae.app.references.{name}", lambda *_: torch.zeros(()))
     (tmp_path / "old").mkdir()
     np.savez(tmp_path / "old" / "mine.npz", x=images(60, 4))
     flags = ["--guides", "amortized", "mean-field", "--seeds", "1", *TINY, "--limit", "4", "--num-samples", "3"]
-    words = ["compare", *flags, "--infer-steps", "3", "--infer-window", "2", "--out", tmp_path / "out", "--data"]
+    words = ["compare", *flags, "--infer-steps", "3", "--infer-window", "2", "--references", "1"]
+    words += ["--out", tmp_path / "out", "--data"]
     assert cli(*words, tmp_path / "old" / "mine.npz")[0] == 0
     (tmp_path / "old").rename(tmp_path / "new")
     (tmp_path / "out" / "mean-field-seed0" / "result.json").unlink()
+    (tmp_path / "out" / "references.json").unlink()
     np.savez(tmp_path / "new" / "other.npz", x=images(60, 4, seed=1))
     before = contents(tmp_path / "out")
     status, out, err = cli(*words, tmp_path / "new" / "other.npz")

@@ -5,6 +5,7 @@ import torch
 from pyro.infer.autoguide import AutoNormal
 
 from ppl_vae.app import references
+from ppl_vae.app.opened import AS_RECORDED
 from ppl_vae.inference import InferConfig
 
 
@@ -20,7 +21,7 @@ def test_each_autoguide_starts_from_its_own_parameters(trained, monkeypatch):
         monkeypatch.setattr(references, name, Watched)
     monkeypatch.setattr(references, "_STEPS", 3)
     monkeypatch.setattr(references, "_NUM_SAMPLES", 4)
-    found = references.reference_rows(trained, 2, InferConfig(infer_window=2, infer_halvings=1))
+    found = references.reference_rows(trained, AS_RECORDED, 2, InferConfig(infer_window=2, infer_halvings=1))
     assert {"Pyro's Watched", "Pyro's NUTS"} <= set(found["rows"])
     assert len(started) == 6
     assert all(torch.equal(scale, started[0][1]) for _, scale in started)  # the scale that an AutoGuide begins with
