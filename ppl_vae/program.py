@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import pyro
+import pyro.nn.module as pyro_module
 from pyro import poutine
 from pyro.nn import PyroModule
 from pyro.poutine import Trace
@@ -79,16 +80,17 @@ def local_params() -> Iterator[None]:
     The setting is one for the process, so it is on only while a program runs that wants it: an ordinary Pyro program
     beside it, which has its parameters in the store, finds everything as Pyro has it.
     """
-    if pyro.settings.get("module_local_params"):
+    if pyro_module._MODULE_LOCAL_PARAMS:  # asked for by name it takes microseconds, at every call of every program
         yield
         return
     # Pyro sets the store's contents aside meanwhile and takes this mark off them, which SVI asks its parameters for.
     params = pyro.get_param_store()._params.values()
     marks = [(param, param.__dict__["unconstrained"]) for param in params if "unconstrained" in param.__dict__]
+    pyro_module._MODULE_LOCAL_PARAMS = True
     try:
-        with pyro.settings.context(module_local_params=True):
-            yield
+        yield
     finally:
+        pyro_module._MODULE_LOCAL_PARAMS = False
         for param, mark in marks:
             cast(Any, param).unconstrained = mark
 
