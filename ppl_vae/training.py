@@ -79,7 +79,8 @@ def fit(
         on_epoch: called with the metrics after each epoch, in every process; what it changes of the pair counts from
             then on (weights, settings of the modules, which parameters are moved).
         on_step: called with the number of steps done, before the first one and after each, in every process; the
-            pair's parameters then are that step's.
+            pair's parameters then are that step's. What it changes counts too, unless it returns False: to look for
+            changes takes as long as a small step.
         on_engine: called with the engine that was chosen, and why, in words.
         progress: show a progress bar; None shows it on a terminal only.
 
@@ -196,8 +197,7 @@ class _Run:
                     state.step += 1
                     done += 1
                     bar.update()
-                    if on_step:
-                        on_step(done)
+                    if on_step and on_step(done) is not False:
                         take_step = after_callback(take_step, on_engine)
                     # In all processes after the same step.
                     stop, due = self.group.any(interrupt.requested, self.saver.is_due())

@@ -7,6 +7,7 @@ RUN/film.gif                 all of them
 
 from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -73,10 +74,11 @@ class Camera:
         self.label = _label(pair, run.record.info)
         self.data: Dataset = filmed(pair, splits).fixed(0)
 
-    def __call__(self, step: int) -> None:
-        """Take a frame if this is one of the steps."""
+    def __call__(self, step: int) -> Literal[False]:
+        """Take a frame if this is one of the steps; the pair is as it was, always."""
         if step in self.steps and current().is_first:
             self._take(step)
+        return False
 
     def finish(self, kept_epoch: int) -> None:
         """End the film with the pair that is kept, that of this epoch's end: early stopping has gone past it."""

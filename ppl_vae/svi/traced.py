@@ -63,6 +63,7 @@ class TracedStep:
         # Numbers that change from step to step are tensors too; as Python's they would be the trace's for ever.
         self.kl_weight = torch.ones((), dtype=data.x.dtype, device=device)
         self.numbers = torch.ones(4, dtype=data.x.dtype, device=device)
+        self.records = 0
         self.structure: list[object] = []
         self.places: list[int] = []
         self.compile_graph = compile_graph
@@ -75,10 +76,13 @@ class TracedStep:
         the modules, or parameters that are frozen, make another record.
 
         Raises:
-            NotTraceableError: the pair can be traced no longer.
+            NotTraceableError: the pair can be traced no longer, or it changes so often that it is not worth it.
         """
         structure, places = _structure(self.model, self.guide), _places(self.model, self.guide)
         if structure != self.structure:
+            if self.records == _MOST_RECORDS:
+                raise NotTraceableError(f"it has changed {_MOST_RECORDS} times, and each time it is compiled anew")
+            self.records += 1
             self._record()
         elif places == self.places:
             return
@@ -153,6 +157,8 @@ class TracedStep:
         return (torch.stack([terms.bound.sum(), terms.reconstruction.sum(), terms.kl.sum()]),)
 
 
+# A record takes up to a minute: a setting that follows a schedule, or a count of calls, would take one each epoch.
+_MOST_RECORDS = 4
 _SIMPLE = (bool, int, float, complex, str, torch.dtype, torch.device, type(None))
 
 

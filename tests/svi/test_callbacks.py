@@ -142,6 +142,44 @@ def test_what_can_be_traced_no_longer_is_taken_eagerly(monkeypatch: pytest.Monke
     assert said[1].startswith("eager from here on: after a callback the step cannot be traced (the program reads")
 
 
+def test_a_pair_that_changes_again_and_again_is_taken_eagerly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each change is another record, and each record is compiled."""
+    compiled_graphs: list[int] = []
+    record = lambda graph, examples: compiled_graphs.append(1) or graph  # noqa: E731
+    monkeypatch.setattr(TracedStep.__init__, "__defaults__", ("float32", record))
+    torch.manual_seed(1)
+    model = Tempered()
+    guide = Amortized(Latents.of(model, all_of(X)), Diagonal(2), Encoder((3, 4), 4, (8,), "tanh"))
+    said: list[str] = []
+    fit(
+        model,
+        guide,
+        Dataset(X),
+        settings=FitConfig(epochs=6, batch_size=12, device="cpu", engine="traced"),
+        on_epoch=lambda metrics: sets_an_attribute(model, metrics.epoch),
+        on_engine=said.append,
+    )
+    assert len(compiled_graphs) == 4
+    assert len(said) == 2
+    assert said[1].startswith("eager from here on: after a callback the step cannot be traced (it has changed 4 times")
+
+
+@pytest.mark.parametrize(("answer", "looked"), [(None, 4), (False, 1)])
+def test_a_callback_that_only_looks_costs_nothing(
+    monkeypatch: pytest.MonkeyPatch, answer: bool | None, looked: int
+) -> None:
+    monkeypatch.setattr(TracedStep.__init__, "__defaults__", ("float32", lambda graph, examples: graph))
+    refreshed: list[int] = []
+    refresh = TracedStep.refresh
+    monkeypatch.setattr(TracedStep, "refresh", lambda self: (refreshed.append(1), refresh(self))[1])
+    torch.manual_seed(1)
+    model = Tempered()
+    guide = Amortized(Latents.of(model, all_of(X)), Diagonal(2), Encoder((3, 4), 4, (8,), "tanh"))
+    settings = FitConfig(epochs=1, batch_size=4, device="cpu", engine="traced")
+    fit(model, guide, Dataset(X), settings=settings, on_step=lambda step: answer)
+    assert len(refreshed) == looked  # once as it is made
+
+
 class Subsampled(VAE):
     """Pyro's own way of saying that a minibatch stands for all N."""
 
