@@ -1,5 +1,6 @@
 """Errors that the user can mend: one sentence on what is wrong, one on what to do."""
 
+import errno
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -30,6 +31,12 @@ def reason(error: BaseException) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is not enough memory, as Python's or as torch's."""
-    said = isinstance(error, RuntimeError) and re.search("out of memory|allocate", str(error))
-    return isinstance(error, MemoryError) or bool(said)
+    """Whether an error says that there is not enough memory, as Python's, the system's or torch's."""
+    return isinstance(error, MemoryError) or says(error, errno.ENOMEM, "out of memory|allocate")
+
+
+def says(error: BaseException, number: int, words: str) -> bool:
+    """Whether it is the system's error of that number, or one of torch's or Python's in such words."""
+    if isinstance(error, OSError):
+        return error.errno == number
+    return isinstance(error, RuntimeError | ImportError) and bool(re.search(words, str(error)))

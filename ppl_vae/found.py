@@ -75,10 +75,7 @@ class Found:
         if type(self.value) is not float:
             raise self.wrong(f"{_in_words(self.value)} instead of a number")
         if finite and not (math.isfinite(self.value) and low <= self.value <= high):
-            bounds = (
-                f" from {low:g} to {high:g}" if math.isfinite(high) else f" from {low:g}" if low > -math.inf else ""
-            )
-            raise self.wrong(f"{self.value:g} instead of a finite number{bounds}")
+            raise self.wrong(f"{self.value:g} instead of a finite number{_range_in_words(low, high)}")
         return self.value
 
     def tensor(self, shape: Collection[int], *dtypes: torch.dtype) -> Tensor:
@@ -94,11 +91,13 @@ class Found:
         """The same, its numbers in a range, the ends included where they are finite."""
         value = self.tensor(shape, *dtypes)
         if not value.is_meta and not bool((value.isfinite() & (value >= low) & (value <= high)).all()):
-            bounds = (
-                f" from {low:g} to {high:g}" if math.isfinite(high) else f" from {low:g}" if low > -math.inf else ""
-            )
+            bounds = _range_in_words(low, high)
             raise self.wrong(f"numbers that are not finite{' and' * bool(bounds)}{bounds}")
         return value
+
+
+def _range_in_words(low: float, high: float) -> str:
+    return f" from {low:g} to {high:g}" if math.isfinite(high) else f" from {low:g}" if low > -math.inf else ""
 
 
 def _shape_in_words(dtype: torch.dtype, shape: tuple[int, ...]) -> str:

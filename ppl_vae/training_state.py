@@ -166,7 +166,7 @@ class TrainingState:
         check_settings(found["settings"], self.settings)
         if found["num_data"].integer(0, 2**63) != self.num_data:
             raise UserError(
-                f"{path}: the number of datapoints differ from the checkpoint's; resume with what it was begun with."
+                f"{path}: the number of datapoints differs from the checkpoint's; resume with what it was begun with."
             )
         history = check_history(found["history"])
         if len(history) > self.settings.epochs:

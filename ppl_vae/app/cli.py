@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppl_vae.app.surroundings import Signals, Steady, refuse_too_little_memory, say, settle_environment, steady_streams
-from ppl_vae.errors import PictureWarning, UserError, unknown_name
+from ppl_vae.errors import PictureWarning, UserError, is_out_of_memory, says, unknown_name
 
 if TYPE_CHECKING:
     from ppl_vae.processes import Group
@@ -67,7 +67,8 @@ def _run(arguments: list[str], signals: Signals) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper | Steady):
             stream.reconfigure(errors="replace")  # "±" on a terminal that has none
-    settle_environment()
+    if signals.own:
+        settle_environment()
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(_overview())
@@ -149,21 +150,14 @@ def _words_for(error: BaseException, interrupted: bool) -> tuple[str, int]:
         return "interrupted", 130
     if isinstance(error, UserError):
         return str(error), 2
-    if isinstance(error, MemoryError) or _says(error, errno.ENOMEM, "out of memory|allocate"):
-        return "out of memory; lower --batch-size, --num-samples, --limit or the sizes of the model.", 2
-    if _says(error, errno.EAGAIN, "start new thread"):
+    if is_out_of_memory(error):
+        return "out of memory; take smaller batches, fewer samples or datapoints, or a smaller model.", 2
+    if says(error, errno.EAGAIN, "start new thread"):
         return "the system starts no more threads or processes (ulimit -u); end others, or set OMP_NUM_THREADS=1.", 2
     if isinstance(error, OSError):
         what = f"cannot read or write {os.fsdecode(error.filename)}" if error.filename else "a file or device failed"
         return f"{what}: {error.strerror or error}", 2
     raise error
-
-
-def _says(error: BaseException, number: int, words: str) -> bool:
-    """Whether it is the system's error of that number, or one of torch's or Python's in such words."""
-    if isinstance(error, OSError):
-        return error.errno == number
-    return isinstance(error, RuntimeError | ImportError) and bool(re.search(words, str(error)))
 
 
 def _complain(message: str, status: int, group: "Group | None" = None) -> int:

@@ -14,8 +14,8 @@ from ppl_vae.seeding import seeded, stream
 
 Binarization = Literal["dynamic", "static", "threshold", "none"]
 
-# How far probabilities may leave [0, 1]: a few units in float32's last place, which is what scaling rounds to.
-_ROUNDING = 1e-6
+ROUNDING = 1e-6
+"""How far probabilities may leave [0, 1]: a few units in float32's last place, which is what scaling rounds to."""
 # Elements that are looked at in one go: few enough to stay in a processor's cache.
 _AT_ONCE = 2**20
 
@@ -107,7 +107,7 @@ class Dataset:
     def _check_values(self, rows: Tensor) -> None:
         if len(bad := _first(rows, lambda part: ~part.isfinite())):
             raise UserError(f"x holds NaN or infinity, first in row {int(bad)}; remove or fill those values.")
-        if self.dynamic and len(bad := _first(rows, lambda part: (part < -_ROUNDING) | (part > 1 + _ROUNDING))):
+        if self.dynamic and len(bad := _first(rows, lambda part: (part < -ROUNDING) | (part > 1 + ROUNDING))):
             raise UserError(
                 f"x runs from {rows.min():.9g} to {rows.max():.9g} and leaves [0, 1] first in row {int(bad)}; scale it "
                 "into [0, 1] to binarize it."

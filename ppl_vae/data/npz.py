@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from ppl_vae.data.archive import read_array, read_headers
+from ppl_vae.data.dataset import ROUNDING
 from ppl_vae.errors import UserError
 from ppl_vae.layout import CHANNELS, channels_first
 
@@ -30,8 +31,6 @@ _MOST_CLASSES = 10_000
 # Integers that do not reach this are levels of their own; those that do are 8-bit, whether or not they reach 255.
 _HALF_OF_8_BITS = 128
 _8_BITS = 255
-# How far float may leave [0, 1]: a few units in float32's last place, which is what scaling rounds to.
-_ROUNDING = 1e-6
 
 
 class Observations(NamedTuple):
@@ -115,7 +114,7 @@ def _scaled(path: Path, x: np.ndarray, scale: int | None) -> tuple[np.ndarray, i
     if not (np.isfinite(low) and np.isfinite(high)):
         bad = int((~np.isfinite(x)).reshape(len(x), -1).any(1).argmax())
         raise UserError(f"{path}: x holds NaN or infinity, first in row {bad}; remove or fill those values.")
-    if low < -_ROUNDING or high > 1 + _ROUNDING:
+    if low < -ROUNDING or high > 1 + ROUNDING:
         raise UserError(f"{path}: x runs from {low:.9g} to {high:.9g}; scale it into [0, 1], or store uint8.")
     return x.clip(0, 1) if low < 0 or high > 1 else x, scale or 1, ()
 

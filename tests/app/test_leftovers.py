@@ -205,7 +205,7 @@ STOPS = {
     "out of memory at the first step": (
         "ppl_vae.svi.EagerStep.__call__",
         out_of_memory,
-        "out of memory; lower --batch-size",
+        "out of memory; take smaller batches, fewer samples",
     ),
     "disk full at the first checkpoint": (
         "torch.save",
