@@ -67,8 +67,7 @@ def _run(arguments: list[str], signals: Signals) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper | Steady):
             stream.reconfigure(errors="replace")  # "±" on a terminal that has none
-    if signals.own:
-        settle_environment()
+    settle_environment()
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(_overview())

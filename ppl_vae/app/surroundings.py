@@ -170,8 +170,8 @@ def refuse_too_little_memory() -> None:
 def settle_environment() -> None:
     """See that no setting of matplotlib stands in the way: our figures look the same everywhere and need no window.
 
-    A notebook's shell hands on a backend that is there in the notebook alone. In the process of a command only, and
-    before matplotlib is imported.
+    A notebook's shell hands on a backend that is there in the notebook alone. Only a command does this, and before
+    matplotlib is imported: where it has been already, as in a notebook, its settings are as they were.
     """
     os.environ["MPLBACKEND"] = "agg"
     os.environ["MATPLOTLIBRC"] = os.devnull

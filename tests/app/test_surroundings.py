@@ -108,14 +108,6 @@ def test_a_signal_in_the_pictures(cli, tmp_path, monkeypatch, also):
     assert not (out / "report.html").exists()
 
 
-def test_a_callers_environment_is_its_own(cli, monkeypatch):
-    monkeypatch.setenv("MPLBACKEND", "svg")
-    monkeypatch.delenv("MATPLOTLIBRC", raising=False)
-    assert cli("--help")[0] == 0
-    assert os.environ["MPLBACKEND"] == "svg"
-    assert "MATPLOTLIBRC" not in os.environ
-
-
 def test_a_signal_while_a_step_is_compiled(cli, tmp_path, monkeypatch):
     """It does not wait for the compiler, and what there is goes on."""
     monkeypatch.setattr("ppl_vae.training.choose_step", lambda *args: signal.raise_signal(signal.SIGINT))
