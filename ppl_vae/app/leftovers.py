@@ -90,7 +90,7 @@ def _leftovers(path: Path) -> list[Path] | None:
         known = _FOLDERS.get(entry.name)
         if entry.is_dir() and not entry.is_symlink() and known:
             inside = list(entry.iterdir())
-            if not all(any(fnmatch(file.name, name) for name in known) for file in inside):
+            if not all(any(fnmatch(_whole_name(file.name), name) for name in known) for file in inside):
                 return None
             found += inside
         elif entry.name in (*_FILES, _RECORD) or _is_partial(entry.name):
@@ -103,8 +103,13 @@ def _leftovers(path: Path) -> list[Path] | None:
     return sorted(found, key=lambda file: file.name == _RECORD)
 
 
+def _whole_name(name: str) -> str:
+    """What a half-written file was to be called; of any other its name."""
+    return re.sub(r"(\.[0-9a-f]{12})?\.partial$", "", name)
+
+
 def _is_partial(name: str) -> bool:
-    whole = re.sub(r"(\.[0-9a-f]{12})?\.partial$", "", name)
+    whole = _whole_name(name)
     return whole != name and whole in (*_FILES, _RECORD, "report.html", "film.gif")
 
 
