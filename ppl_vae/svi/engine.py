@@ -74,7 +74,7 @@ def after_callback(step: Step, say: Callable[[str], object] | None) -> Step:
         step: what was taken before.
         say: called with the reason, in words, where the pair can be traced no longer and steps are eager from here on.
     """
-    if not isinstance(step, TracedStep):
+    if isinstance(step, EagerStep | DistributedStep):
         return step
     try:
         step.refresh()
