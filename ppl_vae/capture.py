@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ppl_vae.compiler_cache import secure_compiler_cache
 from ppl_vae.errors import UserError, reason
+from ppl_vae.runtime.compiler_cache import secure_compiler_cache
 from ppl_vae.seeding import preserved
 
 Function = Callable[..., tuple[Tensor, ...]]

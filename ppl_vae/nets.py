@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from ppl_vae.errors import unknown_name
-from ppl_vae.labels import note_classes
 from ppl_vae.precision import network
+from ppl_vae.programs.labels import note_classes
 
 Activation = Literal["relu", "tanh", "softplus", "gelu", "silu", "elu"]
 _ACTIVATIONS: dict[str, type[nn.Module]] = {

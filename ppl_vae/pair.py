@@ -14,11 +14,11 @@ from pyro.poutine import Trace
 from pyro.poutine.util import prune_subsample_sites, site_is_subsample
 from torch import Tensor, nn
 
-from ppl_vae.ambient import apart
 from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError
 from ppl_vae.program import local_params, make_local
-from ppl_vae.turns import turn
+from ppl_vae.runtime.ambient import apart
+from ppl_vae.runtime.turns import turn
 from ppl_vae.variational import Recall, Remember, is_side_loss
 
 
@@ -164,7 +164,7 @@ def evaluating(*programs: nn.Module) -> Iterator[None]:
     calls: of each block it then makes the same. Its parameters it may not change. Modules that a program keeps out of
     its own tree, as a guide that climbs its model's ELBO keeps the model, are treated alike. Parameters of any
     PyroModule stay out of Pyro's global store (:func:`ppl_vae.program.local_params`). Other threads wait, and what the
-    caller has switched on around it stays outside (:func:`ppl_vae.ambient.apart`).
+    caller has switched on around it stays outside (:func:`ppl_vae.runtime.ambient.apart`).
 
     Raises:
         UserError: a program has changed one of its parameters; the message names it.

@@ -18,7 +18,7 @@ from torch import nn
 
 from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError, reason
-from ppl_vae.labels import held_to_classes
+from ppl_vae.programs.labels import held_to_classes
 
 
 class _ProgramMeta(type(PyroModule), ABCMeta):  # type: ignore[misc]  # both want to be the metaclass

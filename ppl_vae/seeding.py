@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from ppl_vae.turns import turn
+from ppl_vae.runtime.turns import turn
 
 Device = torch.device | str
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from ppl_vae.interrupt import InterruptGuard, answer_with
-from ppl_vae.workers import work_off
+from ppl_vae.runtime.workers import work_off
 
 
 def double(number: int) -> int:

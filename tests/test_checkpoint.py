@@ -96,7 +96,8 @@ def test_on_disk_before_it_is_renamed(path: Path, monkeypatch: pytest.MonkeyPatc
 TRAIN_FOR_EVER = """
 import sys, torch
 from pathlib import Path
-from ppl_vae import FitConfig, fit, saving
+from ppl_vae import FitConfig, fit
+from ppl_vae.training import saving
 from ppl_vae.data import Dataset
 from ppl_vae.guides import Amortized, Diagonal, Latents
 from ppl_vae.models import VAE

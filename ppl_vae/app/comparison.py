@@ -26,8 +26,8 @@ from ppl_vae.evaluation.estimate import Protocol
 from ppl_vae.rows import tables_of
 from ppl_vae.runtime.files import write_text
 from ppl_vae.runtime.folders import locked
+from ppl_vae.runtime.workers import WorkerKilledError, work_off
 from ppl_vae.training import objective_of
-from ppl_vae.workers import WorkerKilledError, work_off
 
 # Figures of a run, beside its seconds and parameters; the two bounds first.
 NATS = ("elbo", "log_px", "reconstruction", "kl")

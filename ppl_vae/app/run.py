@@ -23,11 +23,11 @@ from ppl_vae.app.trust import check_trusted, hashes_of
 from ppl_vae.config import config
 from ppl_vae.data import DataConfig
 from ppl_vae.errors import UserError
-from ppl_vae.found import Found
 from ppl_vae.metrics import EpochMetrics
-from ppl_vae.resume import check_history, check_outcome, load_weights
 from ppl_vae.runtime.files import append_text, write_text
+from ppl_vae.runtime.found import Found
 from ppl_vae.training import FitConfig
+from ppl_vae.training.resume import check_history, check_outcome, load_weights
 
 
 @config

@@ -34,7 +34,7 @@ from ppl_vae.processes import LostContactError, current
 from ppl_vae.runtime.files import CannotWriteError
 from ppl_vae.runtime.folders import locked
 from ppl_vae.training import fit
-from ppl_vae.training_state import TrainingState
+from ppl_vae.training.state import TrainingState
 
 # What may differ between a run and its continuation: nothing that would make its first part another run.
 _MAY_CHANGE = {"epochs", "device", "engine", "data", "data_root"}

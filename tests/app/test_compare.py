@@ -20,8 +20,8 @@ from ppl_vae.app.compare import split_guide
 from ppl_vae.app.comparison import Result
 from ppl_vae.app.comparison_table import as_csv, as_markdown, as_terminal, summarise
 from ppl_vae.figures.numbers import with_error
-from ppl_vae.workers import WorkerKilledError
-from tests.test_workers import alive
+from ppl_vae.runtime.workers import WorkerKilledError
+from tests.runtime.test_workers import alive
 
 GUIDES = ["amortized", "mean-field"]
 TERMS = [

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from ppl_vae import checkpoint, saving
+from ppl_vae import checkpoint
 from ppl_vae.app.cli import main
 from ppl_vae.data import DataConfig, load
+from ppl_vae.training import saving
 
 PAIR = '''
 import os

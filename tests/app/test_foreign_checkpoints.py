@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ppl_vae import checkpoint
-from tests.test_resume import changed
+from tests.training.test_resume import changed
 
 RESUME = ("train", "--epochs", "6", "--resume")
 USE = ("evaluate",)

@@ -110,7 +110,7 @@ def test_a_signal_in_the_pictures(cli, tmp_path, monkeypatch, also):
 
 def test_a_signal_while_a_step_is_compiled(cli, tmp_path, monkeypatch):
     """It does not wait for the compiler, and what there is goes on."""
-    monkeypatch.setattr("ppl_vae.training.choose_step", lambda *args: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr("ppl_vae.training.fitting.choose_step", lambda *args: signal.raise_signal(signal.SIGINT))
     status, _, err = cli(*SMALL, "--out", tmp_path / "run")
     assert status == 130
     assert err == f"ppl-vae: stopped; go on from its last checkpoint with: ppl-vae train --resume {tmp_path / 'run'}\n"

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from ppl_vae.ambient import apart
 from ppl_vae.check import check_pair, check_runs
 from ppl_vae.config import checked, to_plain
 from ppl_vae.data.dataset import Dataset
@@ -25,14 +24,15 @@ from ppl_vae.metrics import EpochMetrics
 from ppl_vae.objectives import Objective, kl_weight_at
 from ppl_vae.processes import Group, current
 from ppl_vae.rows import check_rows, tables_of
-from ppl_vae.saving import Saver
+from ppl_vae.runtime.ambient import apart
+from ppl_vae.runtime.turns import turn
 from ppl_vae.seeding import reseed, seeded, stream
 from ppl_vae.svi import choose_step
 from ppl_vae.svi.distributed import DistributedStep
 from ppl_vae.svi.engine import Step, after_callback
-from ppl_vae.training_state import TrainingState
-from ppl_vae.trial import sizes_to_come, told, try_steps
-from ppl_vae.turns import turn
+from ppl_vae.training.saving import Saver
+from ppl_vae.training.state import TrainingState
+from ppl_vae.training.trial import sizes_to_come, told, try_steps
 
 __all__ = ["FitConfig", "fit", "objective_of"]
 

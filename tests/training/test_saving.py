@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from ppl_vae import UserError, checkpoint, fit, saving
+from ppl_vae import UserError, checkpoint, fit
 from ppl_vae.svi import EagerStep, engine
-from ppl_vae.training import _Run
+from ppl_vae.training import saving
+from ppl_vae.training.fitting import _Run
 from tests.fits import TRAIN, VALIDATION, assert_same, settings, weights
 from tests.pairs import vae_pair
-from tests.test_resume import KINDS
+from tests.training.test_resume import KINDS
 
 
 def poison_sums(step: EagerStep, sums: Tensor) -> Tensor:

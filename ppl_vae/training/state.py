@@ -13,9 +13,11 @@ from ppl_vae.config import to_plain
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.errors import UserError
 from ppl_vae.fit_config import FitConfig
-from ppl_vae.found import Found
 from ppl_vae.metrics import EpochMetrics
-from ppl_vae.resume import (
+from ppl_vae.runtime.found import Found
+from ppl_vae.seeding import rng_state, set_rng_state
+from ppl_vae.svi import PairOptimizer
+from ppl_vae.training.resume import (
     check_best,
     check_history,
     check_optimizer,
@@ -26,8 +28,6 @@ from ppl_vae.resume import (
     check_weights,
     load_weights,
 )
-from ppl_vae.seeding import rng_state, set_rng_state
-from ppl_vae.svi import PairOptimizer
 
 
 class TrainingState:
@@ -166,7 +166,7 @@ class TrainingState:
         check_settings(found["settings"], self.settings)
         if found["num_data"].integer(0, 2**63) != self.num_data:
             raise UserError(
-                f"{path}: the number of datapoints differs from the checkpoint's; resume with what it was begun with."
+                f"{path}: the number of datapoints differ from the checkpoint's; resume with what it was begun with."
             )
         history = check_history(found["history"])
         if len(history) > self.settings.epochs:

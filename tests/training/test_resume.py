@@ -16,7 +16,7 @@ from ppl_vae.data import Dataset
 from ppl_vae.fit_config import FitConfig
 from ppl_vae.guides import Diagonal, Latents, PerDatapoint
 from ppl_vae.interrupt import Interrupted
-from ppl_vae.training_state import TrainingState
+from ppl_vae.training.state import TrainingState
 from tests.fits import TRAIN, VALIDATION, assert_same, settings, weights
 from tests.pairs import vae_pair
 

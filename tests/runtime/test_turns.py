@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ppl_vae import FitConfig, fit, turns
+from ppl_vae import FitConfig, fit
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo, importance_bound
+from ppl_vae.runtime import turns
+from ppl_vae.runtime.turns import turn
 from ppl_vae.svi import OptimizerConfig
-from ppl_vae.turns import turn
 from tests.pairs import bits, stripes_data, vae_pair
 
 TRAIN = stripes_data(60)

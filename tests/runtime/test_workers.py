@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ppl_vae.workers import WorkerKilledError, work_off
+from ppl_vae.runtime.workers import WorkerKilledError, work_off
 from tests import jobs
 
 

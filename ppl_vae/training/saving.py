@@ -11,7 +11,7 @@ from ppl_vae import checkpoint
 from ppl_vae.errors import UserError
 from ppl_vae.processes import Group
 from ppl_vae.svi.distributed import DistributedStep
-from ppl_vae.training_state import TrainingState
+from ppl_vae.training.state import TrainingState
 
 # A checkpoint is written after the first step that ends this long after the last one, and before a validation in which
 # it would grow older: kill -9 loses no more training.

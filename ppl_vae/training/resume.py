@@ -1,7 +1,7 @@
 """What a checkpoint has to hold for a fit to go on from it, or for its pair to be used: all of it is seen to before
 any of it is.
 
-Each function takes what was found (:class:`ppl_vae.found.Found`) and raises a ``UserError`` that names the key.
+Each function takes what was found (:class:`ppl_vae.runtime.found.Found`) and raises a ``UserError`` that names the key.
 """
 
 import math
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from ppl_vae.config import from_plain, to_plain
 from ppl_vae.errors import UserError, reason
 from ppl_vae.fit_config import FitConfig
-from ppl_vae.found import Found
 from ppl_vae.metrics import EpochMetrics
+from ppl_vae.runtime.found import Found
 from ppl_vae.svi import PairOptimizer
 
 # Settings that may differ between a run and its continuation.
