@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError
-from ppl_vae.program import local_params, make_local
+from ppl_vae.program import local_params, make_local, parameters_kept
 from ppl_vae.runtime.ambient import apart
 from ppl_vae.runtime.turns import turn
 from ppl_vae.variational import Recall, Remember, is_side_loss
@@ -51,7 +51,8 @@ def run_pair(model: nn.Module, guide: nn.Module, batch: Batch, num_particles: in
         num_particles: draws of z for each datapoint, all in one call under an outer plate.
     """
     programs = in_particles(model, num_particles), in_particles(guide, num_particles)
-    return Traces(*get_importance_trace("flat", 1 + (num_particles > 1), *programs, (batch,), {}))
+    with parameters_kept(lambda: modules_behind((model, guide))):
+        return Traces(*get_importance_trace("flat", 1 + (num_particles > 1), *programs, (batch,), {}))
 
 
 def run_pair_along_draws(
@@ -71,6 +72,13 @@ def run_pair_along_draws(
         pass_on: an identity, which may change the gradient; given a site's values, ``(batch, *event)`` or
             ``(num_particles, batch, *event)``.
     """
+    with parameters_kept(lambda: modules_behind((model, guide))):
+        return _run_along_draws(model, guide, batch, num_particles, pass_on)
+
+
+def _run_along_draws(
+    model: nn.Module, guide: nn.Module, batch: Batch, num_particles: int, pass_on: Callable[[Tensor], Tensor]
+) -> Traces:
     with Remember() as memory:
         drawn = poutine.trace(in_particles(guide, num_particles)).get_trace(batch)
     given = drawn.copy()

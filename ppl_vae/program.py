@@ -41,10 +41,15 @@ class Program(PyroModule, metaclass=_ProgramMeta):  # type: ignore[metaclass]
         if not hasattr(self._pyro_context, "param_state"):
             make_local(self.modules())
         with local_params():
-            if any(isinstance(handler, TraceMessenger) and handler.param_only for handler in _PYRO_STACK):
+            if _is_trained_by_svi():
                 with _Unconstrained():
                     return super().__call__(*args, **kwargs)
             return super().__call__(*args, **kwargs)
+
+
+def _is_trained_by_svi() -> bool:
+    """Whether Pyro's own ``SVI.step`` is looking for parameters."""
+    return any(isinstance(handler, TraceMessenger) and handler.param_only for handler in _PYRO_STACK)
 
 
 class _Unconstrained(Messenger):
@@ -93,6 +98,23 @@ def local_params() -> Iterator[None]:
         pyro_module._MODULE_LOCAL_PARAMS = False
         for param, mark in marks:
             cast(Any, param).unconstrained = mark
+
+
+@contextmanager
+def parameters_kept(modules: Callable[[], Iterable[nn.Module]]) -> Iterator[None]:
+    """:func:`local_params` around programs of anybody's that are run by themselves, outside any block of ours.
+
+    Not where Pyro's ``SVI.step`` runs them: it looks for the parameters of an ordinary PyroModule in the store.
+
+    Args:
+        modules: of the programs; asked for only where they are needed, since that takes time.
+    """
+    if pyro_module._MODULE_LOCAL_PARAMS or _is_trained_by_svi():
+        yield
+        return
+    make_local(modules())
+    with local_params():
+        yield
 
 
 def trace_program(program: nn.Module, batch: Batch, handled: Callable[[Batch], object] | None = None) -> Trace:
