@@ -47,11 +47,27 @@ def check_runs(data: Dataset, *programs: nn.Module) -> None:
         programs: models and guides; they and random generators are left as they were.
 
     Raises:
-        UserError: x holds NaN or infinity, a label is no class of theirs, or a program cannot run.
+        UserError: there are no rows, x holds NaN or infinity, a label is no class of theirs, or a program cannot run.
     """
+    check_rows_are_there(data)
     with preserved(data.x.device), frozen(*programs):
         for program in programs:
             trace_program(program, data.probe())
+
+
+def check_rows_are_there(data: object, *more: object) -> None:
+    """See that data is a data set with a row, and that more of it, which may be None, is a data set.
+
+    Raises:
+        UserError: it is not; the message says what it is and how to make one.
+    """
+    for part in (data, *more):
+        if not isinstance(part, Dataset) and (part is data or part is not None):
+            raise UserError(
+                f"the data is a {type(part).__name__}; make it a ppl_vae.data.Dataset(x, y) of tensors, x float32."
+            )
+    if isinstance(data, Dataset) and len(data) == 0:
+        raise UserError("the data has no rows; give at least one datapoint.")
 
 
 def likelihood_label(model: nn.Module, batch: Batch) -> Likelihood:

@@ -2,8 +2,11 @@
 
 import errno
 import re
+import textwrap
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+_LONGEST_REASON = 500  # characters of somebody else's words in one line of ours
 
 
 class UserError(Exception):
@@ -24,9 +27,13 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
 
 def reason(error: BaseException) -> str:
     """What somebody else's error says, on one line."""
+    try:
+        said = str(error).strip()
+    except Exception:  # an exception of anybody's own may not even be able to say what it is
+        said = ""
     # Pyro puts the site on a line of its own, before what is wrong with it.
-    said = re.sub(r"^(Error while computing .*:)\n", r"\1 ", str(error).strip())
-    first_line = said.split("\n")[0].strip().removesuffix(":")
+    said = re.sub(r"^(Error while computing .*:)\n", r"\1 ", said)
+    first_line = textwrap.shorten(said.split("\n")[0].strip().removesuffix(":"), _LONGEST_REASON, placeholder=" …")
     return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -74,3 +75,17 @@ def test_training_is_the_same_whatever_the_layout_in_memory(dynamic: bool) -> No
         found.append((weights(*pair), [row.elbo for row in history]))
     assert_same(found[0][0], found[1][0])
     assert found[0][1] == found[1][1]
+
+
+@pytest.mark.parametrize("given", [np.zeros((4, 3, 4), np.float32), torch.zeros(4, 3, 4), [[0.0]], None])
+def test_what_is_no_data_set_is_named(given):
+    model, guide = vae_pair()
+    with pytest.raises(UserError, match=rf"the data is a {type(given).__name__}; make it a ppl_vae\.data\.Dataset"):
+        fit(model, guide, given, settings=FitConfig(epochs=1, device="cpu"))
+
+
+def test_data_without_a_row_is_refused():
+    model, guide = vae_pair()
+    for call in (fit, elbo):
+        with pytest.raises(UserError, match="the data has no rows"):
+            call(model, guide, Dataset(torch.zeros(0, 3, 4)))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ppl_vae.errors import UserError, unknown_name
+from ppl_vae.errors import UserError, reason, unknown_name
 
 
 @pytest.mark.parametrize(
@@ -12,3 +12,14 @@ def test_the_nearest_known_name(name: str, hint: str) -> None:
     error = unknown_name("data set", name, ["mnist", "digits"])
     assert isinstance(error, UserError)
     assert str(error).startswith(f"unknown data set '{name}' (known: digits, mnist); {hint}")
+
+
+def test_a_reason_is_one_line_of_some_length_whatever_it_is_of() -> None:
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    assert reason(MuteError()) == "MuteError"
+    assert reason(ValueError("x " * 100_000)).endswith(" …")
+    assert len(reason(ValueError("x " * 100_000))) < 600
+    assert reason(ValueError("first\nsecond")) == "ValueError: first"

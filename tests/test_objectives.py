@@ -48,7 +48,7 @@ class ScoreGuide(Program):
             pyro.sample("z", fakes.NonreparameterizedNormal(loc, self.log_scale.exp()).to_event(1))
 
 
-class MixedModel(PyroModule):
+class MixedModel(Program):
     """Two real latents, for a guide that reparameterises only one of them."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class MixedModel(PyroModule):
             pyro.sample("x", dist.Bernoulli(logits=logits).to_event(2), obs=batch.x)
 
 
-class MixedGuide(PyroModule):
+class MixedGuide(Program):
     def __init__(self) -> None:
         super().__init__()
         self.linear = nn.Linear(12, 2)

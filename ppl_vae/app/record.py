@@ -1,5 +1,6 @@
 """What all run directories share: ``config.yaml``, which says what was run with which versions, and pictures."""
 
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from ppl_vae.runtime.files import make_folder, write_text
 from ppl_vae.runtime.folders import claimed
 
 _T = TypeVar("_T")
+_LONGEST_RECORD = 2**20  # the names of ten thousand classes are a quarter of it
 
 
 def versions(*more: str) -> dict[str, str]:
@@ -70,14 +72,15 @@ class RunDirectory(Generic[_T]):
             clear(there)
 
         with claimed(path, lambda: numbered(Path("runs"), stem), make_way) as claim:
-            run = cls(claim.path, record)
+            run, process = cls(claim.path, record), os.getpid()
             try:
                 run.write_record()
                 yield run
             except BaseException as error:
                 stopped = isinstance(error, LostContactError | KeyboardInterrupt)  # which say how to go on
                 begun = stopped and (claim.path / "checkpoint.pt").exists()
-                if not (begun or has_learned(claim.path)):
+                mine = os.getpid() == process  # and not one that a program of the user has forked
+                if mine and not (begun or has_learned(claim.path)):
                     clear(claim.path)
                     claim.discard()
                 raise
@@ -101,10 +104,16 @@ def _as_text(record: Any) -> str:
     return yaml.safe_dump(to_plain(record), sort_keys=False)
 
 
+def _is_short(file: Path) -> bool:
+    """Whether a record can be one of ours, by its size; YAML takes minutes and gigabytes for tens of megabytes."""
+    return file.stat().st_size <= _LONGEST_RECORD
+
+
 def is_baseline(path: Path) -> bool:
     """Whether a directory is one of 'ppl-vae baseline', finished or not."""
+    file = path / "config.yaml"
     try:
-        return "baseline" in yaml.safe_load((path / "config.yaml").read_text())
+        return file.is_file() and _is_short(file) and "baseline" in yaml.safe_load(file.read_text())
     except (OSError, yaml.YAMLError, ValueError, TypeError, RecursionError):
         return False  # whoever reads it will say what is wrong
 
@@ -124,6 +133,8 @@ def read_record(path: Path, kind: type[_T], command: str) -> _T:
     if not file.is_file():
         there = "is no run directory (it has no config.yaml)" if path.exists() else "does not exist"
         raise UserError(f"{path} {there}; name one that '{command}' wrote.")
+    if not _is_short(file):
+        raise UserError(f"{file}: damaged, a record is not that long; restore it or train again.")
     try:
         return from_plain(kind, yaml.safe_load(file.read_text()))
     except (yaml.YAMLError, ValueError, RecursionError):

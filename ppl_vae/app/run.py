@@ -99,7 +99,8 @@ class Run(RunDirectory[Record]):
         """
         names = self.record.config.pair.model, self.record.config.pair.guide
         check_trusted(self.path, names, self.record.files, trust)
-        pair = build_pair(self.record.config.pair, self.record.info, x_mean=None, seed=0)
+        settings = self.record.config  # with its seed: a constructor may draw what is in no state_dict
+        pair = build_pair(settings.pair, self.record.info, x_mean=None, seed=settings.fit.seed)
         check_outcome(self.checkpoint, checkpoint.outline(self.checkpoint), *pair)  # sizes before contents
         weights = check_outcome(self.checkpoint, checkpoint.load(self.checkpoint), *pair)
         load_weights(self.checkpoint, pair.model, weights["model"])

@@ -45,9 +45,16 @@ def check_trusted(run: Path, names: tuple[str, str], recorded: Mapping[str, str]
         consent: whether the user consents; what is consented to is remembered.
 
     Raises:
-        UserError: a file is not trusted, and there is no consent.
+        UserError: a file is not there; or it is not trusted, and there is no consent.
     """
     files, known = hashes_of(*names), _known()
+    for path in filter(None, map(file_of, names)):
+        if str(path) not in files:
+            of_hash = f" (SHA-256 {recorded[str(path)]})" if str(path) in recorded else ""
+            raise UserError(
+                f"{run} runs the code of '{path}'{of_hash}, which is not there; put it back, or name in "
+                f"{run / 'config.yaml'} where it is."
+            )
     changed = {file for file, digest in files.items() if recorded.get(file, digest) != digest}
     for file, digest in files.items():
         if not (consent or digest in known or has_run(Path(file))):

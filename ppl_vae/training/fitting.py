@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from ppl_vae.check import check_pair, check_runs
+from ppl_vae.check import check_pair, check_rows_are_there, check_runs
 from ppl_vae.config import checked, to_plain
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.splits import Splits
@@ -95,6 +95,7 @@ def fit(
         LostContactError: another process is gone; the last checkpoint is whole.
     """
     settings = checked(settings or FitConfig())
+    check_rows_are_there(train, validation)
     checkpoint_path = Path(checkpoint_path) if checkpoint_path else None
     validation = validation if validation is not None and len(validation) else None
     if settings.patience and validation is None:

@@ -82,6 +82,8 @@ def check_weights(found: Found, program: nn.Module) -> dict[str, Any]:
         if not isinstance(value, Tensor):  # a module's extra state
             if type(entry.value) is not type(value):
                 raise entry.wrong("not what the module writes")
+        elif nn.parameter.is_lazy(value):  # it takes its shape from what is loaded
+            entry.tensor(entry.value.shape if isinstance(entry.value, Tensor) else (), value.dtype)
         elif isinstance(entry.value, Tensor) and not entry.value.is_nested and entry.value.shape != value.shape:
             shapes = f"{tuple(entry.value.shape)} there, {tuple(value.shape)} in the pair"
             raise _of_another(found, f"{entry.place} has shape {shapes}")

@@ -109,7 +109,7 @@ def _as_they_were(*programs: nn.Module) -> Iterator[None]:
         (place, name, value, value.detach().clone())
         for place in places
         for name, value in place.items()
-        if value is not None and not nn.parameter.is_lazy(value)
+        if value is not None and not nn.parameter.is_lazy(value) and not value.is_inference()
     ]
     for program in programs:
         program.train()

@@ -357,12 +357,15 @@ def test_gaps_advise_their_own_flag(cli, tmp_path):
     refused(cli("evaluate", run), "no test split", "use --split train")
 
 
-def test_out_of_memory_names_the_flags(cli, trained, monkeypatch):
+def test_out_of_memory_says_what_to_do(cli, trained, monkeypatch):
     def exhausted(*_, **__):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(evaluate, "evaluate_run", exhausted)
-    refused(cli("evaluate", trained), "out of memory", "--num-samples", "--limit", "--batch-size")
+    refused(
+        cli("evaluate", trained),
+        "out of memory; take smaller batches, fewer samples or datapoints, or a smaller model.",
+    )
 
 
 def test_json_holds_none_for_what_is_not_finite():

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 from ppl_vae import checkpoint
+from ppl_vae.app.build import build_pair
 from ppl_vae.app.cli import main
+from ppl_vae.app.run import Run
 from ppl_vae.data import DataConfig, load
 from ppl_vae.training import saving
 
@@ -131,3 +134,55 @@ def test_a_pair_that_fails_when_it_is_compared(cli, pair, bits, monkeypatch, tmp
     assert status == 2
     assert "ValueError: not today" in err
     assert "Traceback" not in err
+
+
+ODD = '''
+import os
+import pyro, pyro.distributions as dist, torch
+from pyro.nn import PyroModule
+from torch import nn
+
+
+class Drawing(PyroModule):
+    """Its constructor draws what is in no state_dict."""
+
+    def __init__(self, event_shape, latent_dim):
+        super().__init__()
+        self.mixing = torch.randn(12, 12)
+        self.net = nn.Linear(12, 2 * latent_dim)
+
+    def forward(self, batch):
+        with pyro.plate("data", len(batch.x), dim=-1):
+            loc, scale = self.net(batch.x.flatten(1) @ self.mixing).chunk(2, -1)
+            pyro.sample("z", dist.Normal(loc, scale.exp()).to_event(1))
+
+
+class Lazy(PyroModule):
+    """A layer that takes its shape from the first x."""
+
+    def __init__(self, event_shape, latent_dim):
+        super().__init__()
+        self.net = nn.LazyLinear(2 * latent_dim)
+
+    def forward(self, batch):
+        with pyro.plate("data", len(batch.x), dim=-1):
+            loc, scale = self.net(batch.x.flatten(1)).chunk(2, -1)
+            pyro.sample("z", dist.Normal(loc, scale.exp()).to_event(1))
+'''
+
+
+@pytest.mark.parametrize("guide", ["Drawing", "Lazy"])
+def test_a_run_opens_as_it_was_trained(cli, bits, tmp_path, guide):
+    (tmp_path / "odd.py").write_text(ODD)
+    command = ["train", "--guide", f"{tmp_path}/odd.py:{guide}", *SMALL, "--data", bits, "--binarization", "none"]
+    status, _, err = cli(*command, "--seed", "3", "--out", tmp_path / "run")
+    assert status == 0, err
+    run = Run.open(tmp_path / "run")
+    splits = load(run.record.config.data)
+    pair = run.load_pair(torch.device("cpu"))
+    if guide == "Drawing":
+        begun = build_pair(run.record.config.pair, run.record.info, splits.train.x.mean(0), 3)
+        assert torch.equal(pair.guide.mixing, begun.guide.mixing)
+    status, _, err = cli("evaluate", tmp_path / "run", "--json")
+    assert status == 0, err
+    assert cli("train", "--resume", tmp_path / "run", "--epochs", "4")[0] == 0

@@ -83,6 +83,21 @@ def test_asked_once(cli, elsewhere):
     assert cli(*words)[::2] == (0, "")
 
 
+def test_a_file_that_is_gone_is_named_with_its_hash(cli, elsewhere, tmp_path):
+    run, file = shutil.copytree(elsewhere / "run", tmp_path / "run"), elsewhere / "mine.py"
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    moved = Path(shutil.move(file, tmp_path / "moved.py"))
+    status, out, err = cli("evaluate", run, "--trust")
+    assert (status, out) == (2, "")
+    assert err == (
+        f"ppl-vae: {run} runs the code of '{file}' (SHA-256 {digest}), which is not there; put it back, or name in "
+        f"{run / 'config.yaml'} where it is.\n"
+    )
+    record = run / "config.yaml"
+    record.write_text(record.read_text().replace(str(file), str(moved)))
+    assert cli("evaluate", run, "--trust")[0] == 0
+
+
 def test_who_trains_is_not_asked(cli, elsewhere, tmp_path):
     pair = ["--model", f"{elsewhere}/mine.py:Mine", "--guide", f"{elsewhere}/mine.py:Guide"]
     assert cli("train", *TINY, *pair, "--data", elsewhere / "mine.npz", "--out", "mine")[0] == 0
