@@ -6,6 +6,7 @@ killed.
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
@@ -76,7 +77,7 @@ def work_off(
 def _start(function: Callable[..., Any], processes: list[BaseProcess]) -> Connection:
     context = multiprocessing.get_context("spawn")
     end, other_end = context.Pipe()
-    process = context.Process(target=_worker, args=(other_end, function))
+    process = context.Process(target=_worker, args=(other_end, pickle.dumps(function)))
     with _held_back():
         process.start()
     processes.append(process)
@@ -127,8 +128,9 @@ def _held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _worker(end: Connection, function: Callable[..., Any]) -> None:
+def _worker(end: Connection, pickled: bytes) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    function = pickle.loads(pickled)  # only now: its imports may take seconds, in which this process may be left alone
     with suppress(EOFError, KeyboardInterrupt):
         while True:
             arguments = end.recv()

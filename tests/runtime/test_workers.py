@@ -99,3 +99,26 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path, job: str) -> No
     process.kill()
     wait_for(lambda: not any(map(alive, workers)), 20)
     process.communicate()
+
+
+def test_a_worker_that_is_still_importing_ends_with_its_parent_too(tmp_path):
+    """What it works off may import torch, which takes seconds in which nobody would notice that it is alone."""
+    (tmp_path / "slow.py").write_text(
+        "import multiprocessing, os, pathlib, time\n"
+        "if multiprocessing.parent_process():\n"
+        "    pathlib.Path(__file__).with_name('worker').write_text(str(os.getpid()))\n"
+        "    time.sleep(60)\n"
+        "def work(number): return number\n"
+    )
+    (tmp_path / "main.py").write_text(
+        "if __name__ == '__main__':\n"
+        "    from slow import work\n"
+        "    from ppl_vae.runtime.workers import work_off\n"
+        "    work_off(work, [(1,)], 1, lambda: None)\n"
+    )
+    process = subprocess.Popen([sys.executable, "main.py"], cwd=tmp_path)
+    note = tmp_path / "worker"
+    wait_for(lambda: note.exists() and bool(note.read_text()))
+    process.kill()
+    process.wait()
+    assert wait_for(lambda: not alive(int(note.read_text()))) < 20

@@ -49,7 +49,10 @@ def _classifier(run: Path) -> str:
 
 def _table(folder: Path) -> object:
     rows = json.loads((folder / "table.json").read_text())["rows"]
-    return [{name: value for name, value in row.items() if "seconds" not in name} for row in rows]
+    return [
+        {name: value for name, value in row["figures"].items() if "seconds" not in name} | {"guide": row["guide"]}
+        for row in rows
+    ]
 
 
 JOBS = {
