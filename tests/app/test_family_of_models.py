@@ -137,7 +137,7 @@ def test_a_users_model_asks_for_them_by_name(cli, tmp_path):
 def test_presets_are_the_papers_architectures(cli, tmp_path):
     """Burda et al. 2016: z 50 over 200-200; and z1 100 over 200-200, z2 50 over 100-100, all tanh."""
     rng = np.random.default_rng(0)
-    np.savez(tmp_path / "few.npz", x=(rng.random((12, 3, 3)) > 0.5))
+    np.savez(tmp_path / "few.npz", x=(rng.random((20, 3, 3)) > 0.5))
     expected = {
         "burda-1": {"model": "vae", "latent_dim": 50, "hidden": [200, 200], "activation": "tanh"},
         "burda-2": {
