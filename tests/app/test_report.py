@@ -235,8 +235,8 @@ def test_without_a_test_split(train):
 
 
 def test_too_little_data_to_diagnose_leaves_that_out(train, npz):
-    x = np.random.default_rng(0).random((5, 3, 3), dtype=np.float32)
-    _, page = train("--data", npz(x=x), "--validation-fraction", "0")
+    x = np.random.default_rng(0).random((20, 3, 3), dtype=np.float32)
+    _, page = train("--data", npz(x=x), "--validation-fraction", "0", "--test-fraction", "0.05")
     assert any("left out diagnostics" in warning and "at least 2" in warning for warning in page.warnings)
     assert "±" not in page.rows["elbo"][-1]
 
