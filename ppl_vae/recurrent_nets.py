@@ -1,7 +1,7 @@
 """Recurrent encoder and decoder networks. All of them accept leading dimensions: ``(..., batch, event)``."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from itertools import pairwise
 from typing import NamedTuple
@@ -68,6 +68,9 @@ class LSTM(nn.Module):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """X ``(N, T, in_size)`` and the state before (None: 0) to outputs ``(N, T, hidden)`` and the state after."""
+        on_cpu = x.device.type == "cpu"
+        if on_cpu:  # in bfloat16 torch's kernel is for some processors only, and fails on the others
+            x, state = x.to(self.bias.dtype), state and State(*(each.to(self.bias.dtype) for each in state))
         if state is None:
             state = State(*[x.new_zeros(len(x), self.hidden)] * 2)
         # In one piece, as cuDNN wants them; its two biases are one here.
@@ -75,7 +78,7 @@ class LSTM(nn.Module):
         parts = torch.cat([part.flatten() for part in whole]).split([part.numel() for part in whole])
         weights = [part.view_as(like) for part, like in zip(parts, whole, strict=True)]
         before = [each.unsqueeze(0).contiguous() for each in state]
-        with _kernel():
+        with _kernel(), torch.autocast("cpu", enabled=False) if on_cpu else nullcontext():
             outputs, output, cell = torch.lstm(x, before, weights, True, 1, 0.0, True, False, True)
         return outputs, State(output.squeeze(0), cell.squeeze(0))
 
