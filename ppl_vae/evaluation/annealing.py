@@ -13,7 +13,6 @@ Adapting them within the run, as published code does, makes each kernel depend o
 expectation holds: on the oracle the "upper" bound was seen 0.05 to 0.26 nats below log p(x).
 """
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Literal, NamedTuple
@@ -30,6 +29,7 @@ from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation import hmc
 from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.evaluation.log_joint import draw, log_guide, log_prior_and_likelihood
+from ppl_vae.evaluation.streams import dealt, log_mean_over_draws
 from ppl_vae.latents import Latents
 from ppl_vae.pair import frozen
 from ppl_vae.rows import check_rows
@@ -178,7 +178,7 @@ def _run(
     pilot_betas = temperatures(settings.pilot, settings.schedule).to(data.x)
     size = max(1, _CALL_ELEMENTS // (num_chains * data.x[0].numel()))
     starts = posterior.split(size) if posterior is not None else ()
-    log_weights, acceptances = [], []
+    log_sums, acceptances = [], []
     programs = [program for program in (model, base) if program is not None]
     with frozen(*programs), seeded(stream(seed, "chains"), data.x.device):
         check_runs(data, *programs)
@@ -198,10 +198,10 @@ def _run(
                 vector, levels = starts[number].expand(num_chains, -1, -1).clone(), betas.flip(0)
                 step_sizes = step_sizes.flip(0)
             log_weight, mean_acceptance = _anneal(path, vector, levels, step_sizes, settings.leapfrog, passed)
-            log_weights.append(log_weight.logsumexp(0) - math.log(num_chains))
+            log_sums.append(dealt(log_weight, log=True))
             acceptances.append(mean_acceptance * len(batch.x) / len(data))
-    values = torch.cat(log_weights).cpu()
-    return Annealed(Estimate(values if posterior is None else -values), float(torch.stack(acceptances).sum()))
+    bound = log_mean_over_draws(torch.cat(log_sums, dim=1).cpu(), num_chains)
+    return Annealed(bound if posterior is None else -bound, float(torch.stack(acceptances).sum()))
 
 
 def _path(model: nn.Module, base: nn.Module | None, latents: Latents, batch: Batch, q: Recall) -> hmc.Path:

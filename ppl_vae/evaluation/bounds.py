@@ -1,6 +1,5 @@
 """Bounds on log p(x) from draws of the guide: the ELBO and the K-sample importance bound."""
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from ppl_vae.check import check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.evaluation.log_weights import BATCH_SIZE, chunks, log_weights, weighted_draws
+from ppl_vae.evaluation.streams import Streams, dealt, log_mean_over_draws, mean_over_draws
 from ppl_vae.pair import frozen
 from ppl_vae.rows import check_rows
 from ppl_vae.seeding import seeded, stream
@@ -59,15 +59,15 @@ def elbo(
     with frozen(model, guide), seeded(stream(seed, "draws"), data.x.device):
         check_runs(data, guide, model)
         for batch in data.batches(BATCH_SIZE):
-            total = torch.zeros(2, len(batch.x), dtype=batch.x.dtype, device=batch.x.device)
+            streams = Streams(log=False)
             for count in chunks(num_samples, batch):
                 weighted = weighted_draws(model, guide, batch, count)
-                total += torch.stack([weighted.reconstruction.sum(0), weighted.kl.sum(0)])
-            sums.append(total / num_samples)
+                streams.add(dealt(torch.stack([weighted.reconstruction, weighted.kl], dim=1), log=False), count)
+            sums.append(streams.sums)
             if advance:
                 advance(len(batch.x))
-    reconstruction, kl = torch.cat(sums, dim=1).cpu()
-    return ElboParts(Estimate(reconstruction - kl), Estimate(reconstruction), Estimate(kl))
+    reconstruction, kl = torch.cat(sums, dim=-1).cpu().unbind(1)
+    return ElboParts(*(mean_over_draws(part, num_samples) for part in (reconstruction - kl, reconstruction, kl)))
 
 
 def importance_bound(
@@ -94,34 +94,34 @@ def importance_bound(
         engine: how weights are worked out: eager, plain Pyro; traced, compiled once; auto, what ends sooner.
 
     Returns:
-        the estimate in nats per datapoint; bigger is better.
+        the estimate in nats per datapoint; bigger is better. Its ``rise`` is what going from K/2 draws to K added.
 
     Raises:
         UserError: the pair cannot run on this data, or the guide has rows for others.
     """
     check_rows(guide, data.first, len(data))
-    values = []
+    found = []
     data = data.fixed(seed)
     with frozen(model, guide), seeded(stream(seed, "draws"), data.x.device):
         check_runs(data, guide, model)
-        log_sum = _log_sum(model, guide, data, num_samples, engine)
+        log_sums = _log_sums(model, guide, data, num_samples, engine)
         for batch in data.batches(BATCH_SIZE):
-            total = torch.full((len(batch.x),), -math.inf, dtype=batch.x.dtype, device=batch.x.device)
+            streams = Streams(log=True)
             for count in chunks(num_samples, batch):
-                total = torch.logaddexp(total, log_sum(batch, count))
-            values.append(total - math.log(num_samples))
+                streams.add(log_sums(batch, count), count)
+            found.append(streams.sums)
             if advance:
                 advance(len(batch.x))
-    return Estimate(torch.cat(values).cpu())
+    return log_mean_over_draws(torch.cat(found, dim=1).cpu(), num_samples)
 
 
-def _log_sum(
+def _log_sums(
     model: nn.Module, guide: nn.Module, data: Dataset, num_samples: int, engine: Engine
 ) -> Callable[[Batch, int], Tensor]:
-    """log Σ w over so many draws, ``(batch,)``; compiled for the usual batch and count where that ends sooner."""
+    """log Σ w by stream of so many draws, ``(G, batch)``; compiled for the usual batch where that ends sooner."""
 
     def eager(batch: Batch, count: int) -> Tensor:
-        return log_weights(model, guide, batch, count).logsumexp(0)
+        return dealt(log_weights(model, guide, batch, count), log=True)
 
     usual = next(data.batches(BATCH_SIZE))
     counts = list(chunks(num_samples, usual))
@@ -142,8 +142,8 @@ def _log_sum(
     def either(batch: Batch, count: int) -> Tensor:
         if (count, len(batch.x)) != (counts[0], len(usual.x)):
             return eager(batch, count)
-        (total,) = traced(*_tensors(batch))
-        return total
+        (sums,) = traced(*_tensors(batch))
+        return sums
 
     return either
 

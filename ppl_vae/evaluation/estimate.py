@@ -17,11 +17,21 @@ _COMPARED = ("model", "guide")
 class Estimate:
     """The mean over datapoints of a quantity in nats.
 
+    It has two errors. One is over datapoints: how far the mean of other datapoints of the same kind, with draws of
+    their own, would be. The other is that of the estimate on these datapoints: how far their mean with other draws
+    would be. The first holds the second, so they are not to be added.
+
     Args:
         values: one for each datapoint, ``(N,)``, N ≥ 1.
+        noise: of the draws, by independent stream, ``(G, N)``: for each datapoint terms whose squares add up to the
+            variance of its value over draws. None where nothing was drawn, or a single draw, which does not tell.
+        rise: what the last doubling of the number of draws added, in expectation, where the estimate is a bound that
+            draws tighten; None where it is not.
     """
 
     values: Tensor
+    noise: Tensor | None = None
+    rise: "Estimate | None" = None
 
     @property
     def mean(self) -> float:
@@ -35,14 +45,27 @@ class Estimate:
             return math.nan
         return float(self.values.double().std() / len(self.values) ** 0.5)
 
+    @property
+    def monte_carlo_stderr(self) -> float:
+        """Its standard error over draws on these datapoints; NaN where it is not known."""
+        if self.noise is None:
+            return math.nan
+        return float(self.noise.double().square().sum().sqrt() / len(self.values))
+
     def __sub__(self, other: "Estimate") -> "Estimate":
-        """The difference at each datapoint: what the two share, such as how hard an x is, is no part of its error."""
-        return Estimate(self.values.double() - other.values.double())
+        """The difference at each datapoint: what the two share, such as how hard an x is, is no part of its errors."""
+        noise = None
+        if self.noise is not None and other.noise is not None:
+            noise = self.noise - other.noise  # independent streams add up, shared ones cancel
+        return Estimate(self.values.double() - other.values.double(), noise)
+
+    def __neg__(self) -> "Estimate":
+        return Estimate(-self.values, None if self.noise is None else -self.noise, self.rise and -self.rise)
 
     def to_dict(self) -> dict[str, float | None]:
-        """Mean and standard error, as JSON takes them: None for what is not finite."""
-        both = {"mean": self.mean, "stderr": self.stderr}
-        return {name: value if math.isfinite(value) else None for name, value in both.items()}
+        """Mean and standard errors, as JSON takes them: None for what is not finite."""
+        plain = {"mean": self.mean, "stderr": self.stderr, "monte_carlo_stderr": self.monte_carlo_stderr}
+        return {name: value if math.isfinite(value) else None for name, value in plain.items()}
 
 
 @dataclass(frozen=True)
