@@ -7,7 +7,9 @@ The contract, all of it Pyro's own:
 * event dimensions are declared (``.to_event``), so that every site's batch shape is the plate's;
 * it accepts leading dimensions: under an outer plate the latents are ``(samples, batch, *event)``, and one call
   evaluates every sample;
-* the latents are independent between datapoints given the parameters, which live in the module.
+* the latents are independent between datapoints given the parameters, which live in the module;
+* all that it is, is in its arguments and its ``state_dict``, and it draws by Pyro and PyTorch alone: then a run of it
+  opens as it was trained, and an estimate of it can be repeated.
 
 Engine, guides and command line need nothing more, and take any module that keeps it; :class:`Model` only makes an
 incomplete one fail early. To add a model:

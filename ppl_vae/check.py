@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import pyro
+import torch
 from pyro import poutine
 from pyro.distributions.util import is_identically_one
 from pyro.poutine import Trace
@@ -14,9 +15,9 @@ from torch.distributions import Bernoulli
 from ppl_vae.batch import Batch
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.errors import UserError, reason
-from ppl_vae.pair import frozen, in_particles, latent_sites, unwrapped
+from ppl_vae.pair import frozen, in_particles, latent_sites, run_pair, unwrapped, weigh
 from ppl_vae.program import trace_program
-from ppl_vae.seeding import preserved
+from ppl_vae.seeding import preserved, seeded
 
 Likelihood = Literal["proper", "none (Bernoulli on grey levels)", "none (density on bits)"]
 
@@ -32,11 +33,29 @@ def check_pair(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
         batch: a few datapoints.
 
     Raises:
-        UserError: what does not match, with the site's name; or a program changes its own parameters.
+        UserError: what does not match, with the site's name; a program changes its own parameters, or draws what no
+            seed of PyTorch's repeats.
     """
     with preserved(batch.x.device), frozen(model, guide), pyro.validation_enabled():
         for num_particles in (1, 2):
             _check_once(model, guide, batch, num_particles)
+    if not same(log_weights(model, guide, batch), log_weights(model, guide, batch)):
+        raise UserError(
+            "the pair gives other numbers when it is run again from the same seed, so that no estimate of it could be "
+            "repeated: let it draw by pyro.sample or torch, not by NumPy or random, and keep counts in buffers."
+        )
+
+
+def log_weights(model: nn.Module, guide: nn.Module, batch: Batch) -> Tensor:
+    """log p(x, z) − log q(z | x) of one draw for each datapoint, always from the same seed, nats, ``(batch,)``."""
+    with seeded(0, batch.x.device), frozen(model, guide):
+        parts = weigh(run_pair(model, guide, batch), batch, 1)
+    return (parts.reconstruction - parts.kl)[0]
+
+
+def same(log_weights: Tensor, others: Tensor) -> bool:
+    """Whether two pairs' log-weights are those of one pair, but for the order in which a GPU adds up."""
+    return torch.allclose(log_weights, others, rtol=1e-4, atol=1e-4, equal_nan=True)
 
 
 def check_runs(data: Dataset, *programs: nn.Module) -> None:

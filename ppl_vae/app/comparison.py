@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
-from ppl_vae.app.build import DataInfo, build_pair
+from ppl_vae.app.build import DataInfo
 from ppl_vae.app.caveats import warn_of_likelihood
 from ppl_vae.app.estimators import EvaluateConfig, evaluate_run, is_point
 from ppl_vae.app.labels import warn_of_unseen
 from ppl_vae.app.opened import open_run
 from ppl_vae.app.reading import read_data, say_what_was_read
 from ppl_vae.app.registry import users_errors_told
+from ppl_vae.app.reopening import build_to_reopen
 from ppl_vae.app.run import Record, Run, TrainConfig
 from ppl_vae.app.train import train_run
 from ppl_vae.app.trust import check_trusted
@@ -91,7 +92,7 @@ def check_jobs(jobs: list[Job], out: Path | None) -> None:
                 "is, or compare anew in another --out."
             )
     for job in jobs:
-        pair = build_pair(job.settings.pair, DataInfo.of(splits), None, 0)
+        pair = build_to_reopen(job.settings, DataInfo.of(splits), splits.train)
         if job.settings.fit.patience and tables_of(pair.guide):
             raise UserError(
                 f"{job.guide} has no validation ELBO, so --patience cannot be the same for all; leave it out."

@@ -21,6 +21,7 @@ from ppl_vae.app.pictures import draw_run
 from ppl_vae.app.presets import PresetName
 from ppl_vae.app.reading import read_data, say_what_was_read
 from ppl_vae.app.recorder import Recorder
+from ppl_vae.app.reopening import build_to_reopen, warn_unless_same
 from ppl_vae.app.report import write_report
 from ppl_vae.app.run import Record, Run, TrainConfig
 from ppl_vae.app.trust import remember
@@ -114,7 +115,7 @@ class Train:
         splits = group.one_before_all(lambda: read_data(self.settings.data))
         resolved = replace(self.settings, pair=self.settings.pair.absolute(), data=self.settings.data.absolute())
         record = Record.of(resolved, DataInfo.of(splits))
-        pair = build_pair(resolved.pair, record.info, None, 0)  # fails on bad settings before anything is written
+        pair = build_to_reopen(resolved, record.info, splits.train)  # fails before anything is written
         remember(record.files)  # named by the user
         if self.film:
             check_film(pair, record.info.event_shape)
@@ -215,6 +216,8 @@ def train_run(
             )
             if camera and settings.fit.patience:
                 camera.finish(best_epoch(history, settings.fit.kl_warmup).epoch)
+            if group.is_first:
+                warn_unless_same(run, pair, splits.train)
             return history
     except LostContactError:
         command = f"{group.command} train --resume {run.path}"

@@ -99,9 +99,9 @@ def read_input(path: Path, layout: Layout, alphabet: str, event_shape: tuple[int
     Raises:
         UserError: the file cannot be used, or its observations are not of that kind.
     """
-    if layout == "text" and path.suffix == ".txt":
+    if layout == "text" and path.suffix.lower() == ".txt":
         return Observations(encoded_lines(path, read_lines(path), alphabet, event_shape[0]), None, scale, ())
-    if layout == "notes" and path.suffix == ".json":
+    if layout == "notes" and path.suffix.lower() == ".json":
         pieces = [piece for part in read_music(path).values() for piece in part]
         longest = max(map(len, pieces))
         if longest > event_shape[0]:
@@ -112,7 +112,7 @@ def read_input(path: Path, layout: Layout, alphabet: str, event_shape: tuple[int
 
 def names_file(name: str) -> bool:
     """Whether a data set is named by the path of a file."""
-    return Path(name).suffix in _FILES
+    return Path(name).suffix.lower() in _FILES
 
 
 def read_source(name: str, root: Path | str) -> Source:
@@ -126,7 +126,7 @@ def read_source(name: str, root: Path | str) -> Source:
         UserError: unknown name, or a file that cannot be used.
     """
     if names_file(name):
-        return _FILES[Path(name).suffix](Path(name))
+        return _FILES[Path(name).suffix.lower()](Path(name))
     if name not in SOURCES:
         raise unknown_name("data set", name, [*SOURCES, *(f"path/to/file{suffix}" for suffix in _FILES)])
     return SOURCES[name](Path(root))

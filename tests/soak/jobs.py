@@ -19,11 +19,13 @@ class Job(NamedTuple):
         arguments: what follows ``ppl-vae``, without ``--out``.
         outcome: from its folder, once it has ended, to what has to be the same however often it was stopped.
         resumes: whether it goes on by ``train --resume``; else by the same command.
+        again: whether it may be given again once all is done.
     """
 
     arguments: tuple[str, ...]
     outcome: Callable[[Path], object]
     resumes: bool = False
+    again: bool = True
 
     def command(self, out: Path) -> list[object]:
         """The command that begins it in this folder, or goes on with what is there."""
@@ -64,7 +66,7 @@ JOBS = {
         _weights,
         resumes=True,
     ),
-    "baseline": Job(("baseline", "mixture", "--dims", "20"), _classifier),
+    "baseline": Job(("baseline", "mixture", "--dims", "20"), _classifier, again=False),
     "compare": Job(
         ("compare", *_SMALL, "--epochs", "10", "--guides", "amortized", "mean-field", "--seeds", "1", "--limit", "50"),
         _table,
