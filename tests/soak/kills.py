@@ -91,6 +91,8 @@ def signalled(count: int, folder: Path, known: dict[str, Reference], seed: int, 
 def _look(ended: Ended, where: str, complain: Complain) -> None:
     if "Traceback" in ended.out + ended.err:
         complain(f"{where}: traceback, {ended.err[-800:]}")
+    if ended.hangs:
+        complain(f"{where}: does not end")
     if ended.orphans:
         complain(f"{where}: {ended.orphans} orphans")
 

@@ -8,11 +8,12 @@ import tempfile
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 _MARK = "PPL_VAE_SOAK"  # in the environment of a command and of all that it starts
-_PATIENCE = 120.0  # for what should end by itself
+_PATIENCE = 600.0  # for what should end by itself, on a machine that others use too
 
 
 class Ended(NamedTuple):
@@ -23,12 +24,14 @@ class Ended(NamedTuple):
         out: its standard output.
         err: its standard error.
         orphans: how many of the processes that it started were there 5 s later.
+        hangs: whether it had to be killed.
     """
 
     status: int
     out: str
     err: str
     orphans: int
+    hangs: bool
 
 
 def run(arguments: Sequence[object], folder: Path, signals: Sequence[tuple[float, signal.Signals]] = ()) -> Ended:
@@ -54,13 +57,17 @@ def run(arguments: Sequence[object], folder: Path, signals: Sequence[tuple[float
                 process.wait(delay)
             except subprocess.TimeoutExpired:
                 process.send_signal(number)  # to this process alone, as the system's own killer does
-        status = process.wait(_PATIENCE)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE)
+        hangs = process.poll() is None
+        process.kill()  # nothing, where it has ended
+        status = process.wait()
         orphans = _left(mark)
         for each in orphans:
             os.kill(each, signal.SIGKILL)
         out.seek(0)
         err.seek(0)
-        return Ended(status, out.read(), err.read(), len(orphans))
+        return Ended(status, out.read(), err.read(), len(orphans), hangs)
 
 
 def _left(mark: str) -> list[int]:
