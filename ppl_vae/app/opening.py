@@ -54,7 +54,7 @@ def read_again(run: Path, info: DataInfo, settings: DataConfig, *, download: boo
     splits = read_data(settings)
     if info.num_classes > splits.num_classes:  # of a version that took a label for its own number
         splits = splits.unnumbered()
-    if not info.is_of(splits):
+    if info.labels != splits.classes or not info.is_of(splits):
         raise UserError(
             f"the data '{settings.data}' is not what {run} was trained on; say by --data where that is, or train again."
         )

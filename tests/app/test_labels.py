@@ -180,6 +180,11 @@ def test_a_record_that_was_changed_by_hand(cli, strange, tmp_path):
     status, out, err = cli("sample", run, "conditional")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "classes are to be 3 labels from the smallest up" in err
+    for was, now in (("  - 3\n", "  - 2\n"), ("num_classes: 3\n  ", "num_classes: 2\n  ")):
+        assert was in text
+        (run / "config.yaml").write_text(text.replace(was, now, 1))
+        status, out, err = cli("evaluate", run, "--limit", "4")
+        assert (status, out, err.count("\n")) == (2, "", 1)
 
 
 def test_in_words():
