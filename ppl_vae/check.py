@@ -16,7 +16,7 @@ from ppl_vae.batch import Batch
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.errors import UserError, reason
 from ppl_vae.pair import frozen, in_particles, latent_sites, run_pair, unwrapped, weigh
-from ppl_vae.program import trace_program
+from ppl_vae.programs.contract import hold_to_x, trace_in_plate
 from ppl_vae.seeding import preserved, seeded
 
 Likelihood = Literal["proper", "none (Bernoulli on grey levels)", "none (density on bits)"]
@@ -58,20 +58,24 @@ def same(log_weights: Tensor, others: Tensor) -> bool:
     return torch.allclose(log_weights, others, rtol=1e-4, atol=1e-4, equal_nan=True)
 
 
-def check_runs(data: Dataset, *programs: nn.Module) -> None:
-    """Run programs on the telling rows of a data set, in a millisecond or two, for one line on what goes wrong.
+def check_runs(data: Dataset, model: nn.Module, guide: nn.Module | None = None) -> None:
+    """Run a pair on the telling rows of a data set, in a millisecond or two, for one line on what goes wrong.
 
     Args:
         data: the datapoints.
-        programs: models and guides; they and random generators are left as they were.
+        model: p(x, z); it, the guide and random generators are left as they were.
+        guide: q(z | x), where it is looked at.
 
     Raises:
-        UserError: there are no rows, x holds NaN or infinity, a label is no class of theirs, or a program cannot run.
+        UserError: there are no rows, x holds NaN or infinity, a label is no class of theirs, a program cannot run or
+            has a site outside the batch's plate, or the model observes anything but x.
     """
     check_rows_are_there(data)
-    with preserved(data.x.device), frozen(*programs):
-        for program in programs:
-            trace_program(program, data.probe())
+    with preserved(data.x.device), frozen(model, *([guide] if guide is not None else [])):
+        probe = data.probe()
+        if guide is not None:
+            trace_in_plate(guide, probe)
+        hold_to_x(trace_in_plate(model, probe), probe)
 
 
 def check_rows_are_there(data: object, *more: object) -> None:
@@ -106,7 +110,7 @@ def likelihood_label(model: nn.Module, batch: Batch) -> Likelihood:
         ``"proper"``, or what it is instead.
     """
     with preserved(batch.x.device), frozen(model):
-        trace = trace_program(model, batch)
+        trace = trace_in_plate(model, batch)
     for name in trace.observation_nodes:
         fn, value = cast(Any, trace.nodes[name]["fn"]), trace.nodes[name]["value"]
         if not isinstance(value, Tensor):
@@ -129,7 +133,8 @@ def _check_once(model: nn.Module, guide: nn.Module, batch: Batch, num_particles:
     particles = in_particles(model, num_particles)
     prior_trace = _run(model, particles, batch, num_particles)
     latents = latent_sites(prior_trace)
-    _check_names(latents, sampled, prior_trace)
+    hold_to_x(prior_trace, batch)
+    _check_names(latents, sampled)
     for name, site in latents.items():
         ours, theirs = tuple(site["fn"].event_shape), tuple(sampled[name]["fn"].event_shape)
         if ours != theirs:
@@ -143,16 +148,14 @@ def _check_once(model: nn.Module, guide: nn.Module, batch: Batch, num_particles:
 
 def _run(program: nn.Module, handled: Callable[[Batch], object], batch: Batch, num_particles: int) -> Trace:
     try:
-        return trace_program(program, batch, handled)
+        return trace_in_plate(program, batch, handled)
     except UserError as error:
         if num_particles == 1:
             raise
         raise UserError(f"{error} (with leading dimensions, (samples, batch, event), which it must accept)") from error
 
 
-def _check_names(latents: dict[str, Any], sampled: dict[str, Any], model_trace: Trace) -> None:
-    if "x" not in model_trace.nodes or not model_trace.nodes["x"].get("is_observed"):
-        raise UserError("the model observes no site 'x': end it with pyro.sample('x', ..., obs=batch.x).")
+def _check_names(latents: dict[str, Any], sampled: dict[str, Any]) -> None:
     missing = set(latents) - set(sampled)
     if missing:
         raise UserError(f"site '{min(missing)}' is sampled by the model but not by the guide.")
@@ -180,11 +183,6 @@ def _check_site(name: str, site: Any, program: str, batch: Batch, num_particles:
         if not grey and name == "x" and fn.support.is_discrete and _is_grey(value):
             advice = "; binarize the data (dynamic, static or threshold)"
         raise UserError(f"site '{name}': values outside the support of the {program}'s {kind}{advice}.")
-    if not any(frame.dim == -1 for frame in site["cond_indep_stack"]):
-        raise UserError(
-            f"site '{name}' of the {program} is outside the batch's plate; sample it inside "
-            'pyro.plate("data", len(batch.x), dim=-1).'
-        )
     if not is_identically_one(site["scale"]):
         raise UserError(
             f"site '{name}' of the {program} is scaled by {float(site['scale']):g}, by a plate's subsample or by "

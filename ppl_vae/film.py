@@ -11,7 +11,7 @@ from ppl_vae.evaluation.bounds import elbo
 from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.pair import frozen, latent_sites
 from ppl_vae.predictive import latent_grid, plane_site, posterior_samples
-from ppl_vae.program import trace_program
+from ppl_vae.programs.contract import trace_in_plate
 from ppl_vae.seeding import seeded
 
 _DRAWS = 200  # of each q whose covariance has no closed form
@@ -67,7 +67,7 @@ def take_frame(
     batch = data.batch(torch.arange(len(data), device=data.x.device))
     with seeded(seed, data.x.device):
         with frozen(guide):
-            q: Any = latent_sites(trace_program(guide, batch))[name]["fn"]
+            q: Any = latent_sites(trace_in_plate(guide, batch))[name]["fn"]
         if hasattr(q, "covariance_matrix"):
             means, covariances = q.mean, q.covariance_matrix
         elif type(getattr(q, "base_dist", q)).__name__ == "Normal":

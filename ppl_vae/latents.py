@@ -19,7 +19,7 @@ from torch.distributions import biject_to, constraints
 from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError
 from ppl_vae.pair import frozen
-from ppl_vae.program import trace_program
+from ppl_vae.programs.contract import trace_in_plate
 from ppl_vae.seeding import preserved
 
 VECTOR = "_latents"
@@ -83,7 +83,7 @@ class Latents:
             UserError: no latent, or one without a continuous support (the message names the site); or it does not run.
         """
         with frozen(model), preserved(batch.x.device):
-            trace = trace_program(model, batch)
+            trace = trace_in_plate(model, batch)
         sites = []
         for name in trace.stochastic_nodes:
             site = cast(Any, trace.nodes[name])

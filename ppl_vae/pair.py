@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError
 from ppl_vae.program import local_params, make_local, parameters_kept
+from ppl_vae.programs.contract import hold_to_plate
 from ppl_vae.runtime.ambient import apart
 from ppl_vae.runtime.turns import turn
 from ppl_vae.variational import Recall, Remember, is_side_loss
@@ -52,7 +53,16 @@ def run_pair(model: nn.Module, guide: nn.Module, batch: Batch, num_particles: in
     """
     programs = in_particles(model, num_particles), in_particles(guide, num_particles)
     with parameters_kept(lambda: modules_behind((model, guide))):
-        return Traces(*get_importance_trace("flat", 1 + (num_particles > 1), *programs, (batch,), {}))
+        traces = Traces(*get_importance_trace("flat", 1 + (num_particles > 1), *programs, (batch,), {}))
+    _hold(model, guide, traces, batch)
+    return traces
+
+
+def _hold(model: nn.Module, guide: nn.Module, traces: Traces, batch: Batch) -> None:
+    """Hold a run to the batch's plate, but for training steps, whose pair was held to it before the first one."""
+    if _evaluated:
+        hold_to_plate(model, traces.model, batch)
+        hold_to_plate(guide, traces.guide, batch)
 
 
 def run_pair_along_draws(
@@ -73,7 +83,9 @@ def run_pair_along_draws(
             ``(num_particles, batch, *event)``.
     """
     with parameters_kept(lambda: modules_behind((model, guide))):
-        return _run_along_draws(model, guide, batch, num_particles, pass_on)
+        traces = _run_along_draws(model, guide, batch, num_particles, pass_on)
+    _hold(model, guide, traces, batch)
+    return traces
 
 
 def _run_along_draws(

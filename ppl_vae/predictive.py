@@ -5,14 +5,13 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from pyro import poutine
-from pyro.poutine import Trace
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError
 from ppl_vae.pair import frozen, in_particles, latent_sites
-from ppl_vae.program import trace_program
+from ppl_vae.programs.contract import no_x, trace_in_plate
 from ppl_vae.seeding import preserved
 
 
@@ -53,7 +52,7 @@ def prior_predictive(
         draws of shape ``(n, ...)``, from torch's own generator.
     """
     with frozen(model):
-        return _draws(_unobserved(model), _blank(model, num_samples, event_shape, y))
+        return _draws(model, _unobserved(model), _blank(model, num_samples, event_shape, y))
 
 
 def posterior_predictive(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int = 1) -> Draws:
@@ -69,8 +68,9 @@ def posterior_predictive(model: nn.Module, guide: nn.Module, batch: Batch, num_s
         draws of shape ``(num_samples, batch, ...)``, from torch's own generator.
     """
     with frozen(model, guide):
-        guide_trace = poutine.trace(in_particles(guide, num_samples)).get_trace(batch)
-        draws = _draws(poutine.replay(in_particles(_unobserved(model), num_samples), trace=guide_trace), batch)
+        guide_trace = trace_in_plate(guide, batch, in_particles(guide, num_samples))
+        given = poutine.replay(in_particles(_unobserved(model), num_samples), trace=guide_trace)
+        draws = _draws(model, given, batch)
     if num_samples > 1:
         return draws
     latents = {name: value.unsqueeze(0) for name, value in draws.latents.items()}
@@ -106,10 +106,10 @@ def draw_at(
         program = poutine.condition(_unobserved(model), data=latents)
         blank = _blank(model, num, event_shape, y)
         with preserved(blank.x.device):
-            unknown = set(latents) - set(latent_sites(poutine.trace(_unobserved(model)).get_trace(blank)))
+            unknown = set(latents) - set(latent_sites(trace_in_plate(model, blank, _unobserved(model))))
         if unknown:
             raise ValueError(f"the model samples no site '{min(unknown)}'")
-        return _draws(program, blank)
+        return _draws(model, program, blank)
 
 
 def label_sheet(model: nn.Module, event_shape: tuple[int, ...], labels: Tensor, num_columns: int) -> Tensor:
@@ -161,7 +161,7 @@ def plane_site(model: nn.Module, event_shape: tuple[int, ...]) -> str | None:
     """The name of the model's only latent if that is a plane, ``(2,)``; otherwise None."""
     with frozen(model), preserved(_placement(model)["device"]):
         y = torch.zeros(1, dtype=torch.long, device=_placement(model)["device"])
-        trace = poutine.trace(_unobserved(model)).get_trace(_blank(model, 1, event_shape, y))
+        trace = trace_in_plate(model, _blank(model, 1, event_shape, y), _unobserved(model))
     sites = latent_sites(trace)
     shapes = {name: tuple(site["fn"].event_shape) for name, site in sites.items() if name != "x"}
     return next(iter(shapes)) if list(shapes.values()) == [(2,)] else None
@@ -170,7 +170,7 @@ def plane_site(model: nn.Module, event_shape: tuple[int, ...]) -> str | None:
 def has_standard_normal_prior(model: nn.Module, batch: Batch) -> bool:
     """Whether the prior of all latents is N(0, I), x being the batch's."""
     with frozen(model), preserved(batch.x.device):
-        sites = latent_sites(trace_program(model, batch)).values()
+        sites = latent_sites(trace_in_plate(model, batch)).values()
     priors = [site["fn"].base_dist if isinstance(site["fn"], Independent) else site["fn"] for site in sites]
     return all(isinstance(p, Normal) and bool((p.loc == 0).all() and (p.scale == 1).all()) for p in priors)
 
@@ -198,14 +198,14 @@ def posterior_samples(guide: nn.Module, batch: Batch, num_samples: int) -> dict[
         num_samples: draws for each of them, at least 1.
     """
     with frozen(guide):
-        trace = poutine.trace(in_particles(guide, num_samples)).get_trace(batch)
+        trace = trace_in_plate(guide, batch, in_particles(guide, num_samples))
     sites = {name: site for name, site in latent_sites(trace).items() if not site["infer"].get("is_auxiliary")}
     return {name: site["value"] if num_samples > 1 else site["value"].unsqueeze(0) for name, site in sites.items()}
 
 
 def _moments(guide: nn.Module, batch: Batch, num_samples: int) -> dict[str, Moments]:
     moments = {}
-    for name, site in latent_sites(poutine.trace(guide).get_trace(batch)).items():
+    for name, site in latent_sites(trace_in_plate(guide, batch)).items():
         if site["infer"].get("is_auxiliary"):
             continue
         moments[name] = _closed_form(site["fn"]) or _sample_moments(guide, batch, name, num_samples)
@@ -222,15 +222,19 @@ def _closed_form(q: Any) -> Moments | None:
 
 
 def _sample_moments(guide: nn.Module, batch: Batch, name: str, num_samples: int) -> Moments:
-    trace = poutine.trace(in_particles(guide, num_samples)).get_trace(batch)
+    trace = trace_in_plate(guide, batch, in_particles(guide, num_samples))
     draws = cast(Tensor, trace.nodes[name]["value"])  # (num_samples, batch, *latent_event)
     return Moments(draws.mean(0), draws.std(0))
 
 
-def _draws(program: Callable[[Batch], object], batch: Batch) -> Draws:
-    trace: Trace = poutine.trace(program).get_trace(batch)
+def _draws(model: nn.Module, handled: Callable[[Batch], object], batch: Batch) -> Draws:
+    trace = trace_in_plate(model, batch, handled)
+    if "x" not in trace.nodes:
+        raise no_x()
     x = cast(Any, trace.nodes["x"])
-    latents = {name: site["value"] for name, site in latent_sites(trace).items() if name != "x"}
+    latents = {
+        name: site["value"] for name, site in latent_sites(trace).items() if not site["infer"].get("was_observed")
+    }
     return Draws(latents, _centre(x["fn"]).expand_as(x["value"]), x["value"])
 
 
@@ -272,7 +276,7 @@ def expected_reconstruction(model: nn.Module, latents: dict[str, Tensor], batch:
     num_samples = len(next(iter(latents.values())))
     with frozen(model):
         program = in_particles(poutine.condition(model, data=latents), num_samples)
-        trace = poutine.trace(program).get_trace(batch)
+        trace = trace_in_plate(model, batch, program)
         trace.compute_log_prob(lambda name, site: name == "x")
     log_prob = trace.nodes["x"]["unscaled_log_prob"]
     return log_prob.expand(num_samples, len(batch.x)).mean(0)

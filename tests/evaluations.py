@@ -22,6 +22,7 @@ from ppl_vae.evaluation import (
     fingerprint,
     gaps,
     log_joint,
+    simulation,
     units,
     weight_tails,
 )
@@ -33,7 +34,7 @@ from ppl_vae.objectives import TraceELBO
 weights = import_module("ppl_vae.evaluation.log_weights")  # whose name its own function has in the package
 
 MODULES = (
-    *(aggregate, annealing, bounds, calibration, diagnostics, fingerprint, gaps, log_joint, units, weights),
+    *(aggregate, annealing, bounds, calibration, diagnostics, fingerprint, gaps, log_joint, simulation, units, weights),
     *(weight_tails, evaluation, check, film, fitted, graphical_model, inference, latent_walks, objectives, predictive),
 )
 """Where to look for them."""
@@ -80,9 +81,10 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "bounds.elbo": lambda on: bounds.elbo(on.model, on.guide, on.data, 2),
     "bounds.importance_bound": lambda on: bounds.importance_bound(on.model, on.guide, on.data, 2),
     "calibration.calibrate": lambda on: calibration.calibrate(on.model, on.guide, on.event, 20, 7),
-    "calibration.simulate": lambda on: calibration.simulate(on.model, on.event, 3),
+    "simulation.simulate": lambda on: simulation.simulate(on.model, on.event, 3),
     "check.check_pair": lambda on: check.check_pair(on.model, on.guide, on.batch),
     "check.check_runs": lambda on: check.check_runs(on.data, on.model, on.guide),
+    "check.log_weights": lambda on: check.log_weights(on.model, on.guide, on.batch),
     "check.likelihood_label": lambda on: check.likelihood_label(on.model, on.batch),
     "diagnostics.diagnose": lambda on: diagnostics.diagnose(on.model, on.guide, on.data, 100),
     "film.take_frame": lambda on: film.take_frame(on.model, on.guide, on.data, torch.linspace(-1, 1, 2)),
@@ -141,6 +143,7 @@ QUESTIONS = {
         "check.check_pair",
         "check.check_runs",
         "check.likelihood_label",
+        "check.log_weights",
         "graphical_model.graphical_model",
     ),
     *(
@@ -152,7 +155,7 @@ QUESTIONS = {
     *("objectives.require_closed_forms", "TraceELBO.check", "ImportanceWeighted.check"),
     # What is given a seed.
     *("annealing.annealed_importance_bound", "annealing.reverse_annealed_bound", "bounds.elbo", "film.take_frame"),
-    *("bounds.importance_bound", "calibration.calibrate", "calibration.simulate", "diagnostics.diagnose"),
+    *("bounds.importance_bound", "calibration.calibrate", "simulation.simulate", "diagnostics.diagnose"),
     *("gaps.inference_gaps", "inference.infer", "fitted.fit_locally", "fitted.fitted_for", "fitted.guide_for"),
     "latent_walks.draws_along",
 }

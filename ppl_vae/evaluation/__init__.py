@@ -2,11 +2,12 @@
 
 from ppl_vae.evaluation.annealing import AnnealingConfig, annealed_importance_bound, reverse_annealed_bound
 from ppl_vae.evaluation.bounds import ElboParts, elbo, importance_bound
-from ppl_vae.evaluation.calibration import Calibration, calibrate, simulate
+from ppl_vae.evaluation.calibration import Calibration, calibrate
 from ppl_vae.evaluation.diagnostics import Diagnostics, diagnose
 from ppl_vae.evaluation.estimate import Estimate, Protocol
 from ppl_vae.evaluation.gaps import Gaps, GapsConfig, inference_gaps
 from ppl_vae.evaluation.log_weights import log_weights
+from ppl_vae.evaluation.simulation import simulate
 
 __all__ = [
     "AnnealingConfig",

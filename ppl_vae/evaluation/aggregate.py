@@ -18,7 +18,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from pyro import poutine
 from pyro.distributions import TransformedDistribution
 from torch import Tensor, nn
 
@@ -28,6 +27,7 @@ from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.evaluation.log_joint import draw, log_guide, log_prior_and_likelihood
 from ppl_vae.latents import Latents
 from ppl_vae.pair import frozen, latent_sites, unwrapped
+from ppl_vae.programs.contract import trace_in_plate
 from ppl_vae.seeding import preserved
 
 # Pairs of a draw and a datapoint cost N² × draws densities; of a flow, that many inversions.
@@ -136,7 +136,7 @@ def _over_draws(values: Tensor) -> Estimate:
 def has_density(guide: nn.Module, batch: Batch) -> bool:
     """Whether q(z | x) has a density: not where it draws nothing, so that a latent is a point (``guides.Point``)."""
     with frozen(guide), preserved(batch.x.device):
-        sites = latent_sites(poutine.trace(guide).get_trace(batch)).values()
+        sites = latent_sites(trace_in_plate(guide, batch)).values()
     auxiliary = [site for site in sites if site["infer"].get("is_auxiliary")]
     return not any(type(unwrapped(site["fn"])).__name__ == "Delta" for site in auxiliary or sites)
 

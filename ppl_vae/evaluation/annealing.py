@@ -181,7 +181,7 @@ def _run(
     log_sums, acceptances = [], []
     programs = [program for program in (model, base) if program is not None]
     with frozen(*programs), seeded(stream(seed, "chains"), data.x.device):
-        check_runs(data, *programs)
+        check_runs(data, model, base)
         for number, batch in enumerate(data.batches(size)):
             passed = partial(advance, len(batch.x))
             with Remember() as worked_out:  # one q for the whole run, also where its parameters come of noise

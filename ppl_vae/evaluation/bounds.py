@@ -57,7 +57,7 @@ def elbo(
     sums = []
     data = data.fixed(seed)
     with frozen(model, guide), seeded(stream(seed, "draws"), data.x.device):
-        check_runs(data, guide, model)
+        check_runs(data, model, guide)
         for batch in data.batches(BATCH_SIZE):
             streams = Streams(log=False)
             for count in chunks(num_samples, batch):
@@ -103,7 +103,7 @@ def importance_bound(
     found = []
     data = data.fixed(seed)
     with frozen(model, guide), seeded(stream(seed, "draws"), data.x.device):
-        check_runs(data, guide, model)
+        check_runs(data, model, guide)
         log_sums = _log_sums(model, guide, data, num_samples, engine)
         for batch in data.batches(BATCH_SIZE):
             streams = Streams(log=True)

@@ -3,7 +3,9 @@
     z* ~ p(z),   x* ~ p(x | z*),   z₁, …, z_L ~ q(z | x*),   rank = #{l : z_l < z*} ∈ {0, …, L}
 
 If q is the posterior, z* and the draws are exchangeable, so the rank of every coordinate is uniform. Ranks at both ends
-mean that q is too narrow, ranks in the middle that it is too wide, ranks at one end that it is biased.
+mean that q is too narrow, ranks in the middle that it is too wide, ranks at one end that it is biased. Draws that equal
+z*, as those of a discrete latent do, are put below it or above it at random, each number of them equally likely: any
+other rule would pile ranks up where q is exact.
 
 Coordinates alone do not see a q that ignores x: the prior has uniform ranks too. So log p(x* | z) is ranked as well, as
 one more coordinate, on which the prior fails as soon as x says anything about z (Modrák et al. 2023).
@@ -18,12 +20,13 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
-from ppl_vae.batch import UNSEEN, Batch
+from ppl_vae.batch import Batch
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.errors import UserError
+from ppl_vae.evaluation.simulation import simulate
 from ppl_vae.evaluation.units import unit_names
 from ppl_vae.pair import frozen, in_particles, per_datapoint
-from ppl_vae.predictive import posterior_samples, prior_predictive
+from ppl_vae.predictive import posterior_samples
 from ppl_vae.rows import check_rows
 from ppl_vae.seeding import seeded, stream
 
@@ -40,6 +43,9 @@ MIN_SIMULATIONS = 2 * _COUNTS_PER_BIN
 MIN_SAMPLES = 7
 """Fewest draws of q: the variance of fewer ranks than 8 is not near enough to a Gaussian for its test."""
 _CALL_ELEMENTS = 2**22  # of x and of z in one call (draws × datapoints × event)
+# Two sums log p(x | z) of so many terms count as equal within so many times their dtype's precision, each term being of
+# order 1: the same z gives other last digits in a call of one draw than in a call of many.
+_ROUNDING = 16
 _BATCH_SIZE = 256
 
 Failure = Literal["none", "over-confident", "under-confident", "biased up", "biased down", "other"]
@@ -129,31 +135,6 @@ class Calibration:
         }
 
 
-def simulate(
-    model: nn.Module, event_shape: tuple[int, ...], num: int, y: Tensor | None = None, seed: int = 0
-) -> tuple[Dataset, dict[str, Tensor]]:
-    """Data from the model itself, z* ~ p(z), x* ~ p(x | z*): of each x* one exact posterior draw, z*, is then known.
-
-    Args:
-        model: p(x, z).
-        event_shape: shape of one observation.
-        num: how many, at least 1.
-        y: labels, ``(num,)``, for a conditional model.
-        seed: of the draws; the caller's generators are left alone.
-
-    Returns:
-        the data, x* ``(num, *event)`` and y, numbered from ``UNSEEN``, so that no row of a per-datapoint guide is
-        taken for theirs; and z* by site, ``(num, *latent_event)``.
-    """
-    if y is not None and len(y) != num:
-        raise ValueError(f"{len(y)} labels for {num} simulations")
-    device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
-    with seeded(stream(seed, "simulation"), device):
-        draws = prior_predictive(model, event_shape, num, y)
-    truth = {name: value.detach() for name, value in draws.latents.items()}
-    return Dataset(draws.x.detach(), y, first=UNSEEN), truth
-
-
 def calibrate(
     model: nn.Module,
     guide_for: nn.Module | Callable[[Dataset], nn.Module],
@@ -173,7 +154,7 @@ def calibrate(
         num_simulations: at least 20; a thousand see a scale that is wrong by a tenth.
         num_samples: L, draws of q in each simulation, at least 7; with L + 1 a power of 2 the ranks fill bins evenly.
         y: labels, ``(num_simulations,)``, for a conditional model.
-        seed: of the simulations and the draws; the caller's generators are left alone.
+        seed: of the simulations, the draws and the order of ties; the caller's generators are left alone.
         advance: called with the number of simulations done, for a progress bar.
 
     Raises:
@@ -197,20 +178,28 @@ def calibrate(
             parts.append(_ranks(model, guide, batch, true, num_samples, per_call).cpu())
             if advance:
                 advance(len(batch.x))
-    return judge(torch.cat(parts), num_samples, (*names, LIKELIHOOD))
+    below, tied = torch.cat(parts, dim=1)
+    with seeded(stream(seed, "calibration: ties")):
+        ranks = below + (torch.rand(tied.shape, dtype=torch.float64) * (tied + 1)).long()
+    return judge(ranks, num_samples, (*names, LIKELIHOOD))
 
 
 def _ranks(
     model: nn.Module, guide: nn.Module, batch: Batch, true: dict[str, Tensor], num_samples: int, per_call: int
 ) -> Tensor:
-    """How many draws are below z*, coordinate by coordinate: ``(batch, D)``."""
+    """How many draws are below z* and how many equal it, coordinate by coordinate: ``(2, batch, D)``."""
     threshold = _coordinates(model, batch, true)  # (1, batch, D)
-    below = torch.zeros_like(threshold[0], dtype=torch.long)
+    # Latents are equal or they are not; nothing is worked out from them.
+    near = torch.zeros_like(threshold)
+    rounding = _ROUNDING * torch.finfo(threshold.dtype).eps
+    near[..., -1] = rounding * (batch.x[0].numel() + threshold[..., -1].abs())
+    below, tied = torch.zeros((2, *threshold.shape[1:]), dtype=torch.long, device=threshold.device)
     for start in range(0, num_samples, per_call):
         drawn = posterior_samples(guide, batch, min(per_call, num_samples - start))
         values = _coordinates(model, batch, {site: drawn[site] for site in true})
-        below += (values < threshold).sum(0)
-    return below
+        below += (values < threshold - near).sum(0)
+        tied += ((values - threshold).abs() <= near).sum(0)
+    return torch.stack([below, tied])
 
 
 def _coordinates(model: nn.Module, batch: Batch, values: dict[str, Tensor]) -> Tensor:

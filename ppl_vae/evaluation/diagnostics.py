@@ -93,7 +93,7 @@ def diagnose(
     device = data.x.device
     weights, over_data, notes = None, None, []
     with frozen(model, guide):
-        check_runs(data, guide, model)
+        check_runs(data, model, guide)
         with seeded(stream(seed, "diagnostics: units"), device):
             by_unit = units(model, guide, data)
             proper = has_density(guide, data.probe())

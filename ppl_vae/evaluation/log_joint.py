@@ -17,6 +17,7 @@ from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError
 from ppl_vae.latents import VECTOR, Latents
 from ppl_vae.pair import evaluating, in_particles, per_datapoint
+from ppl_vae.programs.contract import hold_to_plate, trace_in_plate
 
 
 def log_prior_and_likelihood(model: nn.Module, latents: Latents, batch: Batch, vector: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,7 +64,7 @@ def log_guide(guide: nn.Module, latents: Latents, batch: Batch, vector: Tensor) 
 def draw(program: nn.Module, latents: Latents, batch: Batch, num_samples: int) -> Tensor:
     """Draws of a model's prior or of a guide as flat vectors, ``(num_samples, batch, D)``, without gradients."""
     with evaluating(program):
-        trace = poutine.trace(in_particles(program, num_samples)).get_trace(batch)
+        trace = trace_in_plate(program, batch, in_particles(program, num_samples))
     values = {site.name: cast(Tensor, trace.nodes[site.name]["value"]) for site in latents.sites}
     vector = latents.flattened(values)
     return vector.expand(num_samples, len(batch.x), latents.size).detach()
@@ -74,6 +75,7 @@ def _conditioned(program: nn.Module, batch: Batch, values: Mapping[str, Tensor],
     handled: Callable[[Batch], object] = poutine.condition(in_particles(program, num_samples), data=data)
     with evaluating(program):
         trace: Trace = poutine.trace(handled).get_trace(batch)
+        hold_to_plate(program, trace, batch)
         trace.compute_log_prob()
     return trace
 

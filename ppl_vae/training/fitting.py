@@ -121,7 +121,7 @@ def fit(
         check_pair(model, guide, probe)
         objective.check(model, guide, probe)
         if validation and not tables_of(guide):
-            check_runs(validation, guide, model)
+            check_runs(validation, model, guide)
     group.wait()  # until nobody looks any more whether there is a checkpoint
     with seeded(stream(settings.seed, "training"), device):
         run = _Run(model, guide, objective, train, validation, settings, checkpoint_path, group)

@@ -1,0 +1,44 @@
+"""Data from the model itself, whose exact posterior draws are known: what two-sided bounds and calibration stand on."""
+
+import torch
+from torch import Tensor, nn
+
+from ppl_vae.batch import UNSEEN
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.pair import frozen
+from ppl_vae.predictive import prior_predictive
+from ppl_vae.programs.contract import hold_to_x_alone, not_x, trace_in_plate
+from ppl_vae.seeding import seeded, stream
+
+
+def simulate(
+    model: nn.Module, event_shape: tuple[int, ...], num: int, y: Tensor | None = None, seed: int = 0
+) -> tuple[Dataset, dict[str, Tensor]]:
+    """Data from the model itself, z* ~ p(z), x* ~ p(x | z*): of each x* one exact posterior draw, z*, is then known.
+
+    Args:
+        model: p(x, z).
+        event_shape: shape of one observation.
+        num: how many, at least 1.
+        y: labels, ``(num,)``, for a conditional model.
+        seed: of the draws; the caller's generators are left alone.
+
+    Returns:
+        the data, x* ``(num, *event)`` and y, numbered from ``UNSEEN``, so that no row of a per-datapoint guide is
+        taken for theirs; and z* by site, ``(num, *latent_event)``.
+
+    Raises:
+        UserError: the model observes anything but x, so that what it draws is not what it is evaluated on.
+    """
+    if y is not None and len(y) != num:
+        raise ValueError(f"{len(y)} labels for {num} simulations")
+    device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+    with seeded(stream(seed, "simulation"), device):
+        draws = prior_predictive(model, event_shape, num, y)
+        if tuple(draws.x.shape[1:]) != tuple(event_shape):
+            raise not_x()
+        data = Dataset(draws.x.detach(), y, first=UNSEEN)
+        with frozen(model):
+            probe = data.probe()
+            hold_to_x_alone(trace_in_plate(model, probe), probe)
+    return data, {name: value.detach() for name, value in draws.latents.items()}
