@@ -12,7 +12,7 @@ from ppl_vae.app.build import PairConfig
 from ppl_vae.app.command_line import command
 from ppl_vae.app.comparison import Job, check_jobs, run_jobs
 from ppl_vae.app.comparison_report import write_comparison_report
-from ppl_vae.app.comparison_table import as_csv, as_markdown, as_terminal, summarise
+from ppl_vae.app.comparison_table import as_csv, as_markdown, as_terminal, of_comparisons, summarise
 from ppl_vae.app.estimators import EvaluateConfig
 from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import numbered
@@ -24,10 +24,11 @@ from ppl_vae.config import Count, CountOrZero, Few, config, to_plain
 from ppl_vae.data import DataConfig
 from ppl_vae.data.torchvision_sets import NAMES
 from ppl_vae.errors import UserError
-from ppl_vae.evaluation.estimate import shared
 from ppl_vae.inference import InferConfig
 from ppl_vae.runtime.files import write_text
 from ppl_vae.runtime.folders import claimed
+
+_LAST_SEED = 2**63 - 1
 
 
 def _fixed_bits() -> TrainConfig:
@@ -42,7 +43,7 @@ class CompareConfig:
     guides: tuple[str, ...] = ("amortized", "mean-field", "semi-amortized")
     """Guides to compare: GUIDE or GUIDE:FAMILY, for instance amortized:iaf, mean-field, path/to/file.py:Class."""
     seeds: Few = 3
-    """How many seeds; each guide is trained once with each."""
+    """How many seeds, counted up from --seed; each guide is trained and evaluated once with each."""
     settings: TrainConfig = field(default_factory=_fixed_bits)
     """Data, model and budget, the same for all."""
     num_samples: Count = 500
@@ -50,7 +51,7 @@ class CompareConfig:
     limit: Count | None = 1000
     """Only the first so many test datapoints."""
     infer: InferConfig = field(default_factory=InferConfig)
-    """Local inference on the test data, for per-datapoint guides."""
+    """Local inference on the test data, for per-datapoint guides; its seed counts up with the others."""
     references: CountOrZero = 0
     """On so many test datapoints, also Pyro's own: AutoNormal, AutoMultivariateNormal, AutoIAFNormal and NUTS."""
 
@@ -83,7 +84,9 @@ class Compare:
             raise UserError("--guides: name each guide once, at least one (amortized is amortized:diagonal).")
         if (terms.settings.pair.guide, terms.settings.pair.family) != (PairConfig.guide, PairConfig.family):
             raise UserError("--guide and --family have no place here; name what to compare by --guides.")
-        jobs = [self._job(name, seed) for name in terms.guides for seed in range(terms.seeds)]
+        if max(terms.settings.fit.seed, terms.infer.infer_seed) > _LAST_SEED - terms.seeds + 1:
+            raise UserError(f"--seed, --infer-seed: {terms.seeds} seeds counted up from there leave 64 bits.")
+        jobs = [self._job(name, number) for name in terms.guides for number in range(terms.seeds)]
         check_jobs(jobs, self.out)
         remember(hashes_of(terms.settings.pair.model, *terms.guides))  # named by the user
         with claimed(self.out, lambda: numbered(Path("runs"), "compare"), self._see_terms) as claim:
@@ -97,15 +100,15 @@ class Compare:
     def _compare(self, jobs: list[Job], out: Path) -> None:
         terms = self.terms
         results = run_jobs(jobs, out, self.workers)
-        rows, protocol = summarise(results), shared(results[0].protocol)
-        print(as_terminal(rows, protocol))
-        write_text(out / "table.csv", as_csv(rows, protocol))
+        table = summarise(results)
+        print(as_terminal(table))
+        write_text(out / "table.csv", as_csv(table))
         weights = {
             job.folder: {name: result.protocol[name] for name in ("model", "guide")}
             for job, result in zip(jobs, results, strict=True)
         }
-        report: dict[str, Any] = {"rows": [row.to_dict() for row in rows], "protocol": protocol, "weights": weights}
-        markdown = as_markdown(rows, protocol)
+        report: dict[str, Any] = {**table.to_dict(), "weights": weights}
+        markdown = as_markdown(table)
         if terms.references:
             found = out / "references.json"
             if not found.is_file():
@@ -121,6 +124,7 @@ class Compare:
         write_text(out / "table.json", json.dumps(report, indent=2))
         write_text(out / "table.md", markdown)
         seeds = f"{terms.seeds} seeds" if terms.seeds > 1 else "one seed"
+        protocol = table.protocol
         caption = (
             f"{Path(terms.settings.data.data).name}: {Path(terms.settings.pair.model).name}, {seeds}, "
             f"{terms.settings.fit.epochs} epochs each; {protocol['num_datapoints']:,} test datapoints, importance "
@@ -128,31 +132,34 @@ class Compare:
         )
         if protocol["likelihood"] != "proper":
             caption += f", likelihood: {protocol['likelihood']}"
-        figure = figures.comparison(rows, caption)
+        ranks = f". {of_comparisons(table.ranking)}" if table.ranking.differences else ""
+        figure = figures.comparison(table.rows, caption + ranks)
         figures.save(figure, out / "comparison.png")
         page = write_comparison_report(
             out,
             f"{out.name}: {caption}",
             _shared_terms(terms),
-            rows,
-            protocol,
+            table,
             report.get("references"),
             out / "comparison.png",
             command("compare", terms, CompareConfig(), out, terms.settings.data.data in NAMES),
         )
         print(f"\npicture  {out / 'comparison.png'}\ntable    {out / 'table.md'}\nreport   {page}")
 
-    def _job(self, name: str, seed: int) -> Job:
+    def _job(self, name: str, number: int) -> Job:
+        """The job of a guide and a seed, counted from 0. All of its draws are its own, those of evaluation too."""
         guide, family = split_guide(name)
         terms = self.terms
+        seed = terms.settings.fit.seed + number
+        infer = replace(terms.infer, infer_seed=terms.infer.infer_seed + number)
         pair = replace(terms.settings.pair, guide=guide, family=family).absolute()
         settings = replace(
             terms.settings, data=terms.settings.data.absolute(), pair=pair, fit=replace(terms.settings.fit, seed=seed)
         )
         few = max(1, terms.num_samples // 10)
         bounds = (
-            EvaluateConfig(num_samples=few, limit=terms.limit, infer=terms.infer),
-            EvaluateConfig(estimator="iwae", num_samples=terms.num_samples, limit=terms.limit, infer=terms.infer),
+            EvaluateConfig(num_samples=few, limit=terms.limit, seed=seed, infer=infer),
+            EvaluateConfig(estimator="iwae", num_samples=terms.num_samples, limit=terms.limit, seed=seed, infer=infer),
         )
         stem = name.replace(":", "-") if not names_file(name) else f"{Path(guide).stem}-{guide.rpartition(':')[2]}"
         return Job(name, f"{stem}-seed{seed}", settings, *bounds)

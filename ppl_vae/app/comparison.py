@@ -14,7 +14,7 @@ from ppl_vae.app.build import DataInfo
 from ppl_vae.app.caveats import warn_of_likelihood
 from ppl_vae.app.estimators import EvaluateConfig, evaluate_run, is_point
 from ppl_vae.app.labels import warn_of_unseen
-from ppl_vae.app.opened import open_run
+from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.reading import read_data, say_what_was_read
 from ppl_vae.app.registry import users_errors_told
 from ppl_vae.app.reopening import build_to_reopen
@@ -58,13 +58,16 @@ class Result:
 
     Args:
         guide: what the user called it.
-        figures: elbo, log_px, reconstruction, kl (nats per test datapoint), seconds of training, the guide's
-            parameters; None where there is no such figure.
-        protocol: what they were estimated on and how.
+        figures: elbo, log_px, reconstruction, kl (nats per test datapoint), log_px_monte_carlo (what draws alone make
+            of log_px's error), seconds of training, the guide's parameters; None where there is no such figure.
+        log_px: the importance bound of each test datapoint, in order, in nats; None of a point.
+        protocol: what they were estimated on and how. Its seed is that of the training too: draws of their own for each
+            seed put the noise of evaluation into the spread over seeds.
     """
 
     guide: str
     figures: dict[str, float | None]
+    log_px: list[float] | None
     protocol: dict[str, Any]
 
 
@@ -86,6 +89,11 @@ def check_jobs(jobs: list[Job], out: Path | None) -> None:
         raise UserError("a comparison is made on test data and there is none; raise --test-fraction.")
     begun = [(job, Run.open(out / job.folder)) for job in jobs if out and (out / job.folder / "checkpoint.pt").exists()]
     for job, run in begun:
+        if run.record.config.fit.seed != job.settings.fit.seed:
+            raise UserError(
+                f"{run.path} was trained with seed {run.record.config.fit.seed}, which its name denies; delete it and "
+                "repeat the command."
+            )
         if not run.record.info.is_of(splits):
             raise UserError(
                 f"the data '{job.settings.data.data}' is not what {run.path} was begun with; say by --data where that "
@@ -139,15 +147,7 @@ def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:
     path = out / job.folder
     found = path / "result.json"
     if found.is_file():
-        try:
-            result = Result(**json.loads(found.read_text()))
-            if not {*NATS, "seconds", "parameters"} <= set(result.figures):
-                raise ValueError("figures are missing")
-            if not {each.name for each in fields(Protocol)} <= set(result.protocol):
-                raise ValueError("its protocol is not whole")
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{found}: damaged ({reason(error)}); delete it and repeat the command.") from None
-        return replace(result, protocol=result.protocol | {"data": job.settings.data.data})  # where it is now
+        return _read(found, job)
     settings = replace(job.settings, fit=replace(job.settings.fit, device=device)) if device else job.settings
     splits = load(settings.data)
     begun = (path / "checkpoint.pt").exists()
@@ -157,19 +157,46 @@ def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:
         if begun:
             run.write_record()  # its data may have moved
         history = train_run(run, splits, resume=begun, progress=False)
-    opened = open_run(path, settings.fit.device)
-    start = time.perf_counter()
-    evaluated = evaluate_run(opened, job.elbo, progress=False)
-    parts, protocol = evaluated.results, evaluated.protocol
-    figures: dict[str, float | None] = {name: parts[name].mean for name in ("elbo", "reconstruction", "kl")}
-    guide = opened.pair.guide
-    weighs = not is_point(guide)
-    if not weighs:  # a point has no density: its "elbo" bounds nothing and must not be ranked
-        figures["elbo"] = None
-    figures["log_px"] = evaluate_run(opened, job.bound, progress=False).results["log_px"].mean if weighs else None
-    figures["seconds"] = sum(row.seconds for row in history)
-    figures["evaluation_seconds"] = time.perf_counter() - start
-    figures["parameters"] = sum(param.numel() for param in guide.parameters())
-    result = Result(job.guide, figures, protocol.to_dict() | {"num_samples_log_px": job.bound.draws})
+    result = _evaluated(job, open_run(path, settings.fit.device), sum(row.seconds for row in history))
     write_text(found, json.dumps(asdict(result), indent=2))
     return result
+
+
+def _read(found: Path, job: Job) -> Result:
+    """The result that a run was left with, held to its job.
+
+    Raises:
+        UserError: it is damaged, or of another seed.
+    """
+    try:
+        result = Result(**json.loads(found.read_text()))
+        if not {*NATS, "log_px_monte_carlo", "seconds", "parameters"} <= set(result.figures):
+            raise ValueError("figures are missing")
+        if not {each.name for each in fields(Protocol)} <= set(result.protocol):
+            raise ValueError("its protocol is not whole")
+        if result.protocol["seed"] != job.settings.fit.seed:
+            raise ValueError(f"it is of seed {result.protocol['seed']}")
+        if result.log_px is not None and len(result.log_px) != result.protocol["num_datapoints"]:
+            raise ValueError("datapoints are missing")
+        if not all(isinstance(value, float) for value in result.log_px or []):
+            raise ValueError("a bound is no number")
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{found}: damaged ({reason(error)}); delete it and repeat the command.") from None
+    return replace(result, protocol=result.protocol | {"data": job.settings.data.data})  # where it is now
+
+
+def _evaluated(job: Job, opened: OpenedRun, seconds: float) -> Result:
+    start = time.perf_counter()
+    parts, protocol, *_ = evaluate_run(opened, job.elbo, progress=False)
+    figures: dict[str, float | None] = {name: parts[name].mean for name in ("elbo", "reconstruction", "kl")}
+    guide, log_px = opened.pair.guide, None
+    if is_point(guide):  # it has no density: its "elbo" bounds nothing and must not be ranked
+        figures |= {"elbo": None, "log_px": None, "log_px_monte_carlo": None}
+    else:
+        bound = evaluate_run(opened, job.bound, progress=False).results["log_px"]
+        figures |= {"log_px": bound.mean, "log_px_monte_carlo": bound.to_dict()["monte_carlo_stderr"]}
+        log_px = bound.values.tolist()
+    figures["seconds"] = seconds
+    figures["evaluation_seconds"] = time.perf_counter() - start
+    figures["parameters"] = sum(param.numel() for param in guide.parameters())
+    return Result(job.guide, figures, log_px, protocol.to_dict() | {"num_samples_log_px": job.bound.draws})

@@ -1,13 +1,22 @@
 """The report of a comparison: one page with its table, its figure, its terms and how to do it again."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ppl_vae.app.caveats import POINT_IN_WORDS, words_of
-from ppl_vae.app.comparison_table import COLUMNS, cells, footnote
-from ppl_vae.app.page import bullets, lines_of_code, page, paragraph, picture_of, table
-from ppl_vae.figures import Row
+from ppl_vae.app.comparison_table import (
+    DIFFERENCES,
+    HEAD,
+    Table,
+    cells,
+    difference_cells,
+    footnote,
+    of_comparisons,
+    of_ties,
+)
+from ppl_vae.app.page import bullets, lines_of_code, page, paragraph, picture_of
+from ppl_vae.app.page import table as rows_of
 from ppl_vae.runtime.files import write_text
 
 
@@ -15,8 +24,7 @@ def write_comparison_report(
     out: Path,
     title: str,
     terms: Mapping[str, Any],
-    rows: Sequence[Row],
-    protocol: Mapping[str, Any],
+    table: Table,
     references: Mapping[str, Any] | None,
     picture: Path,
     command: str,
@@ -27,22 +35,24 @@ def write_comparison_report(
         out: the folder.
         title: what was compared, in words.
         terms: what was the same for all, plain; nested settings too.
-        rows: the table, the best first.
-        protocol: that all rows share.
+        table: the numbers.
         references: Pyro's own inference beside ours, where it was asked for.
         picture: the figure.
         command: that makes this comparison.
     """
-    warnings = words_of(protocol)
-    if any(row.figures["elbo"] is None for row in rows):
+    warnings = words_of(table.protocol)
+    if any(row.figures["elbo"] is None for row in table.rows):
         warnings.append(POINT_IN_WORDS)
-    if rows[0].seeds == 1:
-        warnings.append("One seed: how much of a difference is chance cannot be told.")
-    body = table([cells(row) for row in rows], COLUMNS.values())
+    if table.rows[0].seeds == 1:
+        warnings.append("One seed: how much of a difference is the chance of training cannot be told.")
+    results = [rows_of(map(cells, table.rows), HEAD), paragraph(footnote(table))]
+    if table.ranking.differences:
+        results += [rows_of(map(difference_cells, table.ranking.differences), DIFFERENCES)]
+        results += [paragraph(f"{of_comparisons(table.ranking)} {of_ties(table.ranking)}")]
     sections = {
-        "What was compared": table(_flat(terms)),
-        "Results": "\n".join([body, paragraph(footnote(rows)), picture_of(picture, title)]),
-        "Protocol": table([(name, value) for name, value in protocol.items() if value != {}]),
+        "What was compared": rows_of(_flat(terms)),
+        "Results": "\n".join([*results, picture_of(picture, title)]),
+        "Protocol": rows_of([(name, value) for name, value in table.protocol.items() if value != {}]),
     }
     if references:
         lines = [f"{name}: {value}" for name, value in references["rows"].items()]

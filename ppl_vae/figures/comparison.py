@@ -19,20 +19,32 @@ class Row:
     Args:
         guide: its name.
         seeds: how many runs it had.
-        figures: mean and standard error over seeds (NaN for one seed) by name: elbo, log_px, reconstruction and kl in
-            nats per datapoint, seconds of training, parameters; None where there is no such figure.
+        figures: mean, standard error and margin (half the 95 % interval) over seeds, the latter two NaN for one seed,
+            by name: elbo, log_px, reconstruction and kl in nats per datapoint, seconds of training, parameters; None
+            where there is no such figure.
+        rank: the best and the worst that it may have, from 1; None of what is not ranked.
     """
 
     guide: str
     seeds: int
-    figures: dict[str, tuple[float, float] | None]
+    figures: dict[str, tuple[float, float, float] | None]
+    rank: tuple[int, int] | None = None
+
+    @property
+    def rank_in_words(self) -> str:
+        """One rank, or from which to which."""
+        return "–" if self.rank is None else "–".join(map(str, dict.fromkeys(self.rank)))
 
     def to_dict(self) -> dict[str, Any]:
         """As dictionaries and numbers, NaN as None."""
         plain = asdict(self)
         plain["figures"] = {
-            name: None if pair is None else {"mean": pair[0], "stderr": None if math.isnan(pair[1]) else pair[1]}
-            for name, pair in self.figures.items()
+            name: found
+            and {
+                part: None if math.isnan(value) else value
+                for part, value in zip(("mean", "stderr", "margin"), found, strict=True)
+            }
+            for name, found in self.figures.items()
         }
         return plain
 
@@ -64,7 +76,7 @@ def comparison(rows: Sequence[Row], caption: str = "") -> Figure:
         axes["bounds"].errorbar(
             [pair[0] for _, pair in known],
             [place + shift for place, _ in known],
-            xerr=[0.0 if math.isnan(pair[1]) else pair[1] for _, pair in known],
+            xerr=[0.0 if math.isnan(pair[2]) else pair[2] for _, pair in known],
             fmt=marker,
             color=color,
             markersize=8,
@@ -72,11 +84,13 @@ def comparison(rows: Sequence[Row], caption: str = "") -> Figure:
             linewidth=2,
             label=label,
         )
-    error = "± standard error over seeds" if rows[0].seeds > 1 else "one seed"
+    error = f"95 % intervals over {rows[0].seeds} trainings" if rows[0].seeds > 1 else "one seed"
     axes["bounds"].set(xlabel=f"nats per datapoint (right is better)\n{error}")
     for panel in axes.values():
         panel.set_yticks(places, [row.guide for row in rows])
         panel.set_ylim(len(rows) - 0.5, -0.5)
+    ranked = [f"{row.guide}\nrank {row.rank_in_words}" if row.rank else row.guide for row in rows]
+    axes["bounds"].set_yticks(places, ranked)
     axes["bounds"].grid(axis="both")
     seconds = [pair[0] if (pair := row.figures["seconds"]) else 0.0 for row in rows]
     axes["seconds"].barh(places, seconds, color=_BLUE, height=0.5)

@@ -11,6 +11,14 @@ def with_error(mean: float, stderr: float, digits: int = 2) -> str:
     """
     if not stderr > 0:
         return f"{mean:.{digits}f}"
+    return f"{mean:.{_decimals(stderr)}f} ± {error_alone(stderr)}"
+
+
+def error_alone(stderr: float) -> str:
+    """An error above 0 with two significant digits."""
+    return f"{stderr:.{_decimals(stderr)}f}"
+
+
+def _decimals(stderr: float) -> int:
     exponent = int(f"{stderr:.1e}".partition("e")[2])  # of the rounded error: 0.0996 is 0.10
-    digits = max(0, 1 - exponent)
-    return f"{mean:.{digits}f} ± {stderr:.{digits}f}"
+    return max(0, 1 - exponent)

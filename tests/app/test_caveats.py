@@ -135,8 +135,9 @@ def test_a_comparison_says_it_everywhere(cli, tmp_path):
 
 
 def test_they_are_not_ranked_with_likelihoods():
-    figures = dict.fromkeys(("elbo", "log_px", "reconstruction", "kl", "seconds", "parameters"), 1.0)
-    proper = Result("amortized", figures, {"data": "digits", "likelihood": "proper"})
-    assert len(summarise([proper, replace(proper, guide="iaf")])) == 2
+    names = ("elbo", "log_px", "reconstruction", "kl", "log_px_monte_carlo", "seconds", "parameters")
+    figures = dict.fromkeys(names, 1.0)
+    proper = Result("amortized", figures, [1.0], {"data": "digits", "likelihood": "proper", "seed": 0})
+    assert len(summarise([proper, replace(proper, guide="iaf")]).rows) == 2
     with pytest.raises(UserError, match=r"iaf was not evaluated like amortized \(likelihood differ\)"):
-        summarise([proper, Result("iaf", figures, {"data": "digits", "likelihood": LABEL})])
+        summarise([proper, replace(proper, guide="iaf", protocol=proper.protocol | {"likelihood": LABEL})])

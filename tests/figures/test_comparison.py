@@ -10,19 +10,31 @@ from ppl_vae import figures
 from ppl_vae.figures import Row
 
 
-def row(guide: str, elbo: float, log_px: float | None, stderr: float = 0.5, seeds: int = 3) -> Row:
+def row(
+    guide: str,
+    elbo: float,
+    log_px: float | None,
+    margin: float = 0.5,
+    seeds: int = 3,
+    rank: tuple[int, int] | None = None,
+) -> Row:
     return Row(
         guide,
         seeds,
         {
-            "elbo": (elbo, stderr),
-            "log_px": None if log_px is None else (log_px, 2 * stderr),
-            "seconds": (10.0 - elbo / 10, 0.1),
+            "elbo": (elbo, margin / 4, margin),
+            "log_px": None if log_px is None else (log_px, margin, 2 * margin),
+            "seconds": (10.0 - elbo / 10, 0.1, 0.4),
         },
+        rank,
     )
 
 
-ROWS = [row("amortized:iaf", -20.0, -18.0), row("mean-field", -25.0, -21.0), row("amortized:point", -30.0, None)]
+ROWS = [
+    row("amortized:iaf", -20.0, -18.0, rank=(1, 2)),
+    row("mean-field", -25.0, -21.0, rank=(2, 2)),
+    row("amortized:point", -30.0, None),
+]
 
 
 def axes_of(figure: Figure) -> dict[str, object]:
@@ -45,7 +57,7 @@ def test_labels() -> None:
     figure = figures.comparison(ROWS, "digits: vae")
     axes = axes_of(figure)
     assert set(axes) == {"bounds", "seconds"}
-    assert axes["bounds"].get_xlabel() == "nats per datapoint (right is better)\n± standard error over seeds"
+    assert axes["bounds"].get_xlabel() == "nats per datapoint (right is better)\n95 % intervals over 3 trainings"
     assert axes["seconds"].get_xlabel() == "seconds of training"
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["ELBO", "importance bound on log p(x)"]
@@ -57,7 +69,11 @@ def test_rows_stand_from_the_top_in_the_order_given() -> None:
     figure.draw_without_rendering()
     axes = axes_of(figure)["bounds"]
     labels = {label.get_text(): label.get_window_extent().y0 for label in axes.get_yticklabels()}
-    assert sorted(labels, key=labels.get, reverse=True) == [each.guide for each in ROWS]
+    assert sorted(labels, key=labels.get, reverse=True) == [
+        "amortized:iaf\nrank 1–2",
+        "mean-field\nrank 2",
+        "amortized:point",
+    ]
     on_screen = axes.transData.transform(points(figure, 0))
     assert (np.diff(on_screen[:, 1]) < 0).all()
     assert (np.diff(on_screen[:, 0]) < 0).all()  # to the right is better, and these fall
@@ -103,6 +119,6 @@ def test_grows_with_its_rows() -> None:
 
 def test_row_as_plain_numbers() -> None:
     plain = row("amortized", -20.0, None, math.nan, seeds=1).to_dict()
-    assert plain["figures"]["elbo"] == {"mean": -20.0, "stderr": None}
+    assert plain["figures"]["elbo"] == {"mean": -20.0, "stderr": None, "margin": None}
     assert plain["figures"]["log_px"] is None
-    assert (plain["guide"], plain["seeds"]) == ("amortized", 1)
+    assert (plain["guide"], plain["seeds"], plain["rank"]) == ("amortized", 1, None)
