@@ -11,21 +11,26 @@ from tyro.conf import Positional
 
 from ppl_vae import figures
 from ppl_vae.app.caveats import POINT_IN_WORDS, words_of
-from ppl_vae.app.estimators import EvaluateConfig, Evaluated, calibrate_run, evaluate_run, is_point
+from ppl_vae.app.estimators import EvaluateConfig, Evaluated, calibrate_run, evaluate_run, fitted_guide, is_point
 from ppl_vae.app.fitted import Fitted
 from ppl_vae.app.labels import warn_of_unseen_in
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.opening import Opening
-from ppl_vae.app.paths import numbered, write_figure, write_new
+from ppl_vae.app.paths import numbered, refuse_existing_file, write_figure, write_new
 from ppl_vae.app.per_step import beside_ngrams, per_step_lines
 from ppl_vae.config import config, to_plain
+from ppl_vae.errors import UserError
 from ppl_vae.evaluation import Diagnostics, Estimate, Protocol, diagnose
-from ppl_vae.evaluation.aggregate import Aggregate
+from ppl_vae.evaluation.aggregate import Aggregate, has_density
+from ppl_vae.evaluation.per_datapoint import as_csv, per_datapoint
+from ppl_vae.evaluation.weight_tails import WeightTails, weight_tails
+from ppl_vae.figures import numbers
 from ppl_vae.inference import InferConfig
-from ppl_vae.runtime.files import CannotWriteError
+from ppl_vae.runtime.files import CannotWriteError, write_text
+from ppl_vae.seeding import seeded, stream
 
-# Diagnostics look at the first so many datapoints: pairs of them are compared, so the cost grows with the square.
-_DIAGNOSED = 500
+_DIAGNOSED = 500  # datapoints that diagnostics look at where not so many are asked for: a thousand draws of each
+_DIAGNOSTIC_DRAWS = 1000
 _LOW_ACCEPTANCE = 0.4  # the step sizes aim at 0.65
 
 
@@ -54,12 +59,18 @@ class Evaluate:
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
     diagnose: bool = True
-    """With elbo and iwae, diagnostics on the first 500 of the datapoints."""
+    """With elbo and iwae, diagnostics, on as many datapoints as --limit says, or on the first 500."""
+    per_datapoint: Path | None = None
+    """Write what was found of each datapoint as CSV: index, elbo, reconstruction, kl, log_px, k_hat, ess."""
     json: bool = False
     """Print JSON instead of a table."""
 
     def run(self) -> None:
         """Evaluate and print."""
+        if self.per_datapoint:
+            if self.settings.estimator in ("bdmc", "sbc"):
+                raise UserError(f"--per-datapoint is for elbo, iwae and ais, not for {self.settings.estimator}.")
+            refuse_existing_file(self.per_datapoint, "--per-datapoint")
         opened = open_run(self.run_directory, self.device, self.opening)
         if self.settings.estimator == "sbc":
             self._calibrate(opened)
@@ -67,26 +78,55 @@ class Evaluate:
         evaluated = evaluate_run(opened, self.settings)
         warn_of_unseen_in(opened.info, f"{evaluated.protocol.split} data", evaluated.data.y)
         protocol = evaluated.protocol
+        headline = next(iter(evaluated.results))
         plain, lines = as_json(evaluated.results, protocol), [_as_table(evaluated.results)]
+        if (rise := evaluated.results[headline].rise) and self.settings.estimator != "bdmc":
+            plain["rise"] = rise.to_dict() | {"still_rising": evaluated.results[headline].still_rising}
+            lines += _rise_lines(evaluated.results[headline], self.settings)
         if evaluated.acceptance is not None:
             plain["acceptance"] = _number(evaluated.acceptance)
             lines += _acceptance_lines(evaluated.acceptance)
-        if self.settings.estimator != "bdmc":
-            headline = next(iter(evaluated.results))
-            if found := beside_ngrams(opened, headline, evaluated.results[headline], evaluated.data):
-                plain["per_step"] = found.to_dict()
-                lines += per_step_lines(found)
+        simulated = self.settings.estimator == "bdmc"
+        if not simulated and (found := beside_ngrams(opened, headline, evaluated.results[headline], evaluated.data)):
+            plain["per_step"] = found.to_dict()
+            lines += per_step_lines(found)
         plain |= _fits(evaluated.fitted, self.settings.infer)
         lines += _fits_lines(evaluated.fitted, self.settings.infer)
+        diagnostics = None
         if self.diagnose and self.settings.estimator in ("elbo", "iwae") and protocol.num_datapoints > 1:
-            diagnostics = _diagnosed(opened, evaluated, self.settings.seed)
+            diagnostics = self._diagnosed(opened, evaluated)
             plain["diagnostics"] = diagnostics.to_dict()
             lines += diagnostics_lines(diagnostics)
+        if self.per_datapoint:
+            weights = diagnostics.weights if diagnostics else self._weights(opened, evaluated)
+            write_text(self.per_datapoint, as_csv(per_datapoint(evaluated.results, weights)), new=True)
+            lines.append(
+                f"{self.per_datapoint}: {', '.join(evaluated.results)} as above, the rest by {_DIAGNOSTIC_DRAWS} draws"
+            )
         if "elbo" in evaluated.results and is_point(evaluated.fitted.guide):
             plain["warning"] = POINT_IN_WORDS
             lines.append(f"warning: {POINT_IN_WORDS}")
+        lines.append(_errors_line(evaluated.results))
         lines += _protocol_lines(protocol, evaluated.fitted, self.settings.infer)
         print(json.dumps(plain) if self.json else "\n".join(lines))
+
+    def _diagnosed(self, opened: OpenedRun, evaluated: Evaluated) -> Diagnostics:
+        """Diagnostics on the datapoints that were evaluated, with the guide that they were evaluated with."""
+        asked = self.settings.limit or self.per_datapoint
+        num = len(evaluated.data) if asked else min(_DIAGNOSED, len(evaluated.data))
+        with tqdm(total=num, unit="datapoint", desc="diagnosing", disable=None, leave=False) as bar:
+            pair = opened.pair.model, evaluated.fitted.guide
+            return diagnose(*pair, evaluated.data, _DIAGNOSTIC_DRAWS, self.settings.seed, bar.update, num)
+
+    def _weights(self, opened: OpenedRun, evaluated: Evaluated) -> WeightTails | None:
+        """The weights of the draws that diagnostics make, where they were not asked for."""
+        data, guide = evaluated.data, evaluated.fitted.guide
+        if self.settings.estimator == "ais" and self.settings.annealing.start == "prior":  # which looks at no guide
+            guide = fitted_guide(opened, data, self.settings.infer).guide
+        with seeded(stream(self.settings.seed, "draws"), data.x.device):
+            if not has_density(guide, data.probe()):
+                return None
+            return weight_tails(opened.pair.model, guide, data, _DIAGNOSTIC_DRAWS)
 
     def _calibrate(self, opened: OpenedRun) -> None:
         calibration, protocol, fitted = calibrate_run(opened, self.settings)
@@ -110,7 +150,7 @@ class Evaluate:
             plain = {**calibration.to_dict(), **_fits(fitted, infer), "picture": str(picture) if picture else None}
             print(json.dumps({**plain, "protocol": protocol.to_dict()}), flush=True)
         else:
-            lines = [calibration.verdict, *_fits_lines(fitted, infer), *_protocol_lines(protocol, fitted, infer)[1:]]
+            lines = [calibration.verdict, *_fits_lines(fitted, infer), *_protocol_lines(protocol, fitted, infer)]
             print("\n".join(lines), flush=True)
         if problem:
             raise problem
@@ -118,11 +158,24 @@ class Evaluate:
             print(f"picture  {picture}")
 
 
-def _diagnosed(opened: OpenedRun, evaluated: Evaluated, seed: int) -> Diagnostics:
-    """Diagnostics on the first of the datapoints that were evaluated, with the guide that they were evaluated with."""
-    data = evaluated.data.head(_DIAGNOSED)
-    with tqdm(total=len(data), unit="datapoint", desc="diagnosing", disable=None, leave=False) as bar:
-        return diagnose(opened.pair.model, evaluated.fitted.guide, data, seed=seed, advance=bar.update)
+def _rise_lines(bound: Estimate, settings: EvaluateConfig) -> list[str]:
+    """What is known of how far a bound is from what it would come to."""
+    assert bound.rise
+    what = "chains" if settings.estimator == "ais" else "draws"
+    lines = [f"of half of the {settings.draws} {what} it is {_small(bound.rise)} nats lower"]
+    if bound.still_rising:
+        advice = "more --temperatures" if what == "chains" else "or take --estimator ais"
+        lines.append(
+            f"warning: by more than its error, so log p(x) is higher than it says; raise --num-samples, {advice}."
+        )
+    return lines
+
+
+def _small(estimate: Estimate) -> str:
+    """A small number with its errors, two digits of each."""
+    of_draws = estimate.monte_carlo_stderr
+    bracket = f" (± {of_draws:.2g})" if math.isfinite(of_draws) else ""
+    return numbers.with_error(estimate.mean, estimate.stderr, 3) + bracket
 
 
 def _acceptance_lines(acceptance: float) -> list[str]:
@@ -153,30 +206,46 @@ def _fits_lines(fitted: Fitted, infer: InferConfig) -> list[str]:
 
 def diagnostics_lines(found: Diagnostics) -> list[str]:
     """The diagnostics in a few lines, warnings last."""
-    lines = [f"on the first {found.num_datapoints} datapoints:"]
+    lines = [f"on the first {found.num_datapoints} datapoints, {found.num_samples} draws of each:"]
     if found.weights:
         ess, khat = found.weights.ess, found.weights.khat_quantile
         lines.append(f"  effective sample size {with_error(ess, 1)} of {found.num_samples} draws")
+        if rise := found.weights.log_px.rise:
+            lines.append(f"  importance bound of half of the draws {_small(rise)} nats lower")
+        if found.left_out:
+            more = 100 * found.left_out.share
+            lines.append(f"  draws from the prior find more of log p(x) on {more:.0f} % of datapoints")
         lines.append(
             f"  PSIS k̂ median {khat(0.5):.2f}, 95 % below {khat(0.95):.2f}; above 0.7 on "
             f"{100 * found.weights.unreliable:.0f} % of datapoints"
         )
     lines.append(f"  active units {found.units.num_active} of {len(found.units.names)}")
     if found.aggregate:
-        over_data = found.aggregate
-        ends = (over_data.mutual_information, over_data.mutual_information_upper)
-        lines.append(f"  mutual information I(x; z) {_between(over_data, *ends)}")
-        if over_data.kl_to_prior and over_data.kl_to_prior_lower:
-            ends = (over_data.kl_to_prior_lower, over_data.kl_to_prior)
-            lines.append(f"  KL(q(z) ‖ p(z)) {_between(over_data, *ends)}")
+        lines += [f"  {line}" for line in _information_lines(found.aggregate)]
+    lines += [f"  {note}" for note in found.notes]
     return [*lines, *(f"warning: {warning}" for warning in found.warnings)]
+
+
+def _information_lines(over_data: Aggregate) -> list[str]:
+    name = "mutual information I(x; z)"
+    low, high = over_data.mutual_information, over_data.mutual_information_upper
+    if over_data.vague:
+        most = f"it may be {high.mean:.1f} nats" if math.isfinite(high.mean) else "it may be anything"
+        return [
+            f"{name} left out: {most}, and to tell takes more than e to that power of datapoints; these are "
+            f"{over_data.num_datapoints}, e to the power of {over_data.log_num:.1f}"
+        ]
+    lines = [f"{name} {_between(over_data, low, high)}"]
+    if over_data.kl_to_prior and over_data.kl_to_prior_lower:
+        lines.append(f"KL(q(z) ‖ p(z)) {_between(over_data, over_data.kl_to_prior_lower, over_data.kl_to_prior)}")
+    return lines
 
 
 def _between(over_data: Aggregate, low: Estimate, high: Estimate) -> str:
     """One number where its two ends say the same, else both: a single one would claim to know."""
     if not over_data.wide:
         return f"{with_error(low)} nats"
-    return f"between {low.mean:.2f} and {high.mean:.2f} nats; {over_data.num_datapoints} datapoints tell no closer"
+    return f"between {low.mean:.2f} and {high.mean:.2f} nats"
 
 
 def with_error(estimate: Estimate, digits: int = 2, width: int = 0) -> str:
@@ -186,11 +255,12 @@ def with_error(estimate: Estimate, digits: int = 2, width: int = 0) -> str:
 
 
 def as_json(results: dict[str, Estimate], protocol: Protocol) -> dict[str, Any]:
-    """The headline first: its value and stderr, then the other parts with theirs, then the protocol."""
-    headline, *others = results
-    plain: dict[str, Any] = {headline: _number(results[headline].mean), "stderr": _number(results[headline].stderr)}
-    for name in others:
-        plain |= {name: _number(results[name].mean), f"{name}_stderr": _number(results[name].stderr)}
+    """The headline first: its value and errors, over datapoints and over draws, then the other parts with theirs."""
+    plain: dict[str, Any] = {}
+    for name, estimate in results.items():
+        prefix = f"{name}_" if plain else ""
+        found = estimate.to_dict()
+        plain |= {name: found.pop("mean"), **{f"{prefix}{error}": value for error, value in found.items()}}
     return {**plain, "unit": "nats per datapoint", "protocol": protocol.to_dict()}
 
 
@@ -199,7 +269,19 @@ def _number(value: float) -> float | None:
 
 
 def _as_table(results: dict[str, Estimate]) -> str:
-    return "\n".join(f"{name:<16}{with_error(value, 3, 12)}" for name, value in results.items())
+    rows = []
+    for name, value in results.items():
+        of_draws = f" (± {value.monte_carlo_stderr:.2g})" if math.isfinite(value.monte_carlo_stderr) else ""
+        rows.append(f"{name:<16}{with_error(value, 3, 12)}{of_draws}")
+    return "\n".join(rows)
+
+
+def _errors_line(results: dict[str, Estimate]) -> str:
+    several = all(len(each.values) > 1 for each in results.values())
+    errors = "± standard error over datapoints" if several else "of one, so no error over datapoints"
+    if any(math.isfinite(each.monte_carlo_stderr) for each in results.values()):
+        errors += ", (±) of the estimate on these datapoints"
+    return f"nats per datapoint, {errors}"
 
 
 def _protocol_lines(protocol: Protocol, fitted: Fitted, infer: InferConfig) -> list[str]:
@@ -207,6 +289,4 @@ def _protocol_lines(protocol: Protocol, fitted: Fitted, infer: InferConfig) -> l
     fields |= fields.pop("details")
     if fitted.converged is not None:
         fields |= to_plain(infer)
-    details = ", ".join(f"{key} {value}" for key, value in fields.items())
-    error = "± standard error over datapoints" if protocol.num_datapoints > 1 else "of one, so no standard error"
-    return [*words_of(fields), f"nats per datapoint, {error}", details]
+    return [*words_of(fields), ", ".join(f"{key} {value}" for key, value in fields.items())]

@@ -12,14 +12,14 @@ from ppl_vae.figures.style import rendered
 from ppl_vae.runtime.files import TakenError, make_folder, remove_folder, write_arrays, write_bytes
 
 
-def refuse_existing_file(path: Path) -> None:
-    """Raise a UserError if a file cannot be made at that path."""
+def refuse_existing_file(path: Path, flag: str = "--out") -> None:
+    """Raise a UserError if a file cannot be made at that path, which the flag names."""
     if path.exists():
-        raise UserError(f"{path} exists; choose another --out.")
+        raise UserError(f"{path} exists; choose another {flag}.")
     if not path.parent.is_dir():
-        raise UserError(f"{path.parent} is no folder; make it, or choose another --out.")
+        raise UserError(f"{path.parent} is no folder; make it, or choose another {flag}.")
     if not os.access(path.parent, os.W_OK):
-        raise UserError(f"{path.parent} cannot be written to; choose another --out.")
+        raise UserError(f"{path.parent} cannot be written to; choose another {flag}.")
 
 
 def refuse_existing_arrays(path: Path) -> None:

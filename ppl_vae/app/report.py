@@ -1,5 +1,6 @@
 """The report of a run: one page that says what was run, what came of it, and how to do it again."""
 
+import math
 import shlex
 import sys
 from collections.abc import Callable, Iterable
@@ -38,6 +39,8 @@ _ELBO_SAMPLES, _BOUND_SAMPLES, _SEED = 10, 500, 0  # what `ppl-vae evaluate` tak
 _QUIET_SECONDS = 2.0  # a progress bar only after these
 
 _T = TypeVar("_T")
+
+_ERRORS = ("± over datapoints", "± of the estimate on these datapoints")  # headings
 
 _TRAINING_IN_WORDS = "Nats per datapoint, bigger is better: means over one epoch, while the parameters moved."
 
@@ -119,7 +122,7 @@ class _Report:
         with tqdm(total=total, unit="datapoint", desc="report", disable=None, leave=False, delay=_QUIET_SECONDS) as bar:
             rows = self._estimates(point, bar.update)
             beside = self._try("n-grams", self._beside_ngrams)
-            found = self._try("diagnostics", lambda: diagnose(*self.pair, self.few, seed=_SEED, advance=bar.update))
+            found = self._try("diagnostics", lambda: self._diagnose(bar.update))
         if found and not found.units.kl.isnan().all():
             picture = self._try("KL by unit", lambda: self._draw_units(found))
             pictures += [picture] if picture else []
@@ -132,7 +135,9 @@ class _Report:
         sections = {
             "What was run": table(self._settings()),
             "Training": paragraph(_TRAINING_IN_WORDS) + table(self._training()),
-            "Estimates": "\n".join([paragraph(self._note()), table(rows), *steps, table(protocol_rows, protocols)]),
+            "Estimates": "\n".join(
+                [paragraph(self._note()), table(rows, _ERRORS), *steps, table(protocol_rows, protocols)]
+            ),
             "Diagnostics": _diagnostics(found, self.split),
             "Pictures": "\n".join(picture_of(each, _CAPTIONS.get(each.stem, each.stem)) for each in pictures),
             "Do it again": lines_of_code(self._commands()),
@@ -147,12 +152,15 @@ class _Report:
             self.missing.append(f"left out {what}: {reason(error)}")
             return None
 
+    def _diagnose(self, advance: Callable[[int], object]) -> Diagnostics:
+        return diagnose(*self.pair, self.data, seed=_SEED, advance=advance, num_datapoints=len(self.few))
+
     def _beside_ngrams(self) -> BesideNGrams | None:
         return beside_ngrams(self.opened, "elbo", self.elbo, self.data) if self.elbo else None
 
-    def _estimates(self, point: bool, advance: Callable[[int], object]) -> list[tuple[str, str]]:
+    def _estimates(self, point: bool, advance: Callable[[int], object]) -> list[tuple[str, str, str]]:
         parts = self._try("ELBO", lambda: elbo(*self.pair, self.data, _ELBO_SAMPLES, _SEED, advance))
-        rows = [(name, _value(estimate)) for name, estimate in parts._asdict().items()] if parts else []
+        rows = [(name, *_value(estimate)) for name, estimate in parts._asdict().items()] if parts else []
         if parts:
             self.elbo = parts.elbo
             self._note_protocol("elbo", self.data, _ELBO_SAMPLES)
@@ -163,7 +171,9 @@ class _Report:
         )
         if bound:
             self._note_protocol("iwae", self.few, _BOUND_SAMPLES)
-            rows.append((f"importance bound on log p(x), K = {_BOUND_SAMPLES}", _value(bound)))
+            rows.append((f"importance bound on log p(x), K = {_BOUND_SAMPLES}", *_value(bound)))
+            if bound.rise:
+                rows.append((f"lower than that with K = {_BOUND_SAMPLES // 2} by", *_value(bound.rise)))
         return rows
 
     def _note_protocol(self, estimator: str, data: Dataset, num_samples: int) -> None:
@@ -190,7 +200,7 @@ class _Report:
             where = f"On the {_words(self.split)}{self.once}."
         else:
             where = f"On the training data{self.once}: the guide has a row for each of them and knows no other."
-        return f"{where} Nats per datapoint, ± standard error over datapoints; bigger is better."
+        return f"{where} Nats per datapoint, ± standard errors; bigger is better."
 
     def _pair_in_words(self) -> str:
         return f"{Path(self.config.data.data).name}: {self.config.in_words}"
@@ -256,8 +266,10 @@ def _flat(protocol: Protocol) -> dict[str, Any]:
     return {name: value for name, value in plain.items() if name != "estimator"}
 
 
-def _value(estimate: Estimate) -> str:
-    return with_error(estimate.mean, estimate.stderr)
+def _value(estimate: Estimate) -> tuple[str, str]:
+    """The number with its error over datapoints, and the error of the estimate on these."""
+    of_draws = estimate.monte_carlo_stderr
+    return with_error(estimate.mean, estimate.stderr), f"± {of_draws:.2g}" if math.isfinite(of_draws) else ""
 
 
 def _diagnostics(found: Diagnostics | None, split: str) -> str:

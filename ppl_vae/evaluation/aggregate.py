@@ -9,8 +9,9 @@ sample. That is done twice, and the two bracket the truth in expectation, by Jen
                                                                                           (van den Oord et al. 2018)
     log 1/(N−1) Σ_{m≠n} q(z | xₘ),   xₙ left out, is too low: I is too high, and KL too low     (Poole et al. 2019)
 
-Both biases fall as 1/N, but slowly where the codes hardly overlap. The second one's has no limit; KL ≥ 0 then is the
-better bound, and with it I ≤ E_x KL(q(z | x) ‖ p(z)). Standard errors know nothing of either bias.
+Both biases fall as 1/N, but slowly where the codes hardly overlap: to tell I takes more than e^I datapoints, so they
+are as many as the cost allows, while draws are taken of some of them. The second one's bias has no limit; KL ≥ 0 then
+is the better bound, and with it I ≤ E_x KL(q(z | x) ‖ p(z)). Standard errors know nothing of either bias.
 """
 
 import math
@@ -30,13 +31,18 @@ from ppl_vae.pair import frozen, latent_sites, unwrapped
 from ppl_vae.programs.contract import trace_in_plate
 from ppl_vae.seeding import preserved
 
-# Pairs of a draw and a datapoint cost N² × draws densities; of a flow, that many inversions.
-_DATAPOINTS, _FLOW_DATAPOINTS = 500, 200
-_DRAWS = 16  # at most, of each datapoint
-_PAIR_ELEMENTS = 2**26  # numbers of z in all pairs; more draws than fit are not taken
+# Draws are taken of so many datapoints at most, of each at most so many.
+_DRAWN, _DRAWS = 500, 16
+# Pairs of a draw and a datapoint of the mixture cost a density each; of a flow, an inversion; of a program that is not
+# ours, a run of it with all the mixture for some of the draws.
+_PAIR_ELEMENTS = 2**26  # numbers of z in all pairs
+_FLOW_PAIRS = 200**2
+_MIXED = 2**22  # numbers of x in the mixture, which is encoded at once
 _CALL_ELEMENTS = 2**21  # numbers of z in the pairs of one call
 # An interval is wide if it exceeds so many standard errors and, in nats, what two decimals show.
 _WIDE, _NOTHING = 2.0, 0.01
+# It is vague, no use to anybody, if it exceeds this share of its upper end and, in nats, this.
+_VAGUE, _SMALL = 0.1, 0.1
 
 Scorer = Callable[[Tensor], Tensor]
 
@@ -51,7 +57,8 @@ class Aggregate(NamedTuple):
         mutual_information_upper: the upper end.
         kl_to_prior: KL(q(z) ‖ p(z)), the upper end; None where p(z) is another for each datapoint.
         kl_to_prior_lower: the lower end; 0, without error, where the estimate is below that. None likewise.
-        num_draws: of z from each q(z | xₙ).
+        num_draws: of z from each q(z | xₙ) that there are draws of.
+        num_datapoints: N, the datapoints in the mixture; the estimates have a value for each that there are draws of.
     """
 
     mutual_information: Estimate
@@ -59,11 +66,7 @@ class Aggregate(NamedTuple):
     kl_to_prior: Estimate | None
     kl_to_prior_lower: Estimate | None
     num_draws: int
-
-    @property
-    def num_datapoints(self) -> int:
-        """N, the datapoints in the mixture."""
-        return len(self.mutual_information.values)
+    num_datapoints: int
 
     @property
     def log_num(self) -> float:
@@ -81,6 +84,11 @@ class Aggregate(NamedTuple):
         errors = [each.stderr for each in (self.mutual_information, self.kl_to_prior) if each]
         return not self.width <= max(_WIDE * min(errors), _NOTHING)  # infinite and undefined ones too
 
+    @property
+    def vague(self) -> bool:
+        """Whether the ends are so far apart that they tell nothing: by a tenth of the information, and of a nat."""
+        return self.wide and not self.width <= max(_VAGUE * self.mutual_information_upper.mean, _SMALL)
+
 
 def aggregate(model: nn.Module, guide: nn.Module, data: Dataset) -> Aggregate:
     """Mutual information and divergence from the prior, from torch's own generator.
@@ -91,8 +99,8 @@ def aggregate(model: nn.Module, guide: nn.Module, data: Dataset) -> Aggregate:
     Args:
         model: p(x, z).
         guide: q(z | x), with a density.
-        data: the datapoints, not dynamic, at least 2. Of more than 500 (of 200 for a flow, which must be inverted for
-            every pair) as many are taken, evenly spaced.
+        data: the datapoints, not dynamic, at least 2; of more than the cost allows some are taken, evenly spaced, of
+            fewer still draws.
 
     Raises:
         UserError: the guide draws more than the latents, so that it has no density of them alone.
@@ -103,11 +111,11 @@ def aggregate(model: nn.Module, guide: nn.Module, data: Dataset) -> Aggregate:
 
 def _aggregate(model: nn.Module, guide: nn.Module, data: Dataset) -> Aggregate:
     latents = Latents.of(model, data.probe())
-    batch, scores, vectors = _guide(guide, latents, data)  # (draws, N, D)
+    batch, scores, vectors, drawn = _guide(guide, latents, data)
     num = len(batch.x)
     flat = vectors.flatten(0, 1)
     own, mixture, others = [], [], []
-    columns = torch.arange(num, device=flat.device).repeat(len(vectors))
+    columns = drawn.repeat(len(vectors))
     per_call = max(1, _CALL_ELEMENTS // (num * latents.size))
     for chunk, column in zip(flat.split(per_call), columns.split(per_call), strict=True):
         log_q = scores(chunk.unsqueeze(1).expand(-1, num, -1).contiguous())  # (chunk, N)
@@ -117,15 +125,16 @@ def _aggregate(model: nn.Module, guide: nn.Module, data: Dataset) -> Aggregate:
         own.append(log_q.gather(1, column).squeeze(1))
         mixture.append(log_q.logsumexp(1) - math.log(num))
         others.append(log_q.scatter(1, column, -math.inf).logsumexp(1) - math.log(num - 1))
-    log_q, log_mixture, log_others = (torch.cat(parts).view(-1, num) for parts in (own, mixture, others))  # (draws, N)
+    log_q, log_mixture, log_others = (torch.cat(parts).view(-1, len(drawn)) for parts in (own, mixture, others))
+    batch = Batch(*(None if part is None else part[drawn] for part in batch))  # type: ignore[arg-type]
     prior, elsewhere = (log_prior_and_likelihood(model, latents, each, vectors)[0] for each in (batch, _rolled(batch)))
     information, upper = _over_draws(log_q - log_mixture), _over_draws(log_q - log_others)
     if not torch.allclose(prior, elsewhere, rtol=1e-4, atol=1e-4):  # the same z under another datapoint's prior
-        return Aggregate(information, upper, None, None, len(vectors))
+        return Aggregate(information, upper, None, None, len(vectors), num)
     kl, lower = _over_draws(log_mixture - prior), _over_draws(log_others - prior)
     if not lower.mean >= 0:  # −∞ too, where a draw is out of reach of all other datapoints
         upper, lower = _over_draws(log_q - prior), Estimate(torch.zeros_like(kl.values))
-    return Aggregate(information, upper, kl, lower, len(vectors))
+    return Aggregate(information, upper, kl, lower, len(vectors), num)
 
 
 def _over_draws(values: Tensor) -> Estimate:
@@ -141,31 +150,45 @@ def has_density(guide: nn.Module, batch: Batch) -> bool:
     return not any(type(unwrapped(site["fn"])).__name__ == "Delta" for site in auxiliary or sites)
 
 
-def _guide(guide: nn.Module, latents: Latents, data: Dataset) -> tuple[Batch, Scorer, Tensor]:
-    """The datapoints, log q(v | xₙ) as a function of v ``(draws, N, D)``, and draws of v."""
-    batch = _spaced(data, _DATAPOINTS)
+def _guide(guide: nn.Module, latents: Latents, data: Dataset) -> tuple[Batch, Scorer, Tensor, Tensor]:
+    """The datapoints of the mixture, log q(v | xₙ) as a function of v ``(draws, N, D)``, draws of v from some of them
+    ``(draws, R, D)``, and which they are, ``(R,)``.
+    """
+    num_drawn = min(_DRAWN, len(data))
     if not isinstance(getattr(guide, "latents", None), Latents) or not callable(
         getattr(guide, "q", None)
     ):  # anybody's program
-        vectors = draw(guide, latents, batch, _num_draws(batch, latents))
-        return batch, lambda vector: log_guide(guide, latents, batch, vector), vectors
+        batch = _spaced(data, _DRAWN)
+        vectors = draw(guide, latents, batch, _num_draws(num_drawn, batch, latents))
+        return batch, lambda vector: log_guide(guide, latents, batch, vector), vectors, _places(num_drawn, batch.x)
+    most = min(_PAIR_ELEMENTS // (num_drawn * latents.size), _MIXED // data.x[0].numel())
+    batch = _spaced(data, max(most, num_drawn))
     make: Callable[[Batch], Any] = guide.q  # type: ignore[assignment]  # torch takes every attribute for a tensor
     q = make(batch)  # once: a guide that refines its parameters refines them to others at every call
-    if isinstance(q, TransformedDistribution) and len(data) > _FLOW_DATAPOINTS:
-        batch = _spaced(data, _FLOW_DATAPOINTS)
-        q = make(batch)
-    num_draws = 1 if isinstance(q, TransformedDistribution) else _num_draws(batch, latents)
-    return batch, q.log_prob, q.sample((num_draws,))
+    if isinstance(q, TransformedDistribution):
+        if num_drawn * len(batch.x) > _FLOW_PAIRS:
+            num_drawn = min(num_drawn, int(_FLOW_PAIRS**0.5) // 2)
+            batch = _spaced(data, _FLOW_PAIRS // num_drawn)
+            q = make(batch)
+        num_draws = 1
+    else:
+        num_draws = _num_draws(num_drawn, batch, latents)
+    drawn = _places(num_drawn, batch.x)
+    return batch, q.log_prob, q.sample((num_draws,))[:, drawn], drawn
 
 
-def _num_draws(batch: Batch, latents: Latents) -> int:
-    return max(1, min(_DRAWS, _PAIR_ELEMENTS // (len(batch.x) ** 2 * latents.size)))
+def _num_draws(num_drawn: int, batch: Batch, latents: Latents) -> int:
+    return max(1, min(_DRAWS, _PAIR_ELEMENTS // (num_drawn * len(batch.x) * latents.size)))
 
 
 def _spaced(data: Dataset, most: int) -> Batch:
     """At most so many rows, evenly spaced: the first ones may be all of one class."""
-    num = min(most, len(data))
-    return data.batch(torch.arange(num, device=data.x.device) * len(data) // num)
+    return data.batch(_places(min(most, len(data)), data.x))
+
+
+def _places(num: int, x: Tensor) -> Tensor:
+    """So many rows of x, evenly spaced."""
+    return torch.arange(num, device=x.device) * len(x) // num
 
 
 def _rolled(batch: Batch) -> Batch:

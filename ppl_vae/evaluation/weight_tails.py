@@ -19,10 +19,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ppl_vae.batch import Batch
 from ppl_vae.data.dataset import Dataset
+from ppl_vae.evaluation.bounds import ElboParts
 from ppl_vae.evaluation.estimate import Estimate
-from ppl_vae.evaluation.log_weights import BATCH_SIZE, chunks, log_weights
+from ppl_vae.evaluation.log_weights import BATCH_SIZE, chunks, weighted_draws
+from ppl_vae.evaluation.streams import dealt, log_mean_over_draws, mean_over_draws
 from ppl_vae.pair import frozen
 
 KHAT_RELIABLE = 0.7
@@ -35,14 +36,18 @@ _UNDERFLOW = 700.0  # exp(−700) is near the smallest number of float64
 
 
 class WeightTails(NamedTuple):
-    """What the importance weights of each datapoint are like.
+    """What the draws of each datapoint and their importance weights are like.
 
     Args:
+        parts: the ELBO, reconstruction and KL of these draws.
+        log_px: their importance bound on log p(x).
         ess: effective sample size, in draws, from 1 to the number of draws; 0 where no draw has any weight.
         khat: k̂, ``(N,)`` in float64; −∞ where all weights are equal (q is the posterior), ∞ where the few draws with
             any weight do not even make a tail.
     """
 
+    parts: ElboParts
+    log_px: Estimate
     ess: Estimate
     khat: Tensor
 
@@ -68,20 +73,26 @@ def weight_tails(
         num_samples: K, enough for a tail: 100 or more.
         advance: called with the number of datapoints done.
     """
-    ess, khat = [], []
+    parts, log_sums, ess, khat = [], [], [], []
     for batch in data.batches(BATCH_SIZE):
         with frozen(model, guide):
-            weights = _all_log_weights(model, guide, batch, num_samples).cpu().double()  # (K, batch)
-        # Without any weight it is 0 / 0.
-        ess.append((2 * weights.logsumexp(0) - (2 * weights).logsumexp(0)).exp().nan_to_num(nan=0.0))
+            drawn = [weighted_draws(model, guide, batch, count) for count in chunks(num_samples, batch)]
+        reconstruction, kl = (torch.cat(part).cpu().double() for part in zip(*drawn, strict=True))  # (K, batch)
+        weights = reconstruction - kl
+        parts.append(dealt(torch.stack([weights, reconstruction, kl], dim=1), log=False))
+        log_sums.append(dealt(weights, log=True))
+        ess.append(effective_sample_size(weights))
         khat.append(torch.from_numpy(pareto_khat(weights.mT.contiguous().numpy())))
         if advance:
             advance(len(batch.x))
-    return WeightTails(Estimate(torch.cat(ess)), torch.cat(khat))
+    of_draws = (mean_over_draws(part, num_samples) for part in torch.cat(parts, dim=-1).unbind(1))
+    log_px = log_mean_over_draws(torch.cat(log_sums, dim=-1), num_samples)
+    return WeightTails(ElboParts(*of_draws), log_px, Estimate(torch.cat(ess)), torch.cat(khat))
 
 
-def _all_log_weights(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int) -> Tensor:
-    return torch.cat([log_weights(model, guide, batch, count) for count in chunks(num_samples, batch)])
+def effective_sample_size(log_weights: Tensor) -> Tensor:
+    """Of each column of log-weights ``(K, batch)``, in draws: ``(batch,)``; 0 where there is no weight at all."""
+    return (2 * log_weights.logsumexp(0) - (2 * log_weights).logsumexp(0)).exp().nan_to_num(nan=0.0)
 
 
 def pareto_khat(log_weights: NDArray[np.float64]) -> NDArray[np.float64]:

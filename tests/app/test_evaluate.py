@@ -1,8 +1,10 @@
 """``ppl-vae evaluate`` by every estimator: what it prints, what it draws by default, whom it refuses."""
 
+import csv
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -75,7 +77,9 @@ def test_ais(plain, trained):
     flags = ["--estimator", "ais", "--limit", 20, "--temperatures", 30, "--leapfrog", 4, "--num-samples", 8]
     found = plain(trained, *flags)
     bound = plain(trained, "--estimator", "iwae", "--limit", 20, "--num-samples", 1000)
-    assert list(found) == ["log_px", "stderr", "unit", "protocol", "acceptance"]
+    assert list(found) == ["log_px", "stderr", "monte_carlo_stderr", "unit", "protocol", "rise", "acceptance"]
+    assert 0 < found["monte_carlo_stderr"] < found["stderr"]
+    assert 0 <= found["rise"]["mean"] < 1
     assert 0 < found["acceptance"] <= 1
     assert found["log_px"] == pytest.approx(bound["log_px"], abs=0.3)
     assert 0 < found["stderr"] < 3
@@ -97,7 +101,9 @@ def test_ais_from_the_guide_is_another_estimate(plain, trained):
 def test_bdmc(plain, trained):
     found = plain(trained, "--estimator", "bdmc", "--limit", 30, "--temperatures", 20, "--num-samples", 4)
     assert list(found) == [
-        *["bdmc_gap", "stderr", "log_px_lower", "log_px_lower_stderr", "log_px_upper", "log_px_upper_stderr"],
+        *["bdmc_gap", "stderr", "monte_carlo_stderr"],
+        *["log_px_lower", "log_px_lower_stderr", "log_px_lower_monte_carlo_stderr"],
+        *["log_px_upper", "log_px_upper_stderr", "log_px_upper_monte_carlo_stderr"],
         *["unit", "protocol", "acceptance"],
     ]
     assert found["bdmc_gap"] == pytest.approx(found["log_px_upper"] - found["log_px_lower"])
@@ -172,13 +178,99 @@ def test_diagnostics_come_with_the_guides_own_bounds(plain, cli, trained, estima
     assert "active units" not in cli("evaluate", *flags, "--no-diagnose")[1]
 
 
+def test_diagnostics_are_of_as_many_as_were_asked_for(plain, trained, monkeypatch):
+    monkeypatch.setattr(evaluate, "_DIAGNOSED", 15)
+    monkeypatch.setattr(evaluate, "_DIAGNOSTIC_DRAWS", 100)
+    assert plain(trained, "--limit", 20)["diagnostics"]["num_datapoints"] == 20
+    found = plain(trained)["diagnostics"]
+    assert found["num_datapoints"] == 15
+    assert found["aggregate"]["num_datapoints"] == 359  # all of them tell more of the mutual information
+
+
+# --- Errors and warnings ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flags", [["elbo", "--num-samples", 4], ["iwae"], ["ais", *SHORT]])
+def test_both_errors_are_printed(cli, plain, trained, flags):
+    flags = [trained, "--estimator", *flags, "--limit", 20, "--no-diagnose"]
+    out, found = cli("evaluate", *flags)[1], plain(*flags)
+    headline, *_ = out.splitlines()
+    assert headline.endswith(f" ± {found['stderr']:.3f} (± {found['monte_carlo_stderr']:.2g})")
+    assert "± standard error over datapoints, (±) of the estimate on these datapoints" in out
+
+
+def test_what_half_of_the_draws_lack_is_said(cli, plain, trained):
+    flags = [trained, "--estimator", "iwae", "--limit", 20, "--no-diagnose", "--num-samples"]
+    assert "of half of the 64 draws it is 0." in cli("evaluate", *flags, 64)[1]
+    few, many = plain(*flags, 8)["rise"], plain(*flags, 512)["rise"]
+    assert few["mean"] > many["mean"] > 0
+    assert "rise" not in plain(*flags, 1)
+    assert "rise" not in plain(trained, "--limit", 20, "--no-diagnose")  # the ELBO's expectation does not depend on it
+
+
+def test_a_bound_that_rises_beyond_its_error_is_warned_of(cli, trained, monkeypatch):
+    flags = [trained, "--estimator", "iwae", "--limit", 20, "--no-diagnose"]
+    warned = "warning: by more than its error, so log p(x) is higher than it says; raise --num-samples, or take"
+    assert warned not in cli("evaluate", *flags)[1]
+    rising = Estimate(-torch.arange(4.0), torch.zeros(16, 4), Estimate(torch.full((4,), 2.0), torch.full((16, 4), 0.1)))
+    assert rising.still_rising
+    monkeypatch.setattr(estimators, "importance_bound", lambda *_: rising)
+    assert warned in cli("evaluate", *flags)[1]
+
+
+# --- A row for each datapoint -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flags", [["elbo"], ["iwae"], ["ais", *SHORT], ["elbo", "--no-diagnose"]])
+def test_a_table_of_datapoints(cli, plain, trained, tmp_path, monkeypatch, flags):
+    monkeypatch.setattr(evaluate, "_DIAGNOSTIC_DRAWS", 100)
+    flags = [trained, "--estimator", *flags, "--limit", 20]
+    found = plain(*flags, "--per-datapoint", tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["index", "elbo", "reconstruction", "kl", "log_px", "k_hat", "ess"]
+    assert [int(row["index"]) for row in rows] == list(range(20))
+    table = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+    headline = next(iter(found))
+    assert table[headline].mean() == pytest.approx(found[headline], abs=1e-4)
+    np.testing.assert_allclose(table["elbo"], table["reconstruction"] - table["kl"], atol=1e-3)
+    assert (table["log_px"] - table["elbo"]).mean() > 0
+    assert ((table["ess"] >= 1) & (table["ess"] <= 100)).all()
+    if "diagnostics" in found:
+        weights = found["diagnostics"]["weights"]
+        assert (table["k_hat"] > 0.7).mean() == pytest.approx(weights["khat_above_threshold"])
+        assert table["ess"].mean() == pytest.approx(weights["ess"]["mean"], rel=1e-6)
+
+
+def test_a_table_of_a_guide_without_density_or_rows(cli, plain, point, local, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "_DIAGNOSTIC_DRAWS", 100)
+    plain(point, "--limit", 3, "--per-datapoint", tmp_path / "point.csv")
+    _, *rows = (tmp_path / "point.csv").read_text().splitlines()
+    assert [row.split(",")[4:] for row in rows] == [["", "", ""]] * 3
+    # Annealing from the prior looks at no guide; the table does.
+    plain(local, "--estimator", "ais", *SHORT, *BRIEF, "--limit", 3, "--per-datapoint", tmp_path / "local.csv")
+    _, *rows = (tmp_path / "local.csv").read_text().splitlines()
+    assert all(all(row.split(",")) for row in rows)
+
+
+def test_a_table_that_cannot_be_written_is_refused_first(cli, trained, tmp_path):
+    taken = tmp_path / "taken.csv"
+    taken.write_text("mine")
+    refused(cli("evaluate", trained, "--per-datapoint", taken), "exists; choose another --per-datapoint")
+    assert taken.read_text() == "mine"
+    refused(cli("evaluate", trained, "--per-datapoint", tmp_path / "no" / "table.csv"), "another --per-datapoint")
+    for estimator in ("bdmc", "sbc"):
+        flags = ["--estimator", estimator, "--per-datapoint", tmp_path / "table.csv"]
+        refused(cli("evaluate", trained, *flags), f"is for elbo, iwae and ais, not for {estimator}")
+
+
 def test_one_datapoint_has_no_diagnostics(plain, trained):
     assert "diagnostics" not in plain(trained, "--limit", 1)
 
 
 def test_warnings_are_in_words(cli, plain, trained, monkeypatch):
-    found = evaluate._diagnosed
-    monkeypatch.setattr(evaluate, "_diagnosed", lambda *arguments: Warned(found(*arguments)))
+    found = evaluate.diagnose
+    monkeypatch.setattr(evaluate, "diagnose", lambda *arguments: Warned(found(*arguments)))
     out = cli("evaluate", trained, "--limit", 20)[1]
     assert "warning: the proposal misses half of it" in out
     assert plain(trained, "--limit", 20)["diagnostics"]["warnings"] == ["the proposal misses half of it"]
@@ -298,8 +390,9 @@ def test_one_datapoint_has_no_error(cli, trained, flags):
     status, out, _ = cli("evaluate", trained, "--estimator", *flags, "--limit", 1)
     assert status == 0
     assert "nan" not in out
-    assert "±" not in out
-    assert "of one, so no standard error" in out
+    assert " ± " not in out
+    assert "(± 0." in out  # its draws have
+    assert "of one, so no error over datapoints, (±) of the estimate on these datapoints" in out
     assert " ± " in cli("evaluate", trained, "--estimator", *flags, "--limit", 2, "--no-diagnose")[1]
 
 

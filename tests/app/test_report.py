@@ -118,15 +118,24 @@ def test_holds_every_picture_with_words(trained):
     assert all(len(text) > 20 for text in alts)
 
 
+BOUND = "importance bound on log p(x), K = 500"
+
+
+def shown(mean, stderr, of_draws):
+    return [with_error(mean, stderr), f"± {of_draws:.2g}"]
+
+
 def test_numbers_are_those_of_its_commands(cli, trained):
     """The commands at its end give the numbers in it."""
     page = Page(trained / "report.html")
     _, *evaluations = page.commands
     elbo, bound = (json.loads(cli(*shlex.split(line)[1:], "--json")[1]) for line in evaluations)
-    assert page.rows["elbo"][-1] == with_error(elbo["elbo"], elbo["stderr"])
+    assert page.rows["elbo"][-2:] == shown(elbo["elbo"], elbo["stderr"], elbo["monte_carlo_stderr"])
     for name in ("reconstruction", "kl"):
-        assert page.rows[name][-1] == with_error(elbo[name], elbo[f"{name}_stderr"])
-    assert page.rows["importance bound on log p(x), K = 500"] == [with_error(bound["log_px"], bound["stderr"])]
+        errors = (elbo[f"{name}_{error}"] for error in ("stderr", "monte_carlo_stderr"))
+        assert page.rows[name][-2:] == shown(elbo[name], *errors)
+    assert page.rows[BOUND] == shown(bound["log_px"], bound["stderr"], bound["monte_carlo_stderr"])
+    assert page.rows["lower than that with K = 250 by"] == shown(*list(bound["rise"].values())[:3])
     for name, expected in elbo["protocol"].items():
         if name not in ("estimator", "details"):
             assert page.rows[name][-2:] == [str(expected), str(bound["protocol"][name])], name
@@ -196,10 +205,10 @@ def test_a_row_for_each_datapoint_is_looked_at_on_training_data(cli, train):
     assert "knows no other" in page.source
     assert page.rows["split"] == ["train", "train"]
     pair, data = Run.open(path).load_pair(torch.device("cpu")), load(DataConfig(binarization="static")).train
-    found = diagnose(*pair, data.head(20)).aggregate.mutual_information
+    found = diagnose(*pair, data, num_datapoints=20).aggregate.mutual_information
     assert f"mutual information I(x; z) {found.mean:.2f} ± {found.stderr:.2f} nats" in page.entries
     again = json.loads(cli(*shlex.split(page.commands[2])[1:], "--json")[1])
-    assert page.rows["importance bound on log p(x), K = 500"] == [with_error(again["log_px"], again["stderr"])]
+    assert page.rows[BOUND] == shown(again["log_px"], again["stderr"], again["monte_carlo_stderr"])
 
 
 def test_a_point_has_no_bound_and_says_so(train):
