@@ -1,0 +1,83 @@
+"""Warnings are of something: twenty ordinary runs have none, a guide that misses a mode has one."""
+
+import numpy as np
+import pytest
+
+from tests.evaluation.test_prior_draws import bits
+
+QUICK = ["--hidden", "64", "--epochs", "40"]
+BRIEF = ["--infer-steps", "300"]
+FAMILIES = ("diagonal", "low-rank", "full-rank", "planar", "iaf")
+MNIST = ["--data", "mnist", "--epochs", "2", "--hidden", "64"]
+
+RUNS = {
+    **{f"{guide}, {family}": [*QUICK, "--guide", guide, "--family", family, "--latent-dim", "5"]
+       for guide in ("amortized", "semi-amortized") for family in FAMILIES},
+    "per-datapoint": [*QUICK, "--guide", "per-datapoint", "--binarization", "static", "--latent-dim", "2"],
+    "a plane": [*QUICK, "--latent-dim", "2"],
+    "twenty units": [*QUICK, "--latent-dim", "10", "--kl-warmup", "10"],
+    "dreg": [*QUICK, "--latent-dim", "5", "--objective", "dreg", "--num-particles", "10"],
+    "conditional": [*QUICK, "--model", "conditional", "--latent-dim", "5"],
+    "normal": [*QUICK, "--likelihood", "normal", "--binarization", "none", "--latent-dim", "5"],
+    "mnist": [*MNIST, "--latent-dim", "10"],
+    "mnist, full-rank": [*MNIST, "--latent-dim", "10", "--family", "full-rank"],
+    "mnist, a plane": [*MNIST, "--latent-dim", "2"],
+    "names": ["--model", "sequence", "--epochs", "3", "--hidden", "64", "--latent-dim", "5", "--kl-warmup", "3"],
+}  # fmt: skip
+
+# Its modes are learned; it starts with two.
+TWO_MODES = """
+import pyro
+import pyro.distributions as dist
+import torch
+from pyro.nn import PyroModule
+
+class TwoModes(PyroModule):
+    def __init__(self, event_shape):
+        super().__init__()
+        self.steepness = torch.nn.Parameter(torch.full(event_shape, 3.0))
+
+    def forward(self, batch):
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z = pyro.sample("z", dist.Normal(torch.zeros((), device=batch.x.device), 1.0))
+            logits = self.steepness * (z**2 - 1)[..., None]
+            pyro.sample("x", dist.Bernoulli(logits=logits).to_event(1), obs=batch.x)
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+def warnings_of(cli, *words):
+    status, out, err = cli("evaluate", *words)
+    assert status == 0, err
+    return [line for line in (out + err).splitlines() if "warning" in line]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RUNS)
+def test_an_ordinary_run_has_no_warning(cli, runs, shared_data, name):
+    words = list(RUNS[name])
+    if name.startswith("mnist"):
+        words += ["--data-root", shared_data]
+    if name == "names":
+        words += ["--data", shared_data / "names" / "names.txt"]
+    status, _, err = cli("train", *words, "--out", runs / name)
+    assert status == 0, err
+    assert "warning" not in err
+    for estimator in ("elbo", "iwae"):
+        found = ["--estimator", estimator, "--limit", 200, *BRIEF]
+        assert warnings_of(cli, runs / name, *found) == []
+
+
+@pytest.mark.slow
+def test_a_missed_mode_has_one(cli, tmp_path):
+    """A Gaussian q, well trained, has one of two modes: the ELBO is what it is, but the importance bound is too low."""
+    (tmp_path / "modes.py").write_text(TWO_MODES)
+    np.savez(tmp_path / "bits.npz", x=bits(1000).float().numpy())
+    pair = ["--model", f"{tmp_path}/modes.py:TwoModes", "--data", tmp_path / "bits.npz"]
+    assert cli("train", *pair, *QUICK, "--out", tmp_path / "run")[0] == 0
+    (warning,) = warnings_of(cli, tmp_path / "run", "--estimator", "iwae")
+    assert "the guide leaves part of the posterior out, such as a mode" in warning
