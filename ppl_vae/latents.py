@@ -89,9 +89,7 @@ class Latents:
             site = cast(Any, trace.nodes[name])
             if site_is_subsample(site):
                 continue
-            if site["fn"].support.is_discrete:
-                raise UserError(f"site '{name}': {type(site['fn']).__name__} is discrete; a guide needs real latents.")
-            sites.append(LatentSite(name, tuple(site["fn"].event_shape), site["fn"].support))
+            sites.append(LatentSite(name, tuple(site["fn"].event_shape), _support(name, site["fn"])))
         if not sites:
             raise UserError("the model samples no latent: there is nothing to infer.")
         return cls(tuple(sites))
@@ -134,6 +132,31 @@ class Latents:
     def _parts(self, vector: Tensor) -> tuple[Tensor, ...]:
         parts: tuple[Tensor, ...] = vector.split([site.size for site in self.sites], dim=-1)
         return parts
+
+
+def _support(name: str, fn: Any) -> constraints.Constraint:
+    """Where the values of a site live, in words that torch knows a map to the real numbers for."""
+    kind = type(fn).__name__
+    try:
+        support = _of_components(fn.support)
+        if support.is_discrete:
+            raise UserError(f"site '{name}': {kind} is discrete; a guide needs real latents.")
+        biject_to(support)
+    except NotImplementedError:
+        raise UserError(
+            f"site '{name}': torch knows no map from the real numbers to the support of {kind}; give the distribution "
+            "a `support` that it knows one for, such as constraints.real_vector."
+        ) from None
+    return support
+
+
+def _of_components(support: constraints.Constraint) -> constraints.Constraint:
+    """A mixture lives where its components do; torch has another word for that, and no map to it."""
+    if isinstance(support, constraints.MixtureSameFamilyConstraint):
+        return _of_components(support.base_constraint)
+    if isinstance(support, constraints.independent):
+        return constraints.independent(_of_components(support.base_constraint), support.reinterpreted_batch_ndims)
+    return support
 
 
 def _is_real(support: constraints.Constraint) -> bool:

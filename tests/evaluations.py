@@ -16,6 +16,7 @@ from ppl_vae.data import Dataset
 from ppl_vae.evaluation import (
     aggregate,
     annealing,
+    bidirectional,
     bounds,
     calibration,
     diagnostics,
@@ -34,7 +35,20 @@ from ppl_vae.objectives import TraceELBO
 weights = import_module("ppl_vae.evaluation.log_weights")  # whose name its own function has in the package
 
 MODULES = (
-    *(aggregate, annealing, bounds, calibration, diagnostics, fingerprint, gaps, log_joint, simulation, units, weights),
+    *(
+        aggregate,
+        annealing,
+        bidirectional,
+        bounds,
+        calibration,
+        diagnostics,
+        fingerprint,
+        gaps,
+        log_joint,
+        simulation,
+        units,
+        weights,
+    ),
     *(weight_tails, evaluation, check, film, fitted, graphical_model, inference, latent_walks, objectives, predictive),
 )
 """Where to look for them."""
@@ -77,6 +91,9 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     ),
     "annealing.reverse_annealed_bound": lambda on: annealing.reverse_annealed_bound(
         on.model, on.guide, on.data, on.z(len(on.data)), 2, _ANNEALING
+    ),
+    "bidirectional.bidirectional_bounds": lambda on: bidirectional.bidirectional_bounds(
+        on.model, on.guide, on.data, {"z": on.z(len(on.data))}, 2, _ANNEALING
     ),
     "bounds.elbo": lambda on: bounds.elbo(on.model, on.guide, on.data, 2),
     "bounds.importance_bound": lambda on: bounds.importance_bound(on.model, on.guide, on.data, 2),
@@ -155,6 +172,7 @@ QUESTIONS = {
     *("objectives.require_closed_forms", "TraceELBO.check", "ImportanceWeighted.check"),
     # What is given a seed.
     *("annealing.annealed_importance_bound", "annealing.reverse_annealed_bound", "bounds.elbo", "film.take_frame"),
+    "bidirectional.bidirectional_bounds",
     *("bounds.importance_bound", "calibration.calibrate", "simulation.simulate", "diagnostics.diagnose"),
     *("gaps.inference_gaps", "inference.infer", "fitted.fit_locally", "fitted.fitted_for", "fitted.guide_for"),
     "latent_walks.draws_along",

@@ -20,15 +20,14 @@ from ppl_vae.evaluation import (
     Estimate,
     Protocol,
     annealed_importance_bound,
+    bidirectional_bounds,
     calibrate,
     elbo,
     importance_bound,
-    reverse_annealed_bound,
     simulate,
 )
 from ppl_vae.guides import Guide, Point
 from ppl_vae.inference import InferConfig
-from ppl_vae.latents import Latents
 
 Estimator = Literal["elbo", "iwae", "ais", "bdmc", "sbc"]
 
@@ -125,22 +124,19 @@ def _bidirectional(opened: OpenedRun, settings: EvaluateConfig, progress: bool |
     model = opened.pair.model
     y = _labels(opened, settings)
     data, truth = simulate(model, opened.event_shape, _num_simulated(settings), y, settings.seed)
-    latents = Latents.of(model, data.probe())
-    posterior = latents.flattened(truth)
     fitted = Fitted(opened.pair.guide)
     if settings.annealing.start == "guide":
         fitted = fitted_guide(opened, data, settings.infer, progress)
     guide = fitted.guide
     with _bar(2 * len(data) * settings.annealing.total, "temperature", "evaluating", progress) as bar:
-        common = (settings.draws, settings.annealing, latents, settings.seed, bar.update)
-        lower = annealed_importance_bound(model, guide, data, *common)
-        upper = reverse_annealed_bound(model, guide, data, posterior, *common)
+        common = (settings.draws, settings.annealing, settings.seed, bar.update)
+        found = bidirectional_bounds(model, guide, data, truth, *common)
     results = {
-        "bdmc_gap": upper.log_px - lower.log_px,
-        "log_px_lower": lower.log_px,
-        "log_px_upper": upper.log_px,
+        "bdmc_gap": found.gap,
+        "log_px_lower": found.lower.log_px,
+        "log_px_upper": found.upper.log_px,
     }
-    acceptance = min(lower.acceptance, upper.acceptance)
+    acceptance = min(found.lower.acceptance, found.upper.acceptance)
     return Evaluated(results, _protocol(opened, settings, "simulated", data, guide), data, fitted, acceptance)
 
 

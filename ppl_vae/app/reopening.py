@@ -12,6 +12,7 @@ from ppl_vae.batch import Batch
 from ppl_vae.check import check_pair, log_weights, same
 from ppl_vae.data import Dataset
 from ppl_vae.errors import UserError, reason
+from ppl_vae.training.trial import refuse_untrainable
 
 _KEEP = "keep it in parameters or buffers (self.register_buffer), or draw it by torch in __init__"
 
@@ -28,12 +29,13 @@ def build_to_reopen(settings: TrainConfig, info: DataInfo, data: Dataset) -> Pai
         the pair, at its initial weights.
 
     Raises:
-        UserError: as :func:`ppl_vae.app.build.build_pair` and :func:`ppl_vae.check.check_pair`; or the state dict does
-            not hold all that the pair is.
+        UserError: as :func:`ppl_vae.app.build.build_pair` and :func:`ppl_vae.check.check_pair`; the pair has nothing
+            to train, or the state dict does not hold all that it is.
     """
     pair = build_pair(settings.pair, info, data.x.mean(0), settings.fit.seed)
     probe = data.probe()
     check_pair(*pair, probe)
+    refuse_untrainable(*pair)
     again = build_pair(settings.pair, info, None, settings.fit.seed)
     names = settings.pair.model, settings.pair.guide
     for kind, name, program, other in zip(Pair._fields, names, pair, again, strict=True):

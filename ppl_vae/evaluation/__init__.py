@@ -1,6 +1,7 @@
 """Numbers about a trained pair, each with its standard error and protocol."""
 
 from ppl_vae.evaluation.annealing import AnnealingConfig, annealed_importance_bound, reverse_annealed_bound
+from ppl_vae.evaluation.bidirectional import Bidirectional, bidirectional_bounds
 from ppl_vae.evaluation.bounds import ElboParts, elbo, importance_bound
 from ppl_vae.evaluation.calibration import Calibration, calibrate
 from ppl_vae.evaluation.diagnostics import Diagnostics, diagnose
@@ -11,6 +12,7 @@ from ppl_vae.evaluation.simulation import simulate
 
 __all__ = [
     "AnnealingConfig",
+    "Bidirectional",
     "Calibration",
     "Diagnostics",
     "ElboParts",
@@ -19,6 +21,7 @@ __all__ = [
     "GapsConfig",
     "Protocol",
     "annealed_importance_bound",
+    "bidirectional_bounds",
     "calibrate",
     "diagnose",
     "elbo",

@@ -32,7 +32,7 @@ from ppl_vae.svi.distributed import DistributedStep
 from ppl_vae.svi.engine import Step, after_callback
 from ppl_vae.training.saving import Saver
 from ppl_vae.training.state import TrainingState
-from ppl_vae.training.trial import sizes_to_come, told, try_steps
+from ppl_vae.training.trial import refuse_untrainable, sizes_to_come, told, try_steps
 
 __all__ = ["FitConfig", "fit", "objective_of"]
 
@@ -110,8 +110,7 @@ def fit(
         group.agree(**to_plain(settings), resume=resume, data=here.fingerprint())
     check_rows(guide, train.first, len(train))
     device = group.choose_device(settings.device)
-    if not any(param.requires_grad for program in (model, guide) for param in program.parameters()):
-        raise UserError("the pair has no parameters: there is nothing to train.")
+    refuse_untrainable(model, guide)
     model.to(device)
     guide.to(device)
     train, validation = train.to(device), validation.to(device) if validation else None

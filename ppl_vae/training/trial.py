@@ -22,6 +22,19 @@ from ppl_vae.program import local_params
 from ppl_vae.rows import collect_leaves, tables_of
 
 
+def refuse_untrainable(model: nn.Module, guide: nn.Module) -> None:
+    """See that a pair has a parameter that may move.
+
+    Raises:
+        UserError: it has none.
+    """
+    if not any(param.requires_grad for program in (model, guide) for param in program.parameters()):
+        raise UserError(
+            "the pair has no parameters: there is nothing to train; evaluate it as it is, from Python "
+            "(ppl_vae.evaluation)."
+        )
+
+
 def try_steps(
     model: nn.Module,
     guide: nn.Module,

@@ -1,0 +1,68 @@
+"""log p(x) from both sides, on data that the model itself drew (Grosse et al. 2015; Wu et al. 2017)."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.evaluation.annealing import Annealed, AnnealingConfig, annealed_importance_bound, reverse_annealed_bound
+from ppl_vae.evaluation.estimate import Estimate
+from ppl_vae.evaluation.order import refuse_disorder
+from ppl_vae.latents import Latents
+
+
+class Bidirectional(NamedTuple):
+    """Both bounds on log p(x), of the same datapoints.
+
+    Args:
+        lower: from below.
+        upper: from above.
+    """
+
+    lower: Annealed
+    upper: Annealed
+
+    @property
+    def gap(self) -> Estimate:
+        """Upper less lower, which bounds the error of either, nats per datapoint."""
+        return self.upper.log_px - self.lower.log_px
+
+
+def bidirectional_bounds(
+    model: nn.Module,
+    guide: nn.Module | None,
+    data: Dataset,
+    truth: dict[str, Tensor],
+    num_chains: int = 16,
+    settings: AnnealingConfig | None = None,
+    seed: int = 0,
+    advance: Callable[[int], object] | None = None,
+) -> Bidirectional:
+    """Bidirectional Monte Carlo: the same annealing upwards from its start and downwards from an exact posterior draw.
+
+    Args:
+        model: p(x, z).
+        guide: q(z | x), if the chains start there.
+        data: x* ~ p(x | z*), as :func:`ppl_vae.evaluation.simulate` gives it.
+        truth: z* ~ p(z) by site, as it gives them beside.
+        num_chains: C, at least 1.
+        settings: how; the defaults of :class:`AnnealingConfig` if None.
+        seed: of the draws; the caller's generators are left alone.
+        advance: called with datapoints × temperatures done, 2 × temperatures of each datapoint in all.
+
+    Raises:
+        UserError: the pair cannot run on this data; or the bound from above is below the other, beyond chance.
+    """
+    latents = Latents.of(model, data.probe())
+    common = (num_chains, settings, latents, seed, advance)
+    lower = annealed_importance_bound(model, guide, data, *common)
+    upper = reverse_annealed_bound(model, guide, data, latents.flattened(truth), *common)
+    refuse_disorder(
+        lower.log_px,
+        upper.log_px,
+        "the bound on log p(x) from below is above the one from above",
+        "the model does not draw x and z from the densities that it scores them by: see that log_prob and sample of "
+        "each of its distributions agree, and that it draws by pyro.sample alone.",
+    )
+    return Bidirectional(lower, upper)
