@@ -11,7 +11,7 @@ import torch
 from ppl_vae.app.caveats import words_of
 from ppl_vae.app.comparison import NATS, Result
 from ppl_vae.errors import UserError
-from ppl_vae.evaluation.comparison import Difference, Ranking, mean_of, rank
+from ppl_vae.evaluation.comparison import Difference, Ranking, mean_of, ranking_of
 from ppl_vae.evaluation.estimate import shared, unlike
 from ppl_vae.figures import Row
 from ppl_vae.figures.numbers import error_alone, with_error
@@ -71,7 +71,7 @@ def summarise(results: list[Result]) -> Table:
         for guide, mine in by_guide.items()
         if mine[0].log_px is not None
     }
-    ranking = rank(bounds)
+    ranking = ranking_of(bounds)
     rows = [
         Row(
             guide, len(by_guide[guide]), _over_seeds(by_guide[guide]), ranking.ranks(guide) if guide in bounds else None

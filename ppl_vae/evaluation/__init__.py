@@ -4,6 +4,7 @@ from ppl_vae.evaluation.annealing import AnnealingConfig, annealed_importance_bo
 from ppl_vae.evaluation.bidirectional import Bidirectional, bidirectional_bounds
 from ppl_vae.evaluation.bounds import ElboParts, elbo, importance_bound
 from ppl_vae.evaluation.calibration import Calibration, calibrate
+from ppl_vae.evaluation.comparison import Difference, Mean, Ranking, mean_of, ranking_of
 from ppl_vae.evaluation.diagnostics import Diagnostics, diagnose
 from ppl_vae.evaluation.estimate import Estimate, Protocol
 from ppl_vae.evaluation.gaps import Gaps, GapsConfig, inference_gaps
@@ -15,11 +16,14 @@ __all__ = [
     "Bidirectional",
     "Calibration",
     "Diagnostics",
+    "Difference",
     "ElboParts",
     "Estimate",
     "Gaps",
     "GapsConfig",
+    "Mean",
     "Protocol",
+    "Ranking",
     "annealed_importance_bound",
     "bidirectional_bounds",
     "calibrate",
@@ -28,6 +32,8 @@ __all__ = [
     "importance_bound",
     "inference_gaps",
     "log_weights",
+    "mean_of",
+    "ranking_of",
     "reverse_annealed_bound",
     "simulate",
 ]

@@ -115,7 +115,7 @@ def mean_of(values: Sequence[float] | Tensor, level: float = LEVEL) -> Mean:
     return Mean(mean, stderr, _quantile(level, count - 1) * stderr)
 
 
-def rank(values: Mapping[str, Tensor], level: float = LEVEL) -> Ranking:
+def ranking_of(values: Mapping[str, Tensor], level: float = LEVEL) -> Ranking:
     """Order guides by their means and compare each with each.
 
     With m pairs every interval has level 1 − (1 − ``level``) / m, so that all m hold together with ``level``

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from ppl_vae.evaluation.comparison import mean_of, rank
+from ppl_vae.evaluation.comparison import mean_of, ranking_of
 
 STORED = {
     guide: torch.tensor(values, dtype=torch.float64)
@@ -70,22 +70,22 @@ def test_equal_guides_tie():
     generator = np.random.default_rng(1)
     for values in STORED.values():
         drawn = [values[generator.permutation(24)[:6]] for _ in range(500)]
-        ties = [rank({"one": each[:3], "other": each[3:]}).differences[0].tied for each in drawn]
+        ties = [ranking_of({"one": each[:3], "other": each[3:]}).differences[0].tied for each in drawn]
         assert np.mean(ties) >= 0.95
 
 
 def test_unequal_guides_do_not_tie():
-    ranking = rank(STORED)
+    ranking = ranking_of(STORED)
     assert ranking.guides == ("amortized", "mean-field")
     assert not ranking.differences[0].tied
     assert [ranking.ranks(guide) for guide in STORED] == [(1, 1), (2, 2)]
     for half in (slice(12), slice(12, None)):
-        assert not rank({guide: values[half] for guide, values in STORED.items()}).differences[0].tied
+        assert not ranking_of({guide: values[half] for guide, values in STORED.items()}).differences[0].tied
 
 
 def test_copies_tie():
     """No spread at all is no proof: 0 ± 0 includes zero."""
-    (difference,) = rank({"one": STORED["amortized"], "other": STORED["amortized"].clone()}).differences
+    (difference,) = ranking_of({"one": STORED["amortized"], "other": STORED["amortized"].clone()}).differences
     assert (difference.mean, difference.margin, difference.tied) == (0.0, 0.0, True)
 
 
@@ -106,7 +106,7 @@ def test_alike_in_the_long_run_tie(training, datapoint):
     """Whatever it is that chance has moved: false alarms are at most 5 %, within 3 standard errors."""
     generator = np.random.default_rng(3)
     made = [effects(generator, 2, 3, 50, training, datapoint, 0.5) for _ in range(400)]
-    alarms = np.mean([not rank(values).differences[0].tied for values in made])
+    alarms = np.mean([not ranking_of(values).differences[0].tied for values in made])
     assert alarms <= 0.05 + 3 * (0.05 * 0.95 / 400) ** 0.5
 
 
@@ -117,7 +117,7 @@ def test_all_comparisons_hold_together():
     bound = 0.05 + 3 * (0.05 * 0.95 / 200) ** 0.5
 
     def alarms(level):
-        return np.mean([any(not each.tied for each in rank(values, level).differences) for values in made])
+        return np.mean([any(not each.tied for each in ranking_of(values, level).differences) for values in made])
 
     assert alarms(0.95) <= bound < alarms(1 - 6 * 0.05)
 
@@ -133,7 +133,7 @@ def test_difference_is_paired():
     """By hand: what both guides find hard, in seeds and in datapoints, is in no error."""
     hard = constant([0, -50, -90], [10, -40, -80])
     one = hard + constant([2, 3, 4], [3, 4, 8])  # 3, 5 by seed; 2.5, 3.5, 6 by datapoint
-    ranking = rank({"worse": hard, "better": one})
+    ranking = ranking_of({"worse": hard, "better": one})
     assert (ranking.guides, ranking.seeds, ranking.level) == (("better", "worse"), 2, 0.95)
     (difference,) = ranking.differences
     assert (difference.better, difference.worse, difference.mean) == ("better", "worse", 4.0)
@@ -146,7 +146,7 @@ def test_difference_is_paired():
 def test_margins_are_of_all_comparisons_together():
     """Of m pairs each has level 1 − 0.05 / m: for six and 2 degrees of freedom t is 10.886."""
     values = {name: STORED["amortized"][3 * number : 3 * number + 3] for number, name in enumerate("abcd")}
-    ranking = rank(values)
+    ranking = ranking_of(values)
     assert len(ranking.differences) == 6
     for each in ranking.differences:
         between = (values[each.better] - values[each.worse]).mean(1).numpy()
@@ -157,7 +157,7 @@ def test_ranks_show_what_is_tied():
     """b may be better than a or worse than c, but a is better than c."""
     spread = constant([0.0, 0.1], [0.1, 0.0], [0.0, 0.0])
     wild = constant([-9.0, -8.0], [9.0, 8.0], [0.0, 0.0])
-    ranking = rank({"c": spread.flip(0), "a": spread + 10, "b": wild + 5})
+    ranking = ranking_of({"c": spread.flip(0), "a": spread + 10, "b": wild + 5})
     assert ranking.guides == ("a", "b", "c")
     assert [ranking.ranks(guide) for guide in "abc"] == [(1, 2), (1, 3), (2, 3)]
     assert [ranking.tied_with(guide) for guide in "abc"] == [["b"], ["a", "c"], ["b"]]
@@ -165,14 +165,14 @@ def test_ranks_show_what_is_tied():
 
 def test_clear_ranks():
     spread = constant([0.0, 0.1], [0.1, 0.0], [0.0, 0.05])
-    ranking = rank({"c": spread, "a": spread.flip(0) + 20, "b": spread.flip(1) + 10})
+    ranking = ranking_of({"c": spread, "a": spread.flip(0) + 20, "b": spread.flip(1) + 10})
     assert [ranking.ranks(guide) for guide in "abc"] == [(1, 1), (2, 2), (3, 3)]
     assert [ranking.tied_with(guide) for guide in "abc"] == [[], [], []]
 
 
 def test_one_seed_is_judged_by_its_datapoints():
     one, other = STORED["amortized"][:1], STORED["mean-field"][:1]
-    (difference,) = rank({"one": one, "other": other}).differences
+    (difference,) = ranking_of({"one": one, "other": other}).differences
     between = (one - other)[0].numpy()
     assert math.isnan(difference.over_trainings)
     assert difference.margin == difference.over_datapoints
@@ -180,30 +180,30 @@ def test_one_seed_is_judged_by_its_datapoints():
 
 
 def test_one_datapoint_is_judged_by_its_seeds():
-    (difference,) = rank({"one": constant([1], [2]), "other": constant([0], [0])}).differences
+    (difference,) = ranking_of({"one": constant([1], [2]), "other": constant([0], [0])}).differences
     assert math.isnan(difference.over_datapoints)
     assert difference.margin == difference.over_trainings == pytest.approx(T[1] / 2, rel=1e-4)
 
 
 def test_nothing_is_known_from_one_value():
-    (difference,) = rank({"one": constant([1]), "other": constant([0])}).differences
+    (difference,) = ranking_of({"one": constant([1]), "other": constant([0])}).differences
     assert (difference.margin, difference.tied) == (math.inf, True)
 
 
 def test_what_is_not_finite_is_ranked_last_and_tied():
     """Nobody knows how far away it is."""
     for strange in (-math.inf, math.nan):
-        ranking = rank({"strange": constant([0, strange], [0, 1]), "one": constant([-9, -9], [-8, -9])})
+        ranking = ranking_of({"strange": constant([0, strange], [0, 1]), "one": constant([-9, -9], [-8, -9])})
         assert ranking.guides == ("one", "strange")
         assert ranking.differences[0].tied
 
 
 def test_fewer_than_two_guides():
-    ranking = rank({"one": STORED["amortized"]})
+    ranking = ranking_of({"one": STORED["amortized"]})
     assert (ranking.guides, ranking.differences, ranking.ranks("one")) == (("one",), (), (1, 1))
-    assert rank({}).guides == ()
+    assert ranking_of({}).guides == ()
 
 
 def test_unpaired_values_are_refused():
     with pytest.raises(ValueError, match=r"the same seeds and datapoints for all; there are one \(2, 3\), other"):
-        rank({"one": torch.zeros(2, 3), "other": torch.zeros(3, 3)})
+        ranking_of({"one": torch.zeros(2, 3), "other": torch.zeros(3, 3)})
