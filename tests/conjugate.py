@@ -1,4 +1,4 @@
-"""Pairs whose posterior and log p(x) are known by arithmetic: flat, conjugate, discrete; the guides are exact.
+"""Pairs whose log p(x) is known: flat, conjugate and discrete ones by arithmetic, others by quadrature.
 
 The truth is worked out by numpy and scipy, apart from the product.
 """
@@ -13,7 +13,7 @@ import pyro.distributions as dist
 import torch
 from numpy.typing import NDArray
 from pyro.nn import PyroModule
-from scipy.special import betaln, gammaln, logsumexp
+from scipy.special import betaln, gammaln, logsumexp, roots_genlaguerre, roots_jacobi
 from torch import Tensor, nn
 
 from ppl_vae import Batch
@@ -38,7 +38,7 @@ class Oracle(NamedTuple):
 
     Args:
         model: p(x, z).
-        guide: p(z | x), exactly.
+        guide: p(z | x), exactly, unless it says otherwise.
         event_shape: of x.
         log_px: log p(x) of ``(N, *event)``, in nats, ``(N,)``.
     """
@@ -132,14 +132,81 @@ def discrete() -> Oracle:
     return Oracle(Program(model), Program(guide), (3,), log_px)
 
 
+def two_latents(nodes: int = 60) -> Oracle:
+    """z1 ~ N(0, 1), z2 ~ N(0.8 z1, ½²), x_j ~ Bernoulli(sigmoid(a_j z1 + b_j z2)), by Gauss and Hermite's rule.
+
+    The guide is not exact: the prior again, so that weights are p(x | z).
+    """
+    a, b, zero = _double(1.0, -0.5, 2.0, 0.3), _double(0.5, 1.5, -1.0, -2.0), _double(0.0)[0]
+
+    def prior() -> tuple[Tensor, Tensor]:
+        z1 = pyro.sample("z1", dist.Normal(zero, 1.0))
+        return z1, pyro.sample("z2", dist.Normal(0.8 * z1, 0.5))
+
+    def model(batch: Batch) -> None:
+        z1, z2 = prior()
+        logits = a * z1.unsqueeze(-1) + b * z2.unsqueeze(-1)
+        pyro.sample("x", dist.Bernoulli(logits=logits).to_event(1), obs=batch.x)
+
+    def log_px(x: Array) -> Array:
+        points, weights = np.polynomial.hermite_e.hermegauss(nodes)
+        log_weights = np.log(weights / weights.sum())
+        z1, z2 = points[:, None], 0.8 * points[:, None] + 0.5 * points[None, :]
+        logits = a.numpy() * z1[..., None] + b.numpy() * z2[..., None]  # (nodes, nodes, 4)
+        fit = (x[:, None, None, :] * logits - np.logaddexp(0, logits)).sum(-1)
+        return np.asarray(logsumexp(fit + log_weights[:, None] + log_weights, axis=(1, 2)))
+
+    return Oracle(Program(model), Program(lambda batch: prior()), (4,), log_px)
+
+
+def three_supports(nodes: int = 12) -> Oracle:
+    """mix ~ Dirichlet(1.5, 2, 3), rate ~ Gamma(3, 2), share ~ Beta(2, 3), x_j ~ N(rate (mix W)_j + share v_j, 0.8²).
+
+    log p(x) by Gauss's rules of Jacobi and Laguerre in four dimensions, the Dirichlet as two Betas. The guide is the
+    prior again.
+    """
+    weight = torch.tensor([[1.0, -0.5, 0.3], [0.2, 0.8, -1.0], [-0.7, 0.4, 0.6]], dtype=torch.float64)
+    v, concentration, one = _double(0.5, -1.0, 1.0), _double(1.5, 2.0, 3.0), _double(1.0)[0]
+
+    def prior() -> tuple[Tensor, Tensor, Tensor]:
+        mix = pyro.sample("mix", dist.Dirichlet(concentration))
+        rate = pyro.sample("rate", dist.Gamma(3 * one, 2 * one))
+        return mix, rate, pyro.sample("share", dist.Beta(2 * one, 3 * one))
+
+    def model(batch: Batch) -> None:
+        mix, rate, share = prior()
+        loc = rate.unsqueeze(-1) * (mix @ weight) + share.unsqueeze(-1) * v
+        pyro.sample("x", dist.Normal(loc, 0.8).to_event(1), obs=batch.x)
+
+    def log_px(x: Array) -> Array:
+        def beta(a: float, b: float) -> tuple[Array, Array]:
+            points, weights = roots_jacobi(nodes, b - 1, a - 1)
+            return (1 + points) / 2, weights / weights.sum()
+
+        points, weights = roots_genlaguerre(nodes, 2)
+        rules = [beta(1.5, 5), beta(2, 3), (points / 2, weights / weights.sum()), beta(2, 3)]
+        first, second, rate, share = (grid.ravel() for grid in np.meshgrid(*(rule[0] for rule in rules), indexing="ij"))
+        log_weights = sum(np.log(grid.ravel()) for grid in np.meshgrid(*(rule[1] for rule in rules), indexing="ij"))
+        mix = np.stack([first, (1 - first) * second, (1 - first) * (1 - second)], axis=1)
+        loc = rate[:, None] * (mix @ weight.numpy()) + share[:, None] * v.numpy()
+        constant = -1.5 * np.log(2 * np.pi * 0.8**2)
+        fit = [-((row - loc) ** 2).sum(1) / (2 * 0.8**2) + constant for row in x]
+        return np.asarray(logsumexp(np.stack(fit) + log_weights, axis=1))
+
+    return Oracle(Program(model), Program(lambda batch: prior()), (3,), log_px)
+
+
 def all_bits(size: int) -> Array:
     """Every x of so many bits, ``(2^size, size)``."""
     return np.array(list(product([0.0, 1.0], repeat=size)))
 
 
-ORACLES: dict[str, Callable[[], Oracle]] = {
+EXACT: dict[str, Callable[[], Oracle]] = {
     "flat": flat,
     "beta-bernoulli": beta_bernoulli,
     "gamma-poisson": gamma_poisson,
 }
-"""Those with latents that a guide of ours could have."""
+"""Those with real latents whose guide is the posterior."""
+
+INEXACT: dict[str, Callable[[], Oracle]] = {"two latents": two_latents, "three supports": three_supports}
+"""Those whose guide is the prior."""
