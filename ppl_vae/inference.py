@@ -8,6 +8,10 @@ size.)
 Stopping is no proof of an optimum: steps too long throw a datapoint about, or are undone, and those too short change
 the ELBO by less than its noise. So one that has stopped is looked at again: it has converged if it ends no lower than
 it began and longer steps the same way gain nothing, as far as a few draws can tell.
+
+Nor is an optimum the highest there is: of a posterior with two modes a q that covers both, and what lies between, can
+be one, nats below a q of one mode. So each datapoint is fitted from several starts (``starts.py``), the best end is
+kept, and how far the others end below it is told. Only what a second start has found too counts as converged.
 """
 
 from collections.abc import Callable
@@ -21,23 +25,27 @@ from ppl_vae.batch import Batch
 from ppl_vae.check import check_runs
 from ppl_vae.config import Count, Seed, checked, config
 from ppl_vae.data.dataset import Dataset
+from ppl_vae.ends import LEAST, SIGNIFICANT, judged
 from ppl_vae.latents import FamilyProgram, Latents
 from ppl_vae.objectives import TraceELBO
 from ppl_vae.pair import frozen, modules_behind
 from ppl_vae.seeding import seeded, stream
+from ppl_vae.starts import CANDIDATES, starting_rows
 
 # Adam's usual β₂ = 0.999 remembers a thousand steps, longer than most climbs: one huge early gradient, as constrained
 # latents give them, then shortens every step to the end, and the datapoint "converges" nats below its optimum.
 _BETA1, _BETA2 = 0.9, 0.95
-# The second look: how often the ELBO is drawn, how far ahead, what gain there, in nats, is worth the name, and how many
-# standard errors make a difference (3: of a thousand good fits, hardly one is to be doubted).
-_LOOKS, _AHEAD, _GAIN, _SIGNIFICANT = 16, (0.05, 0.25, 1.0), 0.1, 3.0
+# The second look: how often the ELBO is drawn, and how far ahead.
+_LOOKS, _AHEAD = 16, (0.05, 0.25, 1.0)
 
 
 @config
 class InferConfig:
     """How to fit the variational parameters of given datapoints."""
 
+    infer_starts: Annotated[int, Field(ge=1, le=CANDIDATES)] = 4
+    """Starts of each datapoint's fit, of which the best end is kept: a trained guide's own q where it has one, the
+    neutral one, then draws of the prior that the datapoint is likely under. Time and memory grow with their number."""
     infer_rate: Annotated[float, Field(ge=1e-6, le=10)] = 0.05
     """First step size of each datapoint's Adam."""
     infer_window: Count = 40
@@ -58,15 +66,20 @@ class Inferred(NamedTuple):
     """The outcome of local inference.
 
     Args:
-        params: ``(N, num_params)``, in the data's order.
-        steps: how many steps each datapoint took, ``(N,)``.
+        params: ``(N, num_params)``, in the data's order; of each datapoint the end with the highest ELBO.
+        steps: how many steps each datapoint took to it, ``(N,)``.
         converged: whether it stopped by itself, at a finite ELBO, no lower than where it began, and not with more to
-            gain further on, ``(N,)``.
+            gain further on; and, with several starts, whether a second one ends as high, ``(N,)``.
+        spread: by how many nats the lowest end of its starts is below the highest, ``(N,)``; 0 where that is within
+            0.1 nats or chance, or there was one start.
+        alone: whether it is an optimum that one start alone has found, so that there may be a better one, ``(N,)``.
     """
 
     params: Tensor
     steps: Tensor
     converged: Tensor
+    spread: Tensor
+    alone: Tensor
 
 
 def infer(
@@ -77,6 +90,7 @@ def infer(
     init: Tensor | Callable[[Batch], Tensor] | None = None,
     settings: InferConfig | None = None,
     advance: Callable[[int], object] | None = None,
+    guide: nn.Module | None = None,
 ) -> Inferred:
     """Maximise the ELBO of each datapoint over its own variational parameters, the model and the family frozen.
 
@@ -85,13 +99,16 @@ def infer(
         family: what q is, ``params -> distribution``; what it shares between datapoints stays as it is.
         data: the datapoints, on the device of the model; not dynamic, since a local q is of one x and no other.
         latents: of the model; read from it if None.
-        init: where to start: None for the neutral value 0, rows ``(N, num_params)``, or a function of a batch, for
-            instance a trained guide's ``params``.
-        settings: how; the defaults of :class:`InferConfig` if None.
+        init: the first start: rows ``(N, num_params)``, or a function of a batch, for instance a trained guide's
+            ``params``.
+        settings: how; the defaults of :class:`InferConfig` if None. Of its starts, those that ``init`` or ``guide``
+            gives come first, then the neutral value 0, then draws of the prior.
         advance: called with the number of datapoints done, for a progress bar.
+        guide: any q(z | x) with an answer to this data, of another family; without ``init``, the first start is at its
+            mean.
 
     Returns:
-        parameters, steps and convergence of each datapoint.
+        parameters, steps and convergence of each datapoint, and how far its starts agree.
 
     Raises:
         ValueError: the data is dynamic, or the rows are of another shape.
@@ -100,25 +117,36 @@ def infer(
     if data.dynamic:
         raise ValueError("local inference needs data that stays the same: take data.fixed(seed) first")
     latents = latents or Latents.of(model, data.probe())
+    known = [program for program in (model, family, guide) if program is not None]
     parts: list[Inferred] = []
-    with frozen(model, family, *modules_behind([init])), seeded(settings.infer_seed, data.x.device):
+    with frozen(*known, *modules_behind([init])), seeded(settings.infer_seed, data.x.device):
         check_runs(data, model)
         for batch in data.batches(settings.infer_chunk):
-            start = _start(family, batch, data, init)
-            parts.append(_Climb(model, family, latents, batch, start, settings).run())
+            first = init(batch) if callable(init) else None if init is None else init[batch.index - data.first]
+            starts = starting_rows(model, family, latents, batch, settings.infer_starts, first, guide)
+            parts.append(_best_of(model, family, latents, batch, starts, settings))
             if advance:
                 advance(len(batch.x))
     return Inferred(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def _start(family: nn.Module, batch: Batch, data: Dataset, init: Tensor | Callable[[Batch], Tensor] | None) -> Tensor:
-    shape = (len(batch.x), int(family.num_params))  # type: ignore[arg-type]  # a family states its size
-    if init is None:
-        return torch.zeros(shape, dtype=batch.x.dtype, device=batch.x.device)
-    rows = init(batch) if callable(init) else init[batch.index - data.first]
-    if tuple(rows.shape) != shape:
-        raise ValueError(f"initial rows of shape {tuple(rows.shape)} where the family needs {shape}")
-    return rows.detach().clone()
+def _best_of(
+    model: nn.Module, family: nn.Module, latents: Latents, batch: Batch, starts: Tensor, settings: InferConfig
+) -> Inferred:
+    """Climb from all starts ``(starts, batch, num_params)`` at once and keep the best end of each datapoint."""
+    num, count = starts.shape[:2]
+    tiled = Batch(*(None if part is None else torch.cat([part] * num) for part in batch))  # type: ignore[arg-type]
+    climbed = _Climb(model, family, latents, tiled, starts.flatten(0, 1), settings).run()
+    params, steps, converged = (column.unflatten(0, (num, count)) for column in climbed)
+    if num == 1:
+        alone = torch.zeros_like(converged[0])
+        return Inferred(params[0], steps[0], converged[0], torch.zeros_like(starts[0, :, 0]), alone)
+    best, behind, lower = judged(model, family, latents, batch, params, settings.infer_seed)
+    rows = torch.arange(count, device=best.device)
+    optimal = converged[best, rows]
+    alone = optimal & (lower.sum(0) == num - 1)
+    spread = torch.where(lower & behind.isfinite(), behind, 0.0).amax(0)
+    return Inferred(params[best, rows], steps[best, rows], optimal & ~alone, spread, alone)
 
 
 class _Climb:
@@ -136,7 +164,8 @@ class _Climb:
         self.best = torch.full((count,), -torch.inf, dtype=start.dtype, device=start.device)
         self.steps = torch.zeros(count, dtype=torch.long, device=start.device)
 
-    def run(self) -> Inferred:
+    def run(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Where each row ends, after how many steps, and whether that is an optimum."""
         settings = self.settings
         smallest = settings.infer_rate * 0.5**settings.infer_halvings
         active = torch.arange(len(self.params), device=self.params.device)
@@ -149,7 +178,7 @@ class _Climb:
             if len(active) == 0:  # one wait for the device a window, so that the converged ones cost nothing more
                 break
         stopped = (self.rate.squeeze(1) < smallest) & self.best.isfinite()
-        return Inferred(self.params, self.steps, self.converged(stopped))
+        return self.params, self.steps, self.converged(stopped)
 
     def window(self, active: Tensor, length: int) -> None:
         """Take a window of steps with these rows; where it is no improvement, halve their step size."""
@@ -188,7 +217,7 @@ class _Climb:
         lower = _more(self.drawn(start, batch) - here)
         gains = torch.zeros_like(lower)
         for length in _AHEAD:
-            gains |= _more(self.drawn(params + length * onwards, batch) - here, _GAIN)
+            gains |= _more(self.drawn(params + length * onwards, batch) - here, LEAST)
         optimal = torch.zeros_like(stopped)
         optimal[rows] = here.isfinite().all(0) & ~lower & ~gains
         return optimal
@@ -217,4 +246,4 @@ class _Climb:
 def _more(differences: Tensor, least: float = 0.0) -> Tensor:
     """Whether their mean, over the first dimension, is above ``least`` and beyond chance; what is no number is not."""
     mean, stderr = differences.mean(0), differences.std(0) / len(differences) ** 0.5
-    return torch.logical_and(mean > least, mean > _SIGNIFICANT * stderr)
+    return torch.logical_and(mean > least, mean > SIGNIFICANT * stderr)

@@ -10,7 +10,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ppl_vae import Batch, check, evaluation, film, graphical_model, inference, latent_walks, objectives, predictive
+from ppl_vae import (
+    Batch,
+    check,
+    ends,
+    evaluation,
+    film,
+    graphical_model,
+    inference,
+    latent_walks,
+    objectives,
+    predictive,
+    starts,
+)
 from ppl_vae.app import fitted
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import (
@@ -49,13 +61,28 @@ MODULES = (
         units,
         weights,
     ),
-    *(weight_tails, evaluation, check, film, fitted, graphical_model, inference, latent_walks, objectives, predictive),
+    *(
+        weight_tails,
+        evaluation,
+        check,
+        film,
+        fitted,
+        graphical_model,
+        inference,
+        latent_walks,
+        objectives,
+        predictive,
+        starts,
+        ends,
+    ),
 )
 """Where to look for them."""
 
 _FITS = inference.InferConfig(infer_window=2, infer_halvings=1, infer_steps=4)
 _ANNEALING = annealing.AnnealingConfig(temperatures=2, leapfrog=1, start="guide", engine="eager")
-_GAPS = gaps.GapsConfig(elbo_samples=2, num_samples=2, chains=2, annealing=_ANNEALING)
+_GAPS = gaps.GapsConfig(
+    elbo_samples=2, num_samples=2, chains=2, temperatures=2, prior_temperatures=2, leapfrog=1, engine="eager"
+)
 
 
 class Given(NamedTuple):
@@ -104,6 +131,9 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "check.log_weights": lambda on: check.log_weights(on.model, on.guide, on.batch),
     "check.likelihood_label": lambda on: check.likelihood_label(on.model, on.batch),
     "diagnostics.diagnose": lambda on: diagnostics.diagnose(on.model, on.guide, on.data, 100),
+    "ends.judged": lambda on: ends.judged(
+        on.model, Diagonal(2), on.latents, on.batch, torch.zeros(2, len(on.data), 4), 0
+    ),
     "film.take_frame": lambda on: film.take_frame(on.model, on.guide, on.data, torch.linspace(-1, 1, 2)),
     "fingerprint.fingerprint_of": lambda on: fingerprint.fingerprint_of(on.model),
     "fitted.fit_locally": lambda on: fitted.fit_locally(
@@ -142,6 +172,11 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "predictive.posterior_predictive": lambda on: predictive.posterior_predictive(on.model, on.guide, on.batch),
     "predictive.posterior_samples": lambda on: predictive.posterior_samples(on.guide, on.batch, 2),
     "predictive.prior_predictive": lambda on: predictive.prior_predictive(on.model, on.event, 3),
+    "starts.likely_points": lambda on: starts.likely_points(on.model, on.latents, on.batch, 2),
+    "starts.placing": lambda on: starts.placing(Diagonal(2), on.z(1))(on.z(3)),
+    "starts.starting_rows": lambda on: starts.starting_rows(
+        on.model, Diagonal(2), on.latents, on.batch, 3, guide=on.guide
+    ),
     "units.units": lambda on: units.units(on.model, on.guide, on.data),
     "weight_tails.weight_tails": lambda on: weight_tails.weight_tails(on.model, on.guide, on.data, 100),
     # Methods, which are not looked for.
@@ -175,6 +210,6 @@ QUESTIONS = {
     "bidirectional.bidirectional_bounds",
     *("bounds.importance_bound", "calibration.calibrate", "simulation.simulate", "diagnostics.diagnose"),
     *("gaps.inference_gaps", "inference.infer", "fitted.fit_locally", "fitted.fitted_for", "fitted.guide_for"),
-    "latent_walks.draws_along",
+    *("latent_walks.draws_along", "ends.judged", "starts.placing"),
 }
 """Those that leave random generators alone too; the others draw from torch's own."""

@@ -26,7 +26,8 @@ SMALLER = {
     "train": "--epochs 2 --hidden 16 --batch-size 1294 --engine eager",
     "train --resume": "--epochs 3",
     "evaluate": "--limit 20 --num-samples 8 --temperatures 3 --engine eager --infer-steps 5",
-    "gaps": "--limit 3 --elbo-samples 4 --num-samples 4 --chains 2 --temperatures 3 --infer-steps 5 --engine eager",
+    "gaps": "--limit 3 --elbo-samples 4 --num-samples 4 --chains 2 --temperatures 3 --prior-temperatures 3 "
+    "--infer-steps 5 --engine eager",
     "compare": "--guides amortized mean-field --seeds 1 --epochs 1 --hidden 16 --batch-size 1294 --limit 4 "
     "--num-samples 10 --infer-steps 5",
     "explore": "--num-images 5",

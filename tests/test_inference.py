@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pyro.distributions as dist
 import pytest
@@ -19,6 +20,9 @@ from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian
 from ppl_vae.nets import Decoder
 from ppl_vae.objectives import TraceELBO
 from tests.pairs import TwoLatents, all_of, bits, optimal, oracle, simulate, stripes_data, vae_pair
+
+climb = partial(InferConfig, infer_starts=1)
+"""Settings of a single start, whose way is looked at here; several are in ``test_starts.py``."""
 
 
 def local_guide(model: nn.Module, family: Family, data: Dataset, params: Tensor) -> PerDatapoint:
@@ -60,7 +64,7 @@ def reaches_the_posterior(model: LinearGaussian, num: int, settings: InferConfig
 
 
 def test_full_rank_reaches_the_exact_posterior() -> None:
-    reaches_the_posterior(oracle(), 12, InferConfig(infer_halvings=9))
+    reaches_the_posterior(oracle(), 12, climb(infer_halvings=9))
 
 
 def test_full_rank_has_no_gap() -> None:
@@ -70,7 +74,7 @@ def test_full_rank_has_no_gap() -> None:
     family = FullRank(3)
     exact = model.log_px(data.x).detach()
     assert (exact - values(model, family, data, neutral(family, data))).mean() > 5
-    gaps = exact - values(model, family, data, infer(model, family, data).params)
+    gaps = exact - values(model, family, data, infer(model, family, data, settings=climb()).params)
     assert -5 * error_of(gaps) < gaps.mean() < 0.05 + 5 * error_of(gaps)
 
 
@@ -88,7 +92,7 @@ def test_full_rank_of_many_dimensions_has_no_gap_either() -> None:
     exact = model.log_px(data.x).detach()
     assert (exact - values(model, family, data, neutral(family, data))).min() > 100
     assert model.best_diagonal_gap() > 4
-    found = infer(model, family, data)
+    found = infer(model, family, data, settings=climb())
     assert found.params.isfinite().all()
     assert found.converged.all()
     gaps = exact - values(model, family, data, found.params)
@@ -112,7 +116,7 @@ def test_a_window_that_left_the_numbers_is_undone() -> None:
         model.log_scale.fill_(-1.0)
     data = Dataset(torch.tensor([[1.0, 1.6], [2.2, 2.0], [-1.5, -1.0]], dtype=torch.float64))
     exact = model.posterior(data.x).loc.detach()
-    settings = InferConfig(infer_rate=1.0, infer_window=20, infer_halvings=9, infer_particles=8)
+    settings = climb(infer_rate=1.0, infer_window=20, infer_halvings=9, infer_particles=8)
     over = infer(model, Diagonal(1), data, settings=replace(settings, infer_steps=4)).params[:, :1]
     assert (over > 2.5).any()
     found = infer(model, Walled(1), data, settings=settings)
@@ -133,7 +137,7 @@ def test_a_window_that_left_the_numbers_sets_no_record(monkeypatch: pytest.Monke
     monkeypatch.setattr(_Climb, "gradient", broken)
     model = oracle()
     data = Dataset(simulate(model, 6))
-    settings = InferConfig(infer_rate=0.03, infer_window=20, infer_particles=8)  # far to go: no seven windows get there
+    settings = climb(infer_rate=0.03, infer_window=20, infer_particles=8)  # far to go: no seven windows get there
     found = infer(model, Diagonal(3), data, settings=settings)
     assert found.converged.all()
     exact = model.posterior(data.x).loc.detach()
@@ -147,7 +151,7 @@ def test_diagonal_reaches_the_closed_form_gap() -> None:
     family = Diagonal(3)
     best = model.log_px(data.x).detach() - model.best_diagonal_gap().item()
     assert (best - values(model, family, data, neutral(family, data))).mean() > 5
-    found = infer(model, family, data, settings=InferConfig(infer_particles=16, infer_window=25, infer_halvings=9))
+    found = infer(model, family, data, settings=climb(infer_particles=16, infer_window=25, infer_halvings=9))
     short = best - values(model, family, data, found.params, 4000)
     assert abs(short.mean().item()) < 5 * error_of(short)
     assert error_of(short) < 0.01  # of a gap of 0.89
@@ -159,7 +163,7 @@ def test_every_family_can_be_fitted(make: Callable[[], Family]) -> None:
     model = oracle()
     data = Dataset(simulate(model, 6))
     family = make().double()
-    found = infer(model, family, data, settings=InferConfig(infer_particles=4, infer_window=20, infer_halvings=4))
+    found = infer(model, family, data, settings=climb(infer_particles=4, infer_window=20, infer_halvings=4))
     if isinstance(family, Point):
         assert model.posterior(data.x).loc.abs().max() > 0.5
         torch.testing.assert_close(found.params, model.posterior(data.x).loc.detach(), rtol=0.0, atol=0.02)
@@ -175,7 +179,7 @@ def test_parameters_that_a_family_shares_stay() -> None:
     for param in family.parameters():
         nn.init.normal_(param, std=0.05)
     before = [param.detach().clone() for param in family.parameters()]
-    infer(model, family, Dataset(simulate(model, 3)), settings=InferConfig(infer_steps=40))
+    infer(model, family, Dataset(simulate(model, 3)), settings=climb(infer_steps=40))
     assert all(torch.equal(a, b) for a, b in zip(before, family.parameters(), strict=True))
     assert all(param.requires_grad and param.grad is None for param in family.parameters())
 
@@ -188,7 +192,7 @@ def test_starts_agree() -> None:
     model = oracle()
     data = Dataset(simulate(model, 20))
     family = Diagonal(3)
-    settings = InferConfig(infer_particles=8, infer_window=20, infer_halvings=4)
+    settings = climb(infer_particles=8, infer_window=20, infer_halvings=4)
     rows = torch.randn(20, 6, dtype=torch.float64)
     encoder = optimal(model, Diagonal)
     ends = [
@@ -201,7 +205,7 @@ def test_starts_agree() -> None:
 
 
 def one_step(init: Tensor | Callable[[Batch], Tensor] | None, data: Dataset, chunk: int = 1024) -> Tensor:
-    settings = InferConfig(infer_steps=1, infer_window=1, infer_rate=1e-6, infer_chunk=chunk)
+    settings = climb(infer_steps=1, infer_window=1, infer_rate=1e-6, infer_chunk=chunk)
     return infer(oracle(), Diagonal(3), data, init=init, settings=settings).params
 
 
@@ -233,7 +237,7 @@ def test_dynamic_data_is_refused() -> None:
 
 def test_settings_are_checked() -> None:
     with pytest.raises(UserError, match="infer-window"):
-        infer(oracle(), Diagonal(3), Dataset(simulate(oracle(), 2)), settings=InferConfig(infer_window=0))
+        infer(oracle(), Diagonal(3), Dataset(simulate(oracle(), 2)), settings=climb(infer_window=0))
 
 
 # --- When it stops ----------------------------------------------------------------------------------------------------
@@ -242,11 +246,11 @@ def test_settings_are_checked() -> None:
 def test_steps_and_convergence() -> None:
     model = oracle()
     data = Dataset(simulate(model, 12))
-    found = infer(model, Diagonal(3), data)
+    found = infer(model, Diagonal(3), data, settings=climb())
     assert found.converged.all()
     assert ((found.steps > 6 * 40) & (found.steps < 2000) & (found.steps % 40 == 0)).all()
     assert len(set(found.steps.tolist())) > 1  # each stops on its own
-    cut = infer(model, Diagonal(3), data, settings=InferConfig(infer_steps=100))
+    cut = infer(model, Diagonal(3), data, settings=climb(infer_steps=100))
     assert not cut.converged.any()
     assert (cut.steps == 100).all()  # the last window is cut short
 
@@ -256,7 +260,7 @@ def test_steps_too_long_to_stay_anywhere_are_no_convergence() -> None:
     model = oracle()
     data = Dataset(simulate(model, 20))
     family = FullRank(3)
-    found = infer(model, family, data, settings=InferConfig(infer_rate=10.0, infer_halvings=0))
+    found = infer(model, family, data, settings=climb(infer_rate=10.0, infer_halvings=0))
     assert (found.steps < 2000).all()
     lost = values(model, family, data, neutral(family, data)) - values(model, family, data, found.params)
     assert (lost > 10).sum() > 10
@@ -267,7 +271,7 @@ def test_steps_too_short_to_show_are_no_convergence() -> None:
     """Steps of 1e-6 change nothing that can be seen; at the optimum there is nothing to gain, and they may be."""
     model = oracle()
     data = Dataset(simulate(model, 20))
-    settings = InferConfig(infer_rate=1e-6)
+    settings = climb(infer_rate=1e-6)
     far = infer(model, Diagonal(3), data, settings=settings)
     assert (far.steps < 2000).all()
     assert far.converged.sum() < 10  # not none: the noise of the second look, far from the optimum, is large
@@ -280,7 +284,7 @@ def test_numbers_too_large_for_the_step_are_no_convergence() -> None:
     model = oracle().float()
     data = Dataset(simulate(oracle(), 5).float())
     rows = torch.full((5, 6), 60.0)
-    found = infer(model, Diagonal(3), data, init=rows, settings=InferConfig(infer_rate=1e-6))
+    found = infer(model, Diagonal(3), data, init=rows, settings=climb(infer_rate=1e-6))
     assert torch.equal(found.params, rows)
     assert (found.steps < 2000).all()
     assert not found.converged.any()
@@ -297,7 +301,7 @@ def test_a_fit_that_was_undone_to_the_end_has_not_converged(monkeypatch: pytest.
 
     monkeypatch.setattr(_Climb, "gradient", broken)
     data = Dataset(simulate(oracle(), 5))
-    found = infer(oracle(), Diagonal(3), data)
+    found = infer(oracle(), Diagonal(3), data, settings=climb())
     assert found.converged.tolist() == [True, True, True, False, False]
     assert not found.params[3:].any()
 
@@ -305,9 +309,9 @@ def test_a_fit_that_was_undone_to_the_end_has_not_converged(monkeypatch: pytest.
 def test_the_second_look_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """It draws noise of its own, also between the chunks."""
     data = Dataset(simulate(oracle(), 6))
-    looked = infer(oracle(), Diagonal(3), data, settings=InferConfig(infer_chunk=3))
+    looked = infer(oracle(), Diagonal(3), data, settings=climb(infer_chunk=3))
     monkeypatch.setattr(_Climb, "converged", lambda climb, stopped: stopped)
-    assert torch.equal(infer(oracle(), Diagonal(3), data, settings=InferConfig(infer_chunk=3)).params, looked.params)
+    assert torch.equal(infer(oracle(), Diagonal(3), data, settings=climb(infer_chunk=3)).params, looked.params)
 
 
 def test_converged_datapoints_drop_out() -> None:
@@ -316,7 +320,7 @@ def test_converged_datapoints_drop_out() -> None:
     data = Dataset(simulate(model, 2))
     rows = optimal(model, Diagonal).params(all_of(data.x)).detach()
     rows[1, :3] += 60.0
-    settings = InferConfig(infer_window=20)
+    settings = climb(infer_window=20)
     found = infer(model, Diagonal(3), data, init=rows, settings=settings)
     assert found.converged.all()
     assert found.steps[0] < found.steps[1]
@@ -325,8 +329,8 @@ def test_converged_datapoints_drop_out() -> None:
 
 
 def test_no_halvings_stop_at_the_first_window_without_improvement() -> None:
-    found = infer(oracle(), Diagonal(3), Dataset(simulate(oracle(), 8)), settings=InferConfig(infer_halvings=0))
-    more = infer(oracle(), Diagonal(3), Dataset(simulate(oracle(), 8)), settings=InferConfig(infer_halvings=6))
+    found = infer(oracle(), Diagonal(3), Dataset(simulate(oracle(), 8)), settings=climb(infer_halvings=0))
+    more = infer(oracle(), Diagonal(3), Dataset(simulate(oracle(), 8)), settings=climb(infer_halvings=6))
     assert found.converged.all()
     assert (found.steps < more.steps).all()
 
@@ -335,8 +339,8 @@ def test_chunks_agree_with_one_chunk() -> None:
     model = oracle()
     data = Dataset(simulate(model, 20), first=100)
     family, done = Diagonal(3), list[int]()
-    whole = infer(model, family, data, settings=InferConfig(infer_particles=8, infer_window=20, infer_halvings=4))
-    settings = InferConfig(infer_particles=8, infer_window=20, infer_halvings=4, infer_chunk=8)
+    whole = infer(model, family, data, settings=climb(infer_particles=8, infer_window=20, infer_halvings=4))
+    settings = climb(infer_particles=8, infer_window=20, infer_halvings=4, infer_chunk=8)
     parts = infer(model, family, data, settings=settings, advance=done.append)
     assert done == [8, 8, 4]
     assert parts.params.shape == whole.params.shape
@@ -352,7 +356,7 @@ def test_same_seed_same_answer() -> None:
     model, data = oracle(), Dataset(simulate(oracle(), 5))
 
     def run(seed: int) -> Inferred:
-        return infer(model, Diagonal(3), data, settings=InferConfig(infer_steps=80, infer_seed=seed))
+        return infer(model, Diagonal(3), data, settings=climb(infer_steps=80, infer_seed=seed))
 
     torch.manual_seed(1)
     first = run(0)
@@ -376,7 +380,7 @@ def test_nothing_else_changes() -> None:
     flags = [param.requires_grad for param in model.parameters()]
     assert flags == [True, False, True]
     generator = torch.get_rng_state()
-    found = infer(model, family, data, settings=InferConfig(infer_steps=40))
+    found = infer(model, family, data, settings=climb(infer_steps=40))
     assert torch.equal(torch.get_rng_state(), generator)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert [param.requires_grad for param in model.parameters()] == flags
@@ -390,7 +394,7 @@ def test_works_under_no_grad_and_in_float32() -> None:
     model, guide = vae_pair()
     data = stripes_data(6, dynamic=False)
     with torch.no_grad():
-        found = infer(model, guide.family, data, guide.latents, settings=InferConfig(infer_steps=40))
+        found = infer(model, guide.family, data, guide.latents, settings=climb(infer_steps=40))
     assert found.params.dtype == torch.float32
     assert found.params.abs().amax(1).min() > 0.01
 
@@ -411,7 +415,7 @@ def test_conditional_model() -> None:
     reached = []
     for labels in (y, (y + 1) % 3):
         data = Dataset(x, labels)
-        settings = InferConfig(infer_chunk=40, infer_window=20, infer_halvings=2)
+        settings = climb(infer_chunk=40, infer_window=20, infer_halvings=2)
         found = infer(model, family, data, settings=settings)
         check_pair(model, local_guide(model, family, data, found.params), data.probe())
         after = values(model, family, data, found.params)
@@ -431,7 +435,7 @@ def test_two_latents_neither_of_them_real() -> None:
         x = rate.unsqueeze(1) * (mix @ model.weight) + 0.5 * torch.randn(20, 4)
     data = Dataset(x)
     family = FullRank(3)  # 1 for the rate, 2 for the three parts of the mix
-    settings = InferConfig(infer_particles=32, infer_window=25, infer_halvings=3)
+    settings = climb(infer_particles=32, infer_window=25, infer_halvings=3)
     found = infer(model, family, data, settings=settings)
     start, end = (values(model, family, data, rows) for rows in (neutral(family, data), found.params))
     assert (end - start).mean() > 5
@@ -451,6 +455,6 @@ def test_extreme_images_have_a_finite_elbo() -> None:
         for param in model.parameters():
             param.mul_(10.0)
     for family in (Diagonal(2), FullRank(2), Planar(2)):
-        found = infer(model, family, data, settings=InferConfig(infer_steps=80))
+        found = infer(model, family, data, settings=climb(infer_steps=80))
         assert found.params.isfinite().all()
         assert values(model, family, data, found.params, 50).isfinite().all()

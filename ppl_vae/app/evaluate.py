@@ -12,7 +12,7 @@ from tyro.conf import Positional
 from ppl_vae import figures
 from ppl_vae.app.caveats import POINT_IN_WORDS, words_of
 from ppl_vae.app.estimators import EvaluateConfig, Evaluated, calibrate_run, evaluate_run, fitted_guide, is_point
-from ppl_vae.app.fitted import Fitted
+from ppl_vae.app.fitted import Fitted, counts_of, doubts_about, notes_on
 from ppl_vae.app.labels import warn_of_unseen_in
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.opening import Opening
@@ -190,18 +190,15 @@ def _fits(fitted: Fitted, infer: InferConfig) -> dict[str, Any]:
 
     Beside the protocol, not in it: it tells how the guide was come by, and guides are what a comparison compares.
     """
-    if fitted.converged is None:
+    if fitted.fits is None:
         return {}
-    counts = {"num": len(fitted.converged), "converged": int(fitted.converged.sum())}
-    return {"local_fits": counts | to_plain(infer)}
+    return {"local_fits": counts_of(fitted.fits) | to_plain(infer)}
 
 
 def _fits_lines(fitted: Fitted, infer: InferConfig) -> list[str]:
-    if fitted.converged is None or bool(fitted.converged.all()):
+    if fitted.fits is None:
         return []
-    unfinished, num = int((~fitted.converged).sum()), len(fitted.converged)
-    advice = "or lower --infer-rate" if infer.infer_rate >= InferConfig.infer_rate else "or --infer-rate"
-    return [f"warning: {unfinished} of {num} local fits had not converged; raise --infer-steps {advice}."]
+    return [*notes_on(fitted.fits), *(f"warning: {doubt}" for doubt in doubts_about(fitted.fits, infer))]
 
 
 def diagnostics_lines(found: Diagnostics) -> list[str]:
@@ -287,6 +284,6 @@ def _errors_line(results: dict[str, Estimate]) -> str:
 def _protocol_lines(protocol: Protocol, fitted: Fitted, infer: InferConfig) -> list[str]:
     fields = protocol.to_dict()
     fields |= fields.pop("details")
-    if fitted.converged is not None:
+    if fitted.fits is not None:
         fields |= to_plain(infer)
     return [*words_of(fields), ", ".join(f"{key} {value}" for key, value in fields.items())]

@@ -18,7 +18,7 @@ from ppl_vae import figures
 from ppl_vae.app.caveats import words_of
 from ppl_vae.app.evaluate import with_error
 from ppl_vae.app.factories import FAMILIES, family_name
-from ppl_vae.app.fitted import LocalFit, fit_locally, guide_for
+from ppl_vae.app.fitted import LocalFit, counts_of, doubts_about, fit_locally, guide_for, notes_on
 from ppl_vae.app.opened import OpenedRun, SplitName, open_run
 from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import numbered
@@ -50,25 +50,26 @@ _ITSELF_LOCAL = (
     "a per-datapoint guide has no answer to unseen data: its q is itself a local fit here, so that there is no "
     "amortization gap."
 )
-# More fits than this share that had not converged are worth a warning.
-_UNCONVERGED = 0.05
 
 
 class _Measured(NamedTuple):
-    """The gap on a split, the guide whose it is, and what is doubtful about it, in words."""
+    """The gap on a split, the guide whose it is, doubts and notes in words, and how the fits went."""
 
     gaps: Parts
     guide: nn.Module
     warnings: list[str]
+    notes: list[str]
+    fits: dict[str, dict[str, int | float]]
 
 
 @config
 class Gaps:
     """Take the inference gap of a run apart: log p(x) − ELBO = approximation gap + amortization gap.
 
-    For each family a q is fitted to each datapoint alone, the model frozen. The approximation gap is what the best of
-    them misses of log p(x), the amortization gap what the run's own guide misses of that best. Writes gaps.json,
-    gaps.csv (a row for each datapoint), gaps.png and gaps.svg.
+    For each family a q is fitted to each datapoint alone, the model frozen, from several starts. The approximation gap
+    is what the best of them misses of log p(x), the amortization gap what the run's own guide misses of that best.
+    log p(x) is the best of three lower bounds; one of them starts from the prior, so that a mode which every q misses
+    is seen. Writes gaps.json, gaps.csv (a row for each datapoint), gaps.png and gaps.svg.
 
     examples:
       ppl-vae gaps runs/mnist --limit 500
@@ -116,7 +117,9 @@ class Gaps:
             for split, part in data.items()
         }
         plain = {
-            split: gaps.to_dict() | {"warnings": measured[split].warnings, "protocol": protocols[split].to_dict()}
+            split: gaps.to_dict()
+            | {"warnings": measured[split].warnings, "notes": measured[split].notes}
+            | {"fits": measured[split].fits, "protocol": protocols[split].to_dict()}
             for split, gaps in results.items()
         }
         text = json.dumps({"unit": "nats per datapoint", "splits": plain}, indent=2)
@@ -143,17 +146,19 @@ class Gaps:
                 # Its own family starts where the guide is, so that its optimum cannot be missed by more than the guide.
                 same = isinstance(trained, Guide) and family is trained.family
                 start = guide.params if same and isinstance(guide, Guide) else None
-                local[name] = fit_locally(model, family, latents, data, self.infer, start, bar.update)
+                local[name] = fit_locally(model, family, latents, data, self.infer, start, bar.update, guide)
         programs = {name: fit.guide for name, fit in local.items()}
-        passes = len(data) * self.settings.annealing.total
+        passes = len(data) * self.settings.total
         with tqdm(total=passes, unit="temperature", desc="annealing", disable=None, leave=False) as bar:
             gaps = inference_gaps(model, guide, programs, data, self.settings, bar.update)
-        notes = [_OWN_ROWS if guide is trained else _ITSELF_LOCAL] if isinstance(trained, PerDatapoint) else []
-        return _Measured(gaps, guide, [*_doubts(gaps, local), *notes])
+        notes = [f"family '{name}': {note}" for name, fit in local.items() for note in notes_on(fit.fits)] + gaps.notes
+        if isinstance(trained, PerDatapoint):
+            notes.append(_OWN_ROWS if guide is trained else _ITSELF_LOCAL)
+        counts = {name: counts_of(fit.fits) for name, fit in local.items()}
+        return _Measured(gaps, guide, gaps.warnings + _doubts(gaps, local, self.infer), notes, counts)
 
     def _protocol(self, opened: OpenedRun, split: str, data: Dataset, guide: nn.Module, families: str) -> Protocol:
         details = to_plain(self.settings) | to_plain(self.infer)
-        details |= details.pop("annealing")
         del details["engine"]  # how it was worked out, not what
         details["families"] = families  # the best of them is the proposal for log p(x)
         return opened.protocol("gaps", split, data, self.settings.num_samples, self.settings.seed, guide, details)
@@ -189,16 +194,11 @@ def local_families(guide: nn.Module, latents: Latents, names: tuple[str, ...]) -
     return families
 
 
-def _doubts(gaps: Parts, local: Mapping[str, LocalFit]) -> list[str]:
+def _doubts(gaps: Parts, local: Mapping[str, LocalFit], infer: InferConfig) -> list[str]:
     """Signs that a "local optimum" is none."""
     found = []
     for name, gap in gaps.families.items():
-        unfinished = int((~local[name].converged).sum())
-        if unfinished > _UNCONVERGED * len(local[name].converged):
-            found.append(
-                f"family '{name}': {unfinished} of {len(local[name].converged)} local fits had not converged, so its "
-                "optimum is higher than shown; raise --infer-steps."
-            )
+        found += [f"family '{name}': {doubt}" for doubt in doubts_about(local[name].fits, infer)]
         if gap.amortization.mean < -2 * gap.amortization.stderr:
             found.append(
                 f"family '{name}': its local fits end below the guide's own ELBO, so they are no optimum of it (unless "
@@ -253,7 +253,7 @@ def _pair(estimate: Estimate) -> tuple[float, float]:
 
 def _as_table(measured: Mapping[str, _Measured], protocols: Mapping[str, Protocol]) -> str:
     lines = []
-    for split, (gaps, _, warnings) in measured.items():
+    for split, (gaps, _, warnings, notes, _) in measured.items():
         protocol = protocols[split]
         lines += [f"{_TITLES[split]}, {protocol.num_datapoints} datapoints"]
         for name, bound in gaps.bounds.items():
@@ -264,7 +264,7 @@ def _as_table(measured: Mapping[str, _Measured], protocols: Mapping[str, Protoco
         for name, gap in gaps.families.items():
             parts = (gap.local, gap.approximation, gap.amortization)
             lines.append(f"  {name:<14}" + "".join(map(_cell, parts)))
-        lines += [f"  warning: {warning}" for warning in warnings]
+        lines += [f"  note: {note}" for note in notes] + [f"  warning: {warning}" for warning in warnings]
         lines += words_of(protocol.to_dict())
     lines.append("nats per datapoint, ± standard error over datapoints; inference = approximation + amortization gap")
     return "\n".join(lines)

@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 from ppl_vae.app.build import Pair
 from ppl_vae.app.caveats import warn_of_likelihood
-from ppl_vae.app.fitted import guide_for
+from ppl_vae.app.fitted import doubts_about, fitted_for, notes_on
 from ppl_vae.app.labels import numbers_of
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.opening import Opening
@@ -21,7 +21,7 @@ from ppl_vae.config import Count, Seed, config
 from ppl_vae.data import Dataset, binarized
 from ppl_vae.data.sources import read_input
 from ppl_vae.evaluation import elbo
-from ppl_vae.inference import InferConfig
+from ppl_vae.inference import InferConfig, Inferred
 from ppl_vae.predictive import posterior_moments, posterior_samples
 from ppl_vae.runtime.files import write_arrays
 from ppl_vae.seeding import seeded, stream
@@ -70,17 +70,22 @@ class Infer:
         # Rows of nobody's split: a per-datapoint guide has none for them.
         binarization = opened.run.record.config.data.binarization if info.layout == "plain" else "none"
         data = binarized(x, y, binarization, self.seed, first=UNSEEN)
-        arrays = self._infer(opened, data.to(opened.device).fixed(self.seed))
+        arrays, fits = self._infer(opened, data.to(opened.device).fixed(self.seed))
         write_arrays(self.out, arrays, new=True)
         for note in notes:
             print(f"data     {note}")
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         print(f"latents  {self.out}: {shapes}")
+        if fits:
+            for note in notes_on(fits):
+                print(f"fits     {note}")
+            for doubt in doubts_about(fits, self.infer):
+                print(f"warning  {doubt}")
 
-    def _infer(self, opened: OpenedRun, data: Dataset) -> dict[str, np.ndarray]:
+    def _infer(self, opened: OpenedRun, data: Dataset) -> tuple[dict[str, np.ndarray], Inferred | None]:
         model = opened.pair.model
         with tqdm(total=len(data), unit="datapoint", desc="inferring", disable=None, leave=False) as bar:
-            guide = guide_for(model, opened.pair.guide, data, self.infer, bar.update)
+            guide, fits = fitted_for(model, opened.pair.guide, data, self.infer, bar.update)
         check_pair(model, guide, data.probe())
         warn_of_likelihood(Pair(model, guide), data)
         arrays = {"elbo": elbo(model, guide, data, self.num_samples, self.seed).elbo.values.numpy()}
@@ -93,4 +98,4 @@ class Infer:
             arrays[f"{name}_mean"] = torch.cat([part[name].mean for part in moments]).cpu().numpy()
             arrays[f"{name}_std"] = torch.cat([part[name].std for part in moments]).cpu().numpy()
             arrays[f"{name}_samples"] = torch.cat([part[name] for part in samples], dim=1).cpu().numpy()
-        return arrays
+        return arrays, fits

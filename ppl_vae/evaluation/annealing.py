@@ -42,16 +42,19 @@ _CALL_ELEMENTS = 2**23
 _STEEPNESS = 4.0
 _FEWEST_PILOT = 50
 
+Temperatures = Annotated[int, Field(gt=0, le=10_000_000)]
+Schedule = Literal["sigmoid", "linear"]
+
 
 @config
 class AnnealingConfig:
     """How to anneal."""
 
-    temperatures: Annotated[int, Field(gt=0, le=10_000_000)] = 1000
+    temperatures: Temperatures = 1000
     """Annealing: T, densities passed between the start and the posterior."""
     leapfrog: Count = 10
     """Annealing: leapfrog steps of the transition at each temperature."""
-    schedule: Literal["sigmoid", "linear"] = "sigmoid"
+    schedule: Schedule = "sigmoid"
     """Annealing: how the temperatures are spaced; sigmoid has more of them near both ends."""
     start: Literal["prior", "guide"] = "prior"
     """Annealing: from p(z), which owes nothing to the guide, or from q(z given x), which may be nearer."""

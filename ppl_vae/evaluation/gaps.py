@@ -7,23 +7,30 @@ L is the trained guide's ELBO and L*_f the best one that a family f can reach fo
     log p(x) − L(x)  =  [log p(x) − L*_f(x)]  +  [L*_f(x) − L(x)]
     inference gap    =  approximation gap     +  amortization gap
 
-log p(x) itself is the better of two lower bounds, both started from the best local q, not from the guide's: importance
-sampling and annealed importance sampling. So what the guide misses is not missed by the ruler.
+log p(x) itself is the best of three lower bounds. Importance sampling and annealed importance sampling start from the
+best local q, not from the guide's, so what the guide misses they need not miss; but a mode that the local q misses they
+miss too. The third, annealed importance sampling from the prior, shares no mode with any q. Where it finds more than
+the other two, beyond chance, the result says so; where it falls short of them, it says by how much.
 """
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from torch import nn
 
+from ppl_vae.capture import Engine
 from ppl_vae.config import Count, Seed, checked, config
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.errors import UserError
-from ppl_vae.evaluation.annealing import AnnealingConfig, annealed_importance_bound
+from ppl_vae.evaluation.annealing import AnnealingConfig, Schedule, Temperatures, annealed_importance_bound
 from ppl_vae.evaluation.bounds import elbo, importance_bound
 from ppl_vae.evaluation.estimate import Estimate
+from ppl_vae.evaluation.order import refuse_disorder
+
+# A difference of two bounds is beyond chance from so many standard errors on.
+_SIGNIFICANT = 3.0
 
 
 @config
@@ -36,10 +43,29 @@ class GapsConfig:
     """Draws of z for the importance bound, the best local q being the proposal."""
     chains: Count = 4
     """Chains of annealed importance sampling for each datapoint."""
-    annealing: AnnealingConfig = field(default_factory=lambda: AnnealingConfig(temperatures=50, start="guide"))
-    """Annealed importance sampling; "guide" is here the best local q."""
+    temperatures: Temperatures = 50
+    """Annealing from the best local q: T, densities passed between it and the posterior."""
+    prior_temperatures: Temperatures = 300
+    """Annealing from the prior, which shares no mode with any q: T. Most of the time of all estimates goes here, in
+    proportion to T."""
+    leapfrog: Count = AnnealingConfig.leapfrog
+    """Annealing: leapfrog steps of the transition at each temperature."""
+    schedule: Schedule = AnnealingConfig.schedule
+    """Annealing: how the temperatures are spaced; sigmoid has more of them near both ends."""
+    engine: Engine = "auto"
+    """How the densities are evaluated: eager, plain Pyro; traced, compiled once; auto, what ends sooner."""
     seed: Seed = 0
     """Seed of all draws."""
+
+    def annealing(self, start: Literal["prior", "guide"]) -> AnnealingConfig:
+        """How to anneal from there; "guide" is the best local q."""
+        count = self.prior_temperatures if start == "prior" else self.temperatures
+        return AnnealingConfig(count, self.leapfrog, self.schedule, start, self.engine)
+
+    @property
+    def total(self) -> int:
+        """Temperatures that each datapoint passes in all, what a progress bar counts."""
+        return self.annealing("prior").total + self.annealing("guide").total
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +89,12 @@ class Gaps:
 
     Args:
         log_px: the best of ``bounds``.
-        best: which of them: the one with the greater mean. (A choice for each datapoint would keep what noise has
-            lifted, and be no bound; one choice for all keeps at most the standard error of their difference.)
-        bounds: lower bounds on log p(x) by the name of their estimator.
+        best: which of them: the one with the greatest mean. (A choice for each datapoint would keep what noise has
+            lifted, and be no bound; one choice of three for all keeps less than the error of draws of a difference.)
+        bounds: lower bounds on log p(x) by the name of their estimator: ``importance``, ``annealed`` and
+            ``annealed_from_prior``.
+        beyond_local: what annealing from the prior finds beyond the better of the two from the best local q, negative
+            where it falls short.
         proposal: the family whose local fits they were drawn from: the one with the highest ELBO.
         guide: L, the trained guide's ELBO.
         inference: log p(x) − L.
@@ -75,10 +104,34 @@ class Gaps:
     log_px: Estimate
     best: str
     bounds: dict[str, Estimate]
+    beyond_local: Estimate
     proposal: str
     guide: Estimate
     inference: Estimate
     families: dict[str, FamilyGap]
+
+    @property
+    def warnings(self) -> list[str]:
+        """That the local fits miss part of a posterior, where annealing from the prior shows it."""
+        if not _beyond_chance(self.beyond_local):
+            return []
+        return [
+            f"annealing from the prior finds {_words(self.beyond_local)} nats more of log p(x) than the bounds that "
+            f"start from the best local q ({self.proposal}): on some datapoints that q misses a mode, or a tail, of "
+            "the posterior."
+        ]
+
+    @property
+    def notes(self) -> list[str]:
+        """How far annealing from the prior is from the bound that was taken, where it is below it."""
+        short = -self.beyond_local
+        if not _beyond_chance(short):
+            return []
+        return [
+            f"annealing from the prior ends {_words(short)} nats below the bounds that start from the best local q "
+            f"({self.proposal}): modes that this q misses would show only if they were worth more; raise "
+            "--prior-temperatures to see closer."
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Means and standard errors by name, ready for JSON."""
@@ -86,6 +139,7 @@ class Gaps:
         return {
             "log_px": self.log_px.to_dict() | {"estimator": self.best, "proposal": self.proposal},
             "bounds": {name: bound.to_dict() for name, bound in self.bounds.items()},
+            "beyond_local": self.beyond_local.to_dict(),
             "guide": self.guide.to_dict(),
             "inference": self.inference.to_dict(),
             "families": {
@@ -115,7 +169,8 @@ def inference_gaps(
 
     Raises:
         ValueError: the data is dynamic, or there is no family.
-        UserError: an ELBO is not finite (the message names the family), or neither bound on log p(x) is.
+        UserError: an ELBO is not finite (the message names the family), or no bound on log p(x) is; or the
+            ELBO of the best local fits is above the bound that is drawn from them, which cannot be.
     """
     settings = checked(settings or GapsConfig())
     if data.dynamic or not local:
@@ -129,19 +184,43 @@ def inference_gaps(
         advice = "leave the family out, or fit it with a smaller --infer-rate."
         _refuse_unless_finite(optimum, f"family '{name}': the ELBO of its local fit", advice)
     name = max(optima, key=lambda name: optima[name].mean)
-    proposal, engine = local[name], settings.annealing.engine
+    proposal = local[name]
+
+    def annealed(start: Literal["prior", "guide"]) -> Estimate:
+        how, base = settings.annealing(start), proposal if start == "guide" else None
+        return annealed_importance_bound(model, base, data, settings.chains, how, seed=seed, advance=advance).log_px
+
     bounds = {
-        "importance": importance_bound(model, proposal, data, settings.num_samples, seed, engine=engine),
-        "annealed": annealed_importance_bound(
-            model, proposal, data, settings.chains, settings.annealing, seed=seed, advance=advance
-        ).log_px,
+        "importance": importance_bound(model, proposal, data, settings.num_samples, seed, engine=settings.engine),
+        "annealed": annealed("guide"),
+        "annealed_from_prior": annealed("prior"),
     }
-    # NaN compares with nothing: as it stands it would win from the first place.
-    best = max(bounds, key=lambda name: bounds[name].mean if math.isfinite(bounds[name].mean) else -math.inf)
+    best, of_local = _best(bounds), _best({each: bounds[each] for each in ("importance", "annealed")})
     _refuse_unless_finite(bounds[best], "the bound on log p(x)", "the pair cannot be measured; train it again.")
     log_px = bounds[best]
+    order = f"the ELBO of the local fits of family '{name}' is above the bound on log p(x) that is drawn from them"
+    refuse_disorder(optima[name], log_px, order, "the family's log-density is not that of its draws.")
     families = {each: FamilyGap(optimum, log_px - optimum, optimum - reached) for each, optimum in optima.items()}
-    return Gaps(log_px, best, bounds, name, reached, log_px - reached, families)
+    beyond = bounds["annealed_from_prior"] - bounds[of_local]
+    return Gaps(log_px, best, bounds, beyond, name, reached, log_px - reached, families)
+
+
+def _best(bounds: Mapping[str, Estimate]) -> str:
+    """The one with the greatest mean; NaN compares with nothing, and as it stands would win from the first place."""
+    return max(bounds, key=lambda name: bounds[name].mean if math.isfinite(bounds[name].mean) else -math.inf)
+
+
+def _beyond_chance(difference: Estimate) -> bool:
+    """Whether it is above 0, by its paired standard error over datapoints, or over draws for a single one."""
+    return difference.mean > _SIGNIFICANT * _error(difference)
+
+
+def _words(difference: Estimate) -> str:
+    return f"{difference.mean:.3f} ± {_error(difference):.3f}"
+
+
+def _error(difference: Estimate) -> float:
+    return difference.stderr if len(difference.values) > 1 else difference.monte_carlo_stderr
 
 
 def _refuse_unless_finite(estimate: Estimate, what: str, advice: str) -> None:

@@ -19,7 +19,7 @@ MINE = Path(__file__).resolve().parents[2] / "examples" / "mine.py"
 # Local fits far short of convergence, and estimates of few draws.
 BRIEF = [
     *["--limit", 6, "--infer-steps", 20, "--infer-window", 10, "--elbo-samples", 5, "--num-samples", 10],
-    *["--chains", 2, "--temperatures", 2, "--leapfrog", 2],
+    *["--chains", 2, "--temperatures", 2, "--prior-temperatures", 2, "--leapfrog", 2],
 ]
 TINY = ["--latent-dim", "2", "--hidden", "16", "--epochs", "1"]
 
@@ -86,7 +86,7 @@ def test_a_row_for_each_datapoint(measured):
         (split, str(row)) for split in ("test", "train") for row in range(6)
     ]
     assert list(table[0]) == [
-        *["split", "row", "log_px_importance", "log_px_annealed", "guide"],
+        *["split", "row", "log_px_importance", "log_px_annealed", "log_px_annealed_from_prior", "guide"],
         *["local_diagonal", "local_full-rank", "local_planar"],
     ]
     for name, split in report(measured)["splits"].items():
@@ -109,7 +109,7 @@ def test_protocol_and_picture(measured, trained):
         assert protocol["model"] == fingerprint_of(pair.model)
         assert protocol["guide"] == fingerprint_of(pair.guide)
         details = protocol["details"]
-        assert (details["temperatures"], details["infer_steps"], details["start"]) == (2, 20, "guide")
+        assert (details["temperatures"], details["prior_temperatures"], details["infer_steps"]) == (2, 2, 20)
         assert "annealing" not in details
     assert (measured / "gaps.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert {path.name for path in measured.iterdir()} == {"gaps.json", "gaps.csv", "gaps.png", "gaps.svg"}
