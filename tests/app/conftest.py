@@ -1,33 +1,53 @@
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
-from ppl_vae.app import pictures
+from ppl_vae.app import pictures, report
 from ppl_vae.app.cli import main
 from tests.app.explored import Explorer, explored, train
 
 _PICTURES = dict(pictures._PICTURES)
+_SHOWN = {"draw_run": pictures.draw_run, "write_report": report.write_report}
 
 
 @pytest.fixture(scope="session", autouse=True)
-def brief_reports():
-    """Reports of few datapoints: here nearly every test trains something."""
+def numbers_only():
+    """Runs end without pictures and a report: here nearly every test trains something, and few look at them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ppl_vae.app.report.NUM_DATAPOINTS", 20)
+        patch.setattr("ppl_vae.app.train.draw_run", lambda run, pair, splits: [])
+        patch.setattr("ppl_vae.app.train.write_report", lambda run, splits, drawn: None)
+        patch.setattr(report, "NUM_DATAPOINTS", 20)
         yield
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_picture():
-    """Of each run, for the same reason; see :func:`every_picture`."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "_PICTURES", {"training": _PICTURES["training"]})
+@pytest.fixture(scope="session")
+def shown(numbers_only):
+    """In a ``with``, runs have their report (of few datapoints), and the pictures that are named; all by default."""
+
+    @contextmanager
+    def shown_(*stems):
+        with pytest.MonkeyPatch.context() as patch:
+            for name, function in _SHOWN.items():
+                patch.setattr(f"ppl_vae.app.train.{name}", function)
+            patch.setattr(pictures, "_PICTURES", {stem: _PICTURES[stem] for stem in stems or _PICTURES})
+            yield
+
+    return shown_
+
+
+@pytest.fixture
+def every_picture(shown):
+    """A run gets the report and all the pictures that it gets outside the tests."""
+    with shown():
         yield
 
 
 @pytest.fixture
-def every_picture(monkeypatch):
-    """A run gets all the pictures that it gets outside the tests."""
-    monkeypatch.setattr(pictures, "_PICTURES", _PICTURES)
+def one_picture(shown):
+    """A run gets its report, and of the pictures that of its training."""
+    with shown("training"):
+        yield
 
 
 @pytest.fixture
@@ -43,12 +63,11 @@ def cli(capsys):
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory):
-    """A small finished run on the digits."""
+def trained(tmp_path_factory, shown):
+    """A small finished run on the digits, with everything that a run has."""
     path = tmp_path_factory.mktemp("runs") / "digits"
     arguments = ["train", "--latent-dim", "2", "--hidden", "32", "--epochs", "4", "--out", str(path)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pictures, "_PICTURES", _PICTURES)
+    with shown():
         assert main(arguments) == 0
     return path
 

@@ -120,7 +120,7 @@ def test_a_users_bernoulli_that_refuses_grey_levels(cli, tmp_path):
     assert cli("train", *flags)[0] == 0
 
 
-def test_a_comparison_says_it_everywhere(cli, tmp_path):
+def test_a_comparison_says_it_everywhere(in_this_process, cli, tmp_path):
     terms = ["--guides", "amortized", "--seeds", "1", "--limit", "5", "--num-samples", "10", "--workers", "1"]
     out = tmp_path / "out"
     status, text, err = cli("compare", *terms, *SMALL, "--binarization", "none", "--out", out)

@@ -33,11 +33,12 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
+def run(data, tmp_path_factory, shown):
     from ppl_vae.app.cli import main
 
     path = tmp_path_factory.mktemp("runs") / "conv"
-    assert main(["train", "--data", str(data), *SMALL, "--out", str(path)]) == 0
+    with shown("training"):
+        assert main(["train", "--data", str(data), *SMALL, "--out", str(path)]) == 0
     return path
 
 

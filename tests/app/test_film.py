@@ -1,5 +1,7 @@
 """``ppl-vae train --film``."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from ppl_vae.app import film
+from ppl_vae.app.cli import main
 from ppl_vae.app.run import Run
 from ppl_vae.data import load
 from ppl_vae.figures.style import class_colors
@@ -15,24 +18,39 @@ from ppl_vae.latent_walks import codes_of
 SMALL = ("--latent-dim", "2", "--hidden", "16", "--epochs", "3", "--batch-size", "200")
 
 
-@pytest.fixture(autouse=True)
-def few_frames(monkeypatch):
-    monkeypatch.setattr(film, "_NUM_FRAMES", 5)
+@pytest.fixture(scope="module", autouse=True)
+def few_frames():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(film, "_NUM_FRAMES", 5)
+        yield
+
+
+@pytest.fixture(scope="module")
+def filmed(few_frames, tmp_path_factory):
+    """A run with its film; it is changed by no test."""
+    path = tmp_path_factory.mktemp("film") / "filmed"
+    assert main(["train", *SMALL, "--film", "--out", str(path)]) == 0
+    return path
+
+
+@pytest.fixture
+def run(filmed, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(filmed, tmp_path / "run")
 
 
 def weights(path):
     return Run.open(path).load_pair(torch.device("cpu")).model.state_dict()
 
 
-def test_a_film_is_taken_and_training_does_not_notice(cli, tmp_path):
-    status, out, err = cli("train", *SMALL, "--film", "--out", tmp_path / "filmed")
-    assert (status, err) == (0, "")
-    assert "film     " in out
+def test_training_does_not_notice_the_film(cli, filmed, tmp_path):
     assert cli("train", *SMALL, "--out", tmp_path / "unseen")[0] == 0
-    filmed, unseen = weights(tmp_path / "filmed"), weights(tmp_path / "unseen")
-    assert all(torch.equal(filmed[name], unseen[name]) for name in unseen)
+    seen, unseen = weights(filmed), weights(tmp_path / "unseen")
+    assert all(torch.equal(seen[name], unseen[name]) for name in unseen)
 
-    frames = sorted((tmp_path / "filmed" / "film").glob("*.npz"))
+
+def test_a_film_is_taken(filmed):
+    frames = sorted((filmed / "film").glob("*.npz"))
     assert [int(path.stem[5:]) for path in frames] == [0, 1, 3, 8, 21]  # 3 epochs of 7 steps
     assert all(path.with_suffix(".png").exists() for path in frames)
     first, last = (np.load(path) for path in (frames[0], frames[-1]))
@@ -41,7 +59,7 @@ def test_a_film_is_taken_and_training_does_not_notice(cli, tmp_path):
     assert last["grid"].shape == (15, 15, 8, 8)
     assert last["elbo"] > first["elbo"]
     assert not np.allclose(last["means"], first["means"], atol=0.01)
-    with Image.open(tmp_path / "filmed" / "film.gif") as gif:
+    with Image.open(filmed / "film.gif") as gif:
         assert gif.n_frames == len(frames)
         assert gif.size == (648, 352)
         colors = {color for _, color in gif.convert("RGB").getcolors(1 << 24)}
@@ -53,19 +71,18 @@ def to_rgb255(color):
     return tuple(round(255 * part) for part in to_rgb(color))
 
 
-def test_a_resumed_film_goes_on(cli, tmp_path):
-    run = tmp_path / "run"
-    assert cli("train", *SMALL, "--film", "--out", run)[0] == 0
+@pytest.mark.slow
+def test_a_resumed_film_goes_on(cli, run):
     assert cli("train", "--resume", run, "--epochs", "5", "--film")[0] == 0
     steps = [int(path.stem[5:]) for path in sorted((run / "film").glob("*.npz"))]
     assert steps[0] == 0
     assert steps[-1] == 35
 
 
-def test_a_resumed_film_goes_on_unasked(cli, tmp_path):
-    run = tmp_path / "run"
-    assert cli("train", *SMALL, "--film", "--out", run)[0] == 0
-    assert cli("train", "--resume", run, "--epochs", "4")[0] == 0
+def test_a_resumed_film_goes_on_unasked(cli, run):
+    status, out, err = cli("train", "--resume", run, "--epochs", "4")
+    assert (status, err) == (0, "")
+    assert "film     " in out
     assert (run / "film" / "step-00000028.npz").exists()
 
 
@@ -89,9 +106,7 @@ def test_what_cannot_be_drawn_is_refused_before_training(cli, npz, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_damaged_frame_is_named_and_the_run_is_whole(cli, tmp_path):
-    run = tmp_path / "run"
-    assert cli("train", *SMALL, "--film", "--out", run)[0] == 0
+def test_a_damaged_frame_is_named_and_the_run_is_whole(one_picture, cli, run):
     (run / "film" / "step-00000003.npz").write_bytes(b"")
     (run / "film" / "step-mine.npz").write_bytes(b"")
     status, out, err = cli("train", "--resume", run, "--epochs", "4")
@@ -115,6 +130,7 @@ def test_a_per_datapoint_guide_is_filmed_on_its_own_rows(cli, tmp_path):
     np.testing.assert_allclose(last["means"], pair.guide.table.weight[:200, :2].detach(), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_conditional_model_is_filmed(cli, tmp_path):
     run = tmp_path / "run"
     assert cli("train", *SMALL, "--model", "conditional", "--film", "--out", run)[0] == 0

@@ -101,7 +101,7 @@ def test_the_verdict_is_said_though_its_picture_cannot_be_written(cli, here, mon
 
 
 @pytest.mark.parametrize("place", ["figures/training.png", "report.html"])
-def test_a_trained_run_says_how_to_go_on(cli, here, monkeypatch, place):
+def test_a_trained_run_says_how_to_go_on(one_picture, cli, here, monkeypatch, place):
     """The disk is full after the last step: what was learned is there, and the same run can be gone on with."""
     real_open = os.open
 

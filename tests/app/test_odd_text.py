@@ -5,16 +5,15 @@ import os
 import numpy as np
 import pytest
 
-from ppl_vae.app import pictures
 from ppl_vae.figures import fonts
 
 TINY = ["--latent-dim", "2", "--hidden", "4", "--epochs", "1", "--batch-size", "60", "--engine", "eager"]
 
 
 @pytest.fixture(autouse=True)
-def one_picture_of_each_kind(every_picture, monkeypatch):
-    few = {name: pictures._PICTURES[name] for name in ("reconstructions", "latent")}
-    monkeypatch.setattr(pictures, "_PICTURES", few)
+def one_picture_of_each_kind(shown):
+    with shown("reconstructions", "latent"):
+        yield
 
 
 def test_a_path_with_bytes_that_are_no_characters(cli, tmp_path):

@@ -19,6 +19,8 @@ from ppl_vae.evaluation import diagnose
 from ppl_vae.figures.numbers import with_error
 from ppl_vae.training import FitConfig
 
+pytestmark = pytest.mark.usefixtures("one_picture")
+
 TINY = ["--hidden", "16", "--latent-dim", "2", "--epochs", "1"]
 VOID = {"meta", "img"}
 
