@@ -118,6 +118,19 @@ def workplace(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_commands_are_understood(page):
+    for program, *rest in shown(page):
+        if "--resume" in rest:  # of a run that is not there
+            place = rest.index("--resume")
+            del rest[place : place + 2]
+        if program == "ppl-vae" and rest != ["sample"]:  # which lists what it draws
+            _parse(rest)
+
+
+# The how-to takes most of a minute.
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=[pytest.mark.slow] * (page.name == "how-to.md")) for page in PAGES], ids=IDS
+)
 def test_blocks_run(page, workplace, in_this_process, monkeypatch):
     monkeypatch.setattr("ppl_vae.app.report.NUM_DATAPOINTS", 5)
     monkeypatch.setattr("ppl_vae.app.pictures._PICTURES", {})

@@ -51,8 +51,15 @@ def fitted(model: nn.Module, family: Family, latents: Latents, data: Dataset) ->
     return guide
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("parameterisation", [amortized, semi_amortized, PerDatapoint])
+# Heads overflow by family where an encoder feeds them; rows and refinements take what comes in the same way in all.
+CASES = [
+    pytest.param(kind, family, marks=[pytest.mark.slow] * (kind is not amortized and family is not Diagonal))
+    for kind in (amortized, semi_amortized, PerDatapoint)
+    for family in FAMILIES
+]
+
+
+@pytest.mark.parametrize(("parameterisation", "family"), CASES)
 def test_extreme_images_have_finite_elbos(parameterisation: Callable[..., nn.Module], family: type[Family]) -> None:
     train = load(DataConfig(binarization="static")).train
     torch.manual_seed(0)

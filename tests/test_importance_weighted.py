@@ -345,7 +345,10 @@ GUIDES: dict[str, Callable[[], tuple[nn.Module, nn.Module, Tensor]]] = {
 }
 
 
-@pytest.mark.parametrize("guide_name", GUIDES)
+@pytest.mark.parametrize(
+    "guide_name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in ("full-rank", "planar"))) for name in GUIDES],  # as another
+)
 def test_one_expectation(guide_name: str) -> None:
     """On the same noise the mean difference of the two gradients is 0 within 5 of its standard errors; K = 1 is not."""
     model, guide, x = GUIDES[guide_name]()

@@ -7,6 +7,7 @@ import numpy as np
 import pyro
 import pytest
 
+from ppl_vae.app import pictures
 from ppl_vae.app.cli import main
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -30,7 +31,9 @@ def test_pictures_and_files_exist():
         assert (README.parent / target).is_file(), target
 
 
-def test_the_example_pair_trains_and_is_used(tmp_path):
+def test_the_example_pair_trains_and_is_used(tmp_path, monkeypatch):
+    monkeypatch.setattr("ppl_vae.app.report.NUM_DATAPOINTS", 20)
+    monkeypatch.setattr(pictures, "_PICTURES", {"latent": pictures._PICTURES["latent"]})
     file = README.parent / "examples" / "mine.py"
     names = ["--model", f"{file}:Mine", "--guide", f"{file}:Guide", "--latent-dim", "2"]
     assert main(["train", *names, "--epochs", "2", "--out", str(tmp_path / "run")]) == 0

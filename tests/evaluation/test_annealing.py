@@ -70,8 +70,8 @@ def from_the_model(model: LinearGaussian, num: int) -> tuple[Dataset, Tensor]:
     ("latent_dim", "start", "schedule", "few"),
     [
         (16, "prior", "linear", 6),
-        (16, "guide", "linear", 2),
-        (64, "prior", "sigmoid", 6),
+        pytest.param(16, "guide", "linear", 2, marks=pytest.mark.slow),
+        pytest.param(64, "prior", "sigmoid", 6, marks=pytest.mark.slow),
         (64, "guide", "sigmoid", 2),  # a diagonal q is nearer to begin with
     ],
 )
@@ -269,7 +269,14 @@ def from_the_prior() -> Estimate:
     return annealed_importance_bound(vae_pair()[0], None, stripes_data(12, dynamic=False), 16, settings).log_px
 
 
-@pytest.mark.parametrize("name", STARTS)
+@pytest.mark.parametrize(
+    "name",
+    # The rest are families with an encoder like the diagonal, or the refinement with another training.
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in ("low-rank", "planar", "semi-amortized, separate")))
+        for name in STARTS
+    ],
+)
 def test_every_guide_can_be_the_start(name: str) -> None:
     """From nowhere near log p(x) before training, all arrive within a nat of where the prior's chains do."""
     model, guide = STARTS[name]()

@@ -123,6 +123,7 @@ def test_a_point_is_as_over_confident_as_can_be() -> None:
     assert "over-confident" in found.failures[:2]
 
 
+@pytest.mark.slow
 def test_uniform_ranks_are_refused_as_often_as_the_level_says() -> None:
     """1 000 calibrations of uniform ranks, at 1 %: 5 standard errors, and Bonferroni's rule only refuses fewer."""
     rng = np.random.default_rng(0)

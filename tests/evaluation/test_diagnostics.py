@@ -272,7 +272,7 @@ def test_few_datapoints_leave_a_wide_interval_that_holds_the_truth() -> None:
     assert over_data.wide
 
 
-@pytest.mark.parametrize("num", [30, 400])
+@pytest.mark.parametrize("num", [30, pytest.param(400, marks=pytest.mark.slow)])
 def test_ends_of_the_information_are_on_either_side_in_expectation(num: int) -> None:
     """Over many data sets: the mean of the lower end is below the truth, that of the upper end above it."""
     model = little_information()

@@ -52,22 +52,21 @@ def test_every_figure_is_tried_here() -> None:
     )
 
 
+USERS = {"font.size": 30.0, "axes.facecolor": "red", "savefig.facecolor": "blue", "image.cmap": "jet"}
+
+
 @pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
-def test_nothing_global_changes(draw: Callable[[str], Figure], tmp_path: Path) -> None:
-    with matplotlib.rc_context({"font.size": 3.0, "axes.facecolor": "red", "image.cmap": "jet"}):
+def test_the_users_settings_and_the_picture_do_not_change_each_other(
+    draw: Callable[[str], Figure], tmp_path: Path
+) -> None:
+    draw("caption").savefig(tmp_path / "default.png", dpi=150)
+    with matplotlib.rc_context(USERS):
         before = dict(matplotlib.rcParams)
-        figures.save(draw("caption"), tmp_path / "figure.png")
+        figures.save(draw("caption"), tmp_path / "inside.png")
         assert dict(matplotlib.rcParams) == before
+        figure = draw("caption")
     if "matplotlib.pyplot" in sys.modules:
         assert sys.modules["matplotlib.pyplot"].get_fignums() == []
-
-
-@pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
-def test_the_users_settings_do_not_change_the_picture(draw: Callable[[str], Figure], tmp_path: Path) -> None:
-    figures.save(draw("caption"), tmp_path / "default.png")
-    with matplotlib.rc_context({"font.size": 30.0, "axes.facecolor": "red", "savefig.facecolor": "blue"}):
-        figures.save(draw("caption"), tmp_path / "inside.png")
-        figure = draw("caption")
     with matplotlib.rc_context({"xtick.labelsize": 30.0, "xtick.color": "red", "font.sans-serif": ["cursive"]}):
         figure.savefig(tmp_path / "later.png", dpi=150)  # not through save
     default = np.asarray(Image.open(tmp_path / "default.png"))

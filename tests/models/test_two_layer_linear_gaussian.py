@@ -154,6 +154,7 @@ def test_the_best_diagonal_loses_what_theory_says() -> None:
     assert gap > 0.5
 
 
+@pytest.mark.slow
 def test_training_reaches_the_evidence_from_a_start_that_does_not() -> None:
     """A bottom-up guide of full-rank layers, learned with the model's own posterior never told to it."""
     torch.manual_seed(0)

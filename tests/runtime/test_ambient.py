@@ -61,7 +61,13 @@ def alike(mine: list[object], theirs: list[object]) -> bool:
     )
 
 
-@pytest.mark.parametrize("state", AMBIENT)
+# The rest are Pyro's handlers too, as the scale is, around the same calls.
+LIKE_ANOTHER = ("block", "condition", "plate")
+
+
+@pytest.mark.parametrize(
+    "state", [pytest.param(name, marks=[pytest.mark.slow] * (name in LIKE_ANOTHER)) for name in AMBIENT]
+)
 def test_every_evaluation_gives_what_it_gives_alone(state: str) -> None:
     on = Given(*pair(), Dataset(X))
     with torch.no_grad():

@@ -274,9 +274,8 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(
-    "row", [pytest.param(row, marks=[pytest.mark.slow] * (row != "found by the first alone")) for row in BAD]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("row", BAD)
 def test_bad_input_is_said_once(tmp_path: Path, row: str) -> None:
     flags, message = BAD[row]
     out = [] if "--out" in flags else ["--out", tmp_path / "run"]
