@@ -94,8 +94,8 @@ class Camera:
         self.data = self.data.to(next(self.pair.model.parameters()).device)
         try:
             frame = take_frame(*self.pair, self.data, _AXIS, self.label)
-        except (RuntimeError, ValueError):  # of parameters that are not finite: training says so at the epoch's end
-            return
+        except (RuntimeError, ValueError, UserError):
+            return  # parameters are not finite: training says so at the epoch's end
         arrays = {"means": frame.means, "covariances": frame.covariances, "grid": frame.grid}
         make_folder(self.folder)
         values = {name: value.cpu().numpy() for name, value in arrays.items()}
