@@ -139,6 +139,7 @@ def test_components_left_out_become_noise_of_their_mean_variance():
     assert classifier.basis[:2].abs().sum(1) == pytest.approx([1, 1], abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_mixture_finds_what_a_gaussian_cannot():
     """One class of two clusters, the other a Gaussian of the same mean and covariance."""
     centres = torch.tensor([-2.0, -2.0, -2.0, 2.0]).repeat(250)

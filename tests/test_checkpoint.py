@@ -113,6 +113,7 @@ fit(model, guide, data, settings=settings, checkpoint_path=Path(sys.argv[1]), pr
 """
 
 
+@pytest.mark.slow
 def test_kill_9_in_training_leaves_a_checkpoint_that_loads(path: Path) -> None:
     """Stopped eight times, then killed, nearly always in the middle of saving: what is on disk is whole each time."""
     process = subprocess.Popen([sys.executable, "-c", TRAIN_FOR_EVER, str(path)], stdout=subprocess.PIPE, text=True)

@@ -127,9 +127,9 @@ def test_commands_are_understood(page):
             _parse(rest)
 
 
-# The how-to takes most of a minute.
+# The others take most of a minute.
 @pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=[pytest.mark.slow] * (page.name == "how-to.md")) for page in PAGES], ids=IDS
+    "page", [pytest.param(page, marks=[pytest.mark.slow] * (page.name != "README.md")) for page in PAGES], ids=IDS
 )
 def test_blocks_run(page, workplace, in_this_process, monkeypatch):
     monkeypatch.setattr("ppl_vae.app.report.NUM_DATAPOINTS", 5)

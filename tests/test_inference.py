@@ -63,6 +63,7 @@ def reaches_the_posterior(model: LinearGaussian, num: int, settings: InferConfig
     assert found.converged.all()
 
 
+@pytest.mark.slow
 def test_full_rank_reaches_the_exact_posterior() -> None:
     reaches_the_posterior(oracle(), 12, climb(infer_halvings=9))
 
@@ -78,6 +79,7 @@ def test_full_rank_has_no_gap() -> None:
     assert -5 * error_of(gaps) < gaps.mean() < 0.05 + 5 * error_of(gaps)
 
 
+@pytest.mark.slow
 def test_full_rank_of_many_dimensions_has_no_gap_either() -> None:
     """From the neutral start, 860 numbers for each datapoint: larger steps throw them away, and NaN is no optimum."""
     torch.manual_seed(1)
@@ -145,6 +147,7 @@ def test_a_window_that_left_the_numbers_sets_no_record(monkeypatch: pytest.Monke
     torch.testing.assert_close(found.params[:, :3], exact, rtol=0.0, atol=0.1)
 
 
+@pytest.mark.slow
 def test_diagonal_reaches_the_closed_form_gap() -> None:
     model = oracle()
     data = Dataset(simulate(model, 30))
@@ -157,7 +160,10 @@ def test_diagonal_reaches_the_closed_form_gap() -> None:
     assert error_of(short) < 0.01  # of a gap of 0.89
 
 
-@pytest.mark.parametrize("make", [lambda: Planar(3, 4), lambda: InverseAutoregressive(3), lambda: Point(3)])
+@pytest.mark.parametrize(
+    "make",
+    [pytest.param(lambda: Planar(3, 4), marks=pytest.mark.slow), lambda: InverseAutoregressive(3), lambda: Point(3)],
+)
 def test_every_family_can_be_fitted(make: Callable[[], Family]) -> None:
     """The flows come at least as close as the best diagonal Gaussian, which they hold; a point finds the mean."""
     model = oracle()
@@ -243,6 +249,7 @@ def test_settings_are_checked() -> None:
 # --- When it stops ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_steps_and_convergence() -> None:
     model = oracle()
     data = Dataset(simulate(model, 12))
@@ -267,6 +274,7 @@ def test_steps_too_long_to_stay_anywhere_are_no_convergence() -> None:
     assert not found.converged[lost > 10].any()
 
 
+@pytest.mark.slow
 def test_steps_too_short_to_show_are_no_convergence() -> None:
     """Steps of 1e-6 change nothing that can be seen; at the optimum there is nothing to gain, and they may be."""
     model = oracle()
@@ -306,6 +314,7 @@ def test_a_fit_that_was_undone_to_the_end_has_not_converged(monkeypatch: pytest.
     assert not found.params[3:].any()
 
 
+@pytest.mark.slow
 def test_the_second_look_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """It draws noise of its own, also between the chunks."""
     data = Dataset(simulate(oracle(), 6))
@@ -314,6 +323,7 @@ def test_the_second_look_moves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(infer(oracle(), Diagonal(3), data, settings=climb(infer_chunk=3)).params, looked.params)
 
 
+@pytest.mark.slow
 def test_converged_datapoints_drop_out() -> None:
     """One that starts at its optimum stops before one that starts far away, and is not moved for its sake."""
     model = oracle()
@@ -328,6 +338,7 @@ def test_converged_datapoints_drop_out() -> None:
     assert (found.params[1] - rows[1]).abs().max() > 50
 
 
+@pytest.mark.slow
 def test_no_halvings_stop_at_the_first_window_without_improvement() -> None:
     found = infer(oracle(), Diagonal(3), Dataset(simulate(oracle(), 8)), settings=climb(infer_halvings=0))
     more = infer(oracle(), Diagonal(3), Dataset(simulate(oracle(), 8)), settings=climb(infer_halvings=6))
@@ -335,6 +346,7 @@ def test_no_halvings_stop_at_the_first_window_without_improvement() -> None:
     assert (found.steps < more.steps).all()
 
 
+@pytest.mark.slow
 def test_chunks_agree_with_one_chunk() -> None:
     model = oracle()
     data = Dataset(simulate(model, 20), first=100)
@@ -402,6 +414,7 @@ def test_works_under_no_grad_and_in_float32() -> None:
 # --- Other models -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_conditional_model() -> None:
     """With the wrong labels the same datapoints are explained worse."""
     torch.manual_seed(0)
@@ -426,6 +439,7 @@ def test_conditional_model() -> None:
     assert difference.mean() > 5 * error_of(difference)
 
 
+@pytest.mark.slow
 def test_two_latents_neither_of_them_real() -> None:
     """From far below, the ELBO comes near the importance bound; the posteriors are no Gaussians."""
     model = TwoLatents()

@@ -429,6 +429,7 @@ def test_kl_weight_multiplies_the_kls_gradient_only(pair: str, analytic_kl: bool
     torch.testing.assert_close(terms.loss, -(terms.reconstruction - 0.3 * terms.kl).mean())
 
 
+@pytest.mark.slow
 def test_kl_weight_is_honoured_by_the_score_function() -> None:
     """E of the score-function gradient is that of the reparameterised one, at β = 0.3 and 5 standard errors."""
     torch.manual_seed(4)

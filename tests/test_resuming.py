@@ -57,7 +57,7 @@ def test_a_signal_stops_between_two_steps_and_resuming_is_as_if_it_had_not(tmp_p
     assert_same(resumed(path), whole)
 
 
-@pytest.mark.parametrize("kind", ["eager", "traced"])
+@pytest.mark.parametrize("kind", ["eager", pytest.param("traced", marks=pytest.mark.slow)])
 def test_on_step_sees_each_step_and_its_parameters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Engine
 ) -> None:
@@ -91,6 +91,7 @@ def test_on_step_sees_each_step_and_its_parameters(
     assert_same(values[-1], weights(*unseen))
 
 
+@pytest.mark.slow
 def test_a_traced_run_is_the_eager_one_and_resuming_it_is_as_if_it_had_not_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,7 @@ def stepper(guide: PerDatapoint, data: Dataset, model: LinearGaussian | None = N
 # --- Which rows move --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_4_rows_outside_the_minibatch_never_move() -> None:
     """A thousand steps on some rows, others visited once at the start, so that a dense Adam would have momentum."""
     model = oracle()

@@ -154,6 +154,7 @@ def test_settings_choose_the_objective(
     assert switches.items() <= vars(objective).items()
 
 
+@pytest.mark.slow
 def test_beta_trades_reconstruction_for_kl() -> None:
     def trained(kl_weight: float) -> EpochMetrics:
         chosen = settings(epochs=30, batch_size=50, kl_weight=kl_weight, patience=0, kl_warmup=0)

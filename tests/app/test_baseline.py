@@ -109,6 +109,7 @@ def test_labels_with_gaps_strips_and_unknown_test_labels(cli, npz, tmp_path):
     assert test["accuracy"]["mean"] > 0.8
 
 
+@pytest.mark.slow
 def test_of_many_labels_the_pictures_show_some(cli, npz, tmp_path):
     y = np.arange(600) % 60
     x = np.clip(np.random.default_rng(0).normal(y[:, None] / 60, 0.05, (600, 4)), 0, 1)
@@ -228,6 +229,7 @@ def test_other_commands_say_that_it_is_a_baseline(cli, baselines, command):
     refused(cli(name, baselines / "gaussian", *rest), "is a baseline, which has no latents")
 
 
+@pytest.mark.slow
 def test_a_fit_that_was_killed_is_still_known_for_a_baseline(cli, baselines, tmp_path):
     killed = tmp_path / "killed"
     killed.mkdir()

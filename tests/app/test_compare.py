@@ -177,6 +177,7 @@ def test_all_runs_share_their_protocol(compared):
 # --- Going on ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_half_finished_goes_on_and_finished_is_left(cli, compared, tmp_path):
     """Three of four runs are kept to the byte and the clock tick; the fourth comes out as it was."""
     half = tmp_path / "half"

@@ -47,6 +47,7 @@ def networks(path):
     return getattr(model, "decoder", None), getattr(guide, "encoder", None)
 
 
+@pytest.mark.slow
 def test_the_flags_make_the_networks(run):
     decoder, encoder = networks(run)
     assert type(decoder) is ConvDecoder
@@ -57,6 +58,7 @@ def test_the_flags_make_the_networks(run):
     assert "channels 4 6, hidden 16" in (run / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_colour_of_odd_size_is_learned(cli, npz, tmp_path):
     """Discs of three colours: what is decoded has the colour of what it is of."""
     x, y = coloured(200)
@@ -75,7 +77,7 @@ def test_colour_of_odd_size_is_learned(cli, npz, tmp_path):
 COMMANDS = [
     "evaluate RUN --estimator iwae --num-samples 10 --limit 5",
     "gaps RUN --families diagonal --limit 2 --infer-steps 10 --infer-window 5 --elbo-samples 4 --num-samples 4 "
-    "--chains 2 --temperatures 3",
+    "--chains 2 --temperatures 3 --prior-temperatures 3",
     "sample RUN prior --num-samples 6 --out OUT.npz",
     "sample RUN grid --out OUT.npz",
     "sample RUN interpolate --images 0 1 --out OUT.npz",

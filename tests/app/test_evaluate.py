@@ -98,6 +98,7 @@ def test_ais_from_the_guide_is_another_estimate(plain, trained):
     assert guide["protocol"]["details"]["start"] == "guide"
 
 
+@pytest.mark.slow
 def test_bdmc(plain, trained):
     found = plain(trained, "--estimator", "bdmc", "--limit", 30, "--temperatures", 20, "--num-samples", 4)
     assert list(found) == [
@@ -348,6 +349,7 @@ def test_a_point_has_no_density(cli, plain, point):
 # --- Local fits -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_fits_that_had_not_converged_are_told(cli, plain, local):
     """In words before what they spoil, in JSON as counts; a finished fit needs no word."""
     out = cli("evaluate", local, "--limit", 6, *BRIEF)[1]
@@ -432,7 +434,7 @@ def test_absurd_numbers_are_refused_by_name(cli, trained, estimator, flag, value
 
 
 def test_gaps_of_one_datapoint_have_no_error(cli, trained, tmp_path):
-    flags = [*BRIEF, *SHORT[:4], "--num-samples", 10, "--elbo-samples", 5, "--chains", 2]
+    flags = [*BRIEF, *SHORT[:4], "--prior-temperatures", 3, "--num-samples", 10, "--elbo-samples", 5, "--chains", 2]
     outs = []
     for limit in (1, 2):
         status, out, err = cli("gaps", trained, "--limit", limit, *flags, "--out", tmp_path / str(limit))

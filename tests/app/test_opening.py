@@ -21,7 +21,7 @@ READING = {
     "ais": ["evaluate", "RUN", "--estimator", "ais", "--temperatures", "2", *FEW],
     "bdmc": ["evaluate", "RUN", "--estimator", "bdmc", "--temperatures", "2", *FEW],
     "sbc": ["evaluate", "RUN", "--estimator", "sbc", "--limit", "20", "--num-samples", "7"],
-    "gaps": ["gaps", "RUN", *FEW, "--families", "diagonal", "--elbo-samples", "2", *ANNEALED, *BRIEF],
+    "gaps": ["gaps", "RUN", *FEW, "--families", "diagonal", "--prior-temperatures", "2", *ANNEALED, *BRIEF],
     "posterior": ["sample", "RUN", "posterior", "--num-samples", "2"],
     "interpolate": ["sample", "RUN", "interpolate", "--images", "0", "1", "--steps", "2"],
     "arithmetic": ["sample", "RUN", "arithmetic", "--subtract", "0", "--add", "1", "--images", "2"],

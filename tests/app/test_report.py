@@ -163,6 +163,7 @@ def test_says_what_was_run_and_learned(trained):
     assert page.rows["data"][0] == "digits, 1,294 training datapoints of shape 8 × 8"
 
 
+@pytest.mark.slow
 def test_its_command_makes_the_same_run(cli, train, tmp_path):
     path, page = train("--activation", "tanh", "--kl-warmup", "2", "--learning-rate", "0.003", "--seed", "3")
     words = shlex.split(page.commands[0])
@@ -194,6 +195,7 @@ def test_text_from_outside_is_text(train, tmp_path):
     assert "<i>" not in page.source
 
 
+@pytest.mark.slow
 def test_written_anew_when_a_run_goes_on(cli, train):
     path, page = train()
     assert page.rows["epoch"] == ["1 of 1"]
@@ -224,6 +226,7 @@ def test_a_point_has_no_bound_and_says_so(train):
     assert len(page.commands) == 2
 
 
+@pytest.mark.slow
 def test_conditional(every_picture, train):
     path, page = train("--model", "conditional")
     assert len(page.pictures) == len(list((path / "figures").glob("*.png"))) == 6

@@ -30,7 +30,8 @@ COMPARE = [
     "1",
 ]
 BASELINE = ["baseline", "gaussian", "--dims", "3", "--data", "data.npz"]
-GAPS = ["--families", "diagonal", "--limit", "2", "--infer-steps", "40", "--temperatures", "2", "--chains", "1"]
+GAPS = ["--families", "diagonal", "--limit", "2", "--infer-steps", "40", "--chains", "1"]
+GAPS += ["--temperatures", "2", "--prior-temperatures", "2"]
 
 
 @pytest.fixture(scope="module")

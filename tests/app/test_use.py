@@ -49,6 +49,7 @@ def test_evaluate_elbo_has_its_parts(cli, trained):
     assert {"stderr", "reconstruction_stderr", "kl_stderr"} <= set(result)
 
 
+@pytest.mark.slow
 def test_evaluate_is_repeatable_and_its_seed_matters(cli, trained):
     outs = [cli("evaluate", trained, "--seed", seed)[1] for seed in (0, 0, 1)]
     assert outs[0] == outs[1] != outs[2]
@@ -63,6 +64,7 @@ def test_evaluate_table_names_the_protocol(cli, trained):
     assert json.loads(cli("evaluate", trained, "--limit", "1", "--json")[1])["stderr"] is None
 
 
+@pytest.mark.slow
 def test_importance_bound_is_above_the_elbo(cli, trained):
     elbo = json.loads(cli("evaluate", trained, "--num-samples", "100", "--json")[1])["elbo"]
     bound = json.loads(cli("evaluate", trained, "--estimator", "iwae", "--num-samples", "100", "--json")[1])["log_px"]

@@ -508,6 +508,7 @@ def test_a_guide_of_all_latents_is_asked_for_the_batch_it_knows() -> None:
     torch.testing.assert_close(found.log_px.values, model.log_px(x).detach(), rtol=0.0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_compiled_densities_take_draws_of_any_layout() -> None:
     """A guide's draws may be a transposed view; what is compiled is compiled for one layout."""
 

@@ -237,6 +237,7 @@ def local(model: LinearGaussian) -> Callable[[Dataset], FamilyProgram]:
     return guide_for
 
 
+@pytest.mark.slow
 def test_a_guide_made_for_the_simulated_data() -> None:
     """Local inference in the right family finds the posterior, which its start, the prior, is not."""
     model = oracle()
