@@ -17,6 +17,7 @@ from ppl_vae.evaluation.log_joint import draw, log_prior_and_likelihood
 from ppl_vae.evaluation.log_weights import chunks
 from ppl_vae.latents import Latents
 from ppl_vae.pair import evaluating
+from ppl_vae.runtime.ambient import apart
 from ppl_vae.seeding import seeded, stream
 
 CANDIDATES = 64
@@ -32,6 +33,7 @@ _WEAK = 0.1
 _MEAN = 16
 
 
+@apart()
 def starting_rows(
     model: nn.Module,
     family: nn.Module,
@@ -93,6 +95,7 @@ def likely_points(model: nn.Module, latents: Latents, batch: Batch, num: int) ->
     return vectors.gather(0, chosen.unsqueeze(-1).expand(-1, -1, vectors.shape[-1]))
 
 
+@apart()
 def placing(family: nn.Module, like: Tensor) -> Callable[[Tensor], Tensor]:
     """How to put a narrow q at a point.
 
@@ -123,6 +126,7 @@ def placing(family: nn.Module, like: Tensor) -> Callable[[Tensor], Tensor]:
         params = params + _steps(moments, params) @ (aim - moments(params)).clamp(-1.0, 1.0)
     here, steps = moments(params)[:size], _steps(moments, params)[:, :size]
 
+    @apart()
     def place(points: Tensor) -> Tensor:
         found = params + (points - here) @ steps.mT
         return torch.where(found.isfinite().all(-1, keepdim=True), found, 0.0)

@@ -175,7 +175,7 @@ def footnote(table: Table) -> str:
     )
     noise = [found[0] for row in table.rows if (found := row.figures["log_px_monte_carlo"])]
     if noise:
-        errors += f"; draws alone give log p(x) a standard error of {error_alone(max(noise))} at most in one training"
+        errors += f"; draws alone give log p(x) a standard error of {error_alone(max(noise))} in one training"
     return f"Nats per test datapoint, bigger is better; seconds of training; {errors}."
 
 
@@ -190,7 +190,10 @@ def of_ties(ranking: Ranking) -> str:
     """What a tie is."""
     if ranking.seeds > 1:
         return "A tie: the difference is within its errors over trainings and over datapoints, ± being both together."
-    return "A tie: the difference is within its error over datapoints. One seed: other trainings may rank otherwise."
+    return (
+        "A tie: the difference is within its error over datapoints. One seed: 'clear' is of these trainings, others "
+        "may rank otherwise."
+    )
 
 
 def _counted(count: int, what: str) -> str:

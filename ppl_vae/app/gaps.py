@@ -68,8 +68,8 @@ class Gaps:
 
     For each family a q is fitted to each datapoint alone, the model frozen, from several starts. The approximation gap
     is what the best of them misses of log p(x), the amortization gap what the run's own guide misses of that best.
-    log p(x) is the best of three lower bounds; one of them starts from the prior, so that a mode which every q misses
-    is seen. Writes gaps.json, gaps.csv (a row for each datapoint), gaps.png and gaps.svg.
+    log p(x) is the best of three lower bounds; one of them starts from the prior, where a mode that every q misses can
+    be seen. Writes gaps.json, gaps.csv (a row for each datapoint), gaps.png and gaps.svg.
 
     examples:
       ppl-vae gaps runs/mnist --limit 500

@@ -62,7 +62,7 @@ def bidirectional_bounds(
         lower.log_px,
         upper.log_px,
         "the bound on log p(x) from below is above the one from above",
-        "the model does not draw x and z from the densities that it scores them by: see that log_prob and sample of "
-        "each of its distributions agree, and that it draws by pyro.sample alone.",
+        "the model, or the guide that chains start at, does not draw from the densities that it scores by: see that "
+        "log_prob and sample of each distribution agree, and that all is drawn by pyro.sample.",
     )
     return Bidirectional(lower, upper)

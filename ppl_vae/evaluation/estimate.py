@@ -59,7 +59,11 @@ class Estimate:
     def still_rising(self) -> bool:
         """Whether the last doubling of the draws added more than the error over datapoints, and more than chance does:
         then that error says how far the truth is no longer."""
-        return self.rise is not None and self.rise.mean > max(self.stderr, _CERTAIN * self.rise.monte_carlo_stderr)
+        return self.rise is not None and not any(
+            self.rise.mean <= error
+            for error in (self.stderr, _CERTAIN * self.rise.monte_carlo_stderr)
+            if not math.isnan(error)
+        )
 
     def __sub__(self, other: "Estimate") -> "Estimate":
         """The difference at each datapoint: what the two share, such as how hard an x is, is no part of its errors."""

@@ -26,6 +26,8 @@ def refuse_disorder(lower: Estimate, upper: Estimate, what: str, cause: str) -> 
     """
     gap = upper - lower
     rounding = 100 * torch.finfo(lower.values.dtype).eps * (1 + float(lower.values.double().abs().mean()))
+    if gap.mean == -math.inf:
+        raise UserError(f"impossible: {what}, without end; {cause}")
     if not gap.mean < -rounding or math.isnan(gap.stderr):
         return
     from scipy import stats  # type: ignore[import-untyped]  # here: it takes a second

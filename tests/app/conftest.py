@@ -11,7 +11,7 @@ _PICTURES = dict(pictures._PICTURES)
 _SHOWN = {"draw_run": pictures.draw_run, "write_report": report.write_report}
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def numbers_only():
     """Runs end without pictures and a report: here nearly every test trains something, and few look at them."""
     with pytest.MonkeyPatch.context() as patch:
@@ -22,7 +22,7 @@ def numbers_only():
 
 
 @pytest.fixture(scope="session")
-def shown(numbers_only):
+def shown():
     """In a ``with``, runs have their report (of few datapoints), and the pictures that are named; all by default."""
 
     @contextmanager
@@ -30,6 +30,7 @@ def shown(numbers_only):
         with pytest.MonkeyPatch.context() as patch:
             for name, function in _SHOWN.items():
                 patch.setattr(f"ppl_vae.app.train.{name}", function)
+            patch.setattr(report, "NUM_DATAPOINTS", 20)
             patch.setattr(pictures, "_PICTURES", {stem: _PICTURES[stem] for stem in stems or _PICTURES})
             yield
 

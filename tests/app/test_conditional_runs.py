@@ -132,15 +132,13 @@ def test_every_parameterisation_trains_it(cli, npz, tmp_path, guide):
 
 
 def test_evaluate_on_splits_of_other_sizes(cli, local):
-    """Test and validation rows are inferred; more steps bring them further, and training rows are inferred too."""
+    """Test and validation rows are inferred, and training rows too."""
     elbos = {}
     for split in ("test", "validation", "train"):
         status, out, err = cli("evaluate", local, "--split", split, "--limit", 30, "--json", *BRIEF)
         assert status == 0, err
         elbos[split] = json.loads(out)["elbo"]
     assert all(-80 < value < -15 for value in elbos.values())
-    longer = json.loads(cli("evaluate", local, "--limit", 30, "--json", "--infer-steps", "200")[1])["elbo"]
-    assert longer > elbos["test"]
 
 
 def test_importance_bound_of_unseen_data(cli, local):

@@ -58,7 +58,7 @@ def test_evaluate_is_repeatable_and_its_seed_matters(cli, trained):
 def test_evaluate_table_names_the_protocol(cli, trained):
     out = cli("evaluate", trained, "--split", "validation", "--limit", "1")[1]
     assert "nan" not in out
-    assert "nats per datapoint, of one, so no standard error" in out
+    assert "of one, so no error over datapoints" in out
     assert "split validation" in out
     assert "likelihood proper" in out
     assert json.loads(cli("evaluate", trained, "--limit", "1", "--json")[1])["stderr"] is None

@@ -33,7 +33,9 @@ DRAW: dict[str, Callable[[str], Figure]] = {
     "grid": lambda c: figures.grid(PIXELS.reshape(2, 2, 5, 6), -1, 1, c),
     "blocks": lambda c: figures.blocks({"a": PIXELS[None], "b": PIXELS[None]}, ["row"], c),
     "calibration": lambda c: figures.calibration(np.arange(8).reshape(4, 2), 7, ["z1", "z2"], c),
-    "comparison": lambda c: figures.comparison([figures.Row("amortized", 1, dict.fromkeys(FIGURES, (-1.0, 0.1)))], c),
+    "comparison": lambda c: figures.comparison(
+        [figures.Row("amortized", 3, dict.fromkeys(FIGURES, (-1.0, 0.1, 0.4)))], c
+    ),
     "confusion": lambda c: figures.confusion([[3, 1], [0, 4]], ["a", "b"], c),
     "film_frame": lambda c: figures.film_frame([[0, 1]], [np.eye(2)], [3], PIXELS[None, :1], 3.0, title=c),
     "gaps": lambda c: figures.gaps([("test data", [figures.GapBar("diagonal", (1.0, 0.1), (0.5, 0.1))])], c),

@@ -80,6 +80,7 @@ LENIENT = {
     "fingerprint.fingerprint_of",
     "fitted.fitted_for",
     "fitted.guide_for",
+    "starts.placing",
 }
 
 WRONG = {
