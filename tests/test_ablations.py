@@ -34,6 +34,7 @@ def parts(pair):
     return elbo(*pair, DATA, 20)
 
 
+@pytest.mark.slow
 def test_without_kl_the_guide_shrinks_to_an_autoencoders_points():
     start, whole = trained(Diagonal, "kl", epochs=1), trained(Diagonal, "nothing")
     dropped, autoencoder = trained(Diagonal, "kl"), trained(Point, "kl")

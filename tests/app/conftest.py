@@ -11,7 +11,7 @@ _PICTURES = dict(pictures._PICTURES)
 _SHOWN = {"draw_run": pictures.draw_run, "write_report": report.write_report}
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def numbers_only():
     """Runs end without pictures and a report: here nearly every test trains something, and few look at them."""
     with pytest.MonkeyPatch.context() as patch:

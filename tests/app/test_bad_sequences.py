@@ -78,6 +78,7 @@ def test_a_points_elbo_is_not_put_beside_ngrams(one_picture, cli, runs, tmp_path
     assert "A point has no density" not in out
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch has no such kernel here")
 def test_a_step_that_cannot_be_compiled_is_known_before_it_is_taken(cli, runs, tmp_path):
     data, run = runs["text"].parent / "words.txt", tmp_path / "run"

@@ -26,6 +26,7 @@ def test_steps_as_tables_and_json(cli, tmp_path):
         assert 0 < timing["min"] <= timing["ms"] <= timing["max"]
 
 
+@pytest.mark.slow
 def test_everything_but_starts_and_epochs(cli, monkeypatch):
     """The other parts, on tiny sizes; traced but not compiled, which would take most of a minute."""
     import torch._inductor

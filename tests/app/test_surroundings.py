@@ -255,6 +255,7 @@ def test_a_home_folder_behind_an_equals_sign(cli, tmp_path, monkeypatch):
     assert not (tmp_path / "~").exists()
 
 
+@pytest.mark.slow
 def test_without_docstrings_pyro_does_not_run():
     process = start("train", "--help", env=environment(PYTHONOPTIMIZE="2"))
     status, out, err = ended(process)

@@ -149,6 +149,7 @@ def two_lumps(num: int) -> torch.Tensor:
     return torch.bernoulli(x, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mixture", "vamp"])
 def test_a_learned_prior_beats_the_standard_normal(kind: str) -> None:
     """On data of two kinds: the KL can fall to log 2 where the codes' own two lumps are the prior."""

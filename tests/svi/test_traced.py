@@ -105,11 +105,10 @@ QUICK = [
     "vae, full-rank, per-datapoint",
     "two-latents, diagonal, amortized",
 ]
-RECURRENT, QUICK_RECURRENT = ("text,", "notes,"), ("text, diagonal, amortized",)
 
 
 def _is_quick(name: str) -> bool:
-    return name in QUICK_RECURRENT if name.startswith(RECURRENT) else name.startswith(tuple(QUICK))
+    return name.startswith(tuple(QUICK))
 
 
 TABLE = [
