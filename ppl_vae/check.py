@@ -39,14 +39,14 @@ def check_pair(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
     with preserved(batch.x.device), frozen(model, guide), pyro.validation_enabled():
         for num_particles in (1, 2):
             _check_once(model, guide, batch, num_particles)
-    if not same(log_weights(model, guide, batch), log_weights(model, guide, batch)):
+    if not same(seeded_log_weights(model, guide, batch), seeded_log_weights(model, guide, batch)):
         raise UserError(
             "the pair gives other numbers when it is run again from the same seed, so that no estimate of it could be "
             "repeated: let it draw by pyro.sample or torch, not by NumPy or random, and keep counts in buffers."
         )
 
 
-def log_weights(model: nn.Module, guide: nn.Module, batch: Batch) -> Tensor:
+def seeded_log_weights(model: nn.Module, guide: nn.Module, batch: Batch) -> Tensor:
     """log p(x, z) − log q(z | x) of one draw for each datapoint, always from the same seed, nats, ``(batch,)``."""
     with seeded(0, batch.x.device), frozen(model, guide):
         parts = weigh(run_pair(model, guide, batch), batch, 1)

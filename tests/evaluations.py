@@ -128,7 +128,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "simulation.simulate": lambda on: simulation.simulate(on.model, on.event, 3),
     "check.check_pair": lambda on: check.check_pair(on.model, on.guide, on.batch),
     "check.check_runs": lambda on: check.check_runs(on.data, on.model, on.guide),
-    "check.log_weights": lambda on: check.log_weights(on.model, on.guide, on.batch),
+    "check.seeded_log_weights": lambda on: check.seeded_log_weights(on.model, on.guide, on.batch),
     "check.likelihood_label": lambda on: check.likelihood_label(on.model, on.batch),
     "diagnostics.diagnose": lambda on: diagnostics.diagnose(on.model, on.guide, on.data, 100),
     "ends.judged": lambda on: ends.judged(
@@ -195,7 +195,7 @@ QUESTIONS = {
         "check.check_pair",
         "check.check_runs",
         "check.likelihood_label",
-        "check.log_weights",
+        "check.seeded_log_weights",
         "graphical_model.graphical_model",
     ),
     *(

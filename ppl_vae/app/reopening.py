@@ -9,7 +9,7 @@ import torch
 from ppl_vae.app.build import DataInfo, Pair, build_pair
 from ppl_vae.app.run import Run, TrainConfig
 from ppl_vae.batch import Batch
-from ppl_vae.check import check_pair, log_weights, same
+from ppl_vae.check import check_pair, same, seeded_log_weights
 from ppl_vae.data import Dataset
 from ppl_vae.errors import UserError, reason
 from ppl_vae.training.trial import refuse_untrainable
@@ -50,7 +50,7 @@ def build_to_reopen(settings: TrainConfig, info: DataInfo, data: Dataset) -> Pai
             other.load_state_dict(state)
         except Exception as error:  # a module may have a will of its own
             raise UserError(f"{what} does not load its own state dict ({reason(error)}); mend that.") from None
-    if not same(log_weights(*pair, probe), log_weights(*again, probe)):
+    if not same(seeded_log_weights(*pair, probe), seeded_log_weights(*again, probe)):
         raise UserError(
             "the pair holds numbers that are in no state dict and come out otherwise when it is made again, so that a "
             f"run of it would open as another pair: {_KEEP}."
@@ -69,7 +69,7 @@ def warn_unless_same(run: Run, pair: Pair, data: Dataset) -> None:
     device = next((param.device for program in pair for param in program.parameters()), torch.device("cpu"))
     x, y, index = data.probe()
     probe = Batch(x.to(device), y if y is None else y.to(device), index.to(device))
-    if not same(log_weights(*pair, probe), log_weights(*run.load_pair(device), probe)):
+    if not same(seeded_log_weights(*pair, probe), seeded_log_weights(*run.load_pair(device), probe)):
         print(
             f"warning: {run.path} opens as another pair than was trained: training has changed numbers that are in no "
             f"state dict; {_KEEP}.",

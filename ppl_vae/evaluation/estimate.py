@@ -73,7 +73,7 @@ class Estimate:
         return Estimate(self.values.double() - other.values.double(), noise)
 
     def __neg__(self) -> "Estimate":
-        return Estimate(-self.values, None if self.noise is None else -self.noise, self.rise and -self.rise)
+        return Estimate(-self.values, None if self.noise is None else -self.noise)
 
     def to_dict(self) -> dict[str, float | None]:
         """Mean and standard errors, as JSON takes them: None for what is not finite."""
