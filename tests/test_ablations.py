@@ -73,6 +73,7 @@ def test_the_bound_that_is_reported_has_both_terms(drop, touches_model):
     assert any(gradient.abs().sum() > 0 for gradient in gradients(model)) == touches_model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drop", ["kl", "reconstruction"])
 def test_traced_steps_drop_it_too(drop, monkeypatch):
     """Traced, not compiled, which would take seconds."""

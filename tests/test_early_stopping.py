@@ -39,6 +39,7 @@ def test_early_stopping_keeps_the_best_weights() -> None:
     assert best_epoch(history).validation_bound == best
 
 
+@pytest.mark.slow
 def test_without_patience_the_last_weights_stay() -> None:
     chosen = overfitting(patience=0)
     model, guide, history = overfitted(chosen)
@@ -48,6 +49,7 @@ def test_without_patience_the_last_weights_stay() -> None:
     assert validated(model, guide, chosen) == last
 
 
+@pytest.mark.slow
 def test_patience_begins_after_the_warm_up() -> None:
     """While the KL counts for less, the ELBO is of another objective's weights."""
     chosen = overfitting(patience=7, kl_warmup=60)

@@ -26,6 +26,7 @@ from ppl_vae.inference import InferConfig, infer
 from ppl_vae.models import VAE
 from ppl_vae.models.likelihoods import Bernoulli
 from ppl_vae.nets import Decoder, Encoder
+from tests.marks import slow_after
 
 FAMILIES = [Diagonal, LowRank, FullRank, Planar, InverseAutoregressive, Point]
 
@@ -59,7 +60,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("parameterisation", "family"), CASES)
+@pytest.mark.parametrize(("parameterisation", "family"), slow_after(4, CASES))
 def test_extreme_images_have_finite_elbos(parameterisation: Callable[..., nn.Module], family: type[Family]) -> None:
     train = load(DataConfig(binarization="static")).train
     torch.manual_seed(0)

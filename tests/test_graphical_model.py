@@ -18,6 +18,7 @@ from ppl_vae.errors import UserError
 from ppl_vae.graphical_model import GraphicalModel, graphical_model
 from ppl_vae.pair import frozen
 from tests.conformance import ALL_CASES
+from tests.marks import slow_after
 from tests.pairs import TwoLatents, all_of, amortized, oracle, vae_pair
 
 
@@ -189,7 +190,7 @@ VALUES: dict[str, tuple[Callable[[Batch], Tensor], tuple[str, ...]]] = {
 @pytest.mark.parametrize("tracked", [True, False])
 @pytest.mark.parametrize(
     ("loc", "parents"),
-    [*((loc, ()) for loc in SHAPES_ALONE.values()), *VALUES.values()],
+    slow_after(11, [*((loc, ()) for loc in SHAPES_ALONE.values()), *VALUES.values()]),
     ids=[*SHAPES_ALONE, *(f"values: {name}" for name in VALUES)],
 )
 def test_a_shape_read_from_x_is_no_dependence_and_a_value_is(

@@ -36,6 +36,7 @@ from ppl_vae.rows import RowTable, collect_leaves, tables_of
 from ppl_vae.seeding import stream
 from ppl_vae.training import objective_of
 from tests.conformance import CASES, Case
+from tests.marks import slow_after
 from tests.pairs import (
     TwoLatents,
     all_of,
@@ -194,7 +195,7 @@ def exact_loss(model: LinearGaussian, guide: Amortized, x: Tensor, particles: in
     return -((log_sum - math.log(particles)) * weight).flatten(1).sum(1).mean()
 
 
-@pytest.mark.parametrize("kl_weight", [1.0, 0.4])
+@pytest.mark.parametrize("kl_weight", slow_after(1, [0.4, 1.0]))
 @pytest.mark.parametrize("particles", [2, 3])
 @both
 def test_the_gradient_is_the_bounds(
@@ -224,6 +225,7 @@ def test_quadrature_knows_the_elbo() -> None:
 # --- What double reparameterisation is for ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_guides_gradient_has_less_noise() -> None:
     model = oracle()
     x = simulate(model, 20)
@@ -347,7 +349,7 @@ GUIDES: dict[str, Callable[[], tuple[nn.Module, nn.Module, Tensor]]] = {
 
 @pytest.mark.parametrize(
     "guide_name",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name in ("full-rank", "planar"))) for name in GUIDES],  # as another
+    slow_after(2, GUIDES),
 )
 def test_one_expectation(guide_name: str) -> None:
     """On the same noise the mean difference of the two gradients is 0 within 5 of its standard errors; K = 1 is not."""

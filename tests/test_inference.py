@@ -19,6 +19,7 @@ from ppl_vae.inference import InferConfig, Inferred, _Climb, infer
 from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian
 from ppl_vae.nets import Decoder
 from ppl_vae.objectives import TraceELBO
+from tests.marks import slow_after
 from tests.pairs import TwoLatents, all_of, bits, optimal, oracle, simulate, stripes_data, vae_pair
 
 climb = partial(InferConfig, infer_starts=1)
@@ -68,6 +69,7 @@ def test_full_rank_reaches_the_exact_posterior() -> None:
     reaches_the_posterior(oracle(), 12, climb(infer_halvings=9))
 
 
+@pytest.mark.slow
 def test_full_rank_has_no_gap() -> None:
     """At the defaults, within what their one draw a step leaves: 0.05 nats, where the best diagonal loses 0.89."""
     model = oracle()
@@ -110,6 +112,7 @@ class Walled(Diagonal):
         return super().forward(torch.where(beyond, torch.nan, params))
 
 
+@pytest.mark.slow
 def test_a_window_that_left_the_numbers_is_undone() -> None:
     """At the first rate one window of steps leads straight over the wall; at smaller ones the optimum is found."""
     model = LinearGaussian((2,), 1).double()
@@ -126,7 +129,7 @@ def test_a_window_that_left_the_numbers_is_undone() -> None:
     torch.testing.assert_close(found.params[:, :1], exact, rtol=0.0, atol=0.05)
 
 
-@pytest.mark.parametrize("elbo_of_it", [torch.nan, torch.inf, 1e9])
+@pytest.mark.parametrize("elbo_of_it", slow_after(1, [torch.nan, torch.inf, 1e9]))
 def test_a_window_that_left_the_numbers_sets_no_record(monkeypatch: pytest.MonkeyPatch, elbo_of_it: float) -> None:
     """However great the ELBO that was seen on the way: it is undone, its step is halved, and the climb goes on."""
     gradient, calls = _Climb.gradient, list[int]()
@@ -193,6 +196,7 @@ def test_parameters_that_a_family_shares_stay() -> None:
 # --- Where it starts --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_starts_agree() -> None:
     """From the neutral value, from rows and from an encoder's output the ELBO ends up the same."""
     model = oracle()
@@ -298,6 +302,7 @@ def test_numbers_too_large_for_the_step_are_no_convergence() -> None:
     assert not found.converged.any()
 
 
+@pytest.mark.slow
 def test_a_fit_that_was_undone_to_the_end_has_not_converged(monkeypatch: pytest.MonkeyPatch) -> None:
     """No window gave a number: the rows are where they began, and that is no result."""
     gradient = _Climb.gradient
@@ -460,6 +465,7 @@ def test_two_latents_neither_of_them_real() -> None:
     assert TraceELBO(4).terms(model, guide, data.batch(torch.arange(20))).elbo.isfinite().all()
 
 
+@pytest.mark.slow
 def test_extreme_images_have_a_finite_elbo() -> None:
     model, _ = vae_pair()
     x = torch.cat([torch.zeros(1, 3, 4), torch.ones(1, 3, 4), bits(3), 1 - bits(3)])

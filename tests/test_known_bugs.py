@@ -26,6 +26,7 @@ from ppl_vae.models import VAE, LinearGaussian
 from ppl_vae.objectives import TraceELBO
 from ppl_vae.seeding import seeded, stream
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer
+from tests.marks import slow_after
 from tests.pairs import PriorGuide, all_of, amortized, bits, optimal, oracle, simulate, stripes_data, vae_pair
 
 
@@ -262,7 +263,9 @@ def test_6_pyros_default_does_leak_and_our_programs_never(local: bool) -> None:
 # --- 7. Rows of a per-datapoint guide, taken for those of other datapoints --------------------------------------
 
 
-@pytest.mark.parametrize("unseen", [18, 3])  # more than the rows: an index fails; fewer: the wrong rows are read
+@pytest.mark.parametrize(
+    "unseen", slow_after(1, [3, 18])
+)  # more than the rows: an index fails; fewer: the wrong rows are read
 def test_7_rows_are_not_taken_for_unseen_data_but_inferred_anew(unseen: int) -> None:
     model = oracle()
     x = simulate(model, 12 + unseen)

@@ -75,6 +75,7 @@ def test_scripts_run_from_a_checkout(name, tmp_path):
     assert f"ppl-vae {name}" in run.stdout
 
 
+@pytest.mark.slow
 def test_the_embedded_default_needs_no_torchvision():
     code = (
         "import sys; sys.modules['torchvision'] = None\n"

@@ -74,6 +74,7 @@ def first_sums(kind: type, precision: Precision) -> Tensor:
     return step(torch.arange(8))
 
 
+@pytest.mark.slow
 def test_traced_and_eager_agree_in_bf16() -> None:
     """On the same noise they do the same operations, whose only difference is in the order of a sum's terms."""
     eager, traced, full = (

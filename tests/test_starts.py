@@ -46,6 +46,7 @@ def row_at(mean: float, scale: float) -> Tensor:
 # --- Which end is kept ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_optimum_that_covers_both_modes_is_not_taken_for_the_highest() -> None:
     best = best_elbo(ONES.x.numpy())
     one = infer(TwoModes(), Diagonal(1), ONES, settings=replace(QUICK, infer_starts=1))

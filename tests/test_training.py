@@ -19,10 +19,11 @@ from ppl_vae.models import LinearGaussian
 from ppl_vae.objectives import Objective, TraceELBO
 from ppl_vae.svi import EagerStep, OptimizerConfig, engine
 from tests.fits import TRAIN, VALIDATION, assert_same, settings, validated, weights
+from tests.marks import slow_after
 from tests.pairs import amortized, optimal, oracle, simulate, stripes_data, vae_pair
 
 
-@pytest.mark.parametrize("objective", ["elbo", "elbo-analytic-kl"])
+@pytest.mark.parametrize("objective", slow_after(1, ["elbo", "elbo-analytic-kl"]))
 def test_reaches_the_maximum_likelihood_optimum(objective: str) -> None:
     """Probabilistic PCA from a random start, a linear encoder and a full-rank family: no gap is left but training's."""
     x = simulate(oracle(6, 2, 0.5), 600)

@@ -64,6 +64,7 @@ def test_music_may_begin_with_a_byte_order_mark(tmp_path):
     assert load(path).layout == "notes"
 
 
+@pytest.mark.slow
 def test_a_points_elbo_is_not_put_beside_ngrams(one_picture, cli, runs, tmp_path):
     data, run = runs["text"].parent / "words.txt", tmp_path / "run"
     flags = ["--model", "sequence", "--family", "point", "--hidden", "4", "--latent-dim", "2", "--epochs", "1"]

@@ -80,6 +80,7 @@ def test_what_is_printed_and_repeated(cli, baselines, tmp_path):
             assert all(np.array_equal(one[key], other[key]) for key in other)
 
 
+@pytest.mark.slow
 def test_a_fit_that_is_cut_short_says_so(cli, tmp_path):
     arguments = ["--iterations", "1", "--num-components", "3", "--dims", "5", "--binarization", "dynamic"]
     assert cli("baseline", "mixture", *arguments, "--out", tmp_path / "run")[0] == 0

@@ -7,6 +7,7 @@ import torch
 from ppl_vae.app.run import Run
 from ppl_vae.conv_nets import ConvDecoder, ConvEncoder
 from ppl_vae.nets import Encoder
+from tests.marks import slow_after
 
 CONV = ["--net", "conv", "--channels", "4", "6", "--hidden", "16", "--latent-dim", "2"]
 SMALL = [*CONV, "--epochs", "2", "--batch-size", "50"]
@@ -86,7 +87,7 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", slow_after(2, COMMANDS))
 def test_other_commands_take_the_run(cli, run, data, tmp_path, command):
     places = {"RUN": run, "DATA": data, "OUT.npz": tmp_path / "out.npz"}
     status, _, err = cli(*(places.get(word, word) for word in command.split()))

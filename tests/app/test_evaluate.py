@@ -154,6 +154,7 @@ def test_draws_by_default(estimator, draws):
     assert EvaluateConfig(estimator=estimator, num_samples=7).draws == 7
 
 
+@pytest.mark.slow
 def test_simulated_datapoints_by_default(plain, own):
     assert plain(own, "--estimator", "bdmc", *SHORT)["protocol"]["num_datapoints"] == 100
     assert plain(own, "--estimator", "sbc", "--num-samples", 7)["protocol"]["num_datapoints"] == 1000
@@ -398,6 +399,7 @@ def test_one_datapoint_has_no_error(cli, trained, flags):
     assert " ± " in cli("evaluate", trained, "--estimator", *flags, "--limit", 2, "--no-diagnose")[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_the_verdict_survives_a_picture_that_cannot_be_saved(cli, own, flags):
     shutil.rmtree(own / "figures")
@@ -433,6 +435,7 @@ def test_absurd_numbers_are_refused_by_name(cli, trained, estimator, flag, value
     refused(cli("evaluate", trained, "--estimator", estimator, flag, value), f"{flag}: must be ", " than ")
 
 
+@pytest.mark.slow
 def test_gaps_of_one_datapoint_have_no_error(cli, trained, tmp_path):
     flags = [*BRIEF, *SHORT[:4], "--prior-temperatures", 3, "--num-samples", 10, "--elbo-samples", 5, "--chains", 2]
     outs = []

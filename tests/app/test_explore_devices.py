@@ -36,6 +36,7 @@ def test_a_phone_shows_all_and_takes_touch(name, request, open_page, trained, co
     explorer.assert_shows_its_z()
 
 
+@pytest.mark.slow
 def test_the_mnist_model_is_fast_and_under_5_mb(tmp_path, open_page):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "x.npz", x=rng.integers(0, 256, (80, 28, 28), dtype=np.uint8), y=np.arange(80) % 10)

@@ -29,7 +29,7 @@ SMALL = {
 
 
 # The others train as these do, on other numbers.
-QUICK = ("vamp", "two-layers-bottom-up")
+QUICK = ("vamp",)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,7 @@ def test_the_report_has_the_sizes_of_both_layers(one_picture, cli, tmp_path):
         assert ("3 components of the prior" in page) is not both
 
 
+@pytest.mark.slow
 def test_a_resumed_run_is_the_one_that_never_stopped(cli, tmp_path):
     """With an encoder that the model and the guide share."""
     flags = [*TINY, *SMALL["vamp"]]

@@ -79,6 +79,7 @@ def test_a_resumed_film_goes_on(cli, run):
     assert steps[-1] == 35
 
 
+@pytest.mark.slow
 def test_a_resumed_film_goes_on_unasked(cli, run):
     status, out, err = cli("train", "--resume", run, "--epochs", "4")
     assert (status, err) == (0, "")
@@ -86,6 +87,7 @@ def test_a_resumed_film_goes_on_unasked(cli, run):
     assert (run / "film" / "step-00000028.npz").exists()
 
 
+@pytest.mark.slow
 def test_with_early_stopping_the_film_ends_with_what_is_kept(cli, tmp_path):
     run = tmp_path / "run"
     flags = ("--epochs", "40", "--patience", "1", "--learning-rate", "0.1", "--film")
@@ -106,6 +108,7 @@ def test_what_cannot_be_drawn_is_refused_before_training(cli, npz, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_damaged_frame_is_named_and_the_run_is_whole(one_picture, cli, run):
     (run / "film" / "step-00000003.npz").write_bytes(b"")
     (run / "film" / "step-mine.npz").write_bytes(b"")
@@ -122,6 +125,7 @@ def test_training_that_came_to_nothing_leaves_no_frames(cli, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_per_datapoint_guide_is_filmed_on_its_own_rows(cli, tmp_path):
     run = tmp_path / "run"
     assert cli("train", *SMALL, "--guide", "mean-field", "--binarization", "static", "--film", "--out", run)[0] == 0

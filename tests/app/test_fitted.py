@@ -39,6 +39,7 @@ def test_rows_answer_for_their_own_data_only(model):
     assert fitted_for(model, guide, replace(data, first=11), BRIEF).guide is not guide
 
 
+@pytest.mark.slow
 def test_whether_the_fits_had_converged_comes_along(model):
     data = Dataset(simulate(model, 5), first=100)
     guide = rows(model, Dataset(data.x))

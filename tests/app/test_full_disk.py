@@ -15,6 +15,7 @@ import pytest
 
 from ppl_vae.app.cli import main
 from ppl_vae.app.run import Run
+from tests.marks import slow_after
 
 SMALL = ["--hidden", "8", "--latent-dim", "2", "--epochs", "1", "--batch-size", "64"]
 LIMITED = """
@@ -100,7 +101,7 @@ def test_the_verdict_is_said_though_its_picture_cannot_be_written(cli, here, mon
     assert "calibration-1.png: cannot write" in err
 
 
-@pytest.mark.parametrize("place", ["figures/training.png", "report.html"])
+@pytest.mark.parametrize("place", slow_after(1, ["figures/training.png", "report.html"]))
 def test_a_trained_run_says_how_to_go_on(one_picture, cli, here, monkeypatch, place):
     """The disk is full after the last step: what was learned is there, and the same run can be gone on with."""
     real_open = os.open

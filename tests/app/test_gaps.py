@@ -140,6 +140,7 @@ def test_json_alone_is_printed(cli, trained, tmp_path):
 # --- Runs of every kind -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not MINE.exists(), reason="needs the checkout, not an installed wheel")
 def test_a_pair_of_ones_own(cli, tmp_path):
     """Its family is nobody's, so it is taken apart by ours."""
@@ -151,6 +152,7 @@ def test_a_pair_of_ones_own(cli, tmp_path):
     assert list(json.loads(out)["splits"]["test"]["families"]) == ["diagonal", "full-rank"]
 
 
+@pytest.mark.slow
 def test_rows_of_its_own_on_what_it_was_trained_on(cli, local, tmp_path):
     """And rows fitted there and then on the rest: the guide that is measured is named in the protocol."""
     status, _, err = cli("gaps", local, *BRIEF, "--out", tmp_path / "out")
@@ -165,6 +167,7 @@ def test_rows_of_its_own_on_what_it_was_trained_on(cli, local, tmp_path):
     assert pair.guide.table.weight[:6].abs().min() > 0  # they have been trained
 
 
+@pytest.mark.slow
 def test_the_guides_own_family_is_fitted_with_what_it_has_learned(cli, tmp_path):
     """Here an iaf, which nobody else can be asked by, in a conditional run: the labels are passed on."""
     run = tmp_path / "run"

@@ -65,6 +65,7 @@ def test_what_was_left_out_of_the_loss_is_in_the_name(trained, family, drop, nam
     assert opened.in_words == name
 
 
+@pytest.mark.slow
 def test_the_default_name_is_the_next_free_one_here(cli, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for number in (1, 2):

@@ -248,6 +248,7 @@ def baseline(data):
     return data / "baseline"
 
 
+@pytest.mark.slow
 def test_a_baseline_killed_in_its_pictures_is_made_again_by_the_same_command(cli, tmp_path, baseline):
     path = tmp_path / "run"
     shutil.copytree(baseline, path)

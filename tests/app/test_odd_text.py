@@ -33,6 +33,7 @@ def test_a_path_with_bytes_that_are_no_characters(cli, tmp_path):
     assert b"explorer</title>" in (folder / "run" / "explorer-1.html").read_bytes()
 
 
+@pytest.mark.slow
 def test_text_that_no_font_here_can_show_is_said_once(cli, tmp_path, monkeypatch):
     monkeypatch.setattr(fonts, "_system_fonts", tuple)
     data = tmp_path / "名前.txt"

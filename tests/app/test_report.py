@@ -207,6 +207,7 @@ def test_written_anew_when_a_run_goes_on(cli, train):
     assert not list(path.glob("*.partial"))
 
 
+@pytest.mark.slow
 def test_a_row_for_each_datapoint_is_looked_at_on_training_data(cli, train):
     path, page = train("--guide", "per-datapoint", "--binarization", "static")
     assert "knows no other" in page.source
@@ -233,6 +234,7 @@ def test_conditional(every_picture, train):
     assert not [warning for warning in page.warnings if "left out" in warning]
 
 
+@pytest.mark.slow
 def test_grey_levels_are_warned_of(cli, tmp_path):
     assert cli("train", *TINY, "--binarization", "none", "--out", tmp_path / "run")[0] == 0
     assert any("no log-likelihoods" in warning for warning in Page(tmp_path / "run" / "report.html").warnings)
@@ -245,6 +247,7 @@ def test_best_epoch_is_what_it_shows(train):
     assert page.rows["epoch"] == [f"{best.epoch} of 3, the best by validation"]
 
 
+@pytest.mark.slow
 def test_without_a_test_split(train):
     _, page = train("--test-fraction", "0")
     assert page.rows["split"] == ["train", "train"]

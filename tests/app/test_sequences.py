@@ -14,6 +14,7 @@ from ppl_vae.data import load
 from ppl_vae.layout import decode_notes, decode_text, encode_text
 from ppl_vae.ngrams import ngram_log_prob
 from tests.app.test_bad_input import refused
+from tests.marks import slow_after
 
 SMALL = ["--model", "sequence", "--hidden", "8", "--latent-dim", "2", "--batch-size", "16"]
 WORDS = [f"{word}{end}" for word in ("an", "ben", "ida", "otto", "eva") for end in ("", "a", "o", "ine", "bert")]
@@ -184,7 +185,7 @@ SAMPLED = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "what"), SAMPLED)
+@pytest.mark.parametrize(("kind", "what"), slow_after(7, SAMPLED))
 def test_everything_can_be_sampled(cli, trained_on, kind, what):
     few = {"neighbours": ["--count", "2", "--images", "0", "1"], "grid": ["--steps", "3"], "traverse": ["--steps", "2"]}
     status, out, err = cli("sample", trained_on[kind], what, *few.get(what, ["--seed", "1"]))
@@ -206,6 +207,7 @@ def test_the_explorer_is_refused(cli, trained_on):
     refused(cli("explore", trained_on["text"]), "sequence cannot be explored")
 
 
+@pytest.mark.slow
 def test_holes_and_generators_of_words(cli, trained_on, tmp_path):
     run, out = trained_on["text"], tmp_path / "x.npz"
     assert cli("holes", run, "--split", "train", "--num-places", "2", "--out", tmp_path / "h.npz")[0] == 0
@@ -240,6 +242,7 @@ def test_infer_takes_what_the_run_was_trained_on(cli, trained_on, tunes, tmp_pat
     assert not (tmp_path / "no.npz").exists()
 
 
+@pytest.mark.slow
 def test_the_gap_of_words(cli, trained_on):
     small = "--limit 3 --elbo-samples 4 --num-samples 4 --chains 2 --temperatures 3 --infer-steps 5"
     assert (

@@ -99,6 +99,7 @@ def test_numbers_its_runs(cli, tmp_path, monkeypatch):
         assert (tmp_path / "runs" / f"digits-{number}" / "checkpoint.pt").is_file()
 
 
+@pytest.mark.slow
 def test_training_learns(cli, tmp_path):
     assert cli("train", *SMALL, "--epochs", "80", "--learning-rate", "0.01", "--out", tmp_path / "run")[0] == 0
     elbos = [float(row["validation_bound"]) for row in rows(tmp_path / "run")]
@@ -155,6 +156,7 @@ def test_ctrl_c_then_resume_equals_never_having_stopped(cli, tmp_path):
     assert len(rows(tmp_path / "stopped")) == 20
 
 
+@pytest.mark.slow
 def test_kill_leaves_a_run_that_goes_on(cli, tmp_path):
     process = start_training(tmp_path / "killed", "--epochs", "100000")
     process.kill()
@@ -166,6 +168,7 @@ def test_kill_leaves_a_run_that_goes_on(cli, tmp_path):
     assert [int(row["epoch"]) for row in rows(tmp_path / "killed")] == list(range(1, done + 3))
 
 
+@pytest.mark.slow
 def test_resume_for_more_epochs(cli, tmp_path):
     assert cli("train", *SMALL, "--epochs", "2", "--out", tmp_path / "run")[0] == 0
     assert cli("train", "--resume", tmp_path / "run", "--epochs", "3")[0] == 0

@@ -34,6 +34,7 @@ def test_evaluate_json_holds_value_error_and_protocol(cli, trained):
     }
 
 
+@pytest.mark.slow
 def test_evaluate_names_the_weights(cli, trained):
     """Of this pair, whatever else is asked of it."""
     pair = Run.open(trained).load_pair(torch.device("cpu"))

@@ -78,6 +78,7 @@ def test_interpolate_walks_between_unlike_labels_by_default(sampled, trained):
     assert (y[: images[1]] == y[0]).all()
 
 
+@pytest.mark.slow
 def test_samples_are_repeatable_and_differ_from_means(sampled, trained):
     flags = ("--images", 0, 1, "--codes", "samples", "--path", "spherical")
     first, again, other = (sampled(trained, "interpolate", *flags, "--seed", seed)[0]["z"] for seed in (1, 1, 2))

@@ -15,6 +15,7 @@ TINY = Size(pixels=16, hidden=(32,), latent_dim=3, batch_size=64, num_rows=1024)
 SEVERAL_DRAWS = TINY._replace(hidden=(32, 32), activation="tanh", num_particles=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size"),
     [*((name, TINY) for name in ("pyro", "numpyro", "handwritten", "eager")), ("handwritten", SEVERAL_DRAWS)],

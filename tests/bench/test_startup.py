@@ -12,6 +12,7 @@ from ppl_vae.bench.sizes import SIZES
 from ppl_vae.errors import UserError
 
 
+@pytest.mark.slow
 def test_a_start_is_measured(monkeypatch):
     monkeypatch.setattr(startup, "STARTS", {"by hand": "handwritten"})
     clock = Clock("cpu", repeats=1, seconds=1.0, steps=None, report=lambda what: None)
@@ -21,6 +22,7 @@ def test_a_start_is_measured(monkeypatch):
     assert 50 < starts["by hand"]["peak"] < 5_000
 
 
+@pytest.mark.slow
 def test_a_rival_starts_without_us():
     """Its import time and memory are its own."""
     code = f"""

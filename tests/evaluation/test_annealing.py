@@ -36,6 +36,7 @@ from ppl_vae.guides import (
 from ppl_vae.latents import Latents
 from ppl_vae.models import ConditionalVAE, LinearGaussian
 from ppl_vae.nets import Decoder
+from tests.marks import slow_after
 from tests.pairs import TwoLatents, all_of, amortized, optimal, oracle, simulate, stripes_data, vae_pair
 
 SHORT = AnnealingConfig(temperatures=4, leapfrog=2)
@@ -72,7 +73,7 @@ def from_the_model(model: LinearGaussian, num: int) -> tuple[Dataset, Tensor]:
         (16, "prior", "linear", 6),
         pytest.param(16, "guide", "linear", 2, marks=pytest.mark.slow),
         pytest.param(64, "prior", "sigmoid", 6, marks=pytest.mark.slow),
-        (64, "guide", "sigmoid", 2),  # a diagonal q is nearer to begin with
+        pytest.param(64, "guide", "sigmoid", 2, marks=pytest.mark.slow),  # a diagonal q is nearer to begin with
     ],
 )
 def test_bracket_holds_log_px_and_closes(latent_dim: int, start: Any, schedule: Any, few: int) -> None:
@@ -96,6 +97,7 @@ def test_bracket_holds_log_px_and_closes(latent_dim: int, start: Any, schedule: 
     assert gaps[1].mean() < 0.5 * mean
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("latent_dim", [16, 64])
 def test_importance_bound_is_below(latent_dim: int) -> None:
     """The other ruler: in 64 dimensions a diagonal proposal leaves it nats below, where annealing arrives."""
@@ -201,6 +203,7 @@ def test_step_sizes_know_nothing_of_the_chains_that_take_them(monkeypatch: pytes
     assert torch.equal(upwards, sizes[0].flip(0))  # the pilots are the same, and the same step belongs to a density
 
 
+@pytest.mark.slow
 def test_step_sizes_belong_to_their_temperatures(monkeypatch: pytest.MonkeyPatch) -> None:
     """The posterior is narrower than the prior, so steps shorten on the way up."""
     model = oracle(scale=0.05)
@@ -348,7 +351,7 @@ def test_rows_of_others_are_refused_only_where_the_guide_is_the_start() -> None:
 # --- Other models -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("dtype", "start"), [(torch.float32, "guide"), (torch.float64, "prior")])
+@pytest.mark.parametrize(("dtype", "start"), slow_after(1, [(torch.float64, "prior"), (torch.float32, "guide")]))
 def test_constrained_latents_are_bracketed(dtype: torch.dtype, start: Any) -> None:
     """Nobody knows log p(x) here in closed form; the importance bound of very many prior draws comes close enough."""
     model = TwoLatents().to(dtype)
@@ -439,6 +442,7 @@ def test_programs_are_left_as_they_were() -> None:
     assert torch.equal(posterior, posterior_before)
 
 
+@pytest.mark.slow
 def test_several_calls_keep_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     model = oracle()
     data, posterior = from_the_model(model, 30)

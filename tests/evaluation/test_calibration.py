@@ -163,6 +163,7 @@ def test_odd_numbers_of_draws() -> None:
     assert calibrate(model, WrongGuide(model), (5,), num_simulations=400, num_samples=100).passed
 
 
+@pytest.mark.slow
 def test_any_chunks_rank_all_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws below z* are counted over calls; every rank from 0 to L occurs and the verdict stands."""
     model = oracle()

@@ -23,6 +23,7 @@ from ppl_vae.guides import Diagonal, FullRank, Latents, PerDatapoint, Point
 from ppl_vae.models import LinearGaussian, Model
 from ppl_vae.pair import Weighted
 from tests.conformance import CASES, Case
+from tests.marks import slow_after
 from tests.pairs import ExactGuide, PriorGuide, all_of, optimal, oracle, simulate, stripes_data, vae_pair
 
 ROUNDING = {"rtol": 0.0, "atol": 1e-10}
@@ -420,7 +421,7 @@ def test_auxiliary_draws_leave_the_weights() -> None:
 # --- Any pair ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+@pytest.mark.parametrize("case", slow_after(8, CASES), ids=[case.name for case in CASES])
 def test_any_pair(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ppl_vae.evaluation.units._DRAWS", 8)
     found = diagnose(*case.pair(), Dataset(case.x, case.y), num_samples=100)

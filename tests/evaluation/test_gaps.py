@@ -226,6 +226,7 @@ def test_one_datapoint_has_no_standard_error() -> None:
     json.dumps(plain, allow_nan=False)
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_it_and_the_programs_stay() -> None:
     model, guide = vae_pair()
     data = stripes_data(6, dynamic=False)

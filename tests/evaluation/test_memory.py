@@ -41,6 +41,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from Linux's /proc")
 def test_memory_of_the_importance_bound_does_not_grow_with_k() -> None:
     """100 samples fill no call, 20,000 fill two, 200,000 fill nineteen and hold no more; all at once they would."""

@@ -39,6 +39,7 @@ def test_histogram_is_the_density_of_all_ranks() -> None:
     assert legend(figure) == ["99 % of bars, if calibrated", "99 % of curves, if calibrated", "a", "b"]
 
 
+@pytest.mark.slow
 def test_histogram_of_evenly_spread_ranks_is_flat_whatever_the_number() -> None:
     for num_samples in (1, 9, 63, 100, 112):
         figure = calibration(np.arange(num_samples + 1).repeat(3)[:, None], num_samples, ["z"])

@@ -73,6 +73,7 @@ def test_terrible_first_epochs_are_cut_off_and_said_so() -> None:
     assert axes.get_title(loc="left") == "cut off: down to −5,000.0"
 
 
+@pytest.mark.slow
 def test_late_trouble_is_never_cut_off() -> None:
     elbos = [*np.linspace(-110, -100, 49), -5000.0]
     axes = panels(training_curves(history(elbos)))["bound"]

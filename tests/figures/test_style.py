@@ -16,6 +16,7 @@ from ppl_vae import figures
 from ppl_vae.figures.style import CATEGORICAL, class_colors, new_figure
 from ppl_vae.graphical_model import GraphicalModel, Variable
 from ppl_vae.metrics import EpochMetrics
+from tests.marks import slow_after
 
 rng = np.random.default_rng(0)
 PIXELS = rng.random((4, 5, 6))
@@ -57,7 +58,7 @@ def test_every_figure_is_tried_here() -> None:
 USERS = {"font.size": 30.0, "axes.facecolor": "red", "savefig.facecolor": "blue", "image.cmap": "jet"}
 
 
-@pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW)
+@pytest.mark.parametrize("draw", slow_after(4, DRAW.values()), ids=DRAW)
 def test_the_users_settings_and_the_picture_do_not_change_each_other(
     draw: Callable[[str], Figure], tmp_path: Path
 ) -> None:
@@ -76,7 +77,9 @@ def test_the_users_settings_and_the_picture_do_not_change_each_other(
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "later.png")), default)
 
 
-@pytest.mark.parametrize("draw", [draw for name, draw in DRAW.items() if name != "film_frame"])  # it has a title
+@pytest.mark.parametrize(
+    "draw", slow_after(6, [draw for name, draw in DRAW.items() if name != "film_frame"])
+)  # it has a title
 def test_the_caption_stands_under_the_picture(draw: Callable[[str], Figure]) -> None:
     caption = r"seed 0, a file named $\oops$"  # as mathematics it would be an error
     with_caption, without = draw(caption), draw("")
@@ -98,7 +101,7 @@ def test_formulae_stay_in_one_piece() -> None:
         assert any("z ~ p(z)" in line for line in lines)
 
 
-@pytest.mark.parametrize("name", [name for name in DRAW if name != "film_frame"])  # it is not printed
+@pytest.mark.parametrize("name", slow_after(6, [name for name in DRAW if name != "film_frame"]))  # it is not printed
 def test_legible_at_half_the_width_of_a_page(name: str) -> None:
     """Printed 3.5 inches wide, no text is below 5.5 points and running text is 6.5 or more."""
     figure = DRAW[name]("caption")

@@ -21,6 +21,7 @@ from ppl_vae.models.priors import VampPrior
 from ppl_vae.nets import Decoder, Encoder
 from ppl_vae.objectives import TraceELBO
 from ppl_vae.svi import OptimizerConfig
+from tests.marks import slow_after
 from tests.pairs import TwoLatents, all_of, amortized, bits, oracle, simulate
 
 TRAININGS: tuple[Training, ...] = ("unroll", "separate")
@@ -45,7 +46,7 @@ def loss_of(model: nn.Module, guide: nn.Module, batch: Batch, particles: int = 1
 # --- What it reaches --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", [Diagonal, FullRank])
+@pytest.mark.parametrize("family", slow_after(1, [Diagonal, FullRank]))
 def test_lies_between_amortized_and_per_datapoint(family: type[Family]) -> None:
     """The model frozen, the encoder untrained; each difference beyond 5 standard errors."""
     guide = semi(family=family)

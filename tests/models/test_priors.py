@@ -16,6 +16,7 @@ from ppl_vae.objectives import TraceELBO
 from ppl_vae.pair import constant
 from ppl_vae.predictive import has_standard_normal_prior
 from ppl_vae.svi import OptimizerConfig
+from tests.marks import slow_after
 from tests.pairs import all_of, amortized, bits
 
 
@@ -150,7 +151,7 @@ def two_lumps(num: int) -> torch.Tensor:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["mixture", "vamp"])
+@pytest.mark.parametrize("kind", slow_after(1, ["vamp", "mixture"]))
 def test_a_learned_prior_beats_the_standard_normal(kind: str) -> None:
     """On data of two kinds: the KL can fall to log 2 where the codes' own two lumps are the prior."""
     data, bounds = Dataset(two_lumps(200)), {}

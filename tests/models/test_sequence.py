@@ -81,6 +81,7 @@ def test_a_refinement_is_the_same_in_either_precision(training: Training) -> Non
     torch.testing.assert_close(found[torch.float32], found[torch.float64], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_learns_more_than_a_bigram_knows() -> None:
     """Words of the form wcw: their end repeats their beginning, which no bigram can see. It starts below the bigram."""
     words = [f"{word}c{word}" for word in ("ab", "ba", "aa", "bb")]

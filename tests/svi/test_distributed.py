@@ -250,6 +250,7 @@ def run_with_a_killed_process(out: Path, victim: int, *flags: str) -> None:
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_others(tmp_path: Path) -> None:
     run_with_a_killed_process(tmp_path / "run", victim=1)
     assert checkpoint.load(tmp_path / "run" / "checkpoint.pt")["format"]
