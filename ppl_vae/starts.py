@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae.batch import Batch
-from ppl_vae.evaluation.log_joint import draw, log_prior_and_likelihood
+from ppl_vae.evaluation.log_joint import draw, draw_with_likelihood
 from ppl_vae.evaluation.log_weights import chunks
 from ppl_vae.latents import Latents
 from ppl_vae.pair import evaluating
@@ -84,10 +84,7 @@ def likely_points(model: nn.Module, latents: Latents, batch: Batch, num: int) ->
         batch: the datapoints.
         num: how many for each, from 1 to :data:`CANDIDATES`.
     """
-    drawn = []
-    for count in chunks(CANDIDATES, batch):
-        vector = draw(model, latents, batch, count)
-        drawn.append((vector, log_prior_and_likelihood(model, latents, batch, vector)[1]))
+    drawn = [draw_with_likelihood(model, latents, batch, count) for count in chunks(CANDIDATES, batch)]
     vectors, log_likelihood = (torch.cat(column) for column in zip(*drawn, strict=True))
     # The largest of log-probabilities with Gumbel noise are a sample without replacement.
     gumbel = -torch.empty_like(log_likelihood).exponential_().log()

@@ -152,6 +152,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "latent_walks.decode_codes": lambda on: latent_walks.decode_codes(on.model, on.latents, on.z(3), on.event),
     "latent_walks.draws_along": lambda on: latent_walks.draws_along(on.model, on.latents, on.z(2, 3), on.event, 0),
     "log_joint.draw": lambda on: log_joint.draw(on.guide, on.latents, on.batch, 3),
+    "log_joint.draw_with_likelihood": lambda on: log_joint.draw_with_likelihood(on.model, on.latents, on.batch, 3),
     "log_joint.log_guide": lambda on: log_joint.log_guide(on.guide, on.latents, on.batch, on.z(2, len(on.data))),
     "log_joint.log_prior_and_likelihood": lambda on: log_joint.log_prior_and_likelihood(
         on.model, on.latents, on.batch, on.z(2, len(on.data))

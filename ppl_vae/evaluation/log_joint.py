@@ -65,6 +65,20 @@ def draw(program: nn.Module, latents: Latents, batch: Batch, num_samples: int) -
     """Draws of a model's prior or of a guide as flat vectors, ``(num_samples, batch, D)``, without gradients."""
     with evaluating(program):
         trace = trace_in_plate(program, batch, in_particles(program, num_samples))
+    return _vectors(trace, latents, batch, num_samples)
+
+
+def draw_with_likelihood(model: nn.Module, latents: Latents, batch: Batch, num_samples: int) -> tuple[Tensor, Tensor]:
+    """v ~ p(v), as :func:`draw` gives it, with log p(x | v), ``(num_samples, batch)``, in nats; of one run."""
+    with evaluating(model):
+        trace = trace_in_plate(model, batch, in_particles(model, num_samples))
+        trace.compute_log_prob()
+    drawn = {site.name for site in latents.sites}
+    likelihood = _sum(trace, [name for name in _scored(trace) if name not in drawn], batch, num_samples)
+    return _vectors(trace, latents, batch, num_samples), likelihood
+
+
+def _vectors(trace: Trace, latents: Latents, batch: Batch, num_samples: int) -> Tensor:
     values = {site.name: cast(Tensor, trace.nodes[site.name]["value"]) for site in latents.sites}
     vector = latents.flattened(values)
     return vector.expand(num_samples, len(batch.x), latents.size).detach()

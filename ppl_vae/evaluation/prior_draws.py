@@ -11,18 +11,16 @@ where draws from the prior hardly meet the posterior; annealing from the prior t
 from typing import NamedTuple
 
 import torch
-from pyro import poutine
-from pyro.poutine import Trace
-from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 
-from ppl_vae.batch import Batch
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.estimate import Estimate
+from ppl_vae.evaluation.log_joint import draw_with_likelihood
 from ppl_vae.evaluation.log_weights import BATCH_SIZE, chunks
 from ppl_vae.evaluation.streams import dealt, log_mean_over_draws
 from ppl_vae.evaluation.weight_tails import WeightTails, effective_sample_size
-from ppl_vae.pair import Traces, frozen, in_particles, weigh
+from ppl_vae.latents import Latents
+from ppl_vae.pair import frozen
 
 _BEYOND_CHANCE = 5.0  # standard errors, since each of many datapoints is looked at
 
@@ -60,10 +58,11 @@ def left_out(model: nn.Module, data: Dataset, guided: WeightTails, num_samples: 
         guided: what the guide's draws came to on them.
         num_samples: K, as many as the guide's.
     """
+    latents = Latents.of(model, data.probe())
     log_sums, ess = [], []
     for batch in data.batches(BATCH_SIZE):
         with frozen(model):
-            drawn = [_log_likelihoods(model, batch, count) for count in chunks(num_samples, batch)]
+            drawn = [draw_with_likelihood(model, latents, batch, count)[1] for count in chunks(num_samples, batch)]
         weights = torch.cat(drawn).cpu().double()
         log_sums.append(dealt(weights, log=True))
         ess.append(effective_sample_size(weights))
@@ -81,10 +80,3 @@ def _variance(log_px: Estimate, ess: Tensor, num_samples: int) -> Tensor:
     """
     assert log_px.noise is not None
     return log_px.noise.double().square().sum(0).maximum(1 / ess - 1 / num_samples)
-
-
-def _log_likelihoods(model: nn.Module, batch: Batch, num_samples: int) -> Tensor:
-    """log p(x | z) with z ~ p(z), ``(num_samples, batch)``."""
-    trace = prune_subsample_sites(poutine.trace(in_particles(model, num_samples)).get_trace(batch))
-    trace.compute_log_prob()
-    return weigh(Traces(trace, Trace()), batch, num_samples).reconstruction

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Dirichlet, Gamma, Normal
 
 from ppl_vae import Batch, UserError
-from ppl_vae.evaluation.log_joint import draw, log_guide, log_prior_and_likelihood
+from ppl_vae.evaluation.log_joint import draw, draw_with_likelihood, log_guide, log_prior_and_likelihood
 from ppl_vae.guides import Diagonal, Family, FullRank, InverseAutoregressive, LowRank, PerDatapoint, Planar
 from ppl_vae.latents import Latents
 from ppl_vae.models import ConditionalVAE
@@ -43,6 +43,19 @@ def local_guide(latents: Latents, family: Family, num: int = 5) -> PerDatapoint:
 
 
 # --- The model's densities --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("num", [1, 7])
+def test_draws_of_the_prior_come_with_their_likelihood(num: int) -> None:
+    """Those that are drawn alone, constrained latents too, and the density that is worked out of them afterwards."""
+    model, latents = two_latents()
+    torch.manual_seed(3)
+    vector, likelihood = draw_with_likelihood(model, latents, all_of(X), num)
+    torch.manual_seed(3)
+    assert torch.equal(vector, draw(model, latents, all_of(X), num))
+    torch.testing.assert_close(likelihood, log_prior_and_likelihood(model, latents, all_of(X), vector)[1])
+    assert likelihood.shape == (num, 5)
+    assert likelihood.std() > 0.1
 
 
 @pytest.mark.parametrize("num_samples", [1, 5, 7])  # as many as datapoints: the one is not taken for the other
