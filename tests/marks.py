@@ -8,9 +8,10 @@ import pytest
 
 def slow_after(quick: int, cases: Iterable[Any]) -> list[Any]:
     """The first ``quick`` cases as they are, the rest with the slow tests: they find what the first ones would."""
-    return [
-        case
-        if number < quick
-        else pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow)
-        for number, case in enumerate(cases)
-    ]
+    return [case if number < quick else _slow(case) for number, case in enumerate(cases)]
+
+
+def _slow(case: Any) -> Any:
+    if hasattr(case, "marks"):  # a pytest.param
+        return pytest.param(*case.values, marks=[*case.marks, pytest.mark.slow], id=case.id)
+    return pytest.param(*(case if type(case) is tuple else (case,)), marks=pytest.mark.slow)  # a named tuple is one value
