@@ -14,4 +14,5 @@ def slow_after(quick: int, cases: Iterable[Any]) -> list[Any]:
 def _slow(case: Any) -> Any:
     if hasattr(case, "marks"):  # a pytest.param
         return pytest.param(*case.values, marks=[*case.marks, pytest.mark.slow], id=case.id)
-    return pytest.param(*(case if type(case) is tuple else (case,)), marks=pytest.mark.slow)  # a named tuple is one value
+    values = case if type(case) is tuple else (case,)  # a named tuple is one value
+    return pytest.param(*values, marks=pytest.mark.slow)
