@@ -291,6 +291,7 @@ def test_steps_too_short_to_show_are_no_convergence() -> None:
     assert infer(model, Diagonal(3), data, init=best, settings=settings).converged.all()
 
 
+@pytest.mark.slow
 def test_numbers_too_large_for_the_step_are_no_convergence() -> None:
     """In float32 a step of 1e-6 leaves 60 as it is: nothing moves, and there is much to gain."""
     model = oracle().float()

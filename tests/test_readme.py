@@ -31,6 +31,7 @@ def test_pictures_and_files_exist():
         assert (README.parent / target).is_file(), target
 
 
+@pytest.mark.slow
 def test_the_example_pair_trains_and_is_used(tmp_path, monkeypatch):
     monkeypatch.setattr("ppl_vae.app.report.NUM_DATAPOINTS", 20)
     monkeypatch.setattr(pictures, "_PICTURES", {"latent": pictures._PICTURES["latent"]})

@@ -191,6 +191,7 @@ def test_generators_by_label(cli, baselines, conditional, tmp_path):
     assert (drawn == torch.arange(10)[:, None]).double().mean() > 0.8
 
 
+@pytest.mark.slow
 def test_generators_refuses(cli, capsys, baselines, trained, conditional, tmp_path):
     def no(*arguments):
         *words, part = arguments

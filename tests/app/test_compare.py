@@ -27,7 +27,7 @@ GUIDES = ["amortized", "mean-field"]
 SEEDS = [5, 6]
 TERMS = [
     *["--guides", *GUIDES, "--seed", "5", "--seeds", "2", "--epochs", "1", "--hidden", "16", "--latent-dim", "2"],
-    *["--limit", "20", "--num-samples", "10", "--infer-steps", "40", "--workers", "1"],
+    *["--limit", "20", "--num-samples", "10", "--infer-steps", "20", "--workers", "1"],
 ]
 COLUMNS = ["elbo", "log_px", "reconstruction", "kl", "seconds", "parameters"]
 

@@ -115,6 +115,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(cli, run, data, tmp_path):
     assert "--net cannot change" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "flags",
     [

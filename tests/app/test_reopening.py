@@ -82,6 +82,7 @@ def test_it_is_refused_before_anything_is_written(train, tmp_path, what):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_what_a_state_dict_or_the_seed_gives_back_is_not(train, tmp_path, cli):
     """A buffer that came of the data, torch's generator in the constructor, and a layer that takes its size later."""
     init = "del self.shift; self.register_buffer('shift', x_mean * torch.rand(event_shape))"

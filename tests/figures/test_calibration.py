@@ -64,6 +64,7 @@ def test_simultaneous_band_holds_99_percent() -> None:
         assert 0.99 - 5 * error < inside < min(1.0, 0.99 + 5 * error)
 
 
+@pytest.mark.slow
 def test_histogram_band_grows_with_dependence() -> None:
     """Ten times the same coordinate tells no more than once; ten independent ones tell more."""
     once = uniform(500, 1)

@@ -10,6 +10,7 @@ from torch.distributions import Normal
 from ppl_vae.guides import Family, InverseAutoregressive, Planar
 from ppl_vae.guides.flows import PlanarMap
 from ppl_vae.nets import SCALE_FLOOR
+from tests.marks import slow_after
 
 FLOWS = [Planar, InverseAutoregressive]
 every_flow = pytest.mark.parametrize("kind", FLOWS)
@@ -248,7 +249,7 @@ def test_density_integrates_to_one(kind: type[Family], size: int, points: int) -
 
 
 @every_flow
-@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("size", slow_after(1, [3, 1]))
 def test_density_of_a_draw_has_the_right_gradients(kind: type[Family], size: int) -> None:
     """Of z and of log q(z) in the parameters, and in the networks' too, on fixed noise."""
     family = flow(kind, size)

@@ -105,7 +105,7 @@ def central_difference(loss: Callable[[], Tensor], param: Tensor, place: tuple[i
     return (ends[0] - ends[1]) / (2 * step)
 
 
-@pytest.mark.parametrize("family", [Diagonal, FullRank, Planar])
+@pytest.mark.parametrize("family", slow_after(1, [FullRank, Diagonal, Planar]))
 def test_unroll_differentiates_through_the_refinement(family: type[Family]) -> None:
     """On fixed noise the gradients of encoder and model are the derivatives of the loss that is computed."""
     guide, batch = semi("unroll", family, num_steps=3), batch_of()

@@ -99,6 +99,7 @@ def test_the_continuous_bernoullis_start_is_on_the_means_side() -> None:
     assert torch.equal(started < 0.5, mean < 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("likelihood", [pytest.param(ContinuousBernoulli, marks=pytest.mark.slow), Normal])
 def test_it_learns_grey_levels(likelihood: type[Likelihood]) -> None:
     """From worse than independent uniform pixels, whose log-density is 0, to a density far above that."""

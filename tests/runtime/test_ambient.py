@@ -67,7 +67,7 @@ def alike(mine: list[object], theirs: list[object]) -> bool:
 
 
 # The rest are Pyro's handlers too, as the scale is, around the same calls.
-LIKE_ANOTHER = ("block", "condition", "plate")
+LIKE_ANOTHER = ("block", "condition", "plate", "mask")
 
 
 @pytest.mark.parametrize(

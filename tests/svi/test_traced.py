@@ -124,6 +124,7 @@ def test_every_pair_of_the_table_takes_the_eager_steps(case: Case) -> None:
     assert_equal(case.pair(), Dataset(case.x, case.y), tolerance=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", slow_after(1, reversed(OBJECTIVES)), ids=str)
 def test_every_objective(objective: str) -> None:
     pair, data = oracle_pair(FullRank)
