@@ -9,26 +9,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ppl_vae import Batch, UserError
+from ppl_vae import Batch, UserError, testing
 from ppl_vae.guides import Amortized, Diagonal, Guide, Latents, Point, SemiAmortized
 from ppl_vae.models import VAE, LinearGaussian, Model
 from ppl_vae.nets import Decoder, Encoder
+from ppl_vae.testing import CHECKS, OF_A_Q_WITHOUT_NOISE, Case
 from tests import conformance
-from tests.conformance import ALL_CASES, CASES, CHECKS, Case
+from tests.conformance import ALL_CASES, CASES
 from tests.pairs import all_of, bits
 
-OF_THE_MODEL_ALONE = {conformance.check_nuts}
-# A refinement draws random numbers, so a semi-amortized q is a function of x and of those: held against fixed latents
-# twice, it is two q's. With the point family there is no noise, and these hold of it too: see the test below.
-OF_A_Q_WITHOUT_NOISE = {
-    conformance.check_leading_dimensions,
-    conformance.check_rows_are_independent,
-    conformance.check_guide_looks_at_x,
-    conformance.check_precision,
-}
+OF_THE_MODEL_ALONE = {testing.check_nuts}
 # Differentiating through the refinement of a flow whose draws are then put through exp (the positive latent of this
 # model) gives gradients that overflow float32 at the check's step size: the training diverges, and fit() says so.
-DIVERGES = {(conformance.check_learning, "two-latents, iaf, semi-amortized")}
+DIVERGES = {(testing.check_learning, "two-latents, iaf, semi-amortized")}
 
 # Training takes a second; that of the others is like one of these.
 LEARN = [
@@ -44,7 +37,7 @@ LEARN = [
             case,
             id=f"{check.__name__}-{case.name}",
             marks=()
-            if case in CASES and (check is not conformance.check_learning or case.name in LEARN)
+            if case in CASES and (check is not testing.check_learning or case.name in LEARN)
             else pytest.mark.slow,
         )
         for check in CHECKS
@@ -188,36 +181,36 @@ class Shapeless(Model):
 
 
 BROKEN: dict[str, tuple[Callable[[Case], None], Case, Any]] = {
-    "undeclared event": (conformance.check_contract, case_of(Shapeless), UserError),
+    "undeclared event": (testing.check_contract, case_of(Shapeless), UserError),
     "mixed samples": (
-        conformance.check_leading_dimensions,
+        testing.check_leading_dimensions,
         case_of(lambda: Averaging(Decoder(2, (3, 4), (8,)), 2)),
         AssertionError,
     ),
     "batch statistics": (
-        conformance.check_rows_are_independent,
+        testing.check_rows_are_independent,
         case_of(vae, lambda latents: encoded(latents, BatchNormalised)),
         AssertionError,
     ),
     "blind guide": (
-        conformance.check_guide_looks_at_x,
+        testing.check_guide_looks_at_x,
         case_of(vae, lambda latents: encoded(latents, Blind)),
         AssertionError,
     ),
     "float32 only": (
-        conformance.check_precision,
+        testing.check_precision,
         case_of(lambda: Single(Decoder(2, (3, 4), (8,)), 2)),
         (AssertionError, RuntimeError),
     ),
-    "idle parameter": (conformance.check_gradients, case_of(Idle), AssertionError),
-    "unsaved state": (conformance.check_state_round_trip, case_of(Forgetful), AssertionError),
+    "idle parameter": (testing.check_gradients, case_of(Idle), AssertionError),
+    "unsaved state": (testing.check_state_round_trip, case_of(Forgetful), AssertionError),
     "memory": (
-        conformance.check_same_noise_same_answer,
+        testing.check_same_noise_same_answer,
         case_of(lambda: Remembering(Decoder(2, (3, 4), (8,)), 2)),
         AssertionError,
     ),
     "cannot learn": (
-        conformance.check_learning,
+        testing.check_learning,
         case_of(lambda: Frozen(Decoder(2, (3, 4), (8,)), 2)),
         AssertionError,
     ),
@@ -232,7 +225,7 @@ def test_a_broken_pair_is_turned_down(kind: str) -> None:
 
 
 def test_the_whole_suite_runs_on_a_users_own_pair() -> None:
-    """As the docstring of ``tests/conformance.py`` says."""
+    """As the docstring of ``ppl_vae.testing`` says."""
 
     def make() -> tuple[nn.Module, nn.Module]:
         return vae(), encoded(Latents.of(vae(), all_of(bits(2))))

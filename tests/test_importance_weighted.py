@@ -34,8 +34,9 @@ from ppl_vae.nets import positive
 from ppl_vae.objectives import Objective, TraceELBO
 from ppl_vae.rows import RowTable, collect_leaves, tables_of
 from ppl_vae.seeding import stream
+from ppl_vae.testing import Case
 from ppl_vae.training import objective_of
-from tests.conformance import CASES, Case
+from tests.conformance import CASES
 from tests.marks import slow_after
 from tests.pairs import (
     TwoLatents,

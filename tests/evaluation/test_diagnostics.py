@@ -22,7 +22,8 @@ from ppl_vae.evaluation.weight_tails import pareto_khat
 from ppl_vae.guides import Diagonal, FullRank, Latents, PerDatapoint, Point
 from ppl_vae.models import LinearGaussian, Model
 from ppl_vae.pair import Weighted
-from tests.conformance import CASES, Case
+from ppl_vae.testing import Case
+from tests.conformance import CASES
 from tests.marks import slow_after
 from tests.pairs import ExactGuide, PriorGuide, all_of, optimal, oracle, simulate, stripes_data, vae_pair
 

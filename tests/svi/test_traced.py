@@ -19,7 +19,8 @@ from ppl_vae.importance_weighted import ImportanceWeighted
 from ppl_vae.models import LinearGaussian, Model
 from ppl_vae.objectives import Objective, TraceELBO
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer, TracedStep, choose_step
-from tests.conformance import ALL_CASES, CASES, Case
+from ppl_vae.testing import Case
+from tests.conformance import ALL_CASES, CASES
 from tests.marks import slow_after
 from tests.pairs import amortized, oracle, simulate, stripes_data, vae_pair
 
