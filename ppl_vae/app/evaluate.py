@@ -23,6 +23,7 @@ from ppl_vae.errors import UserError
 from ppl_vae.evaluation import Diagnostics, Estimate, Protocol, diagnose
 from ppl_vae.evaluation.aggregate import Aggregate, has_density
 from ppl_vae.evaluation.per_datapoint import as_csv, per_datapoint
+from ppl_vae.evaluation.significance import still_rising
 from ppl_vae.evaluation.weight_tails import WeightTails, weight_tails
 from ppl_vae.figures import numbers
 from ppl_vae.inference import InferConfig
@@ -81,7 +82,7 @@ class Evaluate:
         headline = next(iter(evaluated.results))
         plain, lines = as_json(evaluated.results, protocol), [_as_table(evaluated.results)]
         if (rise := evaluated.results[headline].rise) and self.settings.estimator != "bdmc":
-            plain["rise"] = rise.to_dict() | {"still_rising": evaluated.results[headline].still_rising}
+            plain["rise"] = rise.to_dict() | {"still_rising": still_rising(evaluated.results[headline])}
             lines += _rise_lines(evaluated.results[headline], self.settings)
         if evaluated.acceptance is not None:
             plain["acceptance"] = _number(evaluated.acceptance)
@@ -163,7 +164,7 @@ def _rise_lines(bound: Estimate, settings: EvaluateConfig) -> list[str]:
     assert bound.rise
     what = "chains" if settings.estimator == "ais" else "draws"
     lines = [f"of half of the {settings.draws} {what} it is {_small(bound.rise)} nats lower"]
-    if bound.still_rising:
+    if still_rising(bound):
         advice = "more --temperatures" if what == "chains" else "or take --estimator ais"
         lines.append(
             f"warning: by more than its error, so log p(x) is higher than it says; raise --num-samples, {advice}."

@@ -28,6 +28,7 @@ from ppl_vae.data import Dataset
 from ppl_vae.errors import UserError, unknown_name
 from ppl_vae.evaluation import Estimate, GapsConfig, Protocol, inference_gaps
 from ppl_vae.evaluation import Gaps as Parts
+from ppl_vae.evaluation.significance import beyond_chance
 from ppl_vae.figures import GapBar
 from ppl_vae.guides import Family, Guide, PerDatapoint
 from ppl_vae.inference import InferConfig
@@ -199,7 +200,7 @@ def _doubts(gaps: Parts, local: Mapping[str, LocalFit], infer: InferConfig) -> l
     found = []
     for name, gap in gaps.families.items():
         found += [f"family '{name}': {doubt}" for doubt in doubts_about(local[name].fits, infer)]
-        if gap.amortization.mean < -2 * gap.amortization.stderr:
+        if beyond_chance(-gap.amortization, len(gaps.families)):
             found.append(
                 f"family '{name}': its local fits end below the guide's own ELBO, so they are no optimum of it (unless "
                 "the guide's family is richer); raise --infer-steps or --infer-window, or lower --infer-rate."
@@ -209,7 +210,7 @@ def _doubts(gaps: Parts, local: Mapping[str, LocalFit], infer: InferConfig) -> l
             if name in _LEARNED:
                 continue
             short = gaps.families["diagonal"].local - gap.local
-            if short.mean > 2 * short.stderr:
+            if beyond_chance(short, len(gaps.families)):
                 found.append(
                     f"family '{name}' contains the diagonal one and its local fits end {short.mean:.3f} nats below "
                     "that: they are no optimum; raise --infer-steps, or lower --infer-rate."

@@ -20,6 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ppl_vae.evaluation.significance import errors_of_chance
+
 # Of every interval; those of the differences hold all together.
 LEVEL = 0.95
 
@@ -112,7 +114,7 @@ def mean_of(values: Sequence[float] | Tensor, level: float = LEVEL) -> Mean:
     if count < 2:
         return Mean(mean, math.nan, math.nan)
     stderr = float(known.std()) / count**0.5
-    return Mean(mean, stderr, _quantile(level, count - 1) * stderr)
+    return Mean(mean, stderr, float(errors_of_chance(count - 1, (1 - level) / 2)) * stderr)
 
 
 def ranking_of(values: Mapping[str, Tensor], level: float = LEVEL) -> Ranking:
@@ -144,10 +146,3 @@ def _difference(values: Mapping[str, Tensor], better: str, worse: str, level: fl
     between = values[better] - values[worse]  # (seeds, datapoints)
     over_trainings, over_datapoints = mean_of(between.mean(1), level), mean_of(between.mean(0), level)
     return Difference(better, worse, over_trainings.mean, over_trainings.margin, over_datapoints.margin)
-
-
-def _quantile(level: float, freedom: int) -> float:
-    """The t that holds ``level`` between −t and t."""
-    from scipy.special import stdtrit  # type: ignore[import-untyped]  # here: it takes a while
-
-    return float(stdtrit(freedom, (1 + level) / 2))

@@ -23,8 +23,6 @@ MIN_SAMPLES = 100
 
 # Our own: fewer than this share of the units active is worth a warning, though a large latent need not be full.
 _FEW_ACTIVE = 0.1
-# Our own: chance, and a prior whose few good draws say little, are no more than this share of the datapoints.
-_LEFT_OUT = 0.05
 # Our own: in nats; with less, x could hardly be told from another.
 _NO_INFORMATION = 0.05
 _QUANTILES = (0.05, 0.25, 0.75, 0.95)
@@ -151,7 +149,7 @@ def _judge(missed: LeftOut | None, by_unit: Units, over_data: Aggregate | None) 
                 f"z says next to nothing about x: mutual information {information.mean:.3f} ± "
                 f"{information.stderr:.3f} nats."
             )
-    if missed and int(missed.where.sum()) > max(1.0, _LEFT_OUT * len(missed.where)):
+    if missed and missed.telling:
         found.append(
             f"the guide leaves part of the posterior out, such as a mode: on {100 * missed.share:.0f} % of datapoints "
             f"draws from the prior find more of log p(x) than the guide's, {missed.nats:.2f} nats there, by which the "

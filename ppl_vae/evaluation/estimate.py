@@ -13,9 +13,6 @@ from ppl_vae.check import Likelihood
 _COMPARED = ("model", "guide")
 
 
-_CERTAIN = 4.0  # standard errors
-
-
 @dataclass(frozen=True, eq=False)
 class Estimate:
     """The mean over datapoints of a quantity in nats.
@@ -54,16 +51,6 @@ class Estimate:
         if self.noise is None:
             return math.nan
         return float(self.noise.double().square().sum().sqrt() / len(self.values))
-
-    @property
-    def still_rising(self) -> bool:
-        """Whether the last doubling of the draws added more than the error over datapoints, and more than chance does:
-        then that error says how far the truth is no longer."""
-        return self.rise is not None and not any(
-            self.rise.mean <= error
-            for error in (self.stderr, _CERTAIN * self.rise.monte_carlo_stderr)
-            if not math.isnan(error)
-        )
 
     def __sub__(self, other: "Estimate") -> "Estimate":
         """The difference at each datapoint: what the two share, such as how hard an x is, is no part of its errors."""

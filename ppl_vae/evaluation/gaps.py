@@ -10,7 +10,8 @@ L is the trained guide's ELBO and L*_f the best one that a family f can reach fo
 log p(x) itself is the best of three lower bounds. Importance sampling and annealed importance sampling start from the
 best local q, not from the guide's, so what the guide misses they need not miss; but a mode that the local q misses they
 miss too. The third, annealed importance sampling from the prior, shares no mode with any q. Where it finds more than
-the other two, beyond chance, the result says so; where it falls short of them beyond chance, by how much.
+the other two, beyond chance, on average or on some datapoints, the result says so; where it falls short of them beyond
+chance, by how much.
 """
 
 import math
@@ -18,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from ppl_vae.capture import Engine
@@ -27,9 +29,12 @@ from ppl_vae.errors import UserError
 from ppl_vae.evaluation.annealing import AnnealingConfig, Schedule, Temperatures, annealed_importance_bound
 from ppl_vae.evaluation.bounds import elbo, importance_bound
 from ppl_vae.evaluation.estimate import Estimate
+from ppl_vae.evaluation.prior_draws import LeftOut
+from ppl_vae.evaluation.significance import beyond_chance, each_beyond_chance, freedom_of_draws
 
-# A difference of two bounds is beyond chance from so many standard errors on.
-_SIGNIFICANT = 3.0
+# Of so few chains, hence degrees of freedom, a single one of many datapoints can hardly be told: each is held to this
+# level, and it is counted on how many more is found than chance makes.
+_EACH = 0.01
 
 
 @config
@@ -92,8 +97,7 @@ class Gaps:
             lifted, and be no bound; one choice of three for all keeps less than the error of draws of a difference.)
         bounds: lower bounds on log p(x) by the name of their estimator: ``importance``, ``annealed`` and
             ``annealed_from_prior``.
-        beyond_local: what annealing from the prior finds beyond the better of the two from the best local q, negative
-            where it falls short.
+        missed: what annealing from the prior finds beyond the better of the two from the best local q, and where.
         proposal: the family whose local fits they were drawn from: the one with the highest ELBO.
         guide: L, the trained guide's ELBO.
         inference: log p(x) − L.
@@ -103,33 +107,44 @@ class Gaps:
     log_px: Estimate
     best: str
     bounds: dict[str, Estimate]
-    beyond_local: Estimate
+    missed: LeftOut
     proposal: str
     guide: Estimate
     inference: Estimate
     families: dict[str, FamilyGap]
 
     @property
+    def beyond_local(self) -> Estimate:
+        """What annealing from the prior finds beyond the best local q's bounds, negative where it falls short."""
+        return self.missed.more
+
+    @property
     def warnings(self) -> list[str]:
         """That the local fits miss part of a posterior, where annealing from the prior shows it."""
-        if not _beyond_chance(self.beyond_local):
-            return []
-        return [
-            f"annealing from the prior finds {_words(self.beyond_local)} nats more of log p(x) than the bounds that "
-            f"start from the best local q ({self.proposal}): on some datapoints that q misses a mode, or a tail, of "
-            "the posterior."
-        ]
+        start = f"the bounds that start from the best local q ({self.proposal})"
+        if beyond_chance(self.beyond_local):
+            return [
+                f"annealing from the prior finds {_words(self.beyond_local)} nats more of log p(x) than {start}: on "
+                "some datapoints that q misses a mode, or a tail, of the posterior."
+            ]
+        if self.missed.telling:
+            return [
+                f"on {100 * self.missed.share:.0f} % of datapoints annealing from the prior finds more of log p(x), "
+                f"{self.missed.nats:.2f} nats there, than {start}: there that q misses a mode, or a tail, of "
+                "the posterior, and log p(x) is too low."
+            ]
+        return []
 
     @property
     def notes(self) -> list[str]:
         """How far annealing from the prior is from the bound that was taken, where it is below it."""
         short = -self.beyond_local
-        if not _beyond_chance(short):
+        if not beyond_chance(short):
             return []
         return [
             f"annealing from the prior ends {_words(short)} nats below the bounds that start from the best local q "
             f"({self.proposal}): modes that this q misses would show only if they were worth more; raise "
-            "--prior-temperatures to see closer."
+            "`prior_temperatures` to see closer."
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,8 +152,11 @@ class Gaps:
         parts = ("local", "approximation", "amortization")
         return {
             "log_px": self.log_px.to_dict() | {"estimator": self.best, "proposal": self.proposal},
-            "bounds": {name: bound.to_dict() for name, bound in self.bounds.items()},
-            "beyond_local": self.beyond_local.to_dict(),
+            "bounds": {
+                name: bound.to_dict() | ({"rise": bound.rise.to_dict()} if bound.rise else {})
+                for name, bound in self.bounds.items()
+            },
+            "beyond_local": self.beyond_local.to_dict() | {"share": self.missed.share, "nats": self.missed.nats},
             "guide": self.guide.to_dict(),
             "inference": self.inference.to_dict(),
             "families": {
@@ -179,7 +197,7 @@ def inference_gaps(
     optima = {name: elbo(model, program, data, draws, seed).elbo for name, program in local.items()}
     for name, optimum in optima.items():
         # Not left out with a note: a family of which the datapoints that it fails on are missing has no gap.
-        advice = "leave the family out, or fit it with a smaller --infer-rate."
+        advice = "leave the family out, or fit it with a smaller `infer_rate`."
         _refuse_unless_finite(optimum, f"family '{name}': the ELBO of its local fit", advice)
     name = max(optima, key=lambda name: optima[name].mean)
     proposal = local[name]
@@ -197,8 +215,8 @@ def inference_gaps(
     _refuse_unless_finite(bounds[best], "the bound on log p(x)", "the pair cannot be measured; train it again.")
     log_px = bounds[best]
     families = {each: FamilyGap(optimum, log_px - optimum, optimum - reached) for each, optimum in optima.items()}
-    beyond = bounds["annealed_from_prior"] - bounds[of_local]
-    return Gaps(log_px, best, bounds, beyond, name, reached, log_px - reached, families)
+    missed = _missed(bounds["annealed_from_prior"], bounds[of_local])
+    return Gaps(log_px, best, bounds, missed, name, reached, log_px - reached, families)
 
 
 def _best(bounds: Mapping[str, Estimate]) -> str:
@@ -206,17 +224,18 @@ def _best(bounds: Mapping[str, Estimate]) -> str:
     return max(bounds, key=lambda name: bounds[name].mean if math.isfinite(bounds[name].mean) else -math.inf)
 
 
-def _beyond_chance(difference: Estimate) -> bool:
-    """Whether it is above 0, by its paired standard error over datapoints, or over draws for a single one."""
-    return difference.mean > _SIGNIFICANT * _error(difference)
+def _missed(of_prior: Estimate, of_local: Estimate) -> LeftOut:
+    more = of_prior - of_local
+    variance, freedoms = torch.zeros(len(more.values), dtype=torch.float64), []
+    for bound in (of_prior, of_local):
+        variance += math.nan if bound.noise is None else bound.noise.double().square().sum(0)
+        freedoms.append(freedom_of_draws(bound))
+    return LeftOut(of_prior, more, each_beyond_chance(more.values, variance, min(freedoms), _EACH), _EACH)
 
 
 def _words(difference: Estimate) -> str:
-    return f"{difference.mean:.3f} ± {_error(difference):.3f}"
-
-
-def _error(difference: Estimate) -> float:
-    return difference.stderr if len(difference.values) > 1 else difference.monte_carlo_stderr
+    error = difference.stderr if len(difference.values) > 1 else difference.monte_carlo_stderr
+    return f"{difference.mean:.3f} ± {error:.3f}"
 
 
 def _refuse_unless_finite(estimate: Estimate, what: str, advice: str) -> None:

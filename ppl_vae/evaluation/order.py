@@ -6,14 +6,11 @@ import torch
 
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.estimate import Estimate
-
-_SIGNIFICANT = 4.0  # standard errors of a Gaussian: by chance once in 30,000 times
+from ppl_vae.evaluation.significance import IMPOSSIBLE, errors_of_chance
 
 
 def refuse_disorder(lower: Estimate, upper: Estimate, what: str, cause: str) -> None:
     """See that a bound from below is no higher than one from above, by their differences at the same datapoints.
-
-    Of few datapoints more than 4 standard errors are asked for, as Student's t distribution has it.
 
     Args:
         lower: at most as high as ``upper`` in expectation.
@@ -30,10 +27,7 @@ def refuse_disorder(lower: Estimate, upper: Estimate, what: str, cause: str) -> 
         raise UserError(f"impossible: {what}, without end; {cause}")
     if not gap.mean < -rounding or math.isnan(gap.stderr):
         return
-    from scipy import stats  # type: ignore[import-untyped]  # here: it takes a second
-
-    significant = float(stats.t.isf(stats.norm.sf(_SIGNIFICANT), len(gap.values) - 1))
-    if gap.mean < -significant * gap.stderr:
+    if gap.mean < -float(errors_of_chance(len(gap.values) - 1, IMPOSSIBLE)) * gap.stderr:
         raise UserError(
             f"impossible: {what}, by {-gap.mean:.3f} ± {gap.stderr:.3f} nats per datapoint (± standard error over "
             f"{len(gap.values)} datapoints); {cause}"

@@ -17,30 +17,42 @@ from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.evaluation.log_joint import draw_with_likelihood
 from ppl_vae.evaluation.log_weights import BATCH_SIZE, chunks
+from ppl_vae.evaluation.significance import each_beyond_chance, freedom_of_draws, more_than_chance
 from ppl_vae.evaluation.streams import dealt, log_mean_over_draws
 from ppl_vae.evaluation.weight_tails import WeightTails, effective_sample_size
 from ppl_vae.latents import Latents
 from ppl_vae.pair import frozen
 
-_BEYOND_CHANCE = 5.0  # standard errors, since each of many datapoints is looked at
+# Our own: a prior whose few good draws say little makes no more than this share of the datapoints.
+_FEW = 0.05
+# The level of each datapoint: 5 standard errors of 16 streams.
+_EACH = 1e-4
 
 
 class LeftOut(NamedTuple):
-    """Where draws from the prior find more of log p(x) than as many from the guide.
+    """Where an estimate from the prior finds more of log p(x) than one from q.
 
     Args:
-        log_px: the bound of the prior's draws.
-        more: what it has more than the guide's, in nats; below 0 where it says nothing.
+        log_px: the bound from the prior.
+        more: what it has more than the one from q, in nats; below 0 where it says nothing.
         where: the datapoints on which that is beyond chance, ``(N,)``, bool.
+        each: how often chance alone puts a datapoint among them.
     """
 
     log_px: Estimate
     more: Estimate
     where: Tensor
+    each: float
+
+    @property
+    def telling(self) -> bool:
+        """Whether these are more datapoints than chance makes, and a share of them worth a warning."""
+        count, num = int(self.where.sum()), len(self.where)
+        return count > max(1.0, _FEW * num) and more_than_chance(count, num, self.each)
 
     @property
     def share(self) -> float:
-        """Of the datapoints on which the guide leaves something out."""
+        """Of the datapoints on which q leaves something out."""
         return float(self.where.double().mean())
 
     @property
@@ -69,7 +81,8 @@ def left_out(model: nn.Module, data: Dataset, guided: WeightTails, num_samples: 
     log_px = log_mean_over_draws(torch.cat(log_sums, dim=-1), num_samples)
     more = log_px - guided.log_px
     variance = _variance(log_px, torch.cat(ess), num_samples) + _variance(guided.log_px, guided.ess.values, num_samples)
-    return LeftOut(log_px, more, more.values > _BEYOND_CHANCE * variance.sqrt())
+    freedom = min(freedom_of_draws(log_px), freedom_of_draws(guided.log_px))
+    return LeftOut(log_px, more, each_beyond_chance(more.values, variance, freedom, _EACH), _EACH)
 
 
 def _variance(log_px: Estimate, ess: Tensor, num_samples: int) -> Tensor:

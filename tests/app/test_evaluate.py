@@ -14,6 +14,7 @@ from ppl_vae.app.estimators import EvaluateConfig
 from ppl_vae.app.run import Run
 from ppl_vae.evaluation import Estimate, Protocol, calibration
 from ppl_vae.evaluation.fingerprint import fingerprint_of
+from ppl_vae.evaluation.significance import still_rising
 from ppl_vae.models import ConditionalVAE
 
 TINY = ["--latent-dim", "2", "--hidden", "16", "--epochs", "1"]
@@ -215,7 +216,7 @@ def test_a_bound_that_rises_beyond_its_error_is_warned_of(cli, trained, monkeypa
     warned = "warning: by more than its error, so log p(x) is higher than it says; raise --num-samples, or take"
     assert warned not in cli("evaluate", *flags)[1]
     rising = Estimate(-torch.arange(4.0), torch.zeros(16, 4), Estimate(torch.full((4,), 2.0), torch.full((16, 4), 0.1)))
-    assert rising.still_rising
+    assert still_rising(rising)
     monkeypatch.setattr(estimators, "importance_bound", lambda *_: rising)
     assert warned in cli("evaluate", *flags)[1]
 

@@ -71,7 +71,7 @@ def test_a_missed_mode_is_said(taken: Measured) -> None:
     assert warning.startswith(f"annealing from the prior finds {found.beyond_local.mean:.3f} ± ")
     assert "misses a mode" in warning
     assert found.notes == []
-    assert found.to_dict()["beyond_local"] == found.beyond_local.to_dict()
+    assert found.to_dict()["beyond_local"].items() >= found.beyond_local.to_dict().items()
 
 
 def test_annealing_that_falls_short_is_a_note_and_no_warning() -> None:
@@ -82,7 +82,7 @@ def test_annealing_that_falls_short_is_a_note_and_no_warning() -> None:
     found = inference_gaps(model, local, {"diagonal": local}, data, settings)
     assert found.warnings == []
     (note,) = found.notes
-    assert "raise --prior-temperatures" in note
+    assert "raise `prior_temperatures`" in note
     assert found.best != "annealed_from_prior"
     is_within(found.log_px, log_px(data.x.numpy()), 5)
 
