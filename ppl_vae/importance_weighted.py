@@ -3,7 +3,6 @@
 from math import log
 from typing import Any, cast
 
-import torch
 from pyro import poutine
 from pyro.distributions import Delta
 from pyro.poutine import Trace
@@ -14,6 +13,7 @@ from ppl_vae.batch import Batch
 from ppl_vae.errors import UserError
 from ppl_vae.objectives import Objective, Terms
 from ppl_vae.pair import Traces, evaluating, frozen, latent_sites, run_pair, run_pair_along_draws, unwrapped, weigh
+from ppl_vae.programs.density import points_of
 from ppl_vae.seeding import preserved
 from ppl_vae.variational import is_side_loss
 
@@ -77,14 +77,11 @@ class ImportanceWeighted(Objective):
         with frozen(model, guide), preserved(batch.x.device):
             traces = run_pair(model, guide, batch, 2)
         _require_pathwise(traces)
-        for name in traces.latents():
-            site = cast(Any, traces.guide.nodes[name])
-            # A Delta may also be the image of an auxiliary draw; then it is another at the next draw.
-            if isinstance(unwrapped(site["fn"]), Delta) and torch.equal(site["value"][0], site["value"][1]):
-                raise UserError(
-                    f"site '{name}': the guide puts a point there, which has no density and gives no importance "
-                    "weights; take the objective 'elbo', or another family."
-                )
+        for name in points_of(guide, batch):
+            raise UserError(
+                f"site '{name}': the guide puts a point there, which has no density and gives no importance weights; "
+                "take the objective 'elbo', or another family."
+            )
         if self.doubly_reparameterised:
             with evaluating(guide), preserved(batch.x.device):
                 _require_densities(guide, batch)

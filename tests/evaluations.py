@@ -43,6 +43,7 @@ from ppl_vae.guides import Diagonal
 from ppl_vae.importance_weighted import ImportanceWeighted
 from ppl_vae.latents import Latents
 from ppl_vae.objectives import TraceELBO
+from ppl_vae.programs import density
 
 weights = import_module("ppl_vae.evaluation.log_weights")  # whose name its own function has in the package
 
@@ -67,6 +68,7 @@ MODULES = (
         check,
         film,
         fitted,
+        density,
         graphical_model,
         inference,
         latent_walks,
@@ -112,7 +114,6 @@ class Given(NamedTuple):
 
 EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "aggregate.aggregate": lambda on: aggregate.aggregate(on.model, on.guide, on.data),
-    "aggregate.has_density": lambda on: aggregate.has_density(on.guide, on.batch),
     "annealing.annealed_importance_bound": lambda on: annealing.annealed_importance_bound(
         on.model, on.guide, on.data, 2, _ANNEALING
     ),
@@ -142,6 +143,8 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "fitted.fitted_for": lambda on: fitted.fitted_for(on.model, on.guide, on.data, _FITS),
     "fitted.guide_for": lambda on: fitted.guide_for(on.model, on.guide, on.data, _FITS),
     "gaps.inference_gaps": lambda on: gaps.inference_gaps(on.model, on.guide, {"own": on.guide}, on.data, _GAPS),
+    "density.points_of": lambda on: density.points_of(on.guide, on.batch),
+    "density.has_density": lambda on: density.has_density(on.guide, on.batch),
     "graphical_model.graphical_model": lambda on: [
         graphical_model.graphical_model(program, on.batch) for program in (on.model, on.guide)
     ],
@@ -192,11 +195,12 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
 
 QUESTIONS = {
     *(
-        "aggregate.has_density",
         "check.check_pair",
         "check.check_runs",
         "check.likelihood_label",
         "check.seeded_log_weights",
+        "density.has_density",
+        "density.points_of",
         "graphical_model.graphical_model",
     ),
     *(

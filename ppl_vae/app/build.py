@@ -274,6 +274,7 @@ def _refuse_unread(settings: PairConfig, make_model: Factory, make_guide: Factor
 
 
 def example(info: DataInfo, device: torch.device | None = None) -> Batch:
-    """Two datapoints of the right shape and no particular value."""
-    y = torch.zeros(2, dtype=torch.long, device=device) if info.num_classes else None
-    return Batch(torch.zeros(2, *info.event_shape, device=device), y, torch.arange(2, device=device))
+    """Two datapoints of the right shape and no particular value, or one if training has no more rows."""
+    num = min(2, info.num_data)
+    y = torch.zeros(num, dtype=torch.long, device=device) if info.num_classes else None
+    return Batch(torch.zeros(num, *info.event_shape, device=device), y, torch.arange(num, device=device))

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ppl_vae.app.build import DataInfo
 from ppl_vae.app.caveats import warn_of_likelihood
-from ppl_vae.app.estimators import EvaluateConfig, evaluate_run, is_point
+from ppl_vae.app.estimators import EvaluateConfig, evaluate_run
 from ppl_vae.app.labels import warn_of_unseen
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.reading import read_data, say_what_was_read
@@ -24,6 +24,7 @@ from ppl_vae.app.trust import check_trusted
 from ppl_vae.data import load
 from ppl_vae.errors import UserError, reason
 from ppl_vae.evaluation.estimate import Protocol
+from ppl_vae.programs.density import has_density
 from ppl_vae.rows import tables_of
 from ppl_vae.runtime.files import write_text
 from ppl_vae.runtime.folders import locked
@@ -187,10 +188,10 @@ def _read(found: Path, job: Job) -> Result:
 
 def _evaluated(job: Job, opened: OpenedRun, seconds: float) -> Result:
     start = time.perf_counter()
-    parts, protocol, *_ = evaluate_run(opened, job.elbo, progress=False)
+    parts, protocol, data, fitted, *_ = evaluate_run(opened, job.elbo, progress=False)
     figures: dict[str, float | None] = {name: parts[name].mean for name in ("elbo", "reconstruction", "kl")}
     guide, log_px = opened.pair.guide, None
-    if is_point(guide):  # it has no density: its "elbo" bounds nothing and must not be ranked
+    if not has_density(fitted.guide, data.probe()):  # its "elbo" bounds nothing and must not be ranked
         figures |= {"elbo": None, "log_px": None, "log_px_monte_carlo": None}
     else:
         bound = evaluate_run(opened, job.bound, progress=False).results["log_px"]

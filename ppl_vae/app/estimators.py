@@ -26,7 +26,6 @@ from ppl_vae.evaluation import (
     importance_bound,
     simulate,
 )
-from ppl_vae.guides import Guide, Point
 from ppl_vae.inference import InferConfig
 
 Estimator = Literal["elbo", "iwae", "ais", "bdmc", "sbc"]
@@ -90,7 +89,7 @@ def evaluate_run(opened: OpenedRun, settings: EvaluateConfig, progress: bool | N
         settings: what to estimate, on what; not ``sbc``, which is no estimate (:func:`calibrate_run`).
         progress: show a progress bar; None shows it on a terminal only.
     """
-    refuse_point(opened.pair.guide, settings)
+    refuse_point(opened, settings)
     if settings.estimator == "bdmc":
         return _bidirectional(opened, settings, progress)
     model = opened.pair.model
@@ -156,7 +155,7 @@ class Calibrated(NamedTuple):
 
 def calibrate_run(opened: OpenedRun, settings: EvaluateConfig, progress: bool | None = None) -> Calibrated:
     """Simulation-based calibration of a run's guide."""
-    refuse_point(opened.pair.guide, settings)
+    refuse_point(opened, settings)
     count = _num_simulated(settings)
     fitted: list[Fitted] = []
     simulated: list[Dataset] = []
@@ -183,20 +182,16 @@ def fitted_guide(opened: OpenedRun, data: Dataset, infer: InferConfig, progress:
     return fitted
 
 
-def is_point(guide: nn.Module) -> bool:
-    """Whether q is a point, as in a plain autoencoder."""
-    return isinstance(guide, Guide) and isinstance(guide.family, Point)
-
-
-def refuse_point(guide: nn.Module, settings: EvaluateConfig) -> None:
+def refuse_point(opened: OpenedRun, settings: EvaluateConfig) -> None:
     """Raise a UserError if the guide is a point and the estimator needs its density."""
     needs = settings.estimator in ("iwae", "sbc") or (
         settings.estimator in ("ais", "bdmc") and settings.annealing.start == "guide"
     )
-    if needs and is_point(guide):
+    if needs and opened.is_point:
         if settings.estimator == "sbc":
             raise UserError(
-                "a point has no spread to rank a latent in: there is nothing to calibrate; train with another --family."
+                "a point has no spread to rank a latent in: there is nothing to calibrate; train with another guide or "
+                "another --family."
             )
         raise UserError(
             "a point has no density, so it gives no importance weights; use --estimator elbo, or ais from the prior."

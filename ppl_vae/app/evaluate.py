@@ -11,7 +11,7 @@ from tyro.conf import Positional
 
 from ppl_vae import figures
 from ppl_vae.app.caveats import POINT_IN_WORDS, words_of
-from ppl_vae.app.estimators import EvaluateConfig, Evaluated, calibrate_run, evaluate_run, fitted_guide, is_point
+from ppl_vae.app.estimators import EvaluateConfig, Evaluated, calibrate_run, evaluate_run, fitted_guide
 from ppl_vae.app.fitted import Fitted, counts_of, doubts_about, notes_on
 from ppl_vae.app.labels import warn_of_unseen_in
 from ppl_vae.app.opened import OpenedRun, open_run
@@ -21,12 +21,13 @@ from ppl_vae.app.per_step import beside_ngrams, per_step_lines
 from ppl_vae.config import config, to_plain
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation import Diagnostics, Estimate, Protocol, diagnose
-from ppl_vae.evaluation.aggregate import Aggregate, has_density
+from ppl_vae.evaluation.aggregate import Aggregate
 from ppl_vae.evaluation.per_datapoint import as_csv, per_datapoint
 from ppl_vae.evaluation.significance import still_rising
 from ppl_vae.evaluation.weight_tails import WeightTails, weight_tails
 from ppl_vae.figures import numbers
 from ppl_vae.inference import InferConfig
+from ppl_vae.programs.density import has_density
 from ppl_vae.runtime.files import CannotWriteError, write_text
 from ppl_vae.seeding import seeded, stream
 
@@ -104,7 +105,7 @@ class Evaluate:
             lines.append(
                 f"{self.per_datapoint}: {', '.join(evaluated.results)} as above, the rest by {_DIAGNOSTIC_DRAWS} draws"
             )
-        if "elbo" in evaluated.results and is_point(evaluated.fitted.guide):
+        if "elbo" in evaluated.results and not has_density(evaluated.fitted.guide, evaluated.data.probe()):
             plain["warning"] = POINT_IN_WORDS
             lines.append(f"warning: {POINT_IN_WORDS}")
         lines.append(_errors_line(evaluated.results))

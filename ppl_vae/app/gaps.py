@@ -106,6 +106,10 @@ class Gaps:
         if not self.splits or len(set(self.splits)) < len(self.splits):
             raise UserError("--splits: name each split once, at least one.")
         opened = open_run(self.run_directory, self.device, self.opening)
+        if opened.is_point:
+            raise UserError(
+                "a point has no density, so there is no gap to log p(x); train with another guide or another --family."
+            )
         data: dict[str, Dataset] = {
             split: _split(opened, split, self.limit).fixed(self.settings.seed) for split in self.splits
         }
@@ -178,8 +182,6 @@ def local_families(guide: nn.Module, latents: Latents, names: tuple[str, ...]) -
     """
     learned = guide.family if isinstance(guide, Guide) else None
     own = family_name(learned)
-    if own == "point":
-        raise UserError("a point has no density, so there is no gap to log p(x); train with another --family.")
     names = names or tuple(dict.fromkeys([own or "diagonal", "full-rank"]))
     if len(set(names)) < len(names):
         raise UserError("--families: name each family once.")

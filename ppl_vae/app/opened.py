@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ppl_vae.app.build import DataInfo, Pair
+from ppl_vae.app.build import DataInfo, Pair, example
 from ppl_vae.app.opening import Opening
 from ppl_vae.app.registry import names_file
 from ppl_vae.app.run import Run
@@ -21,6 +21,7 @@ from ppl_vae.evaluation.estimate import Protocol
 from ppl_vae.evaluation.fingerprint import fingerprint_of
 from ppl_vae.figures import mosaic
 from ppl_vae.fit_config import final_kl_weight
+from ppl_vae.programs.density import has_density
 
 SplitName = Literal["test", "validation", "train"]
 
@@ -66,6 +67,11 @@ class OpenedRun(NamedTuple):
     def info(self) -> DataInfo:
         """What the pair knows of its data."""
         return self.run.record.info
+
+    @property
+    def is_point(self) -> bool:
+        """Whether the guide puts a latent at a point, as that of a plain autoencoder."""
+        return not has_density(self.pair.guide, example(self.info, self.device))
 
     @property
     def in_words(self) -> str:

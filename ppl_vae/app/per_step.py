@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor
 
-from ppl_vae.app.estimators import is_point
 from ppl_vae.app.opened import OpenedRun
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import Estimate
@@ -82,7 +81,7 @@ def beside_ngrams(opened: OpenedRun, name: str, estimate: Estimate, data: Datase
     Returns:
         None unless the run's model is a sequence model; nor of a point's elbo, which is comparable to none.
     """
-    if not isinstance(opened.pair.model, SequenceVAE) or (name == "elbo" and is_point(opened.pair.guide)):
+    if not isinstance(opened.pair.model, SequenceVAE) or (name == "elbo" and opened.is_point):
         return None
     layout = opened.pair.model.layout
     train = opened.split("train").fixed(0).x

@@ -14,7 +14,6 @@ from ppl_vae.app.rendering import centre, image_of, images_of, is_drawn, shown_o
 from ppl_vae.app.run import Run
 from ppl_vae.data import Splits
 from ppl_vae.errors import reason
-from ppl_vae.evaluation.aggregate import has_density
 from ppl_vae.graphical_model import graphical_model
 from ppl_vae.models import ConditionalVAE
 from ppl_vae.predictive import (
@@ -27,6 +26,7 @@ from ppl_vae.predictive import (
     posterior_samples,
     prior_predictive,
 )
+from ppl_vae.programs.density import has_density
 from ppl_vae.rows import tables_of
 from ppl_vae.seeding import seeded
 

@@ -25,10 +25,10 @@ from ppl_vae.data import Dataset, Splits
 from ppl_vae.device import choose_device
 from ppl_vae.errors import reason
 from ppl_vae.evaluation import Diagnostics, Estimate, Protocol, diagnose, elbo, importance_bound
-from ppl_vae.evaluation.aggregate import has_density
 from ppl_vae.figures.numbers import with_error
 from ppl_vae.fit_config import final_kl_weight
 from ppl_vae.metrics import best_epoch
+from ppl_vae.programs.density import has_density
 from ppl_vae.rows import tables_of
 from ppl_vae.runtime.files import CannotWriteError, write_text
 from ppl_vae.seeding import seeded

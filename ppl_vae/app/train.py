@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from ppl_vae.app.build import DataInfo, Pair, build_pair
 from ppl_vae.app.caveats import CAVEATS, POINT_IN_WORDS, warn_of_likelihood
-from ppl_vae.app.estimators import is_point
 from ppl_vae.app.film import Camera, check_film, develop, film_folder
 from ppl_vae.app.labels import warn_of_unseen
 from ppl_vae.app.leftovers import clear_partials, has_learned, refuse_existing_run
@@ -32,6 +31,7 @@ from ppl_vae.errors import UserError, reason
 from ppl_vae.interrupt import Interrupted
 from ppl_vae.metrics import EpochMetrics, best_epoch
 from ppl_vae.processes import LostContactError, current
+from ppl_vae.programs.density import has_density
 from ppl_vae.runtime.files import CannotWriteError
 from ppl_vae.runtime.folders import locked
 from ppl_vae.training import fit
@@ -244,7 +244,7 @@ def _show(run: Run, splits: Splits, history: list[EpochMetrics]) -> None:
     validation = "" if kept.validation_bound is None else f", validation {kept.validation_bound:.2f}"
     name = "elbo " if run.record.config.fit.objective.startswith("elbo") else "bound"
     print(f"{name}    {kept.bound:.2f} nats per datapoint in epoch {kept.epoch} of {len(history)}{validation}")
-    if is_point(pair.guide):
+    if not has_density(pair.guide, splits.train.probe()):
         print(f"warning: {POINT_IN_WORDS}")
     for warning in report.warnings if report else ():
         print(f"warning: {warning}")

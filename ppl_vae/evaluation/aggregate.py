@@ -27,9 +27,7 @@ from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.evaluation.log_joint import draw, log_guide, log_prior_and_likelihood
 from ppl_vae.latents import Latents
-from ppl_vae.pair import frozen, latent_sites, unwrapped
-from ppl_vae.programs.contract import trace_in_plate
-from ppl_vae.seeding import preserved
+from ppl_vae.pair import frozen
 
 # Draws are taken of so many datapoints at most, of each at most so many.
 _DRAWN, _DRAWS = 500, 16
@@ -140,14 +138,6 @@ def _aggregate(model: nn.Module, guide: nn.Module, data: Dataset) -> Aggregate:
 def _over_draws(values: Tensor) -> Estimate:
     """From ``(draws, N)``."""
     return Estimate(values.mean(0).cpu())
-
-
-def has_density(guide: nn.Module, batch: Batch) -> bool:
-    """Whether q(z | x) has a density: not where it draws nothing, so that a latent is a point (``guides.Point``)."""
-    with frozen(guide), preserved(batch.x.device):
-        sites = latent_sites(trace_in_plate(guide, batch)).values()
-    auxiliary = [site for site in sites if site["infer"].get("is_auxiliary")]
-    return not any(type(unwrapped(site["fn"])).__name__ == "Delta" for site in auxiliary or sites)
 
 
 def _guide(guide: nn.Module, latents: Latents, data: Dataset) -> tuple[Batch, Scorer, Tensor, Tensor]:

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from ppl_vae.check import check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.errors import UserError
-from ppl_vae.evaluation.aggregate import Aggregate, aggregate, has_density
+from ppl_vae.evaluation.aggregate import Aggregate, aggregate
 from ppl_vae.evaluation.prior_draws import LeftOut, left_out
 from ppl_vae.evaluation.units import ACTIVE_VARIANCE, Units, units
 from ppl_vae.evaluation.weight_tails import KHAT_RELIABLE, WeightTails, weight_tails
 from ppl_vae.pair import frozen
+from ppl_vae.programs.density import has_density
 from ppl_vae.rows import check_rows
 from ppl_vae.seeding import seeded, stream
 

@@ -1,0 +1,41 @@
+"""Whether q(z | x) has a density: the one rule for "the guide is a point", for anybody's guide."""
+
+import torch
+from pyro.distributions import Delta
+from torch import nn
+
+from ppl_vae.batch import Batch
+from ppl_vae.pair import frozen, in_particles, latent_sites, unwrapped
+from ppl_vae.programs.contract import trace_in_plate
+from ppl_vae.seeding import preserved
+
+
+def points_of(guide: nn.Module, batch: Batch) -> list[str]:
+    """The latents that a guide puts a point at, in its order.
+
+    A ``Delta`` is a point if two draws of it are the same. It may also be the image of an auxiliary draw, whose density
+    it then has; the next draw is another.
+
+    Args:
+        guide: q(z | x).
+        batch: a few datapoints that it has an answer to; torch's generators are left as they were.
+    """
+    with frozen(guide), preserved(batch.x.device):
+        sites = latent_sites(trace_in_plate(guide, batch, in_particles(guide, 2)))  # one call: q may refine itself
+    return [
+        name
+        for name, site in sites.items()
+        if not site["infer"].get("is_auxiliary")
+        and isinstance(unwrapped(site["fn"]), Delta)
+        and torch.equal(*site["value"].expand(2, len(batch.x), *site["fn"].event_shape))
+    ]
+
+
+def has_density(guide: nn.Module, batch: Batch) -> bool:
+    """Whether all that a guide draws has a density, so that there are importance weights and a bound on log p(x).
+
+    Args:
+        guide: q(z | x).
+        batch: a few datapoints that it has an answer to; torch's generators are left as they were.
+    """
+    return not points_of(guide, batch)
