@@ -98,6 +98,24 @@ def graphical_model(program: nn.Module, batch: Batch) -> GraphicalModel:
     return GraphicalModel(tuple(variables), {f.name: int(f.size) for site in sites.values() for f in _plates(site)})
 
 
+def reads_labels(model: nn.Module, batch: Batch) -> bool:
+    """Whether x, or a latent, depends on the labels: then x can be drawn, and z decoded, for given labels only.
+
+    A model that observes the labels under a distribution of their own generates them, and does not read them.
+
+    Args:
+        model: p(x, z), or p(x, z | y).
+        batch: a few datapoints that it accepts; without labels the answer is no.
+
+    Raises:
+        UserError: the model does not run on the batch.
+    """
+    if batch.y is None:
+        return False
+    generated = (each for each in graphical_model(model, batch).variables if each.name == "x" or not each.observed)
+    return any("y" in each.parents for each in generated)
+
+
 def _tracked(program: nn.Module, batch: Batch) -> tuple[_Sites, _Parents]:
     """The sites, and the names that each one's log-density carries."""
 

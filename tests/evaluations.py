@@ -145,6 +145,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "gaps.inference_gaps": lambda on: gaps.inference_gaps(on.model, on.guide, {"own": on.guide}, on.data, _GAPS),
     "density.points_of": lambda on: density.points_of(on.guide, on.batch),
     "density.has_density": lambda on: density.has_density(on.guide, on.batch),
+    "graphical_model.reads_labels": lambda on: graphical_model.reads_labels(on.model, on.batch),
     "graphical_model.graphical_model": lambda on: [
         graphical_model.graphical_model(program, on.batch) for program in (on.model, on.guide)
     ],
@@ -202,6 +203,7 @@ QUESTIONS = {
         "density.has_density",
         "density.points_of",
         "graphical_model.graphical_model",
+        "graphical_model.reads_labels",
     ),
     *(
         "predictive.has_standard_normal_prior",

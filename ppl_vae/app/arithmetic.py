@@ -8,7 +8,7 @@ from torch import Tensor
 from tyro.conf import Positional
 
 from ppl_vae import latent_walks
-from ppl_vae.app.labels import number_of
+from ppl_vae.app.labels import number_of, takes_labels
 from ppl_vae.app.opened import OpenedRun
 from ppl_vae.app.rendering import centre, strips_of
 from ppl_vae.app.sample import Made, caption, labels_of, shown_in
@@ -16,7 +16,6 @@ from ppl_vae.app.walks import Rows, Walk, rows_of
 from ppl_vae.config import Count, CountOrZero, config
 from ppl_vae.data import Dataset
 from ppl_vae.errors import UserError
-from ppl_vae.models import ConditionalVAE
 
 Strength = Annotated[float, Field(ge=-1e6, le=1e6)]
 
@@ -67,8 +66,8 @@ class Arithmetic(Walk):
         direction = latent_walks.direction(first, second)
         codes = latent_walks.shifted(own, direction, strengths)
         x, shown = found.x[-len(rows) :], found.shown[-len(rows) :]
-        given = ", y" if isinstance(opened.pair.model, ConditionalVAE) else ""
-        y = labels_of(None, None if found.y is None else found.y[-len(rows) :], opened.pair.model)
+        given = ", y" if takes_labels(opened.pair.model, opened.info) else ""
+        y = labels_of(None, None if found.y is None else found.y[-len(rows) :], opened)
         made = self.decode(opened, data, codes, None if y is None else y[:, None].expand(codes.shape[:2]))
         moved = centre(opened.pair.model, f"z + strength × direction{given}", drawn="x" in made)
         figure = strips_of(
@@ -94,7 +93,7 @@ class Arithmetic(Walk):
         for label, flag in zip(labels, ("--from-label", "--to-label"), strict=True):
             assert label is not None
             number = number_of(opened.info, label, flag)
-            if isinstance(opened.pair.model, ConditionalVAE):
+            if takes_labels(opened.pair.model, opened.info):
                 raise UserError("this model is given the label, so z is not to hold it; use --subtract and --add.")
             y = data.head(self.limit).y
             assert y is not None

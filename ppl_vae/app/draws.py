@@ -10,7 +10,7 @@ from tyro.conf import Positional
 from ppl_vae import figures
 from ppl_vae.app.build import example
 from ppl_vae.app.fitted import guide_for
-from ppl_vae.app.labels import number_of, rows_of
+from ppl_vae.app.labels import number_of, rows_of, takes_labels
 from ppl_vae.app.opened import OpenedRun, SplitName
 from ppl_vae.app.rendering import centre, image_of, images_of, is_drawn, shown_of, strips_of
 from ppl_vae.app.sample import Made, Sampling, caption, label_number
@@ -18,7 +18,6 @@ from ppl_vae.config import Count, CountOrZero, config
 from ppl_vae.errors import UserError
 from ppl_vae.inference import InferConfig
 from ppl_vae.latent_walks import prior_quantiles
-from ppl_vae.models import ConditionalVAE
 from ppl_vae.predictive import (
     has_standard_normal_prior,
     label_sheet,
@@ -46,7 +45,7 @@ class Prior(Sampling):
 
     def make(self, opened: OpenedRun) -> Made:
         """Sample."""
-        if isinstance(opened.pair.model, ConditionalVAE):
+        if takes_labels(opened.pair.model, opened.info):
             raise UserError("this model is conditional on labels; sample conditional, with or without --label.")
         draws = prior_predictive(opened.pair.model, opened.event_shape, self.num_samples)
         shown, words = shown_of(opened.pair.model, draws)
@@ -109,7 +108,7 @@ class Conditional(Sampling):
     def make(self, opened: OpenedRun) -> Made:
         """Sample."""
         model = opened.pair.model
-        if not isinstance(model, ConditionalVAE):
+        if not takes_labels(model, opened.info):
             raise UserError("this run's model takes no labels; train one with --model conditional.")
         if self.label is None:
             columns = min(self.num_samples, _SHEET_COLUMNS)
@@ -152,7 +151,7 @@ class Grid(Sampling):
         number = label_number(opened, self.label)
         if not plane_site(model, opened.event_shape):
             raise UserError("a grid needs one latent of size 2; train a model of one latent with --latent-dim 2.")
-        if isinstance(model, ConditionalVAE) and self.label is None:
+        if self.label is None and takes_labels(model, opened.info):
             raise UserError("this model is conditional on labels; say which by --label.")
         if self.spacing == "quantiles" and not has_standard_normal_prior(
             model, example(opened.run.record.info, opened.device)

@@ -17,13 +17,13 @@ from tqdm import tqdm
 
 from ppl_vae import figures
 from ppl_vae.app.build import DataInfo, Pair
+from ppl_vae.app.labels import takes_labels
 from ppl_vae.app.opened import check_drawable
 from ppl_vae.app.rendering import image_of
 from ppl_vae.app.run import Run
 from ppl_vae.data import Dataset, Splits
 from ppl_vae.errors import UserError, reason
 from ppl_vae.film import film_steps, take_frame
-from ppl_vae.models import ConditionalVAE
 from ppl_vae.predictive import plane_site
 from ppl_vae.processes import current
 from ppl_vae.rows import tables_of
@@ -110,7 +110,7 @@ def film_folder(run: Run) -> Path:
 
 def _label(pair: Pair, info: DataInfo) -> int | None:
     """The number of the label that the grid of a conditional model is decoded with, the first that training saw."""
-    return info.labels.index(info.seen[0]) if isinstance(pair.model, ConditionalVAE) else None
+    return info.labels.index(info.seen[0]) if takes_labels(pair.model, info) else None
 
 
 def filmed(pair: Pair, splits: Splits) -> Dataset:

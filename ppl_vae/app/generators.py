@@ -14,7 +14,7 @@ from tyro.conf import Positional
 from ppl_vae import figures
 from ppl_vae.app.baseline_run import BaselineRun
 from ppl_vae.app.build import DataInfo
-from ppl_vae.app.labels import MOST_LABELS
+from ppl_vae.app.labels import MOST_LABELS, takes_labels
 from ppl_vae.app.opened import OpenedRun, check_drawable, open_run, refuse_unlike
 from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_new, write_together
@@ -23,7 +23,7 @@ from ppl_vae.app.rendering import images_of, shown_of
 from ppl_vae.config import Seed, config
 from ppl_vae.data import DataConfig, Dataset, Splits
 from ppl_vae.errors import UserError
-from ppl_vae.models import ConditionalVAE, SequenceVAE
+from ppl_vae.models import SequenceVAE
 from ppl_vae.predictive import label_sheet, prior_predictive
 from ppl_vae.seeding import seeded
 
@@ -145,13 +145,13 @@ class _Trained(_Source):
         self.model = opened.pair.model
 
     def plain(self, num: int) -> Tensor:
-        if isinstance(self.model, ConditionalVAE):
+        if takes_labels(self.model, self.info):
             raise UserError(f"{self.path}: a conditional model has no p(y) to draw labels from; say --by-label.")
         shown, _ = shown_of(self.model, prior_predictive(self.model, self.info.event_shape, num))
         return shown
 
     def by_label(self, labels: Tensor, num: int) -> Tensor:
-        if not isinstance(self.model, ConditionalVAE):
+        if not takes_labels(self.model, self.info):
             raise UserError(f"{self.path}: its model takes no labels; leave --by-label out.")
         return label_sheet(self.model, self.info.event_shape, labels, num)
 

@@ -11,6 +11,7 @@ from tyro.conf import Positional
 
 from ppl_vae import figures
 from ppl_vae.app.fitted import has_rows
+from ppl_vae.app.labels import takes_labels
 from ppl_vae.app.opened import OpenedRun, SplitName, check_drawable, open_run, refuse_unlike
 from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_new, write_together
@@ -21,7 +22,6 @@ from ppl_vae.empty_places import empty_places
 from ppl_vae.errors import UserError
 from ppl_vae.guides import PerDatapoint
 from ppl_vae.latent_walks import codes_of
-from ppl_vae.models import ConditionalVAE
 from ppl_vae.predictive import decode, plane_site
 from ppl_vae.seeding import seeded
 
@@ -99,7 +99,7 @@ class Holes:
         name = plane_site(model, opened.event_shape)
         if not name:
             raise UserError(f"{path}: its latents are no plane; train a model of one latent with --latent-dim 2.")
-        if isinstance(model, ConditionalVAE):
+        if takes_labels(model, opened.info):
             raise UserError(
                 f"{path}: a conditional model decodes a place differently for each label; name another run."
             )

@@ -5,15 +5,21 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ppl_vae.app.build import DataInfo
+from ppl_vae.app.build import DataInfo, example
 from ppl_vae.data import Splits
 from ppl_vae.errors import UserError
+from ppl_vae.graphical_model import reads_labels
 
 MOST_LABELS = 50
 """Rows of a picture that has one for each label: of thousands no eye takes in more, and each costs."""
 _MOST_NAMED = 10
+
+
+def takes_labels(model: nn.Module, info: DataInfo) -> bool:
+    """Whether a model of this data reads labels, so that it decodes and generates for given ones only."""
+    return reads_labels(model, example(info, next(model.parameters(), torch.zeros(())).device))
 
 
 def in_words(labels: Sequence[int]) -> str:

@@ -9,13 +9,12 @@ from matplotlib.figure import Figure
 
 from ppl_vae import figures
 from ppl_vae.app.build import Pair
-from ppl_vae.app.labels import rows_of
+from ppl_vae.app.labels import rows_of, takes_labels
 from ppl_vae.app.rendering import centre, image_of, images_of, is_drawn, shown_of
 from ppl_vae.app.run import Run
 from ppl_vae.data import Splits
 from ppl_vae.errors import reason
 from ppl_vae.graphical_model import graphical_model
-from ppl_vae.models import ConditionalVAE
 from ppl_vae.predictive import (
     has_standard_normal_prior,
     label_sheet,
@@ -96,7 +95,7 @@ def _reconstructions(subject: _Subject) -> Figure:
 
 
 def _prior(subject: _Subject) -> Figure:
-    if isinstance(subject.pair.model, ConditionalVAE):
+    if takes_labels(subject.pair.model, subject.info):
         rows = rows_of(subject.info)
         sheet = label_sheet(subject.pair.model, subject.info.event_shape, rows.numbers, _NUM_COLUMNS)
         caption = f"{subject.title}. E[x | z, y]: {rows.words}, a column for each z ~ p(z)."
@@ -135,7 +134,7 @@ def _graphical_model(subject: _Subject) -> Figure:
 
 def _grid(subject: _Subject) -> Figure | None:
     model, shape = subject.pair.model, subject.info.event_shape
-    if isinstance(model, ConditionalVAE) or not plane_site(model, shape):
+    if takes_labels(model, subject.info) or not plane_site(model, shape):
         return None
     means = latent_grid(model, shape, torch.linspace(-3, 3, 20))
     caption = f"{subject.title}. {centre(model)} over the latent plane."

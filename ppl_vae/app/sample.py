@@ -12,14 +12,13 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from tyro.conf import Positional
 
-from ppl_vae.app.labels import number_of
+from ppl_vae.app.labels import number_of, takes_labels
 from ppl_vae.app.opened import OpenedRun, check_drawable, open_run
 from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import numbered, refuse_existing_arrays, refuse_existing_file, write_new, write_together
 from ppl_vae.app.rendering import files_of
 from ppl_vae.config import Seed, config
 from ppl_vae.errors import UserError, unknown_name
-from ppl_vae.models import ConditionalVAE
 from ppl_vae.runtime.files import make_folder
 from ppl_vae.seeding import seeded
 
@@ -169,14 +168,14 @@ def label_number(opened: OpenedRun, label: int | None) -> int | None:
     """
     if label is None:
         return None
-    if not isinstance(opened.pair.model, ConditionalVAE):
+    if not takes_labels(opened.pair.model, opened.info):
         raise UserError("--label: this run's model takes no labels; train one with --model conditional.")
     return number_of(opened.info, label, "--label")
 
 
-def labels_of(label: int | None, own: Tensor | None, model: torch.nn.Module) -> Tensor | None:
+def labels_of(label: int | None, own: Tensor | None, opened: OpenedRun) -> Tensor | None:
     """The numbers of the labels to decode under: of the one asked for, else of the observations' own; None unless the
     model takes any."""
-    if own is None or not isinstance(model, ConditionalVAE):
+    if own is None or not takes_labels(opened.pair.model, opened.info):
         return None
     return own if label is None else torch.full_like(own, label)

@@ -11,6 +11,7 @@ from tyro.conf import Positional
 
 from ppl_vae import latent_walks
 from ppl_vae.app.fitted import guide_for, has_rows
+from ppl_vae.app.labels import takes_labels
 from ppl_vae.app.opened import OpenedRun, SplitName
 from ppl_vae.app.rendering import centre, is_drawn, strips_of
 from ppl_vae.app.sample import Made, Sampling, caption, label_number, labels_of, shown_in
@@ -23,7 +24,7 @@ from ppl_vae.guides import PerDatapoint
 from ppl_vae.inference import InferConfig
 from ppl_vae.latent_walks import CodeKind, Path, codes_of, decode_codes, draws_along
 from ppl_vae.latents import Latents
-from ppl_vae.models import ConditionalVAE, SequenceVAE
+from ppl_vae.models import SequenceVAE
 from ppl_vae.seeding import stream
 
 _QUIET_SECONDS = 2.0  # before a progress bar shows
@@ -118,7 +119,7 @@ class Interpolate(Walk):
             raise UserError("--images: name two or more, to walk from one to the next.")
         found = self.encode(opened, data, rows, self.codes)
         codes = latent_walks.interpolate(found.codes, self.steps, self.path)
-        y = labels_of(number, found.y, opened.pair.model)
+        y = labels_of(number, found.y, opened)
         made = self.decode(opened, data, codes, None if y is None else y[:-1, None].expand(codes.shape[:2]))
         shown = made.get("x", made["means"])
         label = "the label where the way begins" if self.label is None else self.label
@@ -168,7 +169,7 @@ class Traverse(Walk):
         """Order the units, walk, decode."""
         model = opened.pair.model
         number = label_number(opened, self.label)
-        if isinstance(model, ConditionalVAE) and self.label is None and self.image is None:
+        if self.label is None and self.image is None and takes_labels(model, opened.info):
             raise UserError("this model is conditional on labels; say which by --label, or name an --image.")
         data = self.data(opened)
         row = None if self.image is None else rows_of((self.image,), data, "--image")
@@ -185,7 +186,7 @@ class Traverse(Walk):
         code = torch.zeros(len(found.names), device=opened.device)
         if row is not None:
             image = self.encode(opened, data, row)
-            code, y = image.codes[0], labels_of(number, image.y, model)
+            code, y = image.codes[0], labels_of(number, image.y, opened)
         values = torch.linspace(-self.span, self.span, self.steps, device=opened.device)
         codes = latent_walks.traversals(code, order.to(opened.device), values)
         made = self.decode(opened, data, codes, None if y is None else y.expand(codes.shape[:2]))
