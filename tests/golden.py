@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TINY = "--epochs 2 --hidden 16 --latent-dim 2 --out run"
 MINE = "--model mine.py:Mine --guide mine.py:Guide"
 GREY = "--data grey.npz --binarization static"
+_SHOWN = 40  # lines of a file's difference
 BRIEF = "--infer-steps 40 --infer-window 10 --infer-starts 2 --limit 20"
 
 LOG_PX = "evaluate run --estimator iwae --num-samples 50 --limit 40 --json"
@@ -126,12 +127,13 @@ def record(name: str, kept: Path) -> None:
         folder = Path(scratch).resolve() / "work"
         folder.mkdir()
         _inputs(folder)
+        given = set(folder.iterdir())
         state = {"XDG_STATE_HOME": scratch, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
         play = [sys.executable, "-u", "-m", "tests.golden", "play", str(folder), "--only", name]
         done = subprocess.run(play, cwd=ROOT, env=os.environ | state, stdout=-1, stderr=subprocess.STDOUT, text=True)
         (kept / name).mkdir(parents=True)
         (kept / name / "said.txt").write_text(_plain(done.stdout, folder))
-        for path in filter(Path.is_file, folder.rglob("*")):
+        for path in filter(Path.is_file, set(folder.rglob("*")) - given):
             to = kept / name / path.relative_to(folder)
             to.parent.mkdir(parents=True, exist_ok=True)
             to.write_text(_plain(_text(path), folder))
@@ -184,7 +186,8 @@ def differences(before: Path, after: Path) -> list[str]:
     found: list[str] = []
     for name in names:
         was, now = ((top / name).read_text().splitlines() if (top / name).is_file() else [] for top in (before, after))
-        found += difflib.unified_diff(was, now, f"before/{name}", f"now/{name}", lineterm="", n=1)
+        lines = list(difflib.unified_diff(was, now, f"before/{name}", f"now/{name}", lineterm="", n=1))
+        found += [*lines[:_SHOWN], *([f"... and {len(lines) - _SHOWN} more lines"] if lines[_SHOWN:] else [])]
     return [line if len(line) < 400 else line[:400] + " …" for line in found]
 
 

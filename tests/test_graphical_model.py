@@ -15,7 +15,7 @@ from torch.distributions import constraints
 from ppl_vae import Batch, figures
 from ppl_vae import graphical_model as module
 from ppl_vae.errors import UserError
-from ppl_vae.graphical_model import GraphicalModel, graphical_model
+from ppl_vae.graphical_model import GraphicalModel, graphical_model, reads_labels
 from ppl_vae.pair import frozen
 from tests.conformance import ALL_CASES
 from tests.marks import slow_after
@@ -226,3 +226,39 @@ def test_leaves_everything_as_it_was() -> None:
 def test_a_program_that_does_not_run_is_named() -> None:
     with pytest.raises(UserError, match="VAE cannot run on x of shape"):
         graphical_model(vae_pair()[0], all_of(torch.zeros(2, 5)))
+
+
+# --- Labels -----------------------------------------------------------------------------------------------------------
+
+
+class Joint(PyroModule):
+    """z ~ N(0, 1), y | z ~ Bernoulli, x | z ~ N(z, 1): the labels are generated, like x."""
+
+    def forward(self, batch: Batch) -> None:
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z = pyro.sample("z", dist.Normal(torch.zeros(()), 1.0))
+            pyro.sample("label", dist.Bernoulli(logits=z), obs=None if batch.y is None else batch.y.float())
+            pyro.sample("x", dist.Normal(z, 1.0), obs=batch.x)
+
+
+class Shifted(PyroModule):
+    """z | y ~ N(y, 1), x | z ~ N(z, 1): x depends on the labels through z."""
+
+    def forward(self, batch: Batch) -> None:
+        assert batch.y is not None
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z = pyro.sample("z", dist.Normal(batch.y.float(), 1.0))
+            pyro.sample("x", dist.Normal(z, 1.0), obs=batch.x)
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_who_reads_labels(tracked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not tracked:
+        monkeypatch.setattr(module, "_tracked", module._tried)
+    conditional, _, batch = case("conditional, diagonal, amortized")
+    assert reads_labels(conditional, batch)
+    assert not reads_labels(conditional, batch._replace(y=None))
+    assert not reads_labels(vae_pair()[0], Batch(torch.zeros(2, 3, 4), torch.zeros(2).long(), torch.arange(2)))
+    numbers = Batch(torch.zeros(2), torch.zeros(2).long(), torch.arange(2))
+    assert reads_labels(Shifted(), numbers)
+    assert not reads_labels(Joint(), numbers)
