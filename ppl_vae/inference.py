@@ -43,7 +43,7 @@ _LOOKS, _AHEAD = 16, (0.05, 0.25, 1.0)
 class InferConfig:
     """How to fit the variational parameters of given datapoints."""
 
-    infer_starts: Annotated[int, Field(ge=1, le=CANDIDATES)] = 4
+    infer_starts: Annotated[int, Field(ge=1, le=CANDIDATES)] = 8
     """Starts of each datapoint's fit, of which the best end is kept: a trained guide's own q where it has one, the
     neutral one, then draws of the prior that the datapoint is likely under. Time and memory grow with their number."""
     infer_rate: Annotated[float, Field(ge=1e-6, le=10)] = 0.05

@@ -2,8 +2,9 @@
 
 The points are draws of the prior, a few of many, taken with probability proportional to p(x | v): rough draws of the
 posterior (Rubin 1988). The best ELBO within one mode is about the logarithm of the mode's mass, so the mode that most
-of them fall into is the one to find. Wide ones, as the neutral start is, see all modes at once and can stay where they
-see them; narrow ones do not.
+of them fall into is the one to find. Of two modes d nats apart, n of them all fall into the lesser one with probability
+(1 + e^d)⁻ⁿ: for d = 0.1 that is 11 % of three, and 1 % of six. Wide starts, as the neutral one is, see all modes at
+once and can stay where they see them; narrow ones do not.
 """
 
 import math

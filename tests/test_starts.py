@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ppl_vae.app.fitted import doubts_about, notes_on
 from ppl_vae.data import Dataset
-from ppl_vae.ends import judged
+from ppl_vae.ends import LEAST, judged
 from ppl_vae.guides import BottomUp, Diagonal, Family, FullRank, InverseAutoregressive, LowRank, Planar, Point
 from ppl_vae.inference import InferConfig, Inferred, infer
 from ppl_vae.latents import Latents
@@ -90,19 +90,17 @@ def test_starts_that_agree_are_told_by_nothing() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tilt", [0.0, 0.3])
+@pytest.mark.parametrize("tilt", [0.0, 0.3, 1.0])
 def test_of_a_hundred_datapoints_ninety_nine_reach_the_highest_elbo_or_say_that_they_do_not(tilt: float) -> None:
     data = drawn(100, tilt)
     best = best_elbo(data.x.numpy(), tilt)
     one = infer(TwoModes(tilt), Diagonal(1), data, settings=InferConfig(infer_starts=1))
     missed = best - reached(one.params, data, tilt)
-    assert missed.mean() > 1
-    assert (missed > 0.1).sum() > 30
+    assert (missed > LEAST).sum() > 30
     found = infer(TwoModes(tilt), Diagonal(1), data)
     missed = best - reached(found.params, data, tilt)
-    assert ((missed > 0.1) & found.converged.numpy()).sum() <= 1
-    assert (missed > 0.1).sum() < 10
-    assert missed.mean() < 0.05
+    assert (missed > LEAST).sum() <= 1
+    assert found.converged.sum() >= 90  # hardly any of them by saying that they may not
 
 
 # --- Ends told apart --------------------------------------------------------------------------------------------------

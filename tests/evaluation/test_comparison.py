@@ -51,7 +51,11 @@ def test_a_single_value_has_no_interval():
 
 
 def test_intervals_of_three_seeds_cover():
-    """The truth is the mean over all 24. What a normal's 1.96 standard errors cover is 0.80."""
+    """The truth is the mean over all 24. What a normal's 1.96 standard errors cover is 0.80.
+
+    The three are drawn without replacement from 24, whose mean they are held to: a finite population, of which a mean
+    of three spreads √(1 − 3/24) as far as of endless ones. That flatters the coverage, by about 0.6 points.
+    """
     generator = np.random.default_rng(0)
     for values in (guide.mean(1) for guide in STORED.values()):
         truth = float(values.mean())

@@ -1,34 +1,18 @@
 """What the guide leaves out of the posterior, seen by draws from the prior, and silence where it leaves out nothing."""
 
-import math
-
-import numpy as np
 import pyro
 import pyro.distributions as dist
 import pytest
 import torch
 from pyro.nn import PyroModule
-from torch import Tensor
 
 from ppl_vae import Batch
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import diagnose
 from ppl_vae.guides import Diagonal, FullRank
-from ppl_vae.models import Model
 from tests.evaluation.test_diagnostics import ScaledGuide
 from tests.pairs import ExactGuide, PriorGuide, optimal, oracle, simulate
-
-STEEP = 3.0
-
-
-class TwoModes(Model):
-    """z ~ N(0, 1), eight x_j ~ Bernoulli with logit 3 (z² − 1): whatever z explains x, −z does as well."""
-
-    def forward(self, batch: Batch) -> Tensor:
-        with pyro.plate("data", len(batch.x), dim=-1):
-            z = pyro.sample("z", dist.Normal(torch.zeros((), dtype=torch.float64), 1.0))
-            logits = (STEEP * (z**2 - 1)).unsqueeze(-1).expand(*z.shape, 8)
-            return pyro.sample("x", dist.Bernoulli(logits=logits).to_event(1), obs=batch.x)
+from tests.two_modes import TwoModes, drawn, log_px
 
 
 class OneMode(PyroModule):
@@ -42,33 +26,17 @@ class OneMode(PyroModule):
         where = 0.4 + batch.x.mean(-1)  # near the mode, and wide enough for it
         with pyro.plate("data", len(batch.x), dim=-1):
             if self.both:
-                modes = dist.Normal(torch.stack([-where, where], -1), 0.4)
+                modes = dist.Normal(torch.stack([-where, where], -1).unsqueeze(-1), 0.4).to_event(1)
                 half = dist.Categorical(torch.full((len(where), 2), 0.5, dtype=torch.float64))
                 pyro.sample("z", dist.MixtureSameFamily(half, modes))
             else:
-                pyro.sample("z", dist.Normal(where, 0.4))
-
-
-def quadrature(x: np.ndarray) -> np.ndarray:
-    """log p(x) by the trapezium rule."""
-    z = np.linspace(-9, 9, 20_001)
-    logits = STEEP * (z**2 - 1)
-    ones = x.sum(1, keepdims=True)
-    log_joint = ones * logits - 8 * np.logaddexp(0, logits) - z**2 / 2 - 0.5 * math.log(2 * math.pi)
-    return np.log(np.exp(log_joint).sum(1) * (z[1] - z[0]))
-
-
-def bits(num: int) -> Tensor:
-    """Drawn from the model."""
-    generator = torch.Generator().manual_seed(0)
-    z = torch.randn(num, 1, generator=generator, dtype=torch.float64)
-    return (torch.rand(num, 8, generator=generator, dtype=torch.float64) < torch.sigmoid(STEEP * (z**2 - 1))).double()
+                pyro.sample("z", dist.Normal(where.unsqueeze(-1), 0.4).to_event(1))
 
 
 def test_a_missed_mode_is_said_and_by_how_much() -> None:
-    x = bits(100)
-    x = x[x.sum(1) > 2]  # of fewer ones the two modes run into one
-    exact = torch.from_numpy(quadrature(x.numpy()))
+    x = drawn(100).x
+    x = x[x.sum(1) > 4]  # of fewer ones the two modes run into one
+    exact = torch.from_numpy(log_px(x.numpy()))
     missed, both = (diagnose(TwoModes(), OneMode(both=both), Dataset(x)) for both in (False, True))
     lost = exact - missed.weights.log_px.values  # log 2, less what q's own tail sees of the other mode
     assert lost.mean() > 0.5
