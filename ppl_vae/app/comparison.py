@@ -13,6 +13,7 @@ from tqdm import tqdm
 from ppl_vae.app.build import DataInfo
 from ppl_vae.app.caveats import warn_of_likelihood
 from ppl_vae.app.estimators import EvaluateConfig, evaluate_run
+from ppl_vae.app.fitted import counts_of, doubts_about, notes_on
 from ppl_vae.app.labels import warn_of_unseen
 from ppl_vae.app.opened import OpenedRun, open_run
 from ppl_vae.app.reading import read_data, say_what_was_read
@@ -24,6 +25,7 @@ from ppl_vae.app.trust import check_trusted
 from ppl_vae.data import load
 from ppl_vae.errors import UserError, reason
 from ppl_vae.evaluation.estimate import Protocol
+from ppl_vae.inference import InferConfig, Inferred
 from ppl_vae.programs.density import has_density
 from ppl_vae.rows import tables_of
 from ppl_vae.runtime.files import write_text
@@ -64,12 +66,15 @@ class Result:
         log_px: the importance bound of each test datapoint, in order, in nats; None of a point.
         protocol: what they were estimated on and how. Its seed is that of the training too: draws of their own for each
             seed put the noise of evaluation into the spread over seeds.
+        local_fits: counts of how the fits to the test data went, what is to be known of them in words (``notes``), and
+            what is wrong with them (``warnings``); None where nothing was fitted.
     """
 
     guide: str
     figures: dict[str, float | None]
     log_px: list[float] | None
     protocol: dict[str, Any]
+    local_fits: dict[str, Any] | None = None
 
 
 def check_jobs(jobs: list[Job], out: Path | None) -> None:
@@ -200,4 +205,9 @@ def _evaluated(job: Job, opened: OpenedRun, seconds: float) -> Result:
     figures["seconds"] = seconds
     figures["evaluation_seconds"] = time.perf_counter() - start
     figures["parameters"] = sum(param.numel() for param in guide.parameters())
-    return Result(job.guide, figures, log_px, protocol.to_dict() | {"num_samples_log_px": job.bound.draws})
+    protocols = protocol.to_dict() | {"num_samples_log_px": job.bound.draws}
+    return Result(job.guide, figures, log_px, protocols, fitted.fits and _told(fitted.fits, job.elbo.infer))
+
+
+def _told(fits: Inferred, infer: InferConfig) -> dict[str, Any]:
+    return counts_of(fits) | {"notes": notes_on(fits), "warnings": doubts_about(fits, infer)}

@@ -13,6 +13,7 @@ from ppl_vae.app.comparison_table import (
     difference_cells,
     footnote,
     of_comparisons,
+    of_fits,
     of_ties,
 )
 from ppl_vae.app.page import bullets, lines_of_code, page, paragraph, picture_of
@@ -49,6 +50,8 @@ def write_comparison_report(
     if table.ranking.differences:
         results += [rows_of(map(difference_cells, table.ranking.differences), DIFFERENCES)]
         results += [paragraph(f"{of_comparisons(table.ranking)} {of_ties(table.ranking)}")]
+    if said := of_fits(table):
+        results += [bullets(said)]
     sections = {
         "What was compared": rows_of(_flat(terms)),
         "Results": "\n".join([*results, picture_of(picture, title)]),

@@ -24,16 +24,21 @@ class Table(NamedTuple):
         rows: one a guide, the best bound on log p(x) first, what has none last.
         ranking: what is known of that order.
         protocol: that all share, with the seeds of the trainings and their evaluations.
+        local_fits: by guide, how the fits to the test data went after each training; without those that fit nothing.
     """
 
     rows: list[Row]
     ranking: Ranking
     protocol: dict[str, Any]
+    local_fits: dict[str, list[dict[str, Any]]]
 
     def to_dict(self) -> dict[str, Any]:
         """As dictionaries and numbers, None for what is not known."""
         ranking = self.ranking
-        rows = [row.to_dict() | {"tied_with": ranking.tied_with(row.guide)} for row in self.rows]
+        rows = [
+            row.to_dict() | {"tied_with": ranking.tied_with(row.guide), "local_fits": self.local_fits.get(row.guide)}
+            for row in self.rows
+        ]
         differences = [
             {
                 "better": each.better,
@@ -80,12 +85,14 @@ def summarise(results: list[Result]) -> Table:
     ]
     seeds = list(dict.fromkeys(result.protocol["seed"] for result in results))
     protocol = {name: value for name, value in shared(results[0].protocol).items() if name != "seed"}
-    return Table(rows, ranking, protocol | {"seeds": seeds})
+    fits = {guide: [each.local_fits for each in mine if each.local_fits] for guide, mine in by_guide.items()}
+    return Table(rows, ranking, protocol | {"seeds": seeds}, {guide: found for guide, found in fits.items() if found})
 
 
 def _over_seeds(results: Sequence[Result]) -> dict[str, tuple[float, float, float] | None]:
     """Each figure's mean, standard error and margin; None where a training has none."""
     found = {name: [result.figures[name] for result in results] for name in results[0].figures}
+    found["log_px_over_datapoints"] = [mean_of(result.log_px).stderr if result.log_px else None for result in results]
     known = {name: [value for value in values if value is not None] for name, values in found.items()}
     return {name: mean_of(known[name]) if len(known[name]) == len(results) else None for name in found}
 
@@ -132,7 +139,7 @@ def as_terminal(table: Table) -> str:
         pairs = map(difference_cells, table.ranking.differences)
         lines += ["", *_in_columns([["better − worse", *DIFFERENCES], *pairs])]
         lines += [of_comparisons(table.ranking), of_ties(table.ranking)]
-    return "\n".join([*lines, *words_of(table.protocol)])
+    return "\n".join([*lines, *of_fits(table), *words_of(table.protocol)])
 
 
 def as_markdown(table: Table) -> str:
@@ -147,6 +154,8 @@ def as_markdown(table: Table) -> str:
             of_ties(table.ranking),
             "",
         ]
+    if said := of_fits(table):
+        lines += [*(f"- {line}" for line in said), ""]
     details = ", ".join(f"{key} {value}" for key, value in table.protocol.items() if value != {})
     return "\n".join([*lines, " ".join([*words_of(table.protocol), f"Protocol: {details}."]), ""])
 
@@ -173,9 +182,17 @@ def footnote(table: Table) -> str:
         if seeds > 1
         else "one seed, so no interval over trainings"
     )
-    noise = [found[0] for row in table.rows if (found := row.figures["log_px_monte_carlo"])]
-    if noise:
-        errors += f"; draws alone give log p(x) a standard error of {error_alone(max(noise))} in one training"
+    alone = {
+        name: max((found[0] for row in table.rows if (found := row.figures[name]) and found[0] > 0), default=None)
+        for name in ("log_px_over_datapoints", "log_px_monte_carlo")
+    }
+    known = [
+        f"{error_alone(error)} {what}"
+        for error, what in zip(alone.values(), ("over datapoints", "of the estimate on these datapoints"), strict=True)
+        if error
+    ]
+    if known:
+        errors += f"; in one training log p(x) has a standard error of {', '.join(known)}"
     return f"Nats per test datapoint, bigger is better; seconds of training; {errors}."
 
 
@@ -184,6 +201,17 @@ def of_comparisons(ranking: Ranking) -> str:
     count, level = len(ranking.differences), f"{100 * ranking.level:.0f} %"
     held = f"at {level}" if count == 1 else f"{level} for all together (Bonferroni)"
     return f"Ranks by log p(x) ≥, from {_counted(count, 'comparison')} on the same datapoints and bits, {held}."
+
+
+def of_fits(table: Table) -> list[str]:
+    """How local fits to the test data went, where there is anything to say."""
+    lines = []
+    for guide, trainings in table.local_fits.items():
+        for number, fits in enumerate(trainings, start=1):
+            which = f"{guide}, training {number}" if len(trainings) > 1 else guide
+            lines += [f"{which}: {note}" for note in fits["notes"]]
+            lines += [f"warning: {which}: {doubt}" for doubt in fits["warnings"]]
+    return lines
 
 
 def of_ties(ranking: Ranking) -> str:

@@ -11,6 +11,7 @@ from tyro.conf import Positional
 
 from ppl_vae import figures
 from ppl_vae.app.caveats import POINT_IN_WORDS, words_of
+from ppl_vae.app.errors_shown import errors_line, with_error, with_errors
 from ppl_vae.app.estimators import EvaluateConfig, Evaluated, calibrate_run, evaluate_run, fitted_guide
 from ppl_vae.app.fitted import Fitted, counts_of, doubts_about, notes_on
 from ppl_vae.app.labels import warn_of_unseen_in
@@ -78,6 +79,9 @@ class Evaluate:
             self._calibrate(opened)
             return
         evaluated = evaluate_run(opened, self.settings)
+        prior = self.settings.estimator == "ais" and self.settings.annealing.start == "prior"
+        if prior and self.per_datapoint:  # annealing has looked at no guide, the table has columns of one
+            evaluated = evaluated._replace(fitted=fitted_guide(opened, evaluated.data, self.settings.infer))
         warn_of_unseen_in(opened.info, f"{evaluated.protocol.split} data", evaluated.data.y)
         protocol = evaluated.protocol
         headline = next(iter(evaluated.results))
@@ -99,6 +103,8 @@ class Evaluate:
             diagnostics = self._diagnosed(opened, evaluated)
             plain["diagnostics"] = diagnostics.to_dict()
             lines += diagnostics_lines(diagnostics)
+            if self.settings.estimator == "iwae":  # what is wrong with the bound does not touch the ELBO
+                lines += [f"warning: {warning}" for warning in diagnostics.bound_warnings]
         if self.per_datapoint:
             weights = diagnostics.weights if diagnostics else self._weights(opened, evaluated)
             write_text(self.per_datapoint, as_csv(per_datapoint(evaluated.results, weights)), new=True)
@@ -108,7 +114,7 @@ class Evaluate:
         if "elbo" in evaluated.results and not has_density(evaluated.fitted.guide, evaluated.data.probe()):
             plain["warning"] = POINT_IN_WORDS
             lines.append(f"warning: {POINT_IN_WORDS}")
-        lines.append(_errors_line(evaluated.results))
+        lines.append(errors_line(evaluated.results.values()))
         lines += _protocol_lines(protocol, evaluated.fitted, self.settings.infer)
         print(json.dumps(plain) if self.json else "\n".join(lines))
 
@@ -123,8 +129,6 @@ class Evaluate:
     def _weights(self, opened: OpenedRun, evaluated: Evaluated) -> WeightTails | None:
         """The weights of the draws that diagnostics make, where they were not asked for."""
         data, guide = evaluated.data, evaluated.fitted.guide
-        if self.settings.estimator == "ais" and self.settings.annealing.start == "prior":  # which looks at no guide
-            guide = fitted_guide(opened, data, self.settings.infer).guide
         with seeded(stream(self.settings.seed, "draws"), data.x.device):
             if not has_density(guide, data.probe()):
                 return None
@@ -166,10 +170,8 @@ def _rise_lines(bound: Estimate, settings: EvaluateConfig) -> list[str]:
     what = "chains" if settings.estimator == "ais" else "draws"
     lines = [f"of half of the {settings.draws} {what} it is {_small(bound.rise)} nats lower"]
     if still_rising(bound):
-        advice = "more --temperatures" if what == "chains" else "or take --estimator ais"
-        lines.append(
-            f"warning: by more than its error, so log p(x) is higher than it says; raise --num-samples, {advice}."
-        )
+        advice = "--temperatures" if what == "chains" else "--num-samples, or take --estimator ais"
+        lines.append(f"warning: by more than its error, so log p(x) is higher than it says; raise {advice}.")
     return lines
 
 
@@ -183,7 +185,10 @@ def _small(estimate: Estimate) -> str:
 def _acceptance_lines(acceptance: float) -> list[str]:
     lines = [f"acceptance {acceptance:.2f} of the Hamiltonian transitions"]
     if acceptance < _LOW_ACCEPTANCE:
-        lines.append("warning: chains that hardly move; raise --temperatures, or --start guide.")
+        lines.append(
+            "warning: chains that hardly move: the steps that their pilot found are too long; raise --temperatures, "
+            "with which it grows longer."
+        )
     return lines
 
 
@@ -204,7 +209,7 @@ def _fits_lines(fitted: Fitted, infer: InferConfig) -> list[str]:
 
 
 def diagnostics_lines(found: Diagnostics) -> list[str]:
-    """The diagnostics in a few lines, warnings last."""
+    """The diagnostics in a few lines, warnings of the pair last."""
     lines = [f"on the first {found.num_datapoints} datapoints, {found.num_samples} draws of each:"]
     if found.weights:
         ess, khat = found.weights.ess, found.weights.khat_quantile
@@ -247,12 +252,6 @@ def _between(over_data: Aggregate, low: Estimate, high: Estimate) -> str:
     return f"between {low.mean:.2f} and {high.mean:.2f} nats"
 
 
-def with_error(estimate: Estimate, digits: int = 2, width: int = 0) -> str:
-    """The mean, as wide as that, ± its standard error, which a single datapoint does not have."""
-    error = f" ± {estimate.stderr:.{digits}f}" if len(estimate.values) > 1 else ""
-    return f"{estimate.mean:{width}.{digits}f}{error}"
-
-
 def as_json(results: dict[str, Estimate], protocol: Protocol) -> dict[str, Any]:
     """The headline first: its value and errors, over datapoints and over draws, then the other parts with theirs."""
     plain: dict[str, Any] = {}
@@ -268,19 +267,7 @@ def _number(value: float) -> float | None:
 
 
 def _as_table(results: dict[str, Estimate]) -> str:
-    rows = []
-    for name, value in results.items():
-        of_draws = f" (± {value.monte_carlo_stderr:.2g})" if math.isfinite(value.monte_carlo_stderr) else ""
-        rows.append(f"{name:<16}{with_error(value, 3, 12)}{of_draws}")
-    return "\n".join(rows)
-
-
-def _errors_line(results: dict[str, Estimate]) -> str:
-    several = all(len(each.values) > 1 for each in results.values())
-    errors = "± standard error over datapoints" if several else "of one, so no error over datapoints"
-    if any(math.isfinite(each.monte_carlo_stderr) for each in results.values()):
-        errors += ", (±) of the estimate on these datapoints"
-    return f"nats per datapoint, {errors}"
+    return "\n".join(f"{name:<16}{with_errors(value, 3, 12)}" for name, value in results.items())
 
 
 def _protocol_lines(protocol: Protocol, fitted: Fitted, infer: InferConfig) -> list[str]:

@@ -16,7 +16,7 @@ from tyro.conf import Positional
 
 from ppl_vae import figures
 from ppl_vae.app.caveats import words_of
-from ppl_vae.app.evaluate import with_error
+from ppl_vae.app.errors_shown import errors_line, with_errors
 from ppl_vae.app.factories import FAMILIES, family_name
 from ppl_vae.app.fitted import LocalFit, counts_of, doubts_about, fit_locally, guide_for, notes_on
 from ppl_vae.app.opened import OpenedRun, SplitName, open_run
@@ -263,13 +263,14 @@ def _as_table(measured: Mapping[str, _Measured], protocols: Mapping[str, Protoco
             lines.append(f"  {_text('log p(x) ≥', bound)}  {name}{' (taken)' if name == gaps.best else ''}")
         lines.append(f"  {_text('guide ELBO', gaps.guide)}")
         lines.append(f"  {_text('inference gap', gaps.inference)}")
-        lines.append(f"  {'family':<14}{'local optimum':>20}{'approximation gap':>20}{'amortization gap':>20}")
+        lines.append(f"  {'family':<14}{'local optimum':>28}{'approximation gap':>28}{'amortization gap':>28}")
         for name, gap in gaps.families.items():
             parts = (gap.local, gap.approximation, gap.amortization)
             lines.append(f"  {name:<14}" + "".join(map(_cell, parts)))
         lines += [f"  note: {note}" for note in notes] + [f"  warning: {warning}" for warning in warnings]
         lines += words_of(protocol.to_dict())
-    lines.append("nats per datapoint, ± standard error over datapoints; inference = approximation + amortization gap")
+    shown = [each.gaps.inference for each in measured.values()]
+    lines.append(f"{errors_line(shown)}; inference = approximation + amortization gap")
     return "\n".join(lines)
 
 
@@ -278,7 +279,7 @@ def _text(label: str, estimate: Estimate) -> str:
 
 
 def _cell(estimate: Estimate) -> str:
-    return with_error(estimate, 3).rjust(20)
+    return with_errors(estimate, 3).rjust(28)
 
 
 def _as_csv(results: Mapping[str, Parts]) -> str:

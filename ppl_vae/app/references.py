@@ -12,7 +12,7 @@ from pyro.infer.autoguide import AutoIAFNormal, AutoMultivariateNormal, AutoNorm
 from torch import nn
 from tqdm import tqdm
 
-from ppl_vae.app.evaluate import with_error
+from ppl_vae.app.errors_shown import with_error
 from ppl_vae.app.fitted import fit_locally, guide_for
 from ppl_vae.app.opened import open_run
 from ppl_vae.app.opening import Opening

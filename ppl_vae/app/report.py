@@ -126,7 +126,7 @@ class _Report:
         if found and not found.units.kl.isnan().all():
             picture = self._try("KL by unit", lambda: self._draw_units(found))
             pictures += [picture] if picture else []
-        self.warnings = found.warnings if found else ()
+        self.warnings = (*found.warnings, *found.bound_warnings) if found else ()
         warnings = [*self.warnings, *self._reservations(point)]
         protocols = {name: _flat(protocol) for name, protocol in self.protocols.items()}
         names = dict.fromkeys(name for plain in protocols.values() for name in plain)

@@ -41,7 +41,8 @@ class Diagnostics:
         units: KL and activity by unit of the latents.
         aggregate: mutual information, and the aggregate posterior against the prior; None where q has no density.
         notes: what could not be had, in words.
-        warnings: what is wrong, in words, and what to do about it; none if nothing is.
+        warnings: what is wrong with the pair, in words, and what to do about it; none if nothing is.
+        bound_warnings: the same of its importance bound, which the ELBO does not depend on.
     """
 
     num_datapoints: int
@@ -52,6 +53,7 @@ class Diagnostics:
     aggregate: Aggregate | None
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    bound_warnings: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """As numbers, lists and dictionaries that JSON takes; what is not finite is None."""
@@ -64,6 +66,7 @@ class Diagnostics:
             "aggregate": self.aggregate and _aggregate_dict(self.aggregate),
             "notes": list(self.notes),
             "warnings": list(self.warnings),
+            "bound_warnings": list(self.bound_warnings),
         }
 
 
@@ -124,11 +127,11 @@ def diagnose(
             )
             if advance:
                 advance(len(few))
-    found = _judge(missed, by_unit, over_data)
-    return Diagnostics(len(few), num_samples, weights, missed, by_unit, over_data, tuple(notes), tuple(found))
+    warnings, of_bound = tuple(_judge(by_unit, over_data)), tuple(_judge_bound(missed))
+    return Diagnostics(len(few), num_samples, weights, missed, by_unit, over_data, tuple(notes), warnings, of_bound)
 
 
-def _judge(missed: LeftOut | None, by_unit: Units, over_data: Aggregate | None) -> list[str]:
+def _judge(by_unit: Units, over_data: Aggregate | None) -> list[str]:
     """What is wrong, the worst first."""
     found = []
     active, total = by_unit.num_active, len(by_unit.names)
@@ -150,14 +153,17 @@ def _judge(missed: LeftOut | None, by_unit: Units, over_data: Aggregate | None) 
                 f"z says next to nothing about x: mutual information {information.mean:.3f} ± "
                 f"{information.stderr:.3f} nats."
             )
-    if missed and missed.telling:
-        found.append(
-            f"the guide leaves part of the posterior out, such as a mode: on {100 * missed.share:.0f} % of datapoints "
-            f"draws from the prior find more of log p(x) than the guide's, {missed.nats:.2f} nats there, by which the "
-            "importance bound is too low; annealed importance sampling from the prior (ais) does not depend on the "
-            "guide."
-        )
     return found
+
+
+def _judge_bound(missed: LeftOut | None) -> list[str]:
+    if not (missed and missed.telling):
+        return []
+    return [
+        f"the guide leaves part of the posterior out, such as a mode: on {100 * missed.share:.0f} % of datapoints "
+        f"draws from the prior find more of log p(x) than the guide's, {missed.nats:.2f} nats there, by which the "
+        "importance bound is too low; annealed importance sampling from the prior (ais) does not depend on the guide."
+    ]
 
 
 def _left_out_dict(missed: LeftOut) -> dict[str, Any]:

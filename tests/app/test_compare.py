@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -359,7 +360,22 @@ def test_margins_over_seeds():
     assert table.protocol["seeds"] == [0, 1, 2]
     assert "seed" not in table.protocol
     assert f"-23.0 ± {margin:.1f}" in as_terminal(table)
-    assert "draws alone give log p(x) a standard error of 0.012 in one training" in as_terminal(table)
+    assert (
+        "in one training log p(x) has a standard error of 1.0 over datapoints, 0.012 of the estimate on these"
+        in as_terminal(table)
+    )
+
+
+def test_doubts_about_local_fits_are_said():
+    """Of each training that has any, and kept in the row."""
+    fits = {"num": 9, "notes": ["on 2 of 9 datapoints they differ."], "warnings": ["on 1 of 9 one start alone."]}
+    mine = [replace(result("mean-field", -20.0, -19.0, seed), local_fits=fits) for seed in (0, 1)]
+    table = summarise([*mine, *(result("amortized", -20.0, -19.0, seed) for seed in (0, 1))])
+    for number in (1, 2):
+        assert f"\nmean-field, training {number}: on 2 of 9 datapoints they differ." in as_terminal(table)
+        assert f"\n- warning: mean-field, training {number}: on 1 of 9 one start alone." in as_markdown(table)
+    kept = {row["guide"]: row["local_fits"] for row in table.to_dict()["rows"]}
+    assert kept == {"mean-field": [fits, fits], "amortized": None}
 
 
 def test_one_seed_has_no_interval():

@@ -277,6 +277,9 @@ def test_warnings_are_in_words(cli, plain, trained, monkeypatch):
     out = cli("evaluate", trained, "--limit", 20)[1]
     assert "warning: the proposal misses half of it" in out
     assert plain(trained, "--limit", 20)["diagnostics"]["warnings"] == ["the proposal misses half of it"]
+    # What is wrong with the importance bound is no warning of the ELBO.
+    assert "warning: the bound is too low" not in out
+    assert "warning: the bound is too low" in cli("evaluate", trained, "--limit", 20, "--estimator", "iwae")[1]
 
 
 class Warned:
@@ -285,6 +288,7 @@ class Warned:
     def __init__(self, found):
         self.found = found
         self.warnings = ["the proposal misses half of it"]
+        self.bound_warnings = ["the bound is too low"]
 
     def __getattr__(self, name):
         return getattr(self.found, name)
@@ -374,6 +378,14 @@ def test_calibration_tells_too(cli, plain, local):
 def test_a_rate_already_low_is_not_to_be_lowered(cli, local):
     out = cli("evaluate", local, "--limit", 6, *BRIEF, "--infer-rate", 1e-4)[1]
     assert "warning: 6 of 6 local fits had not converged; raise --infer-steps or --infer-rate." in out
+
+
+def test_fits_that_only_the_rows_need_are_told_too(cli, local, tmp_path):
+    """Annealing from the prior looks at no guide, the table's k̂ and ess are of one."""
+    flags = [local, "--estimator", "ais", *SHORT, "--limit", 6, *BRIEF]
+    told = "warning: 6 of 6 local fits had not converged; raise --infer-steps or lower --infer-rate."
+    assert told not in cli("evaluate", *flags)[1]
+    assert told in cli("evaluate", *flags, "--per-datapoint", tmp_path / "rows.csv")[1]
 
 
 @pytest.mark.parametrize("flags", [["elbo"], ["iwae"], ["ais", *SHORT, "--start", "guide"]])

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from ppl_vae.app.run import Run
+from ppl_vae.data import load
 from tests.evaluation.test_prior_draws import bits
 
 QUICK = ["--hidden", "64", "--epochs", "40"]
@@ -51,9 +53,20 @@ def runs(tmp_path_factory):
 
 
 def warnings_of(cli, *words):
-    status, out, err = cli("evaluate", *words)
+    status, out, err = cli(*words)
     assert status == 0, err
     return [line for line in (out + err).splitlines() if "warning" in line]
+
+
+# Few datapoints and few temperatures, and as many more as their errors tell: the fits have their own defaults.
+GAPS = ["--splits", "test", "--limit", 20, "--num-samples", 200, "--temperatures", 20, "--prior-temperatures", 60]
+COMPARED = {
+    "digits": ["--epochs", "20", "--hidden", "64", "--latent-dim", "5"],
+    "digits, a plane": ["--epochs", "20", "--hidden", "64", "--latent-dim", "2"],
+    "normal": [
+        *["--epochs", "20", "--hidden", "64", "--latent-dim", "5", "--likelihood", "normal", "--binarization", "none"]
+    ],
+}  # fmt: skip
 
 
 @pytest.mark.slow
@@ -69,7 +82,23 @@ def test_an_ordinary_run_has_no_warning(cli, runs, request, name):
     assert "warning" not in err
     for estimator in ("elbo", "iwae"):
         found = ["--estimator", estimator, "--limit", 100]
-        assert warnings_of(cli, runs / name, *found) == []
+        assert warnings_of(cli, "evaluate", runs / name, *found) == []
+    assert warnings_of(cli, "gaps", runs / name, *GAPS) == []
+    if name != "names":  # whose observations are files of their own kind
+        rows = load(Run.open(runs / name).record.config.data).test.fixed(0).head(20)
+        labels = {} if rows.y is None else {"y": rows.y.numpy()}
+        np.savez(runs / f"{name}.npz", x=rows.x.numpy(), **labels)
+        assert (
+            warnings_of(cli, "infer", runs / name, "--input", runs / f"{name}.npz", "--out", runs / f"{name} z.npz")
+            == []
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMPARED)
+def test_an_ordinary_comparison_has_no_warning(cli, runs, name):
+    few = ["--seeds", 1, "--limit", 50, "--num-samples", 100, "--out", runs / f"compared {name}"]
+    assert warnings_of(cli, "compare", *COMPARED[name], *few) == []
 
 
 @pytest.mark.slow
@@ -79,5 +108,6 @@ def test_a_missed_mode_has_one(cli, tmp_path):
     np.savez(tmp_path / "bits.npz", x=bits(1000).float().numpy())
     pair = ["--model", f"{tmp_path}/modes.py:TwoModes", "--data", tmp_path / "bits.npz"]
     assert cli("train", *pair, *QUICK, "--out", tmp_path / "run")[0] == 0
-    (warning,) = warnings_of(cli, tmp_path / "run", "--estimator", "iwae")
+    assert warnings_of(cli, "evaluate", tmp_path / "run", "--estimator", "elbo") == []
+    (warning,) = warnings_of(cli, "evaluate", tmp_path / "run", "--estimator", "iwae")
     assert "the guide leaves part of the posterior out, such as a mode" in warning

@@ -127,6 +127,10 @@ def shown(mean, stderr, of_draws):
     return [with_error(mean, stderr), f"± {of_draws:.2g}"]
 
 
+def all_of(diagnostics):
+    return diagnostics["warnings"] + diagnostics["bound_warnings"]
+
+
 def test_numbers_are_those_of_its_commands(cli, trained):
     """The commands at its end give the numbers in it."""
     page = Page(trained / "report.html")
@@ -146,8 +150,8 @@ def test_numbers_are_those_of_its_commands(cli, trained):
     assert f"effective sample size {ess['mean']:.1f} ± {ess['stderr']:.1f} of 1000 draws" in page.entries
     assert f"active units {bound['diagnostics']['units']['num_active']} of 2" in page.entries
     # The aggregate posterior is of all the datapoints, as for the first command, the rest of as many as for the second.
-    said = [f"Warning: {each}" for found in (bound, elbo) for each in found["diagnostics"]["warnings"]]
-    assert len(page.warnings) == len(bound["diagnostics"]["warnings"])
+    said = [f"Warning: {each}" for found in (bound, elbo) for each in all_of(found["diagnostics"])]
+    assert len(page.warnings) == len(all_of(bound["diagnostics"]))
     assert set(page.warnings) <= set(said)
 
 
