@@ -3,6 +3,9 @@
 Whatever is evaluated runs programs by :func:`trace_in_plate` or holds its traces by :func:`hold_to_plate`, so that all
 functions refuse the same programs in the same words, at no run more than they make anyway. Training steps do not: their
 pair was checked before the first one.
+
+What is held is one run on the rows that it was given, which for a check beforehand are the few of a probe: a program
+that keeps the contract on those and breaks it on others, by what is in them, is not found out.
 """
 
 from collections.abc import Callable, Iterator
