@@ -9,8 +9,13 @@ import torch
 from ppl_vae.app.fitted import fit_locally
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import Estimate, Gaps, GapsConfig, inference_gaps
+from ppl_vae.fit_config import FitConfig
 from ppl_vae.guides import Diagonal, Latents, PerDatapoint
 from ppl_vae.inference import InferConfig
+from ppl_vae.seeding import seeded
+from ppl_vae.svi.optimizer import OptimizerConfig
+from ppl_vae.training import fit
+from tests.pairs import amortized
 from tests.two_modes import Array, TwoModes, best_elbo, drawn, elbo_of, log_px
 
 # Of z given eight ones, the best Gaussian is this or its mirror image.
@@ -100,3 +105,28 @@ def test_the_gap_of_local_fits_on_a_hundred_datapoints() -> None:
     assert len(found.warnings) == 1
     assert abs(found.inference.mean - truth.mean()) < 3 * found.inference.monte_carlo_stderr
     assert abs(found.families["diagonal"].approximation.mean - truth.mean()) < 3 * found.inference.monte_carlo_stderr
+
+
+@pytest.mark.slow
+def test_the_gap_of_a_trained_guide() -> None:
+    """The whole gap of an amortized guide, and the best one-mode q's part of it, both by quadrature on its data."""
+    model, train, data = TwoModes(), drawn(2000, seed=1), drawn(100)
+    with seeded(0):
+        guide = amortized(model, train.x, hidden=(16,))
+    settings = FitConfig(epochs=20, batch_size=100, optimizer=OptimizerConfig(0.01), engine="eager", device="cpu")
+    fit(model, guide, train, settings=settings, progress=False)
+    latents = Latents.of(model, data.probe())
+    local = fit_locally(model, Diagonal(1), latents, data, InferConfig(), init=guide.params).guide
+    found = inference_gaps(model, guide, {"diagonal": local}, data, GapsConfig(engine="eager"))
+    with torch.no_grad():
+        q = guide.family(guide.params(next(data.batches(100))))
+    x, exact = data.x.numpy(), log_px(data.x.numpy())
+    rows = zip(x, q.mean.flatten().tolist(), q.stddev.flatten().tolist(), strict=True)
+    whole, approximation = exact - np.array([elbo_of(*row) for row in rows]), exact - best_elbo(x)
+    assert whole.mean() > approximation.mean() + 0.1
+    assert approximation.mean() > 0.4
+    family = found.families["diagonal"]
+    assert abs(found.inference.mean - whole.mean()) < 3 * found.inference.monte_carlo_stderr
+    assert abs(family.approximation.mean - approximation.mean()) < 3 * family.approximation.monte_carlo_stderr
+    assert family.amortization.mean > 0.1
+    assert len(found.warnings) == 1
