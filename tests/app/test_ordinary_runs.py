@@ -5,7 +5,7 @@ import pytest
 
 from ppl_vae.app.run import Run
 from ppl_vae.data import load
-from tests.evaluation.test_prior_draws import bits
+from tests.two_modes import drawn
 
 QUICK = ["--hidden", "64", "--epochs", "40"]
 SEMI = ["--hidden", "64", "--guide", "semi-amortized", "--latent-dim", "5", "--epochs", "20"]
@@ -105,7 +105,7 @@ def test_an_ordinary_comparison_has_no_warning(cli, runs, name):
 def test_a_missed_mode_has_one(cli, tmp_path):
     """A Gaussian q, well trained, has one of two modes: the ELBO is what it is, but the importance bound is too low."""
     (tmp_path / "modes.py").write_text(TWO_MODES)
-    np.savez(tmp_path / "bits.npz", x=bits(1000).float().numpy())
+    np.savez(tmp_path / "bits.npz", x=drawn(1000).x.float().numpy())
     pair = ["--model", f"{tmp_path}/modes.py:TwoModes", "--data", tmp_path / "bits.npz"]
     assert cli("train", *pair, *QUICK, "--out", tmp_path / "run")[0] == 0
     assert warnings_of(cli, "evaluate", tmp_path / "run", "--estimator", "elbo") == []
