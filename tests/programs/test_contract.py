@@ -77,6 +77,7 @@ class Guide(Latents):
 # It draws any program's variables as they are; the others run no program.
 LENIENT = {
     "graphical_model.graphical_model",
+    "graphical_model.reads_labels",
     "fingerprint.fingerprint_of",
     "fitted.fitted_for",
     "fitted.guide_for",
