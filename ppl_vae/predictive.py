@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
 from ppl_vae.batch import Batch
-from ppl_vae.errors import UserError
 from ppl_vae.pair import frozen, in_particles, latent_sites
+from ppl_vae.programs.centre import centre_of
 from ppl_vae.programs.contract import no_x, trace_in_plate
 from ppl_vae.seeding import preserved
 
@@ -235,17 +235,7 @@ def _draws(model: nn.Module, handled: Callable[[Batch], object], batch: Batch) -
     latents = {
         name: site["value"] for name, site in latent_sites(trace).items() if not site["infer"].get("was_observed")
     }
-    return Draws(latents, _centre(x["fn"]).expand_as(x["value"]), x["value"])
-
-
-def _centre(fn: Any) -> Tensor:
-    """The mean, or what there is in its place."""
-    for name in ("mean", "mode"):
-        try:
-            return cast(Tensor, getattr(fn, name))
-        except NotImplementedError:
-            pass
-    raise UserError(f"site 'x': {type(fn).__name__} has neither a mean nor a mode, so there is nothing to show.")
+    return Draws(latents, centre_of(x["fn"]).expand_as(x["value"]), x["value"])
 
 
 def _unobserved(model: nn.Module) -> Callable[[Batch], object]:

@@ -43,7 +43,7 @@ from ppl_vae.guides import Diagonal
 from ppl_vae.importance_weighted import ImportanceWeighted
 from ppl_vae.latents import Latents
 from ppl_vae.objectives import TraceELBO
-from ppl_vae.programs import density
+from ppl_vae.programs import centre, density
 
 weights = import_module("ppl_vae.evaluation.log_weights")  # whose name its own function has in the package
 
@@ -68,6 +68,7 @@ MODULES = (
         check,
         film,
         fitted,
+        centre,
         density,
         graphical_model,
         inference,
@@ -140,9 +141,11 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "fitted.fit_locally": lambda on: fitted.fit_locally(
         on.model, Diagonal(2), on.latents, on.data, _FITS, lambda batch: on.guide.params(batch)
     ),
+    "fitted.has_rows": lambda on: fitted.has_rows(on.guide, on.data),
     "fitted.fitted_for": lambda on: fitted.fitted_for(on.model, on.guide, on.data, _FITS),
     "fitted.guide_for": lambda on: fitted.guide_for(on.model, on.guide, on.data, _FITS),
     "gaps.inference_gaps": lambda on: gaps.inference_gaps(on.model, on.guide, {"own": on.guide}, on.data, _GAPS),
+    "centre.has_mean": lambda on: centre.has_mean(on.model, on.batch),
     "density.points_of": lambda on: density.points_of(on.guide, on.batch),
     "density.has_density": lambda on: density.has_density(on.guide, on.batch),
     "graphical_model.reads_labels": lambda on: graphical_model.reads_labels(on.model, on.batch),
@@ -196,6 +199,8 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
 
 QUESTIONS = {
     *(
+        "centre.has_mean",
+        "fitted.has_rows",
         "check.check_pair",
         "check.check_runs",
         "check.likelihood_label",

@@ -69,7 +69,7 @@ class Arithmetic(Walk):
         given = ", y" if takes_labels(opened.pair.model, opened.info) else ""
         y = labels_of(None, None if found.y is None else found.y[-len(rows) :], opened)
         made = self.decode(opened, data, codes, None if y is None else y[:, None].expand(codes.shape[:2]))
-        moved = centre(opened.pair.model, f"z + strength × direction{given}", drawn="x" in made)
+        moved = centre(opened.pair.model, opened.info, f"z + strength × direction{given}", drawn="x" in made)
         figure = strips_of(
             opened.info,
             torch.cat([shown[:, None], made.get("x", made["means"])], 1),

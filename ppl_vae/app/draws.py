@@ -48,7 +48,7 @@ class Prior(Sampling):
         if takes_labels(opened.pair.model, opened.info):
             raise UserError("this model is conditional on labels; sample conditional, with or without --label.")
         draws = prior_predictive(opened.pair.model, opened.event_shape, self.num_samples)
-        shown, words = shown_of(opened.pair.model, draws)
+        shown, words = shown_of(opened.pair.model, opened.info, draws)
         figure = figures.sheet(image_of(opened.info, shown), caption(opened, f"Prior predictive: {words}."))
         return Made({**draws.latents, "means": draws.means, "x": draws.x}, figure, sequences={"x": draws.x})
 
@@ -77,9 +77,9 @@ class Posterior(Sampling):
         guide = guide_for(*opened.pair, data, self.infer)
         draws = posterior_predictive(opened.pair.model, guide, batch)
         latents = {name: value[0] for name, value in draws.latents.items()}
-        drawn = is_drawn(opened.pair.model)
+        drawn = is_drawn(opened.pair.model, opened.info)
         reconstructed = draws.x[0] if drawn else draws.means[0]
-        what = "x ~ p(x | z)" if drawn else centre(opened.pair.model)
+        what = "x ~ p(x | z)" if drawn else centre(opened.pair.model, opened.info)
         words = caption(opened, f"{self.split} data; below, {what} for one z ~ q(z | x).")
         above, below = images_of(opened.info, batch.x, reconstructed)
         figure = figures.reconstructions(above, below, words)
@@ -161,13 +161,13 @@ class Grid(Sampling):
         if self.spacing == "equal":
             axis = torch.linspace(-self.span, self.span, self.steps)
             low, high, names = -self.span, self.span, ("z1", "z2")
-            words = f"{centre(model, given)} over the latent plane."
+            words = f"{centre(model, opened.info, given)} over the latent plane."
         else:
             axis = prior_quantiles(self.steps)
             low, high, names = 0.5 / self.steps, 1 - 0.5 / self.steps, ("Φ(z1)", "Φ(z2)")
             words = (
-                f"{centre(model, given)} at quantiles of the prior N(0, 1), Φ its distribution function: all cells "
-                "have the same mass."
+                f"{centre(model, opened.info, given)} at quantiles of the prior N(0, 1), Φ its distribution function: "
+                "all cells have the same mass."
             )
         means = latent_grid(model, opened.event_shape, axis, number)
         figure = figures.grid(image_of(opened.info, means), low, high, caption(opened, words), names)

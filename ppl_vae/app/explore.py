@@ -22,13 +22,14 @@ from ppl_vae.data import Dataset
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.units import Units, units
 from ppl_vae.explorer import Contents, Dense, Layer, Placement, html, layers_of
-from ppl_vae.guides import Amortized, Diagonal, Family, FullRank, LowRank, PerDatapoint, Point, SemiAmortized
+from ppl_vae.guides import Amortized, Diagonal, Family, FullRank, LowRank, Point, SemiAmortized
 from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian
 from ppl_vae.models.likelihoods import Bernoulli, Normal
 from ppl_vae.models.priors import StandardNormal
 from ppl_vae.nets import Decoder, Encoder
 from ppl_vae.pair import frozen
 from ppl_vae.predictive import posterior_moments
+from ppl_vae.rows import tables_of
 from ppl_vae.runtime.files import write_text
 from ppl_vae.seeding import seeded
 
@@ -98,7 +99,7 @@ class Explore:
         print(f"explorer  {out} ({out.stat().st_size / 1e6:.1f} MB; open it in a browser)")
 
     def _split(self, guide: nn.Module) -> SplitName:
-        if not isinstance(guide, PerDatapoint):
+        if not tables_of(guide):
             return self.split or "test"
         if self.split not in (None, "train"):
             raise UserError("this run's guide knows its training data only; use --split train.")
@@ -184,7 +185,7 @@ def _decoded(opened: OpenedRun) -> _Decoded:
 
 def _placement(guide: nn.Module, name: str, binarization: str) -> tuple[Placement | None, list[str]]:
     """How new images are placed, if they can be, and what is to be said of it."""
-    if isinstance(guide, PerDatapoint):
+    if tables_of(guide):
         why = "this guide has a row for each training image and no encoder; 'ppl-vae infer' fits rows to new ones."
         return None, [f"New images cannot be placed here: {why}"]
     proposal = guide.proposal if isinstance(guide, SemiAmortized) else guide

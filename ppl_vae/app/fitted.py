@@ -11,6 +11,8 @@ from ppl_vae.data import Dataset
 from ppl_vae.guides import Family, PerDatapoint
 from ppl_vae.inference import InferConfig, Inferred, infer
 from ppl_vae.latents import Latents
+from ppl_vae.programs.parts import factored
+from ppl_vae.rows import tables_of
 
 # Shares from which on a warning is worth it: of fits that had not converged, of optima that one start alone has found.
 _UNFINISHED, _ALONE = 0.05, 0.01
@@ -104,15 +106,17 @@ def fitted_for(
         the guide itself if it has an answer to this data: it takes any x, or was trained on these very rows; for any
         other per-datapoint guide one of the same family whose rows are fitted to this data, the model frozen.
     """
-    if not isinstance(guide, PerDatapoint) or has_rows(guide, data):
+    parts = factored(guide)
+    if parts is None or has_rows(guide, data):
         return Fitted(guide)
-    return Fitted(*fit_locally(model, guide.family, guide.latents, data, settings, advance=advance))
+    return Fitted(*fit_locally(model, parts.family, parts.latents, data, settings, advance=advance))
 
 
-def has_rows(guide: PerDatapoint, data: Dataset) -> bool:
-    """Whether these datapoints are among those that it was trained on."""
-    first, count = guide.table.first, len(guide.table.weight)
-    return first <= data.first and data.first + len(data) <= first + count
+def has_rows(guide: nn.Module, data: Dataset) -> bool:
+    """Whether these datapoints are among those that it was trained on, of a guide with a row for each of them; of any
+    other there is nothing to miss."""
+    rows = [(table.first, table.first + len(table.weight)) for table in tables_of(guide)]
+    return all(first <= data.first and data.first + len(data) <= end for first, end in rows)
 
 
 def fit_locally(

@@ -17,29 +17,27 @@ from tyro.conf import Positional
 from ppl_vae import figures
 from ppl_vae.app.caveats import words_of
 from ppl_vae.app.errors_shown import errors_line, with_errors
-from ppl_vae.app.factories import FAMILIES, family_name
 from ppl_vae.app.fitted import LocalFit, counts_of, doubts_about, fit_locally, guide_for, notes_on
+from ppl_vae.app.local_families import local_families
 from ppl_vae.app.opened import OpenedRun, SplitName, open_run
 from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import numbered
 from ppl_vae.check import check_pair
 from ppl_vae.config import Count, config, to_plain
 from ppl_vae.data import Dataset
-from ppl_vae.errors import UserError, unknown_name
+from ppl_vae.errors import UserError
 from ppl_vae.evaluation import Estimate, GapsConfig, Protocol, inference_gaps
 from ppl_vae.evaluation import Gaps as Parts
 from ppl_vae.evaluation.significance import beyond_chance
 from ppl_vae.figures import GapBar
-from ppl_vae.guides import Family, Guide, PerDatapoint
+from ppl_vae.guides import Family
 from ppl_vae.inference import InferConfig
 from ppl_vae.latents import Latents
+from ppl_vae.programs.parts import factored, has_learned
+from ppl_vae.rows import tables_of
 from ppl_vae.runtime.files import write_text
 from ppl_vae.runtime.folders import claimed
 
-# Families with networks that are learned with a guide: one that has not learned them cannot be fitted to a datapoint.
-_LEARNED = ("iaf", "bottom-up")
-# Families whose q of one datapoint is all its own; a point has no density.
-_LOCAL = tuple(name for name in FAMILIES if name not in ("point", *_LEARNED))
 _TITLES = {"test": "test data", "validation": "validation data", "train": "training data"}
 
 
@@ -149,15 +147,15 @@ class Gaps:
             local: dict[str, LocalFit] = {}
             for name, family in families.items():
                 # Its own family starts where the guide is, so that its optimum cannot be missed by more than the guide.
-                same = isinstance(trained, Guide) and family is trained.family
-                start = guide.params if same and isinstance(guide, Guide) else None
+                own, now = factored(trained), factored(guide)
+                start = now.params if own and now and family is own.family else None
                 local[name] = fit_locally(model, family, latents, data, self.infer, start, bar.update, guide)
         programs = {name: fit.guide for name, fit in local.items()}
         passes = len(data) * self.settings.total
         with tqdm(total=passes, unit="temperature", desc="annealing", disable=None, leave=False) as bar:
             gaps = inference_gaps(model, guide, programs, data, self.settings, bar.update)
         notes = [f"family '{name}': {note}" for name, fit in local.items() for note in notes_on(fit.fits)] + gaps.notes
-        if isinstance(trained, PerDatapoint):
+        if tables_of(trained):
             notes.append(_OWN_ROWS if guide is trained else _ITSELF_LOCAL)
         counts = {name: counts_of(fit.fits) for name, fit in local.items()}
         return _Measured(gaps, guide, gaps.warnings + _doubts(gaps, local, self.infer), notes, counts)
@@ -167,34 +165,6 @@ class Gaps:
         del details["engine"]  # how it was worked out, not what
         details["families"] = families  # the best of them is the proposal for log p(x)
         return opened.protocol("gaps", split, data, self.settings.num_samples, self.settings.seed, guide, details)
-
-
-def local_families(guide: nn.Module, latents: Latents, names: tuple[str, ...]) -> dict[str, Family]:
-    """The families to fit, by name; the guide's own is the guide's own object, with what it has learned.
-
-    Args:
-        guide: the run's.
-        latents: of the run's model.
-        names: what was asked for; none means the guide's own and full-rank.
-
-    Raises:
-        UserError: unknown family, or one that cannot be fitted to a datapoint.
-    """
-    learned = guide.family if isinstance(guide, Guide) else None
-    own = family_name(learned)
-    names = names or tuple(dict.fromkeys([own or "diagonal", "full-rank"]))
-    if len(set(names)) < len(names):
-        raise UserError("--families: name each family once.")
-    families: dict[str, Family] = {}
-    for name in names:
-        if name in _LEARNED and name != own:
-            raise UserError(
-                f"family '{name}' has networks, which only a guide of that family has learned; name another."
-            )
-        if name not in _LOCAL and name != own:
-            raise unknown_name("family", name, dict.fromkeys([*_LOCAL, *([own] if own else [])]))
-        families[name] = learned if learned is not None and name == own else FAMILIES[name](latents.size)
-    return families
 
 
 def _doubts(gaps: Parts, local: Mapping[str, LocalFit], infer: InferConfig) -> list[str]:
@@ -209,7 +179,7 @@ def _doubts(gaps: Parts, local: Mapping[str, LocalFit], infer: InferConfig) -> l
             )
     if "diagonal" in gaps.families:
         for name, gap in gaps.families.items():  # which contain the diagonal one, but for what networks were learned
-            if name in _LEARNED:
+            if has_learned(local[name].guide.family):
                 continue
             short = gaps.families["diagonal"].local - gap.local
             if beyond_chance(short, len(gaps.families)):

@@ -19,11 +19,10 @@ from ppl_vae.app.opened import OpenedRun, check_drawable, open_run, refuse_unlik
 from ppl_vae.app.opening import Opening
 from ppl_vae.app.paths import numbered, refuse_existing_arrays, write_new, write_together
 from ppl_vae.app.record import is_baseline
-from ppl_vae.app.rendering import images_of, shown_of
+from ppl_vae.app.rendering import images_of, shown_of, shows_means
 from ppl_vae.config import Seed, config
 from ppl_vae.data import DataConfig, Dataset, Splits
 from ppl_vae.errors import UserError
-from ppl_vae.models import SequenceVAE
 from ppl_vae.predictive import label_sheet, prior_predictive
 from ppl_vae.seeding import seeded
 
@@ -92,7 +91,7 @@ class Generators:
             f"{Path(first.settings.data).name} ({runs}). Data, and draws from {what}, without the noise of pixels: "
             "E[x | latents], or of baselines E[x | principal components]."
         )
-        if any(isinstance(source, _Trained) and isinstance(source.model, SequenceVAE) for source in sources):
+        if any(not source.shows_means for source in sources):
             caption += " Of sequence models draws of x itself."
         images = images_of(first.info, *blocks.values())
         figure = figures.blocks(dict(zip(blocks, images, strict=True)), names, caption)
@@ -115,6 +114,11 @@ class _Source(ABC):
 
     def __init__(self, path: Path, info: DataInfo, settings: DataConfig, in_words: str, device: torch.device) -> None:
         self.path, self.info, self.settings, self.in_words, self.device = path, info, settings, in_words, device
+
+    @property
+    def shows_means(self) -> bool:
+        """Whether what is drawn is shown by its mean, without noise."""
+        return True
 
     @abstractmethod
     def plain(self, num: int) -> Tensor:
@@ -144,10 +148,14 @@ class _Trained(_Source):
         super().__init__(opened.run.path, record.info, record.config.data, opened.in_words, opened.device)
         self.model = opened.pair.model
 
+    @property
+    def shows_means(self) -> bool:
+        return shows_means(self.model, self.info)
+
     def plain(self, num: int) -> Tensor:
         if takes_labels(self.model, self.info):
             raise UserError(f"{self.path}: a conditional model has no p(y) to draw labels from; say --by-label.")
-        shown, _ = shown_of(self.model, prior_predictive(self.model, self.info.event_shape, num))
+        shown, _ = shown_of(self.model, self.info, prior_predictive(self.model, self.info.event_shape, num))
         return shown
 
     def by_label(self, labels: Tensor, num: int) -> Tensor:

@@ -20,7 +20,6 @@ from ppl_vae.config import Count, Seed, config
 from ppl_vae.data import Dataset
 from ppl_vae.empty_places import empty_places
 from ppl_vae.errors import UserError
-from ppl_vae.guides import PerDatapoint
 from ppl_vae.latent_walks import codes_of
 from ppl_vae.predictive import decode, plane_site
 from ppl_vae.seeding import seeded
@@ -103,7 +102,7 @@ class Holes:
             raise UserError(
                 f"{path}: a conditional model decodes a place differently for each label; name another run."
             )
-        if isinstance(guide, PerDatapoint) and not has_rows(guide, data):
+        if not has_rows(guide, data):
             raise UserError(f"{path}: its guide knows its training data only; say --split train.")
         with seeded(self.seed, opened.device):
             codes = codes_of(model, guide, data)

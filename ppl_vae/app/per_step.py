@@ -7,10 +7,10 @@ from typing import Any
 from torch import Tensor
 
 from ppl_vae.app.opened import OpenedRun
+from ppl_vae.app.rendering import shows_means
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import Estimate
 from ppl_vae.layout import num_steps, step_name
-from ppl_vae.models import SequenceVAE
 from ppl_vae.ngrams import ngram_log_prob
 
 
@@ -79,11 +79,11 @@ def beside_ngrams(opened: OpenedRun, name: str, estimate: Estimate, data: Datase
         data: what it was made on, not dynamic.
 
     Returns:
-        None unless the run's model is a sequence model; nor of a point's elbo, which is comparable to none.
+        None unless the run's model is one of sequences; nor of a point's elbo, which is comparable to none.
     """
-    if not isinstance(opened.pair.model, SequenceVAE) or (name == "elbo" and opened.is_point):
+    layout = opened.info.layout
+    if layout == "plain" or shows_means(opened.pair.model, opened.info) or (name == "elbo" and opened.is_point):
         return None
-    layout = opened.pair.model.layout
     train = opened.split("train").fixed(0).x
     steps = num_steps(data.x, layout).cpu()
     unigram, bigram = (ngram_log_prob(train, data.x, layout, order).cpu() for order in (1, 2))

@@ -86,8 +86,8 @@ def _training(subject: _Subject) -> Figure:
 
 def _reconstructions(subject: _Subject) -> Figure:
     few = subject.data.batch(torch.arange(min(_NUM_RECONSTRUCTIONS, len(subject.data))))
-    draws, drawn = posterior_predictive(*subject.pair, few), is_drawn(subject.pair.model)
-    what = "x ~ p(x | z)" if drawn else centre(subject.pair.model)
+    draws, drawn = posterior_predictive(*subject.pair, few), is_drawn(subject.pair.model, subject.info)
+    what = "x ~ p(x | z)" if drawn else centre(subject.pair.model, subject.info)
     caption = f"{subject.title}. {subject.split} data; below, {what}, z ~ q(z | x)."
     shown = draws.x[0] if drawn else draws.means[0]
     above, below = images_of(subject.info, subject.grey.head(len(shown)).x, shown)
@@ -101,7 +101,7 @@ def _prior(subject: _Subject) -> Figure:
         caption = f"{subject.title}. E[x | z, y]: {rows.words}, a column for each z ~ p(z)."
         return figures.sheet(image_of(subject.info, sheet.flatten(0, 1)), caption=caption, columns=_NUM_COLUMNS)
     draws = prior_predictive(subject.pair.model, subject.info.event_shape, _NUM_PRIOR)
-    shown, words = shown_of(subject.pair.model, draws)
+    shown, words = shown_of(subject.pair.model, subject.info, draws)
     return figures.sheet(image_of(subject.info, shown), caption=f"{subject.title}. Prior predictive: {words}.")
 
 
@@ -137,7 +137,7 @@ def _grid(subject: _Subject) -> Figure | None:
     if takes_labels(model, subject.info) or not plane_site(model, shape):
         return None
     means = latent_grid(model, shape, torch.linspace(-3, 3, 20))
-    caption = f"{subject.title}. {centre(model)} over the latent plane."
+    caption = f"{subject.title}. {centre(model, subject.info)} over the latent plane."
     return figures.grid(image_of(subject.info, means), -3, 3, caption=caption)
 
 

@@ -18,8 +18,9 @@ from ppl_vae.app.opened import open_run
 from ppl_vae.app.opening import Opening
 from ppl_vae.batch import Batch
 from ppl_vae.evaluation import Estimate, elbo
-from ppl_vae.guides import Diagonal, Guide
+from ppl_vae.guides import Diagonal
 from ppl_vae.inference import InferConfig
+from ppl_vae.latents import Latents
 from ppl_vae.pair import modules_behind
 from ppl_vae.predictive import expected_reconstruction
 from ppl_vae.program import local_params, make_local
@@ -46,9 +47,9 @@ def reference_rows(path: Path, opening: Opening, count: int, settings: InferConf
     model.requires_grad_(False)
     data = opened.split("test", count).fixed(0)
     rows = {"its own guide": _text(elbo(model, guide_for(model, guide, data, settings), data, _NUM_SAMPLES).elbo)}
-    if isinstance(guide, Guide):
-        diagonal = fit_locally(model, Diagonal(guide.latents.size), guide.latents, data, settings).guide
-        rows["mean-field, fitted"] = _text(elbo(model, diagonal, data, _NUM_SAMPLES).elbo)
+    latents = Latents.of(model, data.probe())
+    diagonal = fit_locally(model, Diagonal(latents.size), latents, data, settings).guide
+    rows["mean-field, fitted"] = _text(elbo(model, diagonal, data, _NUM_SAMPLES).elbo)
     batches = [data.batch(torch.tensor([row])) for row in range(len(data))]
     make_local(modules_behind([model]))
     with seeded(0), local_params():  # or each AutoGuide would go on from the parameters of the one before

@@ -9,12 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from ppl_vae import figures
-from ppl_vae.app.build import DataInfo
+from ppl_vae.app.build import DataInfo, example
 from ppl_vae.figures.sequences import piano_rolls, written
 from ppl_vae.layout import decode_notes, decode_text
 from ppl_vae.midi import midi
-from ppl_vae.models import SequenceVAE
 from ppl_vae.predictive import Draws
+from ppl_vae.programs.centre import has_mean
 
 
 def image_of(info: DataInfo, x: ArrayLike | Tensor) -> NDArray[np.float64]:
@@ -46,24 +46,29 @@ def images_of(info: DataInfo, *parts: ArrayLike | Tensor) -> list[NDArray[np.flo
     return [part.reshape(*shape, *images.shape[1:]) for part, shape in zip(cut, shapes, strict=True)]
 
 
-def shown_of(model: nn.Module, draws: Draws) -> tuple[Tensor, str]:
+def shows_means(model: nn.Module, info: DataInfo) -> bool:
+    """Whether x given z is shown by its mean, not by what is likeliest (:func:`ppl_vae.programs.centre.has_mean`)."""
+    return has_mean(model, example(info, next(model.parameters(), torch.zeros(())).device))
+
+
+def shown_of(model: nn.Module, info: DataInfo, draws: Draws) -> tuple[Tensor, str]:
     """What a picture of the prior predictive shows, and in words: means; of sequences draws, since the likeliest
     continuation of each is a dull one."""
-    if isinstance(model, SequenceVAE):
-        return draws.x, "x ~ p(x | z), z ~ p(z)"
-    return draws.means, "E[x | z] for z ~ p(z)"
+    if shows_means(model, info):
+        return draws.means, "E[x | z] for z ~ p(z)"
+    return draws.x, "x ~ p(x | z), z ~ p(z)"
 
 
-def is_drawn(model: nn.Module) -> bool:
+def is_drawn(model: nn.Module, info: DataInfo) -> bool:
     """Whether x given z is shown by a draw: of music, where the likeliest keys of each step are one chord held on."""
-    return isinstance(model, SequenceVAE) and model.layout == "notes"
+    return info.layout == "notes" and not shows_means(model, info)
 
 
-def centre(model: nn.Module, given: str = "z", *, drawn: bool = False) -> str:
+def centre(model: nn.Module, info: DataInfo, given: str = "z", *, drawn: bool = False) -> str:
     """What is shown of p(x | z), in words: a draw, or :attr:`ppl_vae.predictive.Draws.means`."""
     if drawn:
         return f"x ~ p(x | {given}) from the same noise"
-    return f"the likeliest steps given {given}" if isinstance(model, SequenceVAE) else f"E[x | {given}]"
+    return f"E[x | {given}]" if shows_means(model, info) else f"the likeliest steps given {given}"
 
 
 def strips_of(info: DataInfo, x: Tensor, row_names: Sequence[str], column_names: Sequence[str], caption: str) -> Figure:

@@ -13,18 +13,17 @@ from ppl_vae import latent_walks
 from ppl_vae.app.fitted import guide_for, has_rows
 from ppl_vae.app.labels import takes_labels
 from ppl_vae.app.opened import OpenedRun, SplitName
-from ppl_vae.app.rendering import centre, is_drawn, strips_of
+from ppl_vae.app.rendering import centre, is_drawn, shows_means, strips_of
 from ppl_vae.app.sample import Made, Sampling, caption, label_number, labels_of, shown_in
 from ppl_vae.batch import UNSEEN
 from ppl_vae.config import CountOrZero, Few, config
 from ppl_vae.data import Dataset
 from ppl_vae.errors import UserError
 from ppl_vae.evaluation.units import units
-from ppl_vae.guides import PerDatapoint
 from ppl_vae.inference import InferConfig
 from ppl_vae.latent_walks import CodeKind, Path, codes_of, decode_codes, draws_along
 from ppl_vae.latents import Latents
-from ppl_vae.models import SequenceVAE
+from ppl_vae.rows import tables_of
 from ppl_vae.seeding import stream
 
 _QUIET_SECONDS = 2.0  # before a progress bar shows
@@ -67,7 +66,7 @@ class Walk(Sampling):
         model, guide = opened.pair
         bits = data.fixed(self.seed)
         shown, x, y = data.x[rows], bits.x[rows], None if data.y is None else data.y[rows]
-        if isinstance(guide, PerDatapoint) and has_rows(guide, data):
+        if tables_of(guide) and has_rows(guide, data):
             return Encoded(shown, x, y, codes_of(model, guide, bits, rows, kind))
         few = Dataset(x, y, first=UNSEEN)  # if each has to be fitted, no others than these
         with tqdm(
@@ -82,7 +81,7 @@ class Walk(Sampling):
         latents = Latents.of(model, data.probe())
         values, _ = latents.mapped(codes)
         made = {**values, "means": decode_codes(model, latents, codes, opened.event_shape, y)}
-        if is_drawn(model):
+        if is_drawn(model, opened.info):
             made["x"] = draws_along(model, latents, codes, opened.event_shape, stream(self.seed, "steps"))
         return made
 
@@ -126,7 +125,7 @@ class Interpolate(Walk):
         given = "z" if y is None else f"z, y = {label}"
         ends = found.shown[:-1, None], found.shown[1:, None]
         observations = "images" if opened.info.layout == "plain" else "pieces"
-        what = centre(opened.pair.model, given, drawn="x" in made)
+        what = centre(opened.pair.model, opened.info, given, drawn="x" in made)
         words = caption(
             opened,
             f"{what} on the {self.path} way between {self.codes} of q(z | x); "
@@ -136,7 +135,7 @@ class Interpolate(Walk):
         times = [f"{t:.2g}" for t in torch.linspace(0, 1, self.steps).tolist()]
         ways = torch.cat([ends[0], shown, ends[1]], 1)
         figure = strips_of(opened.info, ways, names, ["from", *times, "to"], words)
-        said = () if isinstance(opened.pair.model, SequenceVAE) else (_smoothness(shown),)
+        said = (_smoothness(shown),) if shows_means(opened.pair.model, opened.info) else ()
         sequences = {f"{number:02d}": x for number, x in enumerate(ways.unbind(1))}
         return Made({"images": rows, "observations": found.x, **made}, figure, said, sequences)
 
@@ -199,7 +198,7 @@ class Traverse(Walk):
         rest = "the others at 0" if row is None else f"the others as in {self.split} image {self.image}"
         ranked = "KL(q(z | x) ‖ p(z))" if by_kl else "the variance of its means (q has no KL)"
         given = "z" if y is None else f"z, y = {int(opened.info.labels_of(y).flatten()[0])}"
-        what = centre(model, given, drawn="x" in made)
+        what = centre(model, opened.info, given, drawn="x" in made)
         over = f"mean over {len(few)} {self.split} datapoints ± standard error"
         words = caption(
             opened,

@@ -16,7 +16,7 @@ is the better bound, and with it I ≤ E_x KL(q(z | x) ‖ p(z)). Standard error
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from pyro.distributions import TransformedDistribution
@@ -28,6 +28,7 @@ from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.evaluation.log_joint import draw, log_guide, log_prior_and_likelihood
 from ppl_vae.latents import Latents
 from ppl_vae.pair import frozen
+from ppl_vae.programs.parts import factored
 
 # Draws are taken of so many datapoints at most, of each at most so many.
 _DRAWN, _DRAWS = 500, 16
@@ -145,21 +146,19 @@ def _guide(guide: nn.Module, latents: Latents, data: Dataset) -> tuple[Batch, Sc
     ``(draws, R, D)``, and which they are, ``(R,)``.
     """
     num_drawn = min(_DRAWN, len(data))
-    if not isinstance(getattr(guide, "latents", None), Latents) or not callable(
-        getattr(guide, "q", None)
-    ):  # anybody's program
+    parts = factored(guide)
+    if parts is None:  # anybody's program
         batch = _spaced(data, _DRAWN)
         vectors = draw(guide, latents, batch, _num_draws(num_drawn, batch, latents))
         return batch, lambda vector: log_guide(guide, latents, batch, vector), vectors, _places(num_drawn, batch.x)
     most = min(_PAIR_ELEMENTS // (num_drawn * latents.size), _MIXED // data.x[0].numel())
     batch = _spaced(data, max(most, num_drawn))
-    make: Callable[[Batch], Any] = guide.q  # type: ignore[assignment]  # torch takes every attribute for a tensor
-    q = make(batch)  # once: a guide that refines its parameters refines them to others at every call
+    q = parts.q(batch)  # once: a guide that refines its parameters refines them to others at every call
     if isinstance(q, TransformedDistribution):
         if num_drawn * len(batch.x) > _FLOW_PAIRS:
             num_drawn = min(num_drawn, int(_FLOW_PAIRS**0.5) // 2)
             batch = _spaced(data, _FLOW_PAIRS // num_drawn)
-            q = make(batch)
+            q = parts.q(batch)
         num_draws = 1
     else:
         num_draws = _num_draws(num_drawn, batch, latents)

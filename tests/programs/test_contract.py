@@ -81,6 +81,7 @@ LENIENT = {
     "fingerprint.fingerprint_of",
     "fitted.fitted_for",
     "fitted.guide_for",
+    "fitted.has_rows",
     "starts.placing",
 }
 

@@ -1,0 +1,109 @@
+"""The laws of the house that can be counted."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import ppl_vae
+
+PACKAGE = Path(ppl_vae.__file__).parent
+# The only rooms that know the names of models, guides and families: the registry, and the page that computes ours.
+_KNOWING = {"app/factories.py", "app/registry.py", "app/explore.py", "explorer/networks.py"}
+
+
+def _sources() -> Iterator[tuple[str, ast.Module]]:
+    for folder in (PACKAGE, PACKAGE / "models", PACKAGE / "guides"):  # glob goes through no link
+        for path in sorted(folder.glob("**/*.py") if folder == PACKAGE else folder.glob("*.py")):
+            yield str(path.relative_to(PACKAGE)), ast.parse(path.read_text())
+
+
+def _own_classes() -> set[str]:
+    """The classes of models, guides and families, likelihoods and priors."""
+    return {
+        node.name
+        for name, tree in _sources()
+        if name.startswith(("models/", "guides/"))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+    }
+
+
+OURS = _own_classes()
+
+
+def type_tests(tree: ast.AST) -> list[int]:
+    """The lines that ask whether something is a class of ours, by type or by the type's name.
+
+    A likelihood may have the name of a distribution; it is meant where it is imported.
+    """
+    classes = (OURS - set(torch.distributions.__all__)) | {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("ppl_vae.models", "ppl_vae.guides"))
+        for alias in node.names
+        if alias.name in OURS
+    }
+    found = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id="isinstance" | "issubclass"), args=[_, kinds]):
+                asked = _names(kinds)
+            case ast.Compare(left=left, comparators=others) if any(map(_is_type, (left, *others))):
+                asked = _names(node) | {text.value for text in ast.walk(node) if isinstance(text, ast.Constant)}
+            case ast.MatchClass(cls=kind):
+                asked = _names(kind)
+            case _:
+                continue
+        if asked & classes:
+            found.append(node.lineno)
+    return found
+
+
+def _is_type(node: ast.expr) -> bool:
+    """``type(x)``, ``x.__class__``, ``type(x).__name__``."""
+    match node:
+        case ast.Call(func=ast.Name(id="type")) | ast.Attribute(attr="__class__" | "__name__" | "__qualname__"):
+            return True
+    return False
+
+
+def _names(node: ast.AST) -> set[object]:
+    names: set[object] = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+    return names | {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)}
+
+
+def test_nothing_asks_for_the_class_of_a_model_guide_or_family() -> None:
+    """What a run may do is read off its programs, so that a user's own pair has every command that ours have."""
+    assert {"VAE", "ConditionalVAE", "SequenceVAE", "Guide", "PerDatapoint", "Family", "Point", "VampPrior"} <= OURS
+    found = {f"{name}:{line}" for name, tree in _sources() if name not in _KNOWING for line in type_tests(tree)}
+    assert found == set()
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "isinstance(model, VAE)",
+        "isinstance(opened.pair.model, models.ConditionalVAE)",
+        "isinstance(guide, Tensor | PerDatapoint)",
+        "isinstance(guide, (Tensor, PerDatapoint))",
+        "issubclass(kind, Family)",
+        "type(model) is VAE",
+        "type(model) in (VAE, LinearGaussian)",
+        "model.__class__ == VAE",
+        "type(family).__name__ == 'Point'",
+        "type(family).__name__ in ('Point', 'Delta')",
+        "from ppl_vae.models.likelihoods import Normal\nisinstance(likelihood, Normal)",
+        "from ppl_vae.models import VAE as Usual\ntype(model) is Usual",
+        "match guide:\n    case PerDatapoint():\n        pass",
+    ],
+)
+def test_a_planted_type_test_is_found(planted: str) -> None:
+    assert type_tests(ast.parse(planted)) == [2 if "\n" in planted else 1]
+
+
+@pytest.mark.parametrize("innocent", ["isinstance(q, Normal)", "type(fn).__name__ == 'Delta'", "VAE(decoder, 2)"])
+def test_others_are_not(innocent: str) -> None:
+    assert type_tests(ast.parse(innocent)) == []
