@@ -1,0 +1,57 @@
+"""Results that show themselves: as text, as a table in a notebook, as a data frame."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Protocol
+
+from ppl_vae.errors import UserError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+Cell = float | int | str | None
+Row = Mapping[str, Cell]
+
+
+class Shown(Protocol):
+    """A result of rows: ``print`` shows its text, a notebook its table, ``to_frame`` gives it to pandas."""
+
+    @abstractmethod
+    def rows(self) -> Sequence[Row]:
+        """Its numbers, a mapping from column to value for each row; every row has the same columns."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """What a command prints of it."""
+
+    def to_frame(self) -> "DataFrame":
+        """The rows as a pandas data frame.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        try:
+            from pandas import DataFrame
+        except ImportError:
+            raise UserError("a data frame needs pandas; install it: pip install pandas") from None
+        return DataFrame(list(self.rows()))
+
+    def _repr_html_(self) -> str:
+        return as_html(self.rows())
+
+
+def as_html(rows: Sequence[Row]) -> str:
+    """Rows as an HTML table, numbers to six digits; what is text is escaped."""
+    if not rows:
+        return "<table></table>"
+    head = "".join(f"<th>{escape(str(name))}</th>" for name in rows[0])
+    body = "".join("<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row.values()) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(value: Cell) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    return f"{value:.6g}" if isinstance(value, float) else escape(str(value))

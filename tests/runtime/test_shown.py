@@ -1,0 +1,43 @@
+"""Results show themselves as text, HTML and a data frame."""
+
+import builtins
+from typing import Any
+
+import pytest
+
+from ppl_vae import UserError
+from ppl_vae.runtime.shown import Row, Shown, as_html
+
+
+class Found(Shown):
+    def rows(self) -> list[Row]:
+        return [{"name": "<b>", "nats": -1.23456789, "n": 3}, {"name": "b", "nats": None, "n": 4}]
+
+    def __str__(self) -> str:
+        return "two rows"
+
+
+def test_it_shows_itself() -> None:
+    html = Found()._repr_html_()
+    assert "<td>&lt;b&gt;</td><td>-1.23457</td><td>3</td>" in html
+    assert "<td>b</td><td>–</td><td>4</td>" in html
+    assert html.startswith("<table><thead><tr><th>name</th><th>nats</th><th>n</th></tr>")
+    assert str(Found()) == "two rows"
+    assert as_html([]) == "<table></table>"
+
+
+def test_a_frame_has_the_rows_or_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = Found().to_frame()
+    assert isinstance(frame, pandas.DataFrame)
+    assert frame["nats"].tolist()[0] == -1.23456789
+    real = builtins.__import__
+
+    def none_of_it(name: str, *rest: Any, **more: Any) -> Any:
+        if name.split(".")[0] == "pandas":
+            raise ImportError(name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", none_of_it)
+    with pytest.raises(UserError, match=r"^a data frame needs pandas; install it: pip install pandas$"):
+        Found().to_frame()
