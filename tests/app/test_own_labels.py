@@ -76,6 +76,7 @@ def test_the_plane_is_that_of_a_label(cli, labelled, tmp_path):
     refused(cli("sample", labelled, "grid"), "this model is conditional on labels; say which by --label.")
 
 
+@pytest.mark.slow
 def test_walks_keep_to_a_label(cli, labelled, tmp_path):
     flags = ["--images", 0, 1, "--steps", 3, "--label", 0]
     found = arrays(cli, labelled, tmp_path / "a.npz", "interpolate", *flags)
@@ -96,6 +97,7 @@ def test_its_pictures_are_those_of_labels(labelled):
     assert not (labelled / "figures" / "grid.png").exists()
 
 
+@pytest.mark.slow
 def test_side_by_side_and_its_empty_places(cli, labelled, tmp_path):
     out = tmp_path / "out.npz"
     refused(cli("generators", labelled, "--out", out),

@@ -22,7 +22,7 @@ def data(tmp_path_factory):
     return ["--data", str(path), "--binarization", "static", "--latent-dim", "2", "--epochs", "1"]
 
 
-@pytest.fixture(scope="module", params=POINTS)
+@pytest.fixture(scope="module", params=[pytest.param("ours", marks=pytest.mark.slow), "a user's"])
 def point(request, data, tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "run"
     assert main(["train", *data, *POINTS[request.param], "--out", str(run)]) == 0
@@ -64,7 +64,7 @@ def test_what_looks_at_no_guide_is_not(cli, point):
         assert "A point has no density" not in out
 
 
-@pytest.mark.parametrize("kind", POINTS)
+@pytest.mark.parametrize("kind", [pytest.param("ours", marks=pytest.mark.slow), "a user's"])
 def test_training_warns_and_knows_no_weights_of_it(cli, data, tmp_path, kind):
     status, out, _ = cli("train", *data, *POINTS[kind], "--out", tmp_path / "run")
     assert (status, f"warning: {WARNED}" in out) == (0, True)
@@ -74,6 +74,7 @@ def test_training_warns_and_knows_no_weights_of_it(cli, data, tmp_path, kind):
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_a_comparison_does_not_rank_it(cli, data, tmp_path, in_this_process):
     guides = ["--guides", "amortized", f"{OWN}:Spot", "--seeds", "1", "--hidden", "4"]
     out = tmp_path / "table"
