@@ -10,8 +10,8 @@ import torch
 from pyro.nn import PyroModule
 
 from ppl_vae import Batch
-from ppl_vae.evaluation import calibrate
-from ppl_vae.evaluation.calibration import judge
+from ppl_vae.diagnostics import calibrate
+from ppl_vae.diagnostics.calibration import judge
 from ppl_vae.models import LinearGaussian
 
 NUM_SAMPLES, TOTAL, SIZES = 63, 300_000, (100, 300, 1000)

@@ -9,14 +9,16 @@ import torch
 from torch import nn
 from torch.nn.functional import softplus
 
-from ppl_vae.nets import Decoder, Encoder
-from ppl_vae.program import Program
+from ppl_vae.networks.dense import Decoder, Encoder
+from ppl_vae.programs.program import Program
 
 
 class Mine(Program):
     """z ~ Laplace(0, I), x ~ Bernoulli(decoder(z))."""
 
-    def __init__(self, event_shape, latent_dim, hidden, x_mean):  # what a constructor can ask for: ppl_vae/app/build.py
+    def __init__(
+        self, event_shape, latent_dim, hidden, x_mean
+    ):  # what a constructor can ask for: ppl_vae/registry/build.py
         super().__init__()
         self.event_dim = len(event_shape)
         self.decoder = Decoder(latent_dim, event_shape, hidden, start=torch.logit(x_mean.clamp(0.01, 0.99)))

@@ -10,7 +10,7 @@ from ppl_vae.guides.families import Diagonal, Family, FullRank, LowRank, Point
 from ppl_vae.guides.flows import InverseAutoregressive, Planar
 from ppl_vae.guides.per_datapoint import PerDatapoint
 from ppl_vae.guides.semi_amortized import SemiAmortized
-from ppl_vae.latents import Latents
+from ppl_vae.programs.latents import Latents
 
 __all__ = [
     "Amortized",

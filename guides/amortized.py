@@ -2,11 +2,11 @@
 
 from torch import Tensor, nn
 
-from ppl_vae.batch import Batch
-from ppl_vae.errors import UserError
 from ppl_vae.guides.base import Guide
 from ppl_vae.guides.families import Family
-from ppl_vae.latents import Latents
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.latents import Latents
+from ppl_vae.runtime.errors import UserError
 
 
 class Amortized(Guide):

@@ -16,7 +16,7 @@ Ours are a family (WHAT q is, ``families.py``) times a parameterisation (WHERE i
         def params(self, batch: Batch) -> Tensor:
             return self.row.expand(len(batch.x), -1)
 
-then name it in ``ppl_vae/app/factories.py`` and add its line to ``tests/conformance.py``.
+then name it in ``ppl_vae/registry/factories.py`` and add its line to ``tests/conformance.py``.
 """
 
 from abc import abstractmethod
@@ -25,11 +25,11 @@ import pyro
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 
-from ppl_vae.batch import Batch
 from ppl_vae.guides.families import Family
-from ppl_vae.latents import Latents
-from ppl_vae.program import Program
-from ppl_vae.variational import once
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.effects import once
+from ppl_vae.programs.latents import Latents
+from ppl_vae.programs.program import Program
 
 
 class Guide(Program):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from ppl_vae.guides.families import Diagonal, Family
-from ppl_vae.nets import mlp
+from ppl_vae.networks.dense import mlp
 
 
 class BottomUp(Family):

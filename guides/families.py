@@ -5,8 +5,8 @@ The contract: a :class:`Family` over R^D says how many parameters one datapoint 
 with a reparameterised sample and an exact log-density. ``params = 0`` is the neutral value, where q is the prior
 N(0, I) to within the family's floor. Any finite parameters give a proper distribution.
 
-To add a family: copy :class:`Diagonal`, keep ``params = 0`` neutral, name it in ``ppl_vae/app/factories.py`` and add
-its line to ``tests/conformance.py``. Every parameterisation then has it.
+To add a family: copy :class:`Diagonal`, keep ``params = 0`` neutral, name it in ``ppl_vae/registry/factories.py`` and
+add its line to ``tests/conformance.py``. Every parameterisation then has it.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from ppl_vae.nets import positive
+from ppl_vae.networks.dense import positive
 
 
 class Family(nn.Module, ABC):

@@ -11,7 +11,7 @@ from torch.distributions import Transform, constraints
 from torch.nn.functional import softplus
 
 from ppl_vae.guides.families import Diagonal, Family
-from ppl_vae.nets import UNIT
+from ppl_vae.networks.dense import UNIT
 
 # w·u must stay above −1 for a planar map to be invertible; this far above, so that its logarithm stays finite.
 _PLANAR_MARGIN = 1e-3

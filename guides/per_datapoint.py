@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from ppl_vae.batch import Batch
 from ppl_vae.guides.base import Guide
 from ppl_vae.guides.families import Family
-from ppl_vae.latents import Latents
-from ppl_vae.rows import RowTable
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.latents import Latents
+from ppl_vae.programs.rows import RowTable
 
 
 class PerDatapoint(Guide):

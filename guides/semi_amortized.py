@@ -17,14 +17,14 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
-from ppl_vae.batch import Batch
 from ppl_vae.guides.amortized import Amortized
 from ppl_vae.guides.base import Guide
-from ppl_vae.latents import FamilyProgram
-from ppl_vae.objectives import TraceELBO
-from ppl_vae.pair import constant
-from ppl_vae.recurrent_nets import differentiable_twice
-from ppl_vae.variational import once, side_loss
+from ppl_vae.networks.recurrent import differentiable_twice
+from ppl_vae.objectives.elbo import TraceELBO
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.effects import once, side_loss
+from ppl_vae.programs.latents import FamilyProgram
+from ppl_vae.programs.pair import constant
 
 Training = Literal["unroll", "separate"]
 

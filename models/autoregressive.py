@@ -19,12 +19,12 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.nn.functional import log_softmax, pad, softplus
 
-from ppl_vae.layout import Layout, alive, content
-from ppl_vae.recurrent_nets import RecurrentDecoder
+from ppl_vae.networks.recurrent import RecurrentDecoder
+from ppl_vae.programs.layout import Layout, alive, content
 
 
 class Sequences(constraints.Constraint):
-    """Whether arrays ``(..., T, C)`` are sequences of a layout; see :mod:`ppl_vae.layout`."""
+    """Whether arrays ``(..., T, C)`` are sequences of a layout; see :mod:`ppl_vae.programs.layout`."""
 
     is_discrete = True
     event_dim = 2

@@ -15,8 +15,8 @@ Engine, guides and command line need nothing more, and take any module that keep
 incomplete one fail early. To add a model:
 
 1. copy ``models/vae.py`` (or, in a file of your own, ``examples/mine.py``) and make it yours;
-2. name it in ``ppl_vae/app/factories.py`` if the command line should know it (or leave it in your own file and pass
-   ``--model path/to/file.py:Mine``);
+2. name it in ``ppl_vae/registry/factories.py`` if the command line should know it (or leave it in your own file and
+   pass ``--model path/to/file.py:Mine``);
 3. add its line to the conformance table, ``tests/conformance.py``.
 """
 
@@ -24,8 +24,8 @@ from abc import abstractmethod
 
 from torch import Tensor
 
-from ppl_vae.batch import Batch
-from ppl_vae.program import Program
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.program import Program
 
 
 class Model(Program):

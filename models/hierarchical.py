@@ -4,11 +4,11 @@ import pyro
 import pyro.distributions as dist
 from torch import Tensor, nn
 
-from ppl_vae.batch import Batch
 from ppl_vae.models.base import Model
 from ppl_vae.models.likelihoods import Bernoulli, Likelihood
 from ppl_vae.models.priors import Prior, StandardNormal
-from ppl_vae.nets import positive
+from ppl_vae.networks.dense import positive
+from ppl_vae.programs.batch import Batch
 
 
 class HierarchicalVAE(Model):

@@ -5,7 +5,7 @@
     Normal                 x real,        p(x) = N(x; η, σ²), one σ for all pixels, learned
 
 The first is a probability, of bits; the other two are densities, of grey levels, and their nats compare with those of
-no Bernoulli. To add one: copy a class, name it in ``ppl_vae/app/factories.py``.
+no Bernoulli. To add one: copy a class, name it in ``ppl_vae/registry/factories.py``.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import constraints
 
-from ppl_vae.nets import positive, raw_scale
+from ppl_vae.networks.dense import positive, raw_scale
 
 # A pixel that is never lit would put its logit at minus infinity (the clip is Burda et al.'s, 2016).
 _MEAN_RANGE = (0.001, 0.999)
@@ -72,7 +72,8 @@ class Normal(Likelihood):
     """x ~ N(η, σ²), one σ for all pixels: a density of grey levels, its scale learned.
 
     Attributes:
-        raw_scale: σ before :func:`ppl_vae.nets.positive`, by ten, ``()``; σ starts at the scale of a uniform pixel.
+        raw_scale: σ before :func:`ppl_vae.networks.dense.positive`, by ten, ``()``; σ starts at the scale of a uniform
+            pixel.
     """
 
     def __init__(self) -> None:

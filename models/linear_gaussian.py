@@ -20,9 +20,9 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from ppl_vae.batch import Batch
-from ppl_vae.errors import UserError
 from ppl_vae.models.base import Model
+from ppl_vae.programs.batch import Batch
+from ppl_vae.runtime.errors import UserError
 
 
 class LinearGaussian(Model):

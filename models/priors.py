@@ -5,7 +5,7 @@
     VampPrior         1/K Σₖ q(z | uₖ): an encoder's posteriors at K learned pseudo-inputs (Tomczak and Welling 2018)
 
 The best prior for a guide is its aggregate posterior E_x[q(z | x)]; the second and third can come near it.
-To add one: copy :class:`MixtureOfGaussians` and name it in ``ppl_vae/app/factories.py``.
+To add one: copy :class:`MixtureOfGaussians` and name it in ``ppl_vae/registry/factories.py``.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, constraints
 
-from ppl_vae.nets import positive
+from ppl_vae.networks.dense import positive
 
 Component = Callable[[Tensor], dist.TorchDistribution]
 

@@ -4,12 +4,12 @@ import pyro
 import torch
 from torch import Tensor
 
-from ppl_vae.batch import Batch
-from ppl_vae.layout import Layout
 from ppl_vae.models.autoregressive import Autoregressive
 from ppl_vae.models.base import Model
 from ppl_vae.models.priors import Prior, StandardNormal
-from ppl_vae.recurrent_nets import RecurrentDecoder
+from ppl_vae.networks.recurrent import RecurrentDecoder
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.layout import Layout
 
 
 class SequenceVAE(Model):

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import LowRankMultivariateNormal, MultivariateNormal
 
-from ppl_vae.batch import Batch
 from ppl_vae.models.base import Model
 from ppl_vae.models.priors import StandardNormal
+from ppl_vae.programs.batch import Batch
 
 
 class TwoLayerLinearGaussian(Model):

@@ -3,10 +3,10 @@
 import pyro
 from torch import Tensor, nn
 
-from ppl_vae.batch import Batch
 from ppl_vae.models.base import Model
 from ppl_vae.models.likelihoods import Bernoulli, Likelihood
 from ppl_vae.models.priors import Prior, StandardNormal
+from ppl_vae.programs.batch import Batch
 
 
 class VAE(Model):

@@ -12,11 +12,11 @@ from importlib import import_module
 TYPE_CHECKING = False  # as typing's, which takes milliseconds to import, in which no Ctrl-C is answered
 
 if TYPE_CHECKING:
-    from ppl_vae.batch import Batch
-    from ppl_vae.errors import UserError
+    from ppl_vae.programs.batch import Batch
+    from ppl_vae.runtime.errors import UserError
     from ppl_vae.training import FitConfig, fit
 else:
-    _HOMES = {"Batch": "batch", "FitConfig": "training", "UserError": "errors", "fit": "training"}
+    _HOMES = {"Batch": "programs.batch", "FitConfig": "training", "UserError": "runtime.errors", "fit": "training"}
 
     def __getattr__(name):
         if name not in _HOMES:

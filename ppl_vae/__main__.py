@@ -8,7 +8,7 @@ import sys
 def main() -> int:
     """Run the process's own command line; the exit status."""
     signal.signal(signal.SIGINT, _leave)
-    from ppl_vae.app.cli import main as run
+    from ppl_vae.cli.main import main as run
 
     return run()
 

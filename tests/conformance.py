@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from ppl_vae import Batch
-from ppl_vae.conv_nets import ConvDecoder, ConvEncoder
 from ppl_vae.guides import (
     Amortized,
     BottomUp,
@@ -27,8 +26,6 @@ from ppl_vae.guides import (
     Planar,
     SemiAmortized,
 )
-from ppl_vae.latents import LatentSite
-from ppl_vae.layout import Layout, encode_notes, encode_text
 from ppl_vae.models import (
     VAE,
     ConditionalVAE,
@@ -39,8 +36,11 @@ from ppl_vae.models import (
 )
 from ppl_vae.models.likelihoods import ContinuousBernoulli, Likelihood, Normal
 from ppl_vae.models.priors import MixtureOfGaussians, Prior, VampPrior
-from ppl_vae.nets import Decoder, Encoder
-from ppl_vae.recurrent_nets import RecurrentDecoder, RecurrentEncoder
+from ppl_vae.networks.convolutional import ConvDecoder, ConvEncoder
+from ppl_vae.networks.dense import Decoder, Encoder
+from ppl_vae.networks.recurrent import RecurrentDecoder, RecurrentEncoder
+from ppl_vae.programs.latents import LatentSite
+from ppl_vae.programs.layout import Layout, encode_notes, encode_text
 from ppl_vae.testing import Case, Pair
 from tests.pairs import TwoLatents, bits
 

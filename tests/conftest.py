@@ -115,6 +115,6 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return results
 
     threads = torch.get_num_threads()
-    monkeypatch.setattr("ppl_vae.app.comparison.work_off", work_off)
+    monkeypatch.setattr("ppl_vae.runs.comparison.work_off", work_off)
     yield
     torch.set_num_threads(threads)

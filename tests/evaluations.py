@@ -10,42 +10,21 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ppl_vae import (
-    Batch,
-    check,
-    ends,
-    evaluation,
-    film,
-    graphical_model,
-    inference,
-    latent_walks,
-    objectives,
-    predictive,
-    starts,
-)
-from ppl_vae.app import fitted
-from ppl_vae.data import Dataset
-from ppl_vae.evaluation import (
-    aggregate,
-    annealing,
-    bidirectional,
-    bounds,
-    calibration,
-    diagnostics,
-    fingerprint,
-    gaps,
-    log_joint,
-    simulation,
-    units,
-    weight_tails,
-)
-from ppl_vae.guides import Diagonal
-from ppl_vae.importance_weighted import ImportanceWeighted
-from ppl_vae.latents import Latents
-from ppl_vae.objectives import TraceELBO
-from ppl_vae.programs import centre, density
+from ppl_vae import Batch, evaluation
+from ppl_vae.data import Dataset, checks
+from ppl_vae.diagnostics import aggregate, calibration, diagnosis, units
+from ppl_vae.evaluation import annealing, bidirectional, bounds, fingerprint, gaps, simulation, weight_tails
+from ppl_vae.guides import Diagonal, unseen
+from ppl_vae.inference import ends, fitting, starts
+from ppl_vae.objectives import elbo
+from ppl_vae.objectives.elbo import TraceELBO
+from ppl_vae.objectives.importance_weighted import ImportanceWeighted
+from ppl_vae.predictive import draws, walks
+from ppl_vae.programs import centre, check, density, log_joint, structure
+from ppl_vae.programs.latents import Latents
+from ppl_vae.training import film
 
-weights = import_module("ppl_vae.evaluation.log_weights")  # whose name its own function has in the package
+weights = import_module("ppl_vae.programs.log_weights")  # whose name its own function has in the package
 
 MODULES = (
     *(
@@ -54,7 +33,7 @@ MODULES = (
         bidirectional,
         bounds,
         calibration,
-        diagnostics,
+        diagnosis,
         fingerprint,
         gaps,
         log_joint,
@@ -66,22 +45,23 @@ MODULES = (
         weight_tails,
         evaluation,
         check,
+        checks,
         film,
-        fitted,
+        unseen,
         centre,
         density,
-        graphical_model,
-        inference,
-        latent_walks,
-        objectives,
-        predictive,
+        structure,
+        fitting,
+        walks,
+        elbo,
+        draws,
         starts,
         ends,
     ),
 )
 """Where to look for them."""
 
-_FITS = inference.InferConfig(infer_window=2, infer_halvings=1, infer_steps=4)
+_FITS = fitting.InferConfig(infer_window=2, infer_halvings=1, infer_steps=4)
 _ANNEALING = annealing.AnnealingConfig(temperatures=2, leapfrog=1, start="guide", engine="eager")
 _GAPS = gaps.GapsConfig(
     elbo_samples=2, num_samples=2, chains=2, temperatures=2, prior_temperatures=2, leapfrog=1, engine="eager"
@@ -129,35 +109,35 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "calibration.calibrate": lambda on: calibration.calibrate(on.model, on.guide, on.event, 20, 7),
     "simulation.simulate": lambda on: simulation.simulate(on.model, on.event, 3),
     "check.check_pair": lambda on: check.check_pair(on.model, on.guide, on.batch),
-    "check.check_runs": lambda on: check.check_runs(on.data, on.model, on.guide),
+    "checks.check_runs": lambda on: checks.check_runs(on.data, on.model, on.guide),
     "check.seeded_log_weights": lambda on: check.seeded_log_weights(on.model, on.guide, on.batch),
     "check.likelihood_label": lambda on: check.likelihood_label(on.model, on.batch),
-    "diagnostics.diagnose": lambda on: diagnostics.diagnose(on.model, on.guide, on.data, 100),
+    "diagnosis.diagnose": lambda on: diagnosis.diagnose(on.model, on.guide, on.data, 100),
     "ends.judged": lambda on: ends.judged(
         on.model, Diagonal(2), on.latents, on.batch, torch.zeros(2, len(on.data), 4), 0
     ),
     "film.take_frame": lambda on: film.take_frame(on.model, on.guide, on.data, torch.linspace(-1, 1, 2)),
     "fingerprint.fingerprint_of": lambda on: fingerprint.fingerprint_of(on.model),
-    "fitted.fit_locally": lambda on: fitted.fit_locally(
+    "unseen.fit_locally": lambda on: unseen.fit_locally(
         on.model, Diagonal(2), on.latents, on.data, _FITS, lambda batch: on.guide.params(batch)
     ),
-    "fitted.has_rows": lambda on: fitted.has_rows(on.guide, on.data),
-    "fitted.fitted_for": lambda on: fitted.fitted_for(on.model, on.guide, on.data, _FITS),
-    "fitted.guide_for": lambda on: fitted.guide_for(on.model, on.guide, on.data, _FITS),
+    "unseen.has_rows": lambda on: unseen.has_rows(on.guide, on.data),
+    "unseen.fitted_for": lambda on: unseen.fitted_for(on.model, on.guide, on.data, _FITS),
+    "unseen.guide_for": lambda on: unseen.guide_for(on.model, on.guide, on.data, _FITS),
     "gaps.inference_gaps": lambda on: gaps.inference_gaps(on.model, on.guide, {"own": on.guide}, on.data, _GAPS),
     "centre.has_mean": lambda on: centre.has_mean(on.model, on.batch),
     "density.points_of": lambda on: density.points_of(on.guide, on.batch),
     "density.has_density": lambda on: density.has_density(on.guide, on.batch),
-    "graphical_model.reads_labels": lambda on: graphical_model.reads_labels(on.model, on.batch),
-    "graphical_model.graphical_model": lambda on: [
-        graphical_model.graphical_model(program, on.batch) for program in (on.model, on.guide)
+    "structure.reads_labels": lambda on: structure.reads_labels(on.model, on.batch),
+    "structure.graphical_model": lambda on: [
+        structure.graphical_model(program, on.batch) for program in (on.model, on.guide)
     ],
-    "inference.infer": lambda on: inference.infer(on.model, Diagonal(2), on.data, init=on.guide.params, settings=_FITS),
-    "latent_walks.codes_of": lambda on: [
-        latent_walks.codes_of(on.model, on.guide, on.data, kind=kind) for kind in ("means", "samples")
+    "fitting.infer": lambda on: fitting.infer(on.model, Diagonal(2), on.data, init=on.guide.params, settings=_FITS),
+    "walks.codes_of": lambda on: [
+        walks.codes_of(on.model, on.guide, on.data, kind=kind) for kind in ("means", "samples")
     ],
-    "latent_walks.decode_codes": lambda on: latent_walks.decode_codes(on.model, on.latents, on.z(3), on.event),
-    "latent_walks.draws_along": lambda on: latent_walks.draws_along(on.model, on.latents, on.z(2, 3), on.event, 0),
+    "walks.decode_codes": lambda on: walks.decode_codes(on.model, on.latents, on.z(3), on.event),
+    "walks.draws_along": lambda on: walks.draws_along(on.model, on.latents, on.z(2, 3), on.event, 0),
     "log_joint.draw": lambda on: log_joint.draw(on.guide, on.latents, on.batch, 3),
     "log_joint.draw_with_likelihood": lambda on: log_joint.draw_with_likelihood(on.model, on.latents, on.batch, 3),
     "log_joint.log_guide": lambda on: log_joint.log_guide(on.guide, on.latents, on.batch, on.z(2, len(on.data))),
@@ -166,20 +146,20 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     ),
     "log_weights.log_weights": lambda on: weights.log_weights(on.model, on.guide, on.batch, 2),
     "log_weights.weighted_draws": lambda on: weights.weighted_draws(on.model, on.guide, on.batch, 2),
-    "objectives.require_closed_forms": lambda on: objectives.require_closed_forms(on.model, on.guide, on.batch),
-    "predictive.decode": lambda on: predictive.decode(on.model, {"z": on.z(3)}, on.event),
-    "predictive.draw_at": lambda on: predictive.draw_at(on.model, {"z": on.z(3)}, on.event),
-    "predictive.expected_reconstruction": lambda on: predictive.expected_reconstruction(
+    "elbo.require_closed_forms": lambda on: elbo.require_closed_forms(on.model, on.guide, on.batch),
+    "draws.decode": lambda on: draws.decode(on.model, {"z": on.z(3)}, on.event),
+    "draws.draw_at": lambda on: draws.draw_at(on.model, {"z": on.z(3)}, on.event),
+    "draws.expected_reconstruction": lambda on: draws.expected_reconstruction(
         on.model, {"z": on.z(2, len(on.data))}, on.batch
     ),
-    "predictive.has_standard_normal_prior": lambda on: predictive.has_standard_normal_prior(on.model, on.batch),
-    "predictive.label_sheet": lambda on: predictive.label_sheet(on.model, on.event, torch.arange(2), 2),
-    "predictive.latent_grid": lambda on: predictive.latent_grid(on.model, on.event, torch.linspace(-1, 1, 2)),
-    "predictive.plane_site": lambda on: predictive.plane_site(on.model, on.event),
-    "predictive.posterior_moments": lambda on: predictive.posterior_moments(on.guide, on.batch),
-    "predictive.posterior_predictive": lambda on: predictive.posterior_predictive(on.model, on.guide, on.batch),
-    "predictive.posterior_samples": lambda on: predictive.posterior_samples(on.guide, on.batch, 2),
-    "predictive.prior_predictive": lambda on: predictive.prior_predictive(on.model, on.event, 3),
+    "draws.has_standard_normal_prior": lambda on: draws.has_standard_normal_prior(on.model, on.batch),
+    "draws.label_sheet": lambda on: draws.label_sheet(on.model, on.event, torch.arange(2), 2),
+    "draws.latent_grid": lambda on: draws.latent_grid(on.model, on.event, torch.linspace(-1, 1, 2)),
+    "draws.plane_site": lambda on: draws.plane_site(on.model, on.event),
+    "draws.posterior_moments": lambda on: draws.posterior_moments(on.guide, on.batch),
+    "draws.posterior_predictive": lambda on: draws.posterior_predictive(on.model, on.guide, on.batch),
+    "draws.posterior_samples": lambda on: draws.posterior_samples(on.guide, on.batch, 2),
+    "draws.prior_predictive": lambda on: draws.prior_predictive(on.model, on.event, 3),
     "starts.likely_points": lambda on: starts.likely_points(on.model, on.latents, on.batch, 2),
     "starts.placing": lambda on: starts.placing(Diagonal(2), on.z(1))(on.z(3)),
     "starts.starting_rows": lambda on: starts.starting_rows(
@@ -200,28 +180,28 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
 QUESTIONS = {
     *(
         "centre.has_mean",
-        "fitted.has_rows",
+        "unseen.has_rows",
         "check.check_pair",
-        "check.check_runs",
+        "checks.check_runs",
         "check.likelihood_label",
         "check.seeded_log_weights",
         "density.has_density",
         "density.points_of",
-        "graphical_model.graphical_model",
-        "graphical_model.reads_labels",
+        "structure.graphical_model",
+        "structure.reads_labels",
     ),
     *(
-        "predictive.has_standard_normal_prior",
-        "predictive.plane_site",
+        "draws.has_standard_normal_prior",
+        "draws.plane_site",
         "latents.Latents.of",
         "fingerprint.fingerprint_of",
     ),
-    *("objectives.require_closed_forms", "TraceELBO.check", "ImportanceWeighted.check"),
+    *("elbo.require_closed_forms", "TraceELBO.check", "ImportanceWeighted.check"),
     # What is given a seed.
     *("annealing.annealed_importance_bound", "annealing.reverse_annealed_bound", "bounds.elbo", "film.take_frame"),
     "bidirectional.bidirectional_bounds",
-    *("bounds.importance_bound", "calibration.calibrate", "simulation.simulate", "diagnostics.diagnose"),
-    *("gaps.inference_gaps", "inference.infer", "fitted.fit_locally", "fitted.fitted_for", "fitted.guide_for"),
-    *("latent_walks.draws_along", "ends.judged", "starts.placing"),
+    *("bounds.importance_bound", "calibration.calibrate", "simulation.simulate", "diagnosis.diagnose"),
+    *("gaps.inference_gaps", "fitting.infer", "unseen.fit_locally", "unseen.fitted_for", "unseen.guide_for"),
+    *("walks.draws_along", "ends.judged", "starts.placing"),
 }
 """Those that leave random generators alone too; the others draw from torch's own."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ppl_vae import FitConfig
 from ppl_vae.evaluation import elbo
-from ppl_vae.seeding import stream
+from ppl_vae.runtime.seeding import stream
 from ppl_vae.svi import OptimizerConfig
 from tests.pairs import stripes_data
 

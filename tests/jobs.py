@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from ppl_vae.interrupt import InterruptGuard, answer_with
+from ppl_vae.runtime.interrupt import InterruptGuard, answer_with
 from ppl_vae.runtime.workers import work_off
 
 

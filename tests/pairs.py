@@ -12,7 +12,7 @@ from ppl_vae import Batch
 from ppl_vae.data import Dataset
 from ppl_vae.guides import Amortized, Diagonal, Family, Latents
 from ppl_vae.models import VAE, LinearGaussian, Model
-from ppl_vae.nets import Decoder, Encoder, raw_scale
+from ppl_vae.networks.dense import Decoder, Encoder, raw_scale
 
 
 def all_of(x: Tensor, y: Tensor | None = None) -> Batch:

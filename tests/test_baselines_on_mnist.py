@@ -2,7 +2,7 @@
 
 import pytest
 
-from ppl_vae.baselines import fit_classifier
+from ppl_vae.baselines.bayes import fit_classifier
 from ppl_vae.data import DataConfig, load
 
 pytestmark = pytest.mark.slow

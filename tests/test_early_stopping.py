@@ -8,9 +8,9 @@ import pytest
 from torch import nn
 
 from ppl_vae import FitConfig, fit
-from ppl_vae.interrupt import Interrupted
-from ppl_vae.metrics import EpochMetrics, best_epoch
+from ppl_vae.runtime.interrupt import Interrupted
 from ppl_vae.svi import OptimizerConfig
+from ppl_vae.training.metrics import EpochMetrics, best_epoch
 from tests.fits import VALIDATION, assert_same, settings, validated, weights
 from tests.pairs import stripes_data, vae_pair
 

@@ -22,10 +22,10 @@ from ppl_vae.guides import (
     Point,
     SemiAmortized,
 )
-from ppl_vae.inference import InferConfig, infer
+from ppl_vae.inference.fitting import InferConfig, infer
 from ppl_vae.models import VAE
 from ppl_vae.models.likelihoods import Bernoulli
-from ppl_vae.nets import Decoder, Encoder
+from ppl_vae.networks.dense import Decoder, Encoder
 from tests.marks import slow_after
 
 FAMILIES = [Diagonal, LowRank, FullRank, Planar, InverseAutoregressive, Point]

@@ -16,15 +16,16 @@ from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from ppl_vae import Batch, FitConfig, UserError, fit
-from ppl_vae.app.fitted import fit_locally, guide_for
-from ppl_vae.check import likelihood_label
 from ppl_vae.data import Dataset
-from ppl_vae.evaluation import elbo, importance_bound, log_weights
+from ppl_vae.evaluation import elbo, importance_bound
 from ppl_vae.guides import Diagonal, FullRank, Latents, PerDatapoint
-from ppl_vae.inference import InferConfig
+from ppl_vae.guides.unseen import fit_locally, guide_for
+from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.models import VAE, LinearGaussian
-from ppl_vae.objectives import TraceELBO
-from ppl_vae.seeding import seeded, stream
+from ppl_vae.objectives.elbo import TraceELBO
+from ppl_vae.programs.check import likelihood_label
+from ppl_vae.programs.log_weights import log_weights
+from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer
 from tests.marks import slow_after
 from tests.pairs import PriorGuide, all_of, amortized, bits, optimal, oracle, simulate, stripes_data, vae_pair

@@ -9,7 +9,7 @@ from ppl_vae.evaluation import Estimate, importance_bound
 from ppl_vae.guides import Diagonal
 from ppl_vae.models import VAE
 from ppl_vae.models.likelihoods import Bernoulli
-from ppl_vae.nets import Decoder
+from ppl_vae.networks.dense import Decoder
 from tests.pairs import amortized
 
 

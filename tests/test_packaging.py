@@ -79,7 +79,7 @@ def test_scripts_run_from_a_checkout(name, tmp_path):
 def test_the_embedded_default_needs_no_torchvision():
     code = (
         "import sys; sys.modules['torchvision'] = None\n"
-        "import ppl_vae.app.train\n"
+        "import ppl_vae.cli.train\n"
         "from ppl_vae.data import load\n"
         "assert len(load('digits').train) > 1000"
     )

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from ppl_vae import Batch, FitConfig, UserError, fit
-from ppl_vae.check import check_pair
 from ppl_vae.data import Dataset
-from ppl_vae.evaluation import AnnealingConfig, annealed_importance_bound, calibrate, diagnose, elbo
-from ppl_vae.latents import Latents
-from ppl_vae.program import Program
+from ppl_vae.diagnostics import calibrate, diagnose
+from ppl_vae.evaluation import AnnealingConfig, annealed_importance_bound, elbo
+from ppl_vae.programs.check import check_pair
+from ppl_vae.programs.latents import Latents
+from ppl_vae.programs.program import Program
 from tests.pairs import all_of, amortized
 
 WEIGHTS = torch.tensor([0.3, 0.7])

@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ppl_vae import UserError, checkpoint, fit
-from ppl_vae.capture import Engine
-from ppl_vae.interrupt import Interrupted
-from ppl_vae.metrics import EpochMetrics
+from ppl_vae import UserError, fit
+from ppl_vae.runtime import checkpoint
+from ppl_vae.runtime.interrupt import Interrupted
 from ppl_vae.svi import EagerStep, OptimizerConfig, TracedStep, engine
+from ppl_vae.tracing.capture import Engine
 from ppl_vae.training import saving
+from ppl_vae.training.metrics import EpochMetrics
 from tests.fits import TRAIN, VALIDATION, assert_same, settings, weights
 from tests.pairs import stripes_data, vae_pair
 

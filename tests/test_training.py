@@ -13,11 +13,11 @@ from ppl_vae import FitConfig, UserError, fit
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo
 from ppl_vae.guides import FullRank
-from ppl_vae.importance_weighted import ImportanceWeighted
-from ppl_vae.metrics import EpochMetrics
 from ppl_vae.models import LinearGaussian
-from ppl_vae.objectives import Objective, TraceELBO
+from ppl_vae.objectives.elbo import Objective, TraceELBO
+from ppl_vae.objectives.importance_weighted import ImportanceWeighted
 from ppl_vae.svi import EagerStep, OptimizerConfig, engine
+from ppl_vae.training.metrics import EpochMetrics
 from tests.fits import TRAIN, VALIDATION, assert_same, settings, validated, weights
 from tests.marks import slow_after
 from tests.pairs import amortized, optimal, oracle, simulate, stripes_data, vae_pair

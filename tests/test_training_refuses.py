@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from ppl_vae import UserError, checkpoint, fit
+from ppl_vae import UserError, fit
 from ppl_vae.data import Dataset
+from ppl_vae.runtime import checkpoint
 from ppl_vae.svi import OptimizerConfig
 from tests.fits import TRAIN, VALIDATION, assert_same, settings, weights
 from tests.pairs import TwoLatents, amortized, vae_pair

@@ -7,10 +7,10 @@ from sklearn.linear_model import LogisticRegression
 from ppl_vae import FitConfig, fit
 from ppl_vae.data import DataConfig, load
 from ppl_vae.guides import Amortized, Diagonal, Latents
-from ppl_vae.latent_walks import codes_of, decode_codes, direction, interpolate, shifted
 from ppl_vae.models import VAE
 from ppl_vae.models.likelihoods import Bernoulli
-from ppl_vae.nets import Decoder, Encoder
+from ppl_vae.networks.dense import Decoder, Encoder
+from ppl_vae.predictive.walks import codes_of, decode_codes, direction, interpolate, shifted
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from PIL import Image  # matplotlib brings it
 
-from ppl_vae.app.cli import main as ppl_vae
+from ppl_vae.cli.main import main as ppl_vae
 
 PICTURES_FOLDER = Path(__file__).resolve().parent
 WORK_FOLDER = PICTURES_FOLDER.parents[1] / "runs" / "figures"

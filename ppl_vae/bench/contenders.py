@@ -87,7 +87,7 @@ def _eager(size: Size, device: str) -> Contender:
 
 def _traced(size: Size, device: str) -> Contender:
     from ppl_vae.bench.ours import Ours
-    from ppl_vae.capture import NotTraceableError
+    from ppl_vae.tracing.capture import NotTraceableError
 
     try:
         return Ours(size, device, traced=True)

@@ -17,8 +17,8 @@ from ppl_vae.bench.pyro_example import PyroExample
 from ppl_vae.bench.settings import Clock
 from ppl_vae.bench.sizes import SIZES
 from ppl_vae.bench.timing import ratio
-from ppl_vae.capture import Engine
 from ppl_vae.data import DataConfig, load
+from ppl_vae.tracing.capture import Engine
 
 _SIZE = SIZES["mnist"]
 _ENGINES: tuple[Engine, ...] = ("eager", "traced")

@@ -10,9 +10,9 @@ from ppl_vae.bench.ours import build_pair
 from ppl_vae.bench.settings import Clock
 from ppl_vae.bench.sizes import SIZES, Size, grey_levels
 from ppl_vae.bench.timing import Timing
-from ppl_vae.capture import Engine
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import importance_bound
+from ppl_vae.tracing.capture import Engine
 
 NUM_SAMPLES = 500
 # What the bound takes at a time, and says when it is done.

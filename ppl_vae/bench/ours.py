@@ -10,10 +10,10 @@ from ppl_vae.bench.minibatches import Minibatches
 from ppl_vae.bench.sizes import Size
 from ppl_vae.data import Dataset
 from ppl_vae.guides import Amortized, Diagonal, Latents, PerDatapoint
-from ppl_vae.importance_weighted import ImportanceWeighted
 from ppl_vae.models import VAE
-from ppl_vae.nets import Decoder, Encoder
-from ppl_vae.objectives import TraceELBO
+from ppl_vae.networks.dense import Decoder, Encoder
+from ppl_vae.objectives.elbo import TraceELBO
+from ppl_vae.objectives.importance_weighted import ImportanceWeighted
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer, TracedStep
 
 

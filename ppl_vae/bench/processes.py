@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ppl_vae.errors import UserError
+from ppl_vae.runtime.errors import UserError
 
 
 def run(command: Sequence[str], more: Mapping[str, str] | None = None) -> str:

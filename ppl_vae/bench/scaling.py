@@ -8,7 +8,7 @@ from ppl_vae.bench.ours import Ours
 from ppl_vae.bench.settings import Clock
 from ppl_vae.bench.sizes import SIZES, Size
 from ppl_vae.bench.timing import ratio
-from ppl_vae.capture import NotTraceableError
+from ppl_vae.tracing.capture import NotTraceableError
 
 BATCH_SIZES = (64, 256, 1024)
 LATENT_DIMS = (2, 50, 200)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-from ppl_vae.errors import UserError, reason
+from ppl_vae.runtime.errors import UserError, reason
 
 # A header is some hundred bytes; numpy refuses those beyond 10,000 itself, but only once it has read them.
 _LONGEST_HEADER = 2**14

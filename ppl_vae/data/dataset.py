@@ -8,9 +8,9 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from ppl_vae.batch import Batch
-from ppl_vae.errors import UserError
-from ppl_vae.seeding import seeded, stream
+from ppl_vae.programs.batch import Batch
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.seeding import seeded, stream
 
 Binarization = Literal["dynamic", "static", "threshold", "none"]
 

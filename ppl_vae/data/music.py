@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ppl_vae.errors import UserError, reason
-from ppl_vae.layout import LOWEST_NOTE, NUM_NOTES
+from ppl_vae.programs.layout import LOWEST_NOTE, NUM_NOTES
+from ppl_vae.runtime.errors import UserError, reason
 
 Piece = list[list[int]]
 

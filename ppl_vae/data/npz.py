@@ -23,8 +23,8 @@ from torch import Tensor
 
 from ppl_vae.data.archive import read_array, read_headers
 from ppl_vae.data.dataset import ROUNDING
-from ppl_vae.errors import UserError
-from ppl_vae.layout import CHANNELS, channels_first
+from ppl_vae.programs.layout import CHANNELS, channels_first
+from ppl_vae.runtime.errors import UserError
 
 # Labels become one-hot vectors; a larger one is an identifier, not a class.
 _MOST_CLASSES = 10_000

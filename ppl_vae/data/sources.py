@@ -13,8 +13,8 @@ from ppl_vae.data import torchvision_sets
 from ppl_vae.data.music import read_music
 from ppl_vae.data.npz import Observations, read_npz
 from ppl_vae.data.text import alphabet_of, encoded_lines, read_lines
-from ppl_vae.errors import UserError, unknown_name
-from ppl_vae.layout import Layout, encode_notes
+from ppl_vae.programs.layout import Layout, encode_notes
+from ppl_vae.runtime.errors import UserError, unknown_name
 
 
 class Source(NamedTuple):

@@ -8,11 +8,11 @@ from typing import Annotated, NamedTuple
 import torch
 from pydantic import Field
 
-from ppl_vae.config import Seed, checked, config
 from ppl_vae.data.dataset import Binarization, Dataset, binarized
 from ppl_vae.data.sources import Source, names_file, read_source
-from ppl_vae.errors import UserError
-from ppl_vae.layout import Layout
+from ppl_vae.programs.layout import Layout
+from ppl_vae.runtime.config import Seed, checked, config
+from ppl_vae.runtime.errors import UserError
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 

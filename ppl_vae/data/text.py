@@ -5,8 +5,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ppl_vae.errors import UserError, reason
-from ppl_vae.layout import encode_text
+from ppl_vae.programs.layout import encode_text
+from ppl_vae.runtime.errors import UserError, reason
 
 # A line is one sequence and one latent: beyond these it is prose, which wants to be cut up first.
 _LONGEST = 1000
@@ -50,7 +50,7 @@ def alphabet_of(lines: Sequence[str]) -> str:
 
 
 def encoded_lines(path: Path, lines: Sequence[str], alphabet: str, length: int) -> Tensor:
-    """The lines of a file as sequences, ``(len(lines), length, 1 + V)``; see :mod:`ppl_vae.layout`.
+    """The lines of a file as sequences, ``(len(lines), length, 1 + V)``; see :mod:`ppl_vae.programs.layout`.
 
     Raises:
         UserError: a line is longer or holds another character, or all of them are too much for memory.

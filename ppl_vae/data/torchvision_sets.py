@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl_vae.errors import UserError, reason
+from ppl_vae.runtime.errors import UserError, reason
 
 # Ours -> torchvision's class and what its constructor needs besides root, train and download.
 _SETS: dict[str, tuple[str, dict[str, str]]] = {

@@ -3,19 +3,14 @@
 from ppl_vae.evaluation.annealing import AnnealingConfig, annealed_importance_bound, reverse_annealed_bound
 from ppl_vae.evaluation.bidirectional import Bidirectional, bidirectional_bounds
 from ppl_vae.evaluation.bounds import ElboParts, elbo, importance_bound
-from ppl_vae.evaluation.calibration import Calibration, calibrate
 from ppl_vae.evaluation.comparison import Difference, Mean, Ranking, mean_of, ranking_of
-from ppl_vae.evaluation.diagnostics import Diagnostics, diagnose
 from ppl_vae.evaluation.estimate import Estimate, Protocol
 from ppl_vae.evaluation.gaps import Gaps, GapsConfig, inference_gaps
-from ppl_vae.evaluation.log_weights import log_weights
 from ppl_vae.evaluation.simulation import simulate
 
 __all__ = [
     "AnnealingConfig",
     "Bidirectional",
-    "Calibration",
-    "Diagnostics",
     "Difference",
     "ElboParts",
     "Estimate",
@@ -26,12 +21,9 @@ __all__ = [
     "Ranking",
     "annealed_importance_bound",
     "bidirectional_bounds",
-    "calibrate",
-    "diagnose",
     "elbo",
     "importance_bound",
     "inference_gaps",
-    "log_weights",
     "mean_of",
     "ranking_of",
     "reverse_annealed_bound",

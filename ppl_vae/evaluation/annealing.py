@@ -21,20 +21,20 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ppl_vae.batch import Batch
-from ppl_vae.capture import Engine, NotTraceableError, refuse_untraced, worth_compiling
-from ppl_vae.check import check_runs
-from ppl_vae.config import Count, checked, config
+from ppl_vae.data.checks import check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation import hmc
 from ppl_vae.evaluation.estimate import Estimate
-from ppl_vae.evaluation.log_joint import draw, log_guide, log_prior_and_likelihood
 from ppl_vae.evaluation.streams import dealt, log_mean_over_draws
-from ppl_vae.latents import Latents
-from ppl_vae.pair import frozen
-from ppl_vae.rows import check_rows
-from ppl_vae.seeding import seeded, stream
-from ppl_vae.variational import Recall, Remember
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.effects import Recall, Remember
+from ppl_vae.programs.latents import Latents
+from ppl_vae.programs.log_joint import draw, log_guide, log_prior_and_likelihood
+from ppl_vae.programs.pair import frozen
+from ppl_vae.programs.rows import check_rows
+from ppl_vae.runtime.config import Count, checked, config
+from ppl_vae.runtime.seeding import seeded, stream
+from ppl_vae.tracing.capture import Engine, NotTraceableError, refuse_untraced, worth_compiling
 
 # The most that one call evaluates, in elements of x (chains × datapoints × event).
 _CALL_ELEMENTS = 2**23

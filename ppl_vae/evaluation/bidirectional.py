@@ -9,7 +9,7 @@ from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.annealing import Annealed, AnnealingConfig, annealed_importance_bound, reverse_annealed_bound
 from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.evaluation.order import refuse_disorder
-from ppl_vae.latents import Latents
+from ppl_vae.programs.latents import Latents
 
 
 class Bidirectional(NamedTuple):

@@ -6,16 +6,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ppl_vae.batch import Batch
-from ppl_vae.capture import Engine, NotTraceableError, compiled, refuse_untraced, trace, worth_compiling
-from ppl_vae.check import check_runs
+from ppl_vae.data.checks import check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.estimate import Estimate
-from ppl_vae.evaluation.log_weights import BATCH_SIZE, chunks, log_weights, weighted_draws
 from ppl_vae.evaluation.streams import Streams, dealt, log_mean_over_draws, mean_over_draws
-from ppl_vae.pair import frozen
-from ppl_vae.rows import check_rows
-from ppl_vae.seeding import seeded, stream
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.log_weights import BATCH_SIZE, chunks, log_weights, weighted_draws
+from ppl_vae.programs.pair import frozen
+from ppl_vae.programs.rows import check_rows
+from ppl_vae.runtime.seeding import seeded, stream
+from ppl_vae.tracing.capture import Engine, NotTraceableError, compiled, refuse_untraced, trace, worth_compiling
 
 Advance = Callable[[int], object]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ppl_vae.check import Likelihood
+from ppl_vae.programs.check import Likelihood
 
 # What a comparison compares; two results that differ only here can be ranked.
 _COMPARED = ("model", "guide")
@@ -79,7 +79,7 @@ class Protocol:
         num_datapoints: how many observations, from its beginning.
         binarization: how grey levels became bits.
         data_seed: seed of the split and of static binarization.
-        likelihood: whether p(x) is a likelihood of these x at all; see :func:`ppl_vae.check.likelihood_label`.
+        likelihood: whether p(x) is a likelihood of these x at all; see :func:`ppl_vae.programs.check.likelihood_label`.
         estimator: name of the estimator.
         num_samples: its draws for each datapoint.
         seed: seed of its draws, and of dynamic binarization's.

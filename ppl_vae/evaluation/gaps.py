@@ -22,15 +22,15 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ppl_vae.capture import Engine
-from ppl_vae.config import Count, Seed, checked, config
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.errors import UserError
 from ppl_vae.evaluation.annealing import AnnealingConfig, Schedule, Temperatures, annealed_importance_bound
 from ppl_vae.evaluation.bounds import elbo, importance_bound
 from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.evaluation.prior_draws import LeftOut
 from ppl_vae.evaluation.significance import beyond_chance, each_beyond_chance, freedom_of_draws
+from ppl_vae.runtime.config import Count, Seed, checked, config
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.tracing.capture import Engine
 
 # Of so few chains, hence degrees of freedom, a single one of many datapoints can hardly be told: each is held to this
 # level, and it is counted on how many more is found than chance makes.
@@ -179,7 +179,7 @@ def inference_gaps(
         model: p(x, z), trained.
         guide: q(z | x), trained with it.
         local: for each family, by name, a guide whose q of each of these datapoints is fitted to it alone, the model
-            frozen (:func:`ppl_vae.inference.infer`); at least one.
+            frozen (:func:`ppl_vae.inference.fitting.infer`); at least one.
         data: the datapoints; not dynamic, since a local q is of one x and no other.
         settings: how; the defaults of :class:`GapsConfig` if None.
         advance: called with datapoints × temperatures of annealing done, for a progress bar.

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ppl_vae.capture import compiled, trace
+from ppl_vae.tracing.capture import compiled, trace
 
 # The acceptance that step sizes are led to and their range (Wu et al. 2017); where they begin; and how far one
 # transition may change their logarithm: a factor of two in ten transitions that are all accepted.

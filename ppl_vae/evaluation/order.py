@@ -4,9 +4,9 @@ import math
 
 import torch
 
-from ppl_vae.errors import UserError
 from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.evaluation.significance import IMPOSSIBLE, errors_of_chance
+from ppl_vae.runtime.errors import UserError
 
 
 def refuse_disorder(lower: Estimate, upper: Estimate, what: str, cause: str) -> None:

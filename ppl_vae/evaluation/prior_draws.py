@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.estimate import Estimate
-from ppl_vae.evaluation.log_joint import draw_with_likelihood
-from ppl_vae.evaluation.log_weights import BATCH_SIZE, chunks
 from ppl_vae.evaluation.significance import each_beyond_chance, freedom_of_draws, more_than_chance
 from ppl_vae.evaluation.streams import dealt, log_mean_over_draws
 from ppl_vae.evaluation.weight_tails import WeightTails, effective_sample_size
-from ppl_vae.latents import Latents
-from ppl_vae.pair import frozen
+from ppl_vae.programs.latents import Latents
+from ppl_vae.programs.log_joint import draw_with_likelihood
+from ppl_vae.programs.log_weights import BATCH_SIZE, chunks
+from ppl_vae.programs.pair import frozen
 
 # Our own: a prior whose few good draws say little makes no more than this share of the datapoints.
 _FEW = 0.05

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from ppl_vae.batch import UNSEEN
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.pair import frozen
-from ppl_vae.predictive import prior_predictive
+from ppl_vae.predictive.draws import prior_predictive
+from ppl_vae.programs.batch import UNSEEN
 from ppl_vae.programs.contract import hold_to_x_alone, not_x, trace_in_plate
-from ppl_vae.seeding import seeded, stream
+from ppl_vae.programs.pair import frozen
+from ppl_vae.runtime.seeding import seeded, stream
 
 
 def simulate(

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.bounds import ElboParts
 from ppl_vae.evaluation.estimate import Estimate
-from ppl_vae.evaluation.log_weights import BATCH_SIZE, chunks, weighted_draws
 from ppl_vae.evaluation.streams import dealt, log_mean_over_draws, mean_over_draws
-from ppl_vae.pair import frozen
+from ppl_vae.programs.log_weights import BATCH_SIZE, chunks, weighted_draws
+from ppl_vae.programs.pair import frozen
 
 KHAT_RELIABLE = 0.7
 """The k̂ up to which importance sampling is commonly relied on (Yao et al. 2018; Vehtari et al. 2024)."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ppl_vae.figures.style import CATEGORICAL, FAINT, WIDTH, new_figure, styled
 
 if TYPE_CHECKING:  # the type alone: drawing needs no torch
-    from ppl_vae.metrics import EpochMetrics
+    from ppl_vae.training.metrics import EpochMetrics
 
 _BLUE, _ORANGE, _RED = CATEGORICAL[:3]
 _TEAL, _PLUM = CATEGORICAL[3:5]

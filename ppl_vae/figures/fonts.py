@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.text import Text
 
-from ppl_vae.errors import PictureWarning
+from ppl_vae.runtime.errors import PictureWarning
 
 OWN = "DejaVu Sans"
 """Ships with matplotlib: the same picture on every machine."""

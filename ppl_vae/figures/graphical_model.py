@@ -10,7 +10,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from ppl_vae.figures.style import INK, WIDTH, new_figure, styled
 
 if TYPE_CHECKING:  # the type alone: drawing needs no torch
-    from ppl_vae.graphical_model import GraphicalModel, Variable
+    from ppl_vae.programs.structure import GraphicalModel, Variable
 
 _RADIUS = 0.36  # of a circle; all sizes are in inches
 _STEP = 1.3  # from a variable to its neighbour, and from a layer to the next

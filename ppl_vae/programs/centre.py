@@ -4,11 +4,11 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from ppl_vae.batch import Batch
-from ppl_vae.errors import UserError
-from ppl_vae.pair import frozen
+from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.contract import no_x, trace_in_plate
-from ppl_vae.seeding import preserved
+from ppl_vae.programs.pair import frozen
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.seeding import preserved
 
 
 def centre_of(fn: Any) -> Tensor:

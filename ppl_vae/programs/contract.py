@@ -15,13 +15,13 @@ from pyro.poutine import Trace
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 
-from ppl_vae.batch import Batch
-from ppl_vae.errors import UserError
-from ppl_vae.program import trace_program
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.program import trace_program
+from ppl_vae.runtime.errors import UserError
 
 
 def trace_in_plate(program: nn.Module, batch: Batch, handled: Callable[[Batch], object] | None = None) -> Trace:
-    """:func:`ppl_vae.program.trace_program`, held by :func:`hold_to_plate`."""
+    """:func:`ppl_vae.programs.program.trace_program`, held by :func:`hold_to_plate`."""
     trace = trace_program(program, batch, handled)
     hold_to_plate(program, trace, batch)
     return trace

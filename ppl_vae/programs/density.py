@@ -4,10 +4,10 @@ import torch
 from pyro.distributions import Delta
 from torch import nn
 
-from ppl_vae.batch import Batch
-from ppl_vae.pair import frozen, in_particles, latent_sites, unwrapped
+from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.contract import trace_in_plate
-from ppl_vae.seeding import preserved
+from ppl_vae.programs.pair import frozen, in_particles, latent_sites, unwrapped
+from ppl_vae.runtime.seeding import preserved
 
 
 def points_of(guide: nn.Module, batch: Batch) -> list[str]:

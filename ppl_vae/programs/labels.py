@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from ppl_vae.batch import UNSEEN, Batch
-from ppl_vae.errors import UserError
+from ppl_vae.programs.batch import UNSEEN, Batch
+from ppl_vae.runtime.errors import UserError
 
 _reads: ContextVar[list[int] | None] = ContextVar("_reads", default=None)
 

@@ -5,8 +5,8 @@ from typing import Any, Protocol, cast
 
 from torch import Tensor, nn
 
-from ppl_vae.batch import Batch
-from ppl_vae.latents import Latents
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.latents import Latents
 
 
 class Factored(Protocol):

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ppl_vae.errors import UserError, reason
+from ppl_vae.runtime.errors import UserError, reason
 
 _ADVICE = {
     errno.ENOSPC: "make room on that disk, or write elsewhere.",

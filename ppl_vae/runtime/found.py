@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ppl_vae.errors import UserError
+from ppl_vae.runtime.errors import UserError
 
 
 class Found:

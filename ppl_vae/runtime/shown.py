@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Protocol
 
-from ppl_vae.errors import UserError
+from ppl_vae.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -34,8 +34,8 @@ def work_off(
     """What the function returns for each of the arguments, several at a time.
 
     Signals are for this process. When it is interrupted, or a call fails, it asks the workers to stop by SIGTERM; a
-    function that notes that, as :class:`ppl_vae.interrupt.InterruptGuard` does, has ten seconds to put things in order
-    and raise KeyboardInterrupt.
+    function that notes that, as :class:`ppl_vae.runtime.interrupt.InterruptGuard` does, has ten seconds to put things
+    in order and raise KeyboardInterrupt.
 
     Args:
         function: of a module, which the workers import; what it takes, returns and raises is pickled.

@@ -12,12 +12,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.objectives import Objective
-from ppl_vae.pair import modules_behind
-from ppl_vae.precision import Precision, computing_in
-from ppl_vae.processes import Group, contact
-from ppl_vae.program import local_params, make_local
-from ppl_vae.rows import Leaf, collect_leaves
+from ppl_vae.networks.precision import Precision, computing_in
+from ppl_vae.objectives.elbo import Objective
+from ppl_vae.programs.pair import modules_behind
+from ppl_vae.programs.program import local_params, make_local
+from ppl_vae.programs.rows import Leaf, collect_leaves
+from ppl_vae.runtime.processes import Group, contact
 from ppl_vae.svi.optimizer import PairOptimizer
 
 

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.objectives import Objective
-from ppl_vae.pair import modules_behind
-from ppl_vae.precision import Precision, computing_in
-from ppl_vae.program import local_params, make_local
-from ppl_vae.rows import collect_leaves
+from ppl_vae.networks.precision import Precision, computing_in
+from ppl_vae.objectives.elbo import Objective
+from ppl_vae.programs.pair import modules_behind
+from ppl_vae.programs.program import local_params, make_local
+from ppl_vae.programs.rows import collect_leaves
 from ppl_vae.svi.optimizer import PairOptimizer
 
 

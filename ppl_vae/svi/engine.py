@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 from torch import nn
 
-from ppl_vae.capture import Engine, NotTraceableError, worth_compiling
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.objectives import Objective
-from ppl_vae.precision import Precision
+from ppl_vae.networks.precision import Precision
+from ppl_vae.objectives.elbo import Objective
 from ppl_vae.svi.distributed import DistributedStep
 from ppl_vae.svi.eager import EagerStep
 from ppl_vae.svi.optimizer import PairOptimizer
 from ppl_vae.svi.traced import TracedStep
+from ppl_vae.tracing.capture import Engine, NotTraceableError, worth_compiling
 
 Step = EagerStep | TracedStep | DistributedStep
 """What takes steps."""

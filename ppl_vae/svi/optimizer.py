@@ -9,9 +9,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ppl_vae.config import Rate, config
-from ppl_vae.rows import Leaf, tables_of
+from ppl_vae.programs.rows import Leaf, tables_of
 from ppl_vae.runtime.compiler_cache import secure_compiler_cache
+from ppl_vae.runtime.config import Rate, config
 from ppl_vae.svi.adam import Moments, adam, corrections_at
 from ppl_vae.svi.row_adam import RowAdam
 

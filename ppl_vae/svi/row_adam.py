@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ppl_vae.rows import Leaf, RowTable
+from ppl_vae.programs.rows import Leaf, RowTable
 from ppl_vae.svi.adam import Moments, adam
 
 

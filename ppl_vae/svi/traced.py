@@ -16,16 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from ppl_vae.capture import Function, NotTraceableError, compiled, standing_in, trace
-from ppl_vae.cuda_graph import Recorded
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.objectives import Objective
-from ppl_vae.pair import modules_behind
-from ppl_vae.precision import Precision, computing_in
-from ppl_vae.rows import collect_leaves
+from ppl_vae.networks.precision import Precision, computing_in
+from ppl_vae.objectives.elbo import Objective
+from ppl_vae.programs.pair import modules_behind
+from ppl_vae.programs.rows import collect_leaves
 from ppl_vae.svi.adam import Moments
 from ppl_vae.svi.eager import EagerStep
 from ppl_vae.svi.optimizer import PairOptimizer
+from ppl_vae.tracing.capture import Function, NotTraceableError, compiled, standing_in, trace
+from ppl_vae.tracing.cuda_graph import Recorded
 
 
 class TracedStep:

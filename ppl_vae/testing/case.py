@@ -6,7 +6,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from ppl_vae.batch import Batch
+from ppl_vae.programs.batch import Batch
 
 Pair = tuple[nn.Module, nn.Module]
 

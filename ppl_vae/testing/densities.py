@@ -10,7 +10,7 @@ from pyro.poutine import Trace
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 
-from ppl_vae.batch import Batch
+from ppl_vae.programs.batch import Batch
 from ppl_vae.testing.case import Pair
 
 

@@ -8,7 +8,7 @@ from pyro.infer import Trace_ELBO
 
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo, importance_bound
-from ppl_vae.objectives import TraceELBO
+from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer
 from ppl_vae.testing.case import Case, require, require_close
 

@@ -7,9 +7,9 @@ import pyro
 import torch
 from torch import Tensor
 
-from ppl_vae.check import check_pair
-from ppl_vae.evaluation import log_weights
-from ppl_vae.pair import run_pair
+from ppl_vae.programs.check import check_pair
+from ppl_vae.programs.log_weights import log_weights
+from ppl_vae.programs.pair import run_pair
 from ppl_vae.testing.case import Case, Pair, differs, require, require_close
 from ppl_vae.testing.densities import densities_at, draws_of, trace_of
 

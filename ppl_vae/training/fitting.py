@@ -11,25 +11,26 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from ppl_vae.check import check_pair, check_rows_are_there, check_runs
-from ppl_vae.config import checked, to_plain
+from ppl_vae.data.checks import check_rows_are_there, check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.splits import Splits
-from ppl_vae.errors import UserError
 from ppl_vae.evaluation.bounds import elbo, importance_bound
-from ppl_vae.fit_config import FitConfig, final_kl_weight, objective_of
-from ppl_vae.importance_weighted import ImportanceWeighted
-from ppl_vae.interrupt import Interrupted, InterruptGuard
-from ppl_vae.metrics import EpochMetrics
-from ppl_vae.objectives import Objective, kl_weight_at
-from ppl_vae.processes import Group, current
-from ppl_vae.rows import check_rows, tables_of
+from ppl_vae.objectives.elbo import Objective, kl_weight_at
+from ppl_vae.objectives.importance_weighted import ImportanceWeighted
+from ppl_vae.programs.check import check_pair
+from ppl_vae.programs.rows import check_rows, tables_of
 from ppl_vae.runtime.ambient import apart
+from ppl_vae.runtime.config import checked, to_plain
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.interrupt import Interrupted, InterruptGuard
+from ppl_vae.runtime.processes import Group, current
+from ppl_vae.runtime.seeding import reseed, seeded, stream
 from ppl_vae.runtime.turns import turn
-from ppl_vae.seeding import reseed, seeded, stream
 from ppl_vae.svi import choose_step
 from ppl_vae.svi.distributed import DistributedStep
 from ppl_vae.svi.engine import Step, after_callback
+from ppl_vae.training.config import FitConfig, final_kl_weight, objective_of
+from ppl_vae.training.metrics import EpochMetrics
 from ppl_vae.training.saving import Saver
 from ppl_vae.training.state import TrainingState
 from ppl_vae.training.trial import refuse_untrainable, sizes_to_come, told, try_steps
@@ -64,7 +65,7 @@ def fit(
     the caller's autocast, inference mode and Pyro handlers stay outside. A second call goes on with the weights alone:
     with another optimizer, from its first step, and its epochs are counted from 1 again.
 
-    Inside ``with ppl_vae.processes.joined()``, under ``torchrun``, all processes call this together, with the
+    Inside ``with ppl_vae.runtime.processes.joined()``, under ``torchrun``, all processes call this together, with the
     same arguments; each computes its part of every minibatch, and they begin with the first one's weights.
 
     Args:

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ppl_vae.config import from_plain, to_plain
-from ppl_vae.errors import UserError, reason
-from ppl_vae.fit_config import FitConfig
-from ppl_vae.metrics import EpochMetrics
+from ppl_vae.runtime.config import from_plain, to_plain
+from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.found import Found
 from ppl_vae.svi import PairOptimizer
+from ppl_vae.training.config import FitConfig
+from ppl_vae.training.metrics import EpochMetrics
 
 # Settings that may differ between a run and its continuation.
 _MAY_CHANGE = ("epochs", "device", "engine")

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ppl_vae import checkpoint
-from ppl_vae.errors import UserError
-from ppl_vae.processes import Group
+from ppl_vae.runtime import checkpoint
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.processes import Group
 from ppl_vae.svi.distributed import DistributedStep
 from ppl_vae.training.state import TrainingState
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ppl_vae import checkpoint
-from ppl_vae.config import to_plain
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.errors import UserError
-from ppl_vae.fit_config import FitConfig
-from ppl_vae.metrics import EpochMetrics
+from ppl_vae.runtime import checkpoint
+from ppl_vae.runtime.config import to_plain
+from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.found import Found
-from ppl_vae.seeding import rng_state, set_rng_state
+from ppl_vae.runtime.seeding import rng_state, set_rng_state
 from ppl_vae.svi import PairOptimizer
+from ppl_vae.training.config import FitConfig
+from ppl_vae.training.metrics import EpochMetrics
 from ppl_vae.training.resume import (
     check_best,
     check_history,

@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.errors import UserError, is_out_of_memory, reason
-from ppl_vae.objectives import Objective
-from ppl_vae.pair import modules_behind
-from ppl_vae.precision import Precision, computing_in
-from ppl_vae.processes import Group, LostContactError
-from ppl_vae.program import local_params
-from ppl_vae.rows import collect_leaves, tables_of
+from ppl_vae.networks.precision import Precision, computing_in
+from ppl_vae.objectives.elbo import Objective
+from ppl_vae.programs.pair import modules_behind
+from ppl_vae.programs.program import local_params
+from ppl_vae.programs.rows import collect_leaves, tables_of
+from ppl_vae.runtime.errors import UserError, is_out_of_memory, reason
+from ppl_vae.runtime.processes import Group, LostContactError
 
 
 def refuse_untrainable(model: nn.Module, guide: nn.Module) -> None:

@@ -9,7 +9,7 @@ import pytest
 from ppl_vae.bench import first_steps, processes, startup
 from ppl_vae.bench.settings import Clock
 from ppl_vae.bench.sizes import SIZES
-from ppl_vae.errors import UserError
+from ppl_vae.runtime.errors import UserError
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from ppl_vae import UserError
 from ppl_vae.data import DataConfig, load
 from ppl_vae.data.sources import read_input
 from ppl_vae.data.text import alphabet_of, encoded_lines, read_lines
-from ppl_vae.layout import decode_text
+from ppl_vae.programs.layout import decode_text
 
 
 @pytest.fixture

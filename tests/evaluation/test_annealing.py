@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ppl_vae import Batch, UserError
 from ppl_vae.data import Dataset
+from ppl_vae.diagnostics.calibration import simulate as simulated
 from ppl_vae.evaluation import Estimate, annealing, hmc, importance_bound
 from ppl_vae.evaluation.annealing import (
     Annealed,
@@ -21,7 +22,6 @@ from ppl_vae.evaluation.annealing import (
     reverse_annealed_bound,
     temperatures,
 )
-from ppl_vae.evaluation.calibration import simulate as simulated
 from ppl_vae.guides import (
     Diagonal,
     Family,
@@ -33,9 +33,9 @@ from ppl_vae.guides import (
     Planar,
     SemiAmortized,
 )
-from ppl_vae.latents import Latents
 from ppl_vae.models import ConditionalVAE, LinearGaussian
-from ppl_vae.nets import Decoder
+from ppl_vae.networks.dense import Decoder
+from ppl_vae.programs.latents import Latents
 from tests.marks import slow_after
 from tests.pairs import TwoLatents, all_of, amortized, optimal, oracle, simulate, stripes_data, vae_pair
 

@@ -28,7 +28,7 @@ ROUNDING = {"rtol": 0.0, "atol": 1e-10}
 
 
 # Of the same name as its function, which the package exports.
-LOG_WEIGHTS = import_module("ppl_vae.evaluation.log_weights")
+LOG_WEIGHTS = import_module("ppl_vae.programs.log_weights")
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float]:

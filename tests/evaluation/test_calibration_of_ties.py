@@ -10,9 +10,10 @@ from scipy import stats
 from torch import nn
 
 from ppl_vae import Batch
-from ppl_vae.evaluation import calibrate, simulate
-from ppl_vae.evaluation import calibration as calibration_module
-from ppl_vae.evaluation.calibration import LEVEL, judge
+from ppl_vae.diagnostics import calibrate
+from ppl_vae.diagnostics import calibration as calibration_module
+from ppl_vae.diagnostics.calibration import LEVEL, judge
+from ppl_vae.evaluation import simulate
 from tests.conjugate import Oracle, Program, beta_bernoulli, discrete, flat, gamma_poisson
 
 EXACT: dict[str, Callable[[], Oracle]] = {

@@ -6,13 +6,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ppl_vae.app.fitted import fit_locally
 from ppl_vae.data import Dataset
-from ppl_vae.errors import UserError
 from ppl_vae.evaluation import Estimate, GapsConfig, inference_gaps, simulate
 from ppl_vae.evaluation.gaps import FamilyGap
 from ppl_vae.guides import Diagonal, Latents, PerDatapoint
-from ppl_vae.inference import InferConfig
+from ppl_vae.guides.unseen import fit_locally
+from ppl_vae.inference.fitting import InferConfig
+from ppl_vae.runtime.errors import UserError
 from tests.conjugate import EXACT, INEXACT, Oracle, discrete, two_latents
 
 SETTINGS = GapsConfig(

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from ppl_vae.app.fitted import fit_locally
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import Estimate, Gaps, GapsConfig, inference_gaps
-from ppl_vae.fit_config import FitConfig
 from ppl_vae.guides import Diagonal, Latents, PerDatapoint
-from ppl_vae.inference import InferConfig
-from ppl_vae.seeding import seeded
+from ppl_vae.guides.unseen import fit_locally
+from ppl_vae.inference.fitting import InferConfig
+from ppl_vae.runtime.seeding import seeded
 from ppl_vae.svi.optimizer import OptimizerConfig
 from ppl_vae.training import fit
+from ppl_vae.training.config import FitConfig
 from tests.pairs import amortized
 from tests.two_modes import Array, TwoModes, best_elbo, drawn, elbo_of, log_px
 

@@ -35,7 +35,7 @@ SCRIPT = """
         return int(kibibytes) / 2**10
 
     found = [peak(100), peak(20_000), peak(200_000)]
-    module = import_module("ppl_vae.evaluation.log_weights")
+    module = import_module("ppl_vae.programs.log_weights")
     module._CALL_ELEMENTS = module._CALL_DRAWS = 2**62  # all of the weights in one call
     print(json.dumps([*found, peak(200_000)]))
 """

@@ -10,22 +10,21 @@ from scipy.special import betaln, digamma
 from torch import Tensor
 
 from ppl_vae.data import Dataset
+from ppl_vae.diagnostics import calibrate, diagnose
+from ppl_vae.diagnostics.aggregate import aggregate
 from ppl_vae.evaluation import (
     AnnealingConfig,
     annealed_importance_bound,
     bidirectional_bounds,
-    calibrate,
-    diagnose,
     elbo,
     importance_bound,
     simulate,
 )
-from ppl_vae.evaluation.aggregate import aggregate
 from ppl_vae.guides import Diagonal, PerDatapoint
-from ppl_vae.inference import InferConfig, infer
-from ppl_vae.latents import Latents
-from ppl_vae.nets import positive
-from ppl_vae.seeding import seeded
+from ppl_vae.inference.fitting import InferConfig, infer
+from ppl_vae.networks.dense import positive
+from ppl_vae.programs.latents import Latents
+from ppl_vae.runtime.seeding import seeded
 from tests.conjugate import EXACT, INEXACT, Oracle, all_bits, beta_bernoulli, three_supports, two_latents
 
 ANNEALING = AnnealingConfig(temperatures=20, leapfrog=3, engine="eager")

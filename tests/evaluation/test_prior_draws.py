@@ -8,9 +8,9 @@ from pyro.nn import PyroModule
 
 from ppl_vae import Batch
 from ppl_vae.data import Dataset
-from ppl_vae.evaluation import diagnose
+from ppl_vae.diagnostics import diagnose
 from ppl_vae.guides import Diagonal, FullRank
-from tests.evaluation.test_diagnostics import ScaledGuide
+from tests.diagnostics.test_diagnosis import ScaledGuide
 from tests.pairs import ExactGuide, PriorGuide, optimal, oracle, simulate
 from tests.two_modes import TwoModes, drawn, log_px
 

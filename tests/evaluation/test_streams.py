@@ -165,7 +165,7 @@ def test_error_over_datapoints_holds_that_of_the_draws() -> None:
 
 def test_streams_cost_no_memory_for_more_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     """A chunk smaller than the streams: the draws still go to all of them."""
-    monkeypatch.setattr(import_module("ppl_vae.evaluation.log_weights"), "_CALL_DRAWS", 3 * 5)
+    monkeypatch.setattr(import_module("ppl_vae.programs.log_weights"), "_CALL_DRAWS", 3 * 5)
     model = oracle()
     found = importance_bound(model, PriorGuide(3, 1.0), Dataset(simulate(model, 5)), 100)
     assert (found.noise.abs() > 0).all()

@@ -8,8 +8,8 @@ from torch import nn
 
 from ppl_vae.explorer import Activation, Dense, layers_of
 from ppl_vae.explorer.networks import packed
-from ppl_vae.nets import Activation as Name
-from ppl_vae.nets import mlp
+from ppl_vae.networks.dense import Activation as Name
+from ppl_vae.networks.dense import mlp
 
 
 @pytest.mark.parametrize("name", get_args(Name))

@@ -12,7 +12,7 @@ import torch
 from ppl_vae.explorer import Contents, Placement, html, layers_of
 from ppl_vae.explorer.page import _SCRIPTS
 from ppl_vae.guides import Diagonal, FullRank, LowRank, Point
-from ppl_vae.nets import Decoder, Encoder
+from ppl_vae.networks.dense import Decoder, Encoder
 
 FAMILIES = {"diagonal": Diagonal, "low-rank": LowRank, "full-rank": FullRank, "point": Point}
 TOLERANCE = 2e-5  # a fifth of what a forgotten floor of q's scale would come to

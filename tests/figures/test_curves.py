@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ppl_vae.figures import training_curves
-from ppl_vae.metrics import EpochMetrics
+from ppl_vae.training.metrics import EpochMetrics
 
 
 def history(elbos: list[float], validation: list[float | None] | None = None) -> list[EpochMetrics]:

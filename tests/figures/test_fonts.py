@@ -10,9 +10,9 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 
 from ppl_vae import figures
-from ppl_vae.errors import PictureWarning
 from ppl_vae.figures import fonts
 from ppl_vae.figures.sequences import written
+from ppl_vae.runtime.errors import PictureWarning
 
 NAME = "名前"
 

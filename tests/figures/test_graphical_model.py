@@ -7,7 +7,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
 from ppl_vae.figures import graphical_model
-from ppl_vae.graphical_model import GraphicalModel, Variable
+from ppl_vae.programs.structure import GraphicalModel, Variable
 
 IN = ("data",)
 MODEL = GraphicalModel(

@@ -14,8 +14,8 @@ from PIL import Image
 
 from ppl_vae import figures
 from ppl_vae.figures.style import CATEGORICAL, class_colors, new_figure
-from ppl_vae.graphical_model import GraphicalModel, Variable
-from ppl_vae.metrics import EpochMetrics
+from ppl_vae.programs.structure import GraphicalModel, Variable
+from ppl_vae.training.metrics import EpochMetrics
 from tests.marks import slow_after
 
 rng = np.random.default_rng(0)

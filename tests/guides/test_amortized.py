@@ -7,7 +7,7 @@ from torch import nn
 
 from ppl_vae.guides import Amortized, Diagonal, FullRank, Guide, Latents
 from ppl_vae.models import VAE
-from ppl_vae.nets import Decoder, Encoder
+from ppl_vae.networks.dense import Decoder, Encoder
 from tests.pairs import TwoLatents, all_of, amortized, bits, vae_pair
 
 
@@ -63,7 +63,7 @@ def test_the_documented_recipe_works() -> None:
 
     model, _ = vae_pair()
     guide = Shared(Latents.of(model, all_of(bits(2))), Diagonal(2))
-    from ppl_vae.check import check_pair
+    from ppl_vae.programs.check import check_pair
 
     check_pair(model, guide, all_of(bits(3)))
     assert guide.q(all_of(bits(5))).batch_shape == (5,)

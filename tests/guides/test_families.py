@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 
 from ppl_vae.guides import Diagonal, Family, FullRank
-from ppl_vae.nets import SCALE_FLOOR, positive
+from ppl_vae.networks.dense import SCALE_FLOOR, positive
 
 FAMILIES = [Diagonal, FullRank]
 every_family = pytest.mark.parametrize("kind", FAMILIES)

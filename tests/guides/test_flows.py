@@ -9,7 +9,7 @@ from torch.distributions import Normal
 
 from ppl_vae.guides import Family, InverseAutoregressive, Planar
 from ppl_vae.guides.flows import PlanarMap
-from ppl_vae.nets import SCALE_FLOOR
+from ppl_vae.networks.dense import SCALE_FLOOR
 from tests.marks import slow_after
 
 FLOWS = [Planar, InverseAutoregressive]

@@ -9,17 +9,17 @@ from pyro.infer import SVI, Trace_ELBO
 from torch import Tensor, nn
 
 from ppl_vae import Batch, FitConfig, fit
-from ppl_vae.check import check_pair
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo, importance_bound
 from ppl_vae.guides import Amortized, Diagonal, Family, FullRank, PerDatapoint, Planar, SemiAmortized
 from ppl_vae.guides.semi_amortized import Training
-from ppl_vae.inference import InferConfig, infer
-from ppl_vae.latents import FamilyProgram, Latents
+from ppl_vae.inference.fitting import InferConfig, infer
 from ppl_vae.models import VAE, LinearGaussian
 from ppl_vae.models.priors import VampPrior
-from ppl_vae.nets import Decoder, Encoder
-from ppl_vae.objectives import TraceELBO
+from ppl_vae.networks.dense import Decoder, Encoder
+from ppl_vae.objectives.elbo import TraceELBO
+from ppl_vae.programs.check import check_pair
+from ppl_vae.programs.latents import FamilyProgram, Latents
 from ppl_vae.svi import OptimizerConfig
 from tests.marks import slow_after
 from tests.pairs import TwoLatents, all_of, amortized, bits, oracle, simulate

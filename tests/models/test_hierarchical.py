@@ -5,11 +5,11 @@ from pyro import poutine
 from torch.distributions import Bernoulli, Normal
 
 from ppl_vae.data import Dataset
-from ppl_vae.evaluation import diagnose
+from ppl_vae.diagnostics import diagnose
 from ppl_vae.guides import Amortized, BottomUp, Latents
 from ppl_vae.models import HierarchicalVAE
 from ppl_vae.models.priors import MixtureOfGaussians
-from ppl_vae.nets import Decoder, Encoder, positive
+from ppl_vae.networks.dense import Decoder, Encoder, positive
 from tests.pairs import all_of, bits
 
 

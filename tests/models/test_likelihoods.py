@@ -9,7 +9,7 @@ from ppl_vae import FitConfig, fit
 from ppl_vae.data import Dataset
 from ppl_vae.models import VAE
 from ppl_vae.models.likelihoods import Bernoulli, ContinuousBernoulli, Likelihood, Normal, Tilted
-from ppl_vae.nets import Decoder
+from ppl_vae.networks.dense import Decoder
 from tests.pairs import amortized, stripes
 
 LOGITS = [-100.0, -40.0, -16.0, -1.0, -0.101, -0.099, -1e-6, 0.0, 0.05, 3.0, 20.0, 80.0]

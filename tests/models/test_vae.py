@@ -7,7 +7,7 @@ from pyro import poutine
 from torch.distributions import Bernoulli
 
 from ppl_vae.models import VAE, Model
-from ppl_vae.nets import Decoder
+from ppl_vae.networks.dense import Decoder
 from tests.pairs import all_of, bits, vae_pair
 
 

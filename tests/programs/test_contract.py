@@ -12,21 +12,14 @@ from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from ppl_vae import Batch, FitConfig, UserError, fit
-from ppl_vae.check import check_pair
 from ppl_vae.data import Dataset
-from ppl_vae.evaluation import (
-    AnnealingConfig,
-    annealed_importance_bound,
-    calibrate,
-    diagnose,
-    elbo,
-    importance_bound,
-    simulate,
-)
-from ppl_vae.graphical_model import graphical_model
+from ppl_vae.diagnostics import calibrate, diagnose
+from ppl_vae.evaluation import AnnealingConfig, annealed_importance_bound, elbo, importance_bound, simulate
 from ppl_vae.guides import Diagonal
-from ppl_vae.inference import infer
-from ppl_vae.predictive import posterior_samples, prior_predictive
+from ppl_vae.inference.fitting import infer
+from ppl_vae.predictive.draws import posterior_samples, prior_predictive
+from ppl_vae.programs.check import check_pair
+from ppl_vae.programs.structure import graphical_model
 from tests.evaluations import EVALUATIONS, Given
 from tests.pairs import all_of, bits, vae_pair
 
@@ -76,12 +69,12 @@ class Guide(Latents):
 
 # It draws any program's variables as they are; the others run no program.
 LENIENT = {
-    "graphical_model.graphical_model",
-    "graphical_model.reads_labels",
+    "structure.graphical_model",
+    "structure.reads_labels",
     "fingerprint.fingerprint_of",
-    "fitted.fitted_for",
-    "fitted.guide_for",
-    "fitted.has_rows",
+    "unseen.fitted_for",
+    "unseen.guide_for",
+    "unseen.has_rows",
     "starts.placing",
 }
 

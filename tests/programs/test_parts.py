@@ -7,12 +7,12 @@ import torch
 from pyro.nn import PyroModule
 
 from ppl_vae import Batch
-from ppl_vae.app.fitted import has_rows
 from ppl_vae.data import Dataset
-from ppl_vae.errors import UserError
 from ppl_vae.guides import Diagonal, FullRank, InverseAutoregressive, Latents, PerDatapoint, Planar
+from ppl_vae.guides.unseen import has_rows
 from ppl_vae.programs.centre import centre_of, has_mean
 from ppl_vae.programs.parts import factored, has_learned
+from ppl_vae.runtime.errors import UserError
 from tests.pairs import PriorGuide, all_of, bits, vae_pair
 
 X = bits(4)

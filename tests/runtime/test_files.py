@@ -11,8 +11,8 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from ppl_vae import checkpoint, figures
-from ppl_vae.runtime import files
+from ppl_vae import figures
+from ppl_vae.runtime import checkpoint, files
 from ppl_vae.runtime.files import CannotWriteError, TakenError, append_text, make_folder, write_arrays, write_text
 
 LARGE = 300_000

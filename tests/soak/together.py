@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from ppl_vae import checkpoint
+from ppl_vae.runtime import checkpoint
 
 _SMALL = ("--hidden", "16", "--latent-dim", "2", "--device", "cpu")
 _FILES = ("config.yaml", "metrics.csv", "checkpoint.pt", "report.html", "figures/training.png", "figures/training.svg")

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from ppl_vae import Batch, FitConfig, fit
 from ppl_vae.data import Dataset
 from ppl_vae.guides import Diagonal, Family, Latents, PerDatapoint, Point
-from ppl_vae.interrupt import Interrupted
-from ppl_vae.metrics import EpochMetrics
 from ppl_vae.models import LinearGaussian
-from ppl_vae.processes import Group, joined
+from ppl_vae.runtime.interrupt import Interrupted
+from ppl_vae.runtime.processes import Group, joined
 from ppl_vae.svi import OptimizerConfig
+from ppl_vae.training.metrics import EpochMetrics
 from tests.pairs import all_of, amortized, oracle, simulate, stripes, stripes_data, vae_pair
 
 # 21 rows in batches of 5: parts of 3 and 2 rows, and a last batch of 1, of which the second process has none.

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.distributed import TCPStore
 
-from ppl_vae import UserError, checkpoint
+from ppl_vae import UserError
 from ppl_vae.evaluation import elbo
-from ppl_vae.objectives import TraceELBO
-from ppl_vae.processes import Group, current
+from ppl_vae.objectives.elbo import TraceELBO
+from ppl_vae.runtime import checkpoint
+from ppl_vae.runtime.processes import Group, current
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer
 from ppl_vae.svi.distributed import DistributedStep
 from tests.pairs import stripes_data, vae_pair

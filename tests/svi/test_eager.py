@@ -14,8 +14,8 @@ from torch.utils._pytree import tree_leaves
 
 from ppl_vae.data import Dataset
 from ppl_vae.guides import Diagonal, FullRank
-from ppl_vae.importance_weighted import ImportanceWeighted
-from ppl_vae.objectives import TraceELBO
+from ppl_vae.objectives.elbo import TraceELBO
+from ppl_vae.objectives.importance_weighted import ImportanceWeighted
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer
 from tests.pairs import all_of, bits, stripes_data, vae_pair
 

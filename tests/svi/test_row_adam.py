@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from ppl_vae.rows import RowTable, collect_leaves
+from ppl_vae.programs.rows import RowTable, collect_leaves
 from ppl_vae.svi import OptimizerConfig, PairOptimizer
 from ppl_vae.svi.row_adam import RowAdam
 

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from ppl_vae import Batch
-from ppl_vae.capture import NotTraceableError
 from ppl_vae.data import Dataset
 from ppl_vae.guides import Diagonal, Family, FullRank, PerDatapoint
-from ppl_vae.importance_weighted import ImportanceWeighted
 from ppl_vae.models import LinearGaussian, Model
-from ppl_vae.objectives import Objective, TraceELBO
+from ppl_vae.objectives.elbo import Objective, TraceELBO
+from ppl_vae.objectives.importance_weighted import ImportanceWeighted
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer, TracedStep, choose_step
 from ppl_vae.testing import Case
+from ppl_vae.tracing.capture import NotTraceableError
 from tests.conformance import ALL_CASES, CASES
 from tests.marks import slow_after
 from tests.pairs import amortized, oracle, simulate, stripes_data, vae_pair

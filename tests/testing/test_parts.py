@@ -10,7 +10,7 @@ from torch import Tensor
 from ppl_vae.guides import Family
 from ppl_vae.models.likelihoods import Likelihood
 from ppl_vae.models.priors import Prior
-from ppl_vae.nets import positive
+from ppl_vae.networks.dense import positive
 from ppl_vae.testing import (
     CHECKS,
     Case,

@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ppl_vae import UserError, checkpoint, fit
+from ppl_vae import UserError, fit
 from ppl_vae.data import Dataset
-from ppl_vae.fit_config import FitConfig
 from ppl_vae.guides import Diagonal, Latents, PerDatapoint
-from ppl_vae.interrupt import Interrupted
+from ppl_vae.runtime import checkpoint
+from ppl_vae.runtime.interrupt import Interrupted
+from ppl_vae.training.config import FitConfig
 from ppl_vae.training.state import TrainingState
 from tests.fits import TRAIN, VALIDATION, assert_same, settings, weights
 from tests.pairs import vae_pair

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ppl_vae import UserError, checkpoint, fit
+from ppl_vae import UserError, fit
+from ppl_vae.runtime import checkpoint
 from ppl_vae.svi import EagerStep, engine
 from ppl_vae.training import saving
 from ppl_vae.training.fitting import _Run

@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ppl_vae import Batch, UserError, checkpoint, fit
+from ppl_vae import Batch, UserError, fit
 from ppl_vae.data import Dataset
 from ppl_vae.models import Model
-from ppl_vae.objectives import TraceELBO
-from ppl_vae.processes import Group
+from ppl_vae.objectives.elbo import TraceELBO
+from ppl_vae.runtime import checkpoint
+from ppl_vae.runtime.processes import Group
 from ppl_vae.svi import OptimizerConfig
 from ppl_vae.training import saving
 from ppl_vae.training.trial import sizes_to_come, told, try_steps

@@ -1,0 +1,1 @@
+"""The command line, a file a command: it opens, calls the library, writes, prints."""

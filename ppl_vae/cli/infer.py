@@ -1,0 +1,101 @@
+"""``ppl-vae infer``: the posterior of new observations."""
+
+from dataclasses import field
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+from tyro.conf import Positional
+
+from ppl_vae.data import Dataset, binarized
+from ppl_vae.data.sources import read_input
+from ppl_vae.evaluation import elbo
+from ppl_vae.guides.unseen import doubts_about, fitted_for, notes_on
+from ppl_vae.inference.fitting import InferConfig, Inferred
+from ppl_vae.predictive.draws import posterior_moments, posterior_samples
+from ppl_vae.programs.batch import UNSEEN
+from ppl_vae.programs.check import check_pair
+from ppl_vae.registry.build import Pair
+from ppl_vae.reports.caveats import warn_of_likelihood
+from ppl_vae.runs.labels import numbers_of
+from ppl_vae.runs.opened import OpenedRun, open_run
+from ppl_vae.runs.opening import Opening
+from ppl_vae.runs.paths import refuse_existing_file
+from ppl_vae.runtime.config import Count, Seed, config
+from ppl_vae.runtime.files import write_arrays
+from ppl_vae.runtime.seeding import seeded, stream
+
+_BATCH_SIZE = 256
+
+
+@config
+class Infer:
+    """Infer the latents of observations that the run has not seen, and write them as arrays.
+
+    The file gets, for each latent site (z for the models here): SITE_mean and SITE_std of q(z | x), (N, *latent);
+    SITE_samples, (num_samples, N, *latent); and elbo, (N,), in nats.
+
+    examples:
+      ppl-vae infer runs/mnist --input new.npz --out latents.npz
+    """
+
+    run_directory: Positional[Path]
+    """A run directory, as 'ppl-vae train' wrote it."""
+    input: Path
+    """An .npz whose x has observations of the run's shape, binarized as the run's data was; of a run on text or music
+    also a .txt or .json like its own."""
+    out: Path
+    """The .npz to write."""
+    num_samples: Count = 10
+    """Draws of z for each observation."""
+    seed: Seed = 0
+    """Seed of the draws and of binarization."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+    trust: bool = False
+    """Run the files that the run names as its model and guide, though they have not been run here before."""
+
+    infer: InferConfig = field(default_factory=InferConfig)
+    """Local inference, where the guide has no answer to unseen data."""
+
+    def run(self) -> None:
+        """Infer and write."""
+        refuse_existing_file(self.out)
+        opened = open_run(self.run_directory, self.device, Opening(trust=self.trust))
+        info = opened.info
+        x, y, _, notes = read_input(self.input, info.layout, info.alphabet, info.event_shape, info.scale)
+        if y is not None and info.num_classes:
+            y = numbers_of(info, y, str(self.input))
+        # Rows of nobody's split: a per-datapoint guide has none for them.
+        binarization = opened.run.record.config.data.binarization if info.layout == "plain" else "none"
+        data = binarized(x, y, binarization, self.seed, first=UNSEEN)
+        arrays, fits = self._infer(opened, data.to(opened.device).fixed(self.seed))
+        write_arrays(self.out, arrays, new=True)
+        for note in notes:
+            print(f"data     {note}")
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        print(f"latents  {self.out}: {shapes}")
+        if fits:
+            for note in notes_on(fits):
+                print(f"fits     {note}")
+            for doubt in doubts_about(fits, self.infer):
+                print(f"warning  {doubt}")
+
+    def _infer(self, opened: OpenedRun, data: Dataset) -> tuple[dict[str, np.ndarray], Inferred | None]:
+        model = opened.pair.model
+        with tqdm(total=len(data), unit="datapoint", desc="inferring", disable=None, leave=False) as bar:
+            guide, fits = fitted_for(model, opened.pair.guide, data, self.infer, bar.update)
+        check_pair(model, guide, data.probe())
+        warn_of_likelihood(Pair(model, guide), data)
+        arrays = {"elbo": elbo(model, guide, data, self.num_samples, self.seed).elbo.values.numpy()}
+        moments, samples = [], []
+        with seeded(stream(self.seed, "samples"), opened.device):
+            for batch in data.batches(_BATCH_SIZE):
+                moments.append(posterior_moments(guide, batch))
+                samples.append(posterior_samples(guide, batch, self.num_samples))
+        for name in moments[0]:
+            arrays[f"{name}_mean"] = torch.cat([part[name].mean for part in moments]).cpu().numpy()
+            arrays[f"{name}_std"] = torch.cat([part[name].std for part in moments]).cpu().numpy()
+            arrays[f"{name}_samples"] = torch.cat([part[name] for part in samples], dim=1).cpu().numpy()
+        return arrays, fits

@@ -1,0 +1,254 @@
+"""The command line: one dataclass a command, read by tyro; one line and exit status 2 for every mistake.
+
+Imports nothing that takes time: ``ppl-vae --help`` answers at once, and so does a Ctrl-C.
+"""
+
+import errno
+import io
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ppl_vae.cli.surroundings import Signals, Steady, refuse_too_little_memory, say, settle_environment, steady_streams
+from ppl_vae.runtime.errors import PictureWarning, UserError, is_out_of_memory, says, unknown_name
+
+if TYPE_CHECKING:
+    from ppl_vae.runtime.processes import Group
+
+# Name -> where its dataclass is (imported when it is called for) and what it does.
+COMMANDS = {
+    "train": ("ppl_vae.cli.train:Train", "train a model/guide pair and draw what it learned"),
+    "evaluate": (
+        "ppl_vae.cli.evaluate:Evaluate",
+        "log p(x) by ELBO, importance bound, AIS or BDMC; diagnostics, calibration",
+    ),
+    "compare": ("ppl_vae.cli.compare:Compare", "one model under several guides, side by side"),
+    "gaps": ("ppl_vae.cli.gaps:Gaps", "where inference loses its nats: approximation and amortization gap"),
+    "infer": ("ppl_vae.cli.infer:Infer", "latents of new observations"),
+    "bench": ("ppl_vae.cli.bench:Bench", "speed of a step beside Pyro, PyTorch by hand, NumPyro and the floor"),
+    "sample": ("ppl_vae.cli.sample:Sampling", "predictive draws, and walks through latent space"),
+    "holes": ("ppl_vae.cli.holes:Holes", "latent planes side by side, and what decodes from their empty places"),
+    "baseline": ("ppl_vae.cli.baseline:Baseline", "a Bayes classifier that generates: a Gaussian or a mixture a class"),
+    "generators": ("ppl_vae.cli.generators:Generators", "draws of baselines and trained models, side by side"),
+    "explore": ("ppl_vae.cli.explore:Explore", "one HTML file in which the decoder can be played with"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: what follows ``ppl-vae``. None: the process's own, which is then the command's: its streams and
+            signals are settled, and it is to end with the status.
+
+    Returns:
+        the exit status: 0 done, 1 another process is gone, 2 bad input, 130 interrupted.
+    """
+    own = arguments is None
+    signals = Signals(own)
+    try:
+        status = _run(list(sys.argv[1:] if arguments is None else arguments), signals)
+    except SystemExit:  # of a --help
+        signals.ended(0)
+        raise
+    except KeyboardInterrupt:  # a second one, while the first was dealt with
+        status = _complain("interrupted", 130)
+    return signals.ended(status)
+
+
+def _run(arguments: list[str], signals: Signals) -> int:
+    output = steady_streams() if signals.own else None
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper | Steady):
+            stream.reconfigure(errors="replace")  # "±" on a terminal that has none
+    settle_environment()
+    try:
+        if not arguments or arguments[0] in ("-h", "--help"):
+            print(_overview())
+            status = 0
+        else:
+            status = _run_command(arguments, signals)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has stopped
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    if output and output.failure and not status:
+        return _complain(f"cannot write the standard output: {output.failure.strerror}", 2)
+    return status
+
+
+def _run_command(arguments: list[str], signals: Signals) -> int:
+    try:
+        if signals.own:
+            refuse_too_little_memory()
+    except UserError as error:
+        return _complain(str(error), 2)
+    from ppl_vae.runtime.processes import LostContactError, joined
+
+    try:
+        with joined() as group, redirect_stdout(sys.stdout if group.is_first else io.StringIO()):
+            return _run_in(group, arguments, signals)
+    except LostContactError as error:
+        return _complain(str(error), 1)
+    except UserError as error:
+        return _complain(str(error), 2)
+
+
+def _run_in(group: "Group", arguments: list[str], signals: Signals) -> int:
+    from ppl_vae.runtime.processes import LostContactError
+
+    try:
+        command = _parse(arguments)
+        if group.size > 1 and arguments[0] != "train":
+            raise UserError(f"'{arguments[0]}' runs in one process; start it without torchrun.")
+        from ppl_vae.registry.files import users_errors_told
+
+        signals.begun = True
+        with _pictures_warn_once(), users_errors_told():
+            command.run()
+        sys.stdout.flush()
+    except (SystemExit, BrokenPipeError):
+        raise
+    except LostContactError as error:
+        _complain(str(error), 1, group)
+        sys.stdout.flush()
+        os._exit(1)  # an exit in good order would wait for the collective that cannot end
+    except BaseException as error:
+        return _complain(*_words_for(error, bool(signals.count)), group)
+    return 0
+
+
+@contextmanager
+def _pictures_warn_once() -> Iterator[None]:
+    said: list[object] = []
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if not issubclass(category, PictureWarning):
+            usual(message, category, *rest, **more)
+        elif not said:
+            said.append(message)
+            print(f"warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        usual, warnings.showwarning = warnings.showwarning, show
+        warnings.simplefilter("always", PictureWarning)
+        yield
+
+
+def _words_for(error: BaseException, interrupted: bool) -> tuple[str, int]:
+    """What to say of what a command has raised, and the exit status; what only a bug can raise is raised again."""
+    if isinstance(error, KeyboardInterrupt):
+        return (str(error.args[0]) if error.args else "interrupted"), 130
+    if interrupted:  # a library has made something else of it
+        return "interrupted", 130
+    if isinstance(error, UserError):
+        return str(error), 2
+    if is_out_of_memory(error):
+        return "out of memory; take smaller batches, fewer samples or datapoints, or a smaller model.", 2
+    if says(error, errno.EAGAIN, "start new thread"):
+        return "the system starts no more threads or processes (ulimit -u); end others, or set OMP_NUM_THREADS=1.", 2
+    if isinstance(error, OSError):
+        what = f"cannot read or write {os.fsdecode(error.filename)}" if error.filename else "a file or device failed"
+        return f"{what}: {error.strerror or error}", 2
+    raise error
+
+
+def _complain(message: str, status: int, group: "Group | None" = None) -> int:
+    if group is None or group.says_first(message):
+        say(message)
+    return status
+
+
+def _parse(arguments: list[str]) -> Any:
+    name, *rest = map(_at_home, arguments)
+    if sys.flags.optimize > 1:
+        raise UserError("Pyro reads docstrings, which python -OO leaves out; unset PYTHONOPTIMIZE or set it to 1.")
+    if name not in COMMANDS:
+        raise unknown_name("command", name, COMMANDS)
+    place, _ = COMMANDS[name]
+    if name == "sample":
+        from ppl_vae.cli.sample import WHAT, find_what, overview
+
+        if not (what := find_what(rest)):
+            print(overview())
+            raise SystemExit(0)
+        place, _ = WHAT[what]
+    module, _, class_name = place.partition(":")
+    command = getattr(import_module(module), class_name)
+    import tyro
+
+    from ppl_vae.runtime.config import checked
+
+    captured = io.StringIO()
+    try:
+        with redirect_stderr(captured):
+            default = _default(rest) if name == "train" else {}
+            prefixes = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+            parsed = tyro.cli(command, prog=f"ppl-vae {name}", args=rest, config=prefixes, **default)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise UserError(_one_line(captured.getvalue(), name)) from None
+    return checked(parsed)
+
+
+def _at_home(word: str) -> str:
+    """``--out=~/runs`` with the user's folder in it; a shell sees to that in words of its own only."""
+    flag, is_flag, value = word.partition("=")
+    home = os.path.expanduser(value)  # noqa: PTH111  # which leaves all else as it is written, and raises nothing
+    return f"{flag}={home}" if is_flag and flag.startswith("--") else word
+
+
+def _default(arguments: list[str]) -> dict[str, Any]:
+    """With ``--resume RUN`` the settings that are not given are the run's, with ``--preset NAME`` the preset's."""
+    path, preset = (_value_of(flag, arguments) for flag in ("--resume", "--preset"))
+    if path is not None and preset is not None:
+        raise UserError("--preset and --resume exclude each other: a resumed run keeps its settings.")
+    if not path and not preset:
+        return {}
+    from ppl_vae.cli.train import Train
+    from ppl_vae.registry.presets import PRESETS
+    from ppl_vae.runs.run import Run, TrainConfig
+
+    if path:
+        return {"default": Train(settings=Run.open(Path(path)).record.config)}
+    if preset not in PRESETS:
+        raise unknown_name("preset", str(preset), PRESETS)
+    return {"default": Train(settings=TrainConfig(pair=PRESETS[preset]))}
+
+
+def _value_of(flag: str, arguments: list[str]) -> str | None:
+    """What a flag is given last, as ``--flag value`` or ``--flag=value``; None if it is not there."""
+    found = None
+    for word, value in zip(arguments, [*arguments, ""][1:], strict=True):
+        if word == flag:
+            found = value
+        elif word.startswith(f"{flag}="):
+            found = word.removeprefix(f"{flag}=")
+    return found
+
+
+def _one_line(box: str, command: str) -> str:
+    """What tyro says in a box, as one line: the complaint, the nearest right name, where to read on."""
+    lines = [re.sub(r"[│╭╮╰╯─|+]+|-{5,}", " ", line).strip() for line in box.splitlines()]
+    rules = [number for number, line in enumerate(box.splitlines()) if "───" in line or "-----" in line]
+    end = rules[1] if len(rules) > 1 else len(lines)
+    complaint = " ".join(line for line in lines[1:end] if line)
+    near = next((lines[n + 1] for n, line in enumerate(lines) if line.startswith("Perhaps you meant")), "")
+    hint = f"; did you mean {near.split()[0]}?" if near else f"; see ppl-vae {command} --help."
+    return complaint.rstrip(".") + hint
+
+
+def _overview() -> str:
+    rows = "\n".join(f"  {name:<11}{what}" for name, (_, what) in COMMANDS.items())
+    return (
+        "usage: ppl-vae COMMAND ...\n\nVariational autoencoders as Pyro model/guide pairs.\n\n"
+        f"{rows}\n\nexamples:\n  ppl-vae train\n  ppl-vae evaluate runs/digits-1 --estimator iwae --num-samples 500\n\n"
+        "ppl-vae COMMAND --help tells a command's flags."
+    )

@@ -1,0 +1,178 @@
+"""What a command finds around it: signals, standard streams, and an environment made for other programs.
+
+Imports nothing that takes time: a signal is answered from the first moment on.
+"""
+
+import gc
+import io
+import logging
+import os
+import sys
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.interrupt import answer_with, hand_back
+
+_PLENTY = 8 * 2**30  # of address space; torch with CUDA takes 3.2 GiB of it before anything is done
+_STREAMS = ("stdin", "stdout", "stderr")
+
+
+def say(message: str) -> None:
+    """One line on stderr; where that cannot be, there is nobody to tell."""
+    with suppress(OSError, ValueError):
+        print("ppl-vae: " + " ".join(message.split()), file=sys.stderr, flush=True)
+
+
+class Signals:
+    """How the command line answers to Ctrl-C, SIGTERM and a closed terminal: whenever they come, one line and 130.
+
+    Before a command has begun there is nothing to put in order, and half an import to break: the process ends on the
+    spot. Later they raise KeyboardInterrupt; a third one no longer waits for what that sets going. When the last line
+    is said, they end the process with the status that it has anyway.
+
+    Args:
+        own: whether the process is the command's own, to be ended; else it is somebody's who calls :func:`main`.
+    """
+
+    def __init__(self, own: bool) -> None:
+        self.own, self.begun, self.count = own, False, 0
+        self.status: int | None = None
+        self._before = answer_with(self._answer)
+        if own:
+            sys.unraisablehook = self._unraisable
+
+    def ended(self, status: int) -> int:
+        """All is said; the status."""
+        self.status = status
+        if self.own:
+            gc.freeze()  # or Python looks through all of torch for garbage as it ends, which nobody waits for
+        else:
+            hand_back(self._before)
+        return status
+
+    def _answer(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        if self.own and self.status is not None:
+            os._exit(self.status)
+        if self.own and (not self.begun or self.count > 2):
+            self._leave()
+        raise KeyboardInterrupt
+
+    def _leave(self) -> None:
+        say("interrupted")
+        os._exit(130)
+
+    def _unraisable(self, found: Any) -> None:
+        """Python only prints what is raised in a destructor: there the KeyboardInterrupt of a signal would be lost."""
+        if isinstance(found.exc_value, KeyboardInterrupt):
+            self._leave()
+        sys.__unraisablehook__(found)
+
+
+class Steady(io.TextIOBase):
+    """A standard stream on a disk that may be full: the first failure is noted, and what follows goes nowhere.
+
+    Args:
+        stream: the process's own.
+        number: of its file.
+    """
+
+    def __init__(self, stream: Any, number: int) -> None:
+        self.stream, self.number = stream, number
+        self.failure: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """The stream's."""
+        return str(self.stream.encoding)
+
+    def isatty(self) -> bool:
+        """Whether the stream is a terminal."""
+        return bool(self.stream.isatty())
+
+    def fileno(self) -> int:
+        """The stream's."""
+        return self.number
+
+    def write(self, text: str) -> int:
+        """As the stream does."""
+        self._try(lambda: self.stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """As the stream does."""
+        self._try(self.stream.flush)
+
+    def _try(self, act: Any) -> None:
+        try:
+            act()
+        except OSError as error:
+            if isinstance(error, BrokenPipeError) and self.number == 1:
+                raise  # whoever read our output has stopped: so do we
+            self.failure = self.failure or error
+            _lead_nowhere(self.number)
+
+
+def steady_streams() -> Steady:
+    """Open the standard streams that were closed, on nothing, and let none of them end the work; the standard output.
+
+    A closed one would be the number of the next file that is opened, a checkpoint say, and get what is said in it.
+    """
+    for number, name in enumerate(_STREAMS):
+        try:
+            os.fstat(number)
+        except OSError:
+            _lead_nowhere(number)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
+    for number, name in enumerate(_STREAMS[1:], 1):
+        setattr(sys, name, Steady(getattr(sys, name), number))
+    return sys.stdout  # type: ignore[return-value]
+
+
+def _lead_nowhere(number: int) -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    if nowhere != number:
+        os.dup2(nowhere, number)
+        os.close(nowhere)
+
+
+def refuse_too_little_memory() -> None:
+    """See that a memory limit leaves room for torch: where it does not, loading torch can abort the whole process.
+
+    Whether it does is tried in another process, for a small limit only: it takes as long as the import.
+
+    Raises:
+        UserError: it does not.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits
+        return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY or limit > _PLENTY:
+        return
+    import subprocess
+
+    tried = subprocess.run([sys.executable, "-c", "import torch"], capture_output=True, text=True)
+    if tried.returncode and any(word in tried.stderr for word in ("map segment", "bad_alloc", "emory")):
+        raise UserError(
+            f"the memory limit of {limit / 2**30:.1f} GiB (ulimit -v) is too small to load torch; raise it, "
+            f"{_PLENTY / 2**30:.0f} GiB are enough."
+        )
+
+
+def settle_environment() -> None:
+    """See that no setting of matplotlib stands in the way: our figures look the same everywhere and need no window.
+
+    A notebook's shell hands on a backend that is there in the notebook alone. Only a command does this, and before
+    matplotlib is imported: where it has been already, as in a notebook, its settings are as they were.
+    """
+    os.environ["MPLBACKEND"] = "agg"
+    os.environ["MATPLOTLIBRC"] = os.devnull
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its list of fonts is no news

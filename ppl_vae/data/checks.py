@@ -1,0 +1,44 @@
+"""Whether there is data, and whether a pair runs on it: for one line on what goes wrong, before anything is begun."""
+
+from torch import nn
+
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.programs.contract import hold_to_x, trace_in_plate
+from ppl_vae.programs.pair import frozen
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.seeding import preserved
+
+
+def check_runs(data: Dataset, model: nn.Module, guide: nn.Module | None = None) -> None:
+    """Run a pair on the telling rows of a data set, in a millisecond or two, for one line on what goes wrong.
+
+    Args:
+        data: the datapoints.
+        model: p(x, z); it, the guide and random generators are left as they were.
+        guide: q(z | x), where it is looked at.
+
+    Raises:
+        UserError: there are no rows, x holds NaN or infinity, a label is no class of theirs, a program cannot run or
+            has a site outside the batch's plate, or the model observes anything but x.
+    """
+    check_rows_are_there(data)
+    with preserved(data.x.device), frozen(model, *([guide] if guide is not None else [])):
+        probe = data.probe()
+        if guide is not None:
+            trace_in_plate(guide, probe)
+        hold_to_x(trace_in_plate(model, probe), probe)
+
+
+def check_rows_are_there(data: object, *more: object) -> None:
+    """See that data is a data set with a row, and that more of it, which may be None, is a data set.
+
+    Raises:
+        UserError: it is not; the message says what it is and how to make one.
+    """
+    for part in (data, *more):
+        if not isinstance(part, Dataset) and (part is data or part is not None):
+            raise UserError(
+                f"the data is a {type(part).__name__}; make it a ppl_vae.data.Dataset(x, y) of tensors, x float32."
+            )
+    if isinstance(data, Dataset) and len(data) == 0:
+        raise UserError("the data has no rows; give at least one datapoint.")

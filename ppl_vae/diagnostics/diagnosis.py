@@ -1,0 +1,223 @@
+"""Diagnostics of a trained pair: how good the guide is as a proposal, what the latents are used for, what to mend."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from ppl_vae.data.checks import check_runs
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.diagnostics.aggregate import Aggregate, aggregate
+from ppl_vae.diagnostics.units import ACTIVE_VARIANCE, Units, units
+from ppl_vae.evaluation.prior_draws import LeftOut, left_out
+from ppl_vae.evaluation.weight_tails import KHAT_RELIABLE, WeightTails, weight_tails
+from ppl_vae.programs.density import has_density
+from ppl_vae.programs.pair import frozen
+from ppl_vae.programs.rows import check_rows
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.seeding import seeded, stream
+
+MIN_SAMPLES = 100
+"""Fewest draws for a k̂: the tail is then 20 weights (Vehtari et al. 2024 fit a fifth of the draws, or 3√K)."""
+
+# Our own: fewer than this share of the units active is worth a warning, though a large latent need not be full.
+_FEW_ACTIVE = 0.1
+# Our own: in nats; with less, x could hardly be told from another.
+_NO_INFORMATION = 0.05
+_QUANTILES = (0.05, 0.25, 0.75, 0.95)
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnostics:
+    """Diagnostics of a pair on a data set.
+
+    Args:
+        num_datapoints: how many it was made on; of the aggregate there can be more.
+        num_samples: draws of each datapoint for the importance weights.
+        weights: bounds, effective sample size and k̂; None where q has no density.
+        left_out: what as many draws from the prior find and the guide's do not; None where q has no density.
+        units: KL and activity by unit of the latents.
+        aggregate: mutual information, and the aggregate posterior against the prior; None where q has no density.
+        notes: what could not be had, in words.
+        warnings: what is wrong with the pair, in words, and what to do about it; none if nothing is.
+        bound_warnings: the same of its importance bound, which the ELBO does not depend on.
+    """
+
+    num_datapoints: int
+    num_samples: int
+    weights: WeightTails | None
+    left_out: LeftOut | None
+    units: Units
+    aggregate: Aggregate | None
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    bound_warnings: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As numbers, lists and dictionaries that JSON takes; what is not finite is None."""
+        return {
+            "num_datapoints": self.num_datapoints,
+            "num_samples": self.num_samples,
+            "weights": self.weights and _weights_dict(self.weights),
+            "left_out": self.left_out and _left_out_dict(self.left_out),
+            "units": _units_dict(self.units),
+            "aggregate": self.aggregate and _aggregate_dict(self.aggregate),
+            "notes": list(self.notes),
+            "warnings": list(self.warnings),
+            "bound_warnings": list(self.bound_warnings),
+        }
+
+
+def diagnose(
+    model: nn.Module,
+    guide: nn.Module,
+    data: Dataset,
+    num_samples: int = 1000,
+    seed: int = 0,
+    advance: Callable[[int], object] | None = None,
+    num_datapoints: int | None = None,
+) -> Diagnostics:
+    """Diagnose a pair.
+
+    Args:
+        model: p(x, z).
+        guide: q(z | x).
+        data: the datapoints, at least 2, on the device of the pair. The aggregate posterior is of all of them.
+        num_samples: draws of each datapoint for the importance weights, at least 100; the k̂ of fewer than some 2000 is
+            itself noisy (Vehtari et al. 2024).
+        seed: of the binarization, if the data is dynamic, and of the draws; the caller's generators are left alone.
+        advance: called with the number of datapoints whose weights are done, for a progress bar.
+        num_datapoints: only the first so many for everything but the aggregate posterior, whose cost grows less with
+            them; all if None.
+
+    Raises:
+        UserError: too few draws or datapoints, or a guide that has no row for them.
+    """
+    if num_samples < MIN_SAMPLES:
+        raise UserError(f"diagnostics need at least {MIN_SAMPLES} samples for the weights' tail, got {num_samples}.")
+    if len(data) < 2:
+        raise UserError("diagnostics compare datapoints with each other: give at least 2.")
+    check_rows(guide, data.first, len(data))
+    data = data.fixed(seed)
+    few, device = data.head(num_datapoints), data.x.device
+    weights, missed, over_data, notes = None, None, None, []
+    with frozen(model, guide):
+        check_runs(data, model, guide)
+        with seeded(stream(seed, "diagnostics: units"), device):
+            by_unit = units(model, guide, few)
+            proper = has_density(guide, data.probe())
+        if proper:
+            with seeded(stream(seed, "draws"), device):
+                weights = weight_tails(model, guide, few, num_samples, advance)
+            with seeded(stream(seed, "diagnostics: prior"), device):
+                missed = left_out(model, few, weights, num_samples)
+            with seeded(stream(seed, "diagnostics: aggregate"), device):
+                try:
+                    over_data = aggregate(model, guide, data)
+                except UserError as error:
+                    notes.append(f"no mutual information: {error}")
+            if over_data and over_data.kl_to_prior is None:
+                notes.append("no KL(q(z) ‖ p(z)): the prior is another for each datapoint.")
+        else:
+            notes.append(
+                "the guide is a point, which has no density: no importance weights, no k̂, no KL by unit and no mutual "
+                "information."
+            )
+            if advance:
+                advance(len(few))
+    warnings, of_bound = tuple(_judge(by_unit, over_data)), tuple(_judge_bound(missed))
+    return Diagnostics(len(few), num_samples, weights, missed, by_unit, over_data, tuple(notes), warnings, of_bound)
+
+
+def _judge(by_unit: Units, over_data: Aggregate | None) -> list[str]:
+    """What is wrong, the worst first."""
+    found = []
+    active, total = by_unit.num_active, len(by_unit.names)
+    rule = f"variance of the posterior mean over the data above {ACTIVE_VARIANCE}"
+    if active == 0:
+        found.append(
+            f"posterior collapse: 0 of {total} units are active ({rule}); the decoder ignores z: try KL warm-up, a "
+            "weaker decoder or a smaller KL weight."
+        )
+    elif active < _FEW_ACTIVE * total:
+        found.append(
+            f"partial posterior collapse: {active} of {total} units are active ({rule}): try KL warm-up, or a smaller "
+            "latent_dim, which would do."
+        )
+    if over_data:
+        information = over_data.mutual_information
+        if information.mean < _NO_INFORMATION:
+            found.append(
+                f"z says next to nothing about x: mutual information {information.mean:.3f} ± "
+                f"{information.stderr:.3f} nats."
+            )
+    return found
+
+
+def _judge_bound(missed: LeftOut | None) -> list[str]:
+    if not (missed and missed.telling):
+        return []
+    return [
+        f"the guide leaves part of the posterior out, such as a mode: on {100 * missed.share:.0f} % of datapoints "
+        f"draws from the prior find more of log p(x) than the guide's, {missed.nats:.2f} nats there, by which the "
+        "importance bound is too low; annealed importance sampling from the prior (ais) does not depend on the guide."
+    ]
+
+
+def _left_out_dict(missed: LeftOut) -> dict[str, Any]:
+    return {"log_px_by_prior": missed.log_px.to_dict(), "share": missed.share, "nats": missed.nats}
+
+
+def _weights_dict(weights: WeightTails) -> dict[str, Any]:
+    quantiles = {f"{share:g}": _number(weights.khat_quantile(share)) for share in _QUANTILES}
+    return {
+        "log_px": weights.log_px.to_dict(),
+        "rise": weights.log_px.rise and weights.log_px.rise.to_dict(),
+        "ess": weights.ess.to_dict(),
+        "khat_median": _number(weights.khat_quantile(0.5)),
+        "khat_quantiles": quantiles,
+        "khat_threshold": KHAT_RELIABLE,
+        "khat_above_threshold": weights.unreliable,
+    }
+
+
+def _units_dict(by_unit: Units) -> dict[str, Any]:
+    return {
+        "names": list(by_unit.names),
+        "kl": _numbers(by_unit.kl),
+        "kl_stderr": _numbers(by_unit.kl_stderr),
+        "kl_methods": dict(by_unit.methods),
+        "variance_of_means": _numbers(by_unit.variance_of_means),
+        "active": by_unit.active.tolist(),
+        "num_active": by_unit.num_active,
+        "active_threshold": ACTIVE_VARIANCE,
+    }
+
+
+def _aggregate_dict(over_data: Aggregate) -> dict[str, Any]:
+    """One number where its two ends say the same, and the ends."""
+    ends = {
+        "mutual_information": (over_data.mutual_information, over_data.mutual_information_upper),
+        "kl_to_prior": (over_data.kl_to_prior_lower, over_data.kl_to_prior),
+    }
+    plain: dict[str, Any] = {}
+    for name, (low, high) in ends.items():
+        plain[name] = None if over_data.wide else low and low.to_dict()
+        plain |= {f"{name}_lower": low and low.to_dict(), f"{name}_upper": high and high.to_dict()}
+    return plain | {
+        "wide": over_data.wide,
+        "vague": over_data.vague,
+        "log_num_datapoints": over_data.log_num,
+        "num_datapoints": over_data.num_datapoints,
+        "num_draws": over_data.num_draws,
+    }
+
+
+def _numbers(values: Tensor) -> list[float | None]:
+    return [_number(float(value)) for value in values]
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None

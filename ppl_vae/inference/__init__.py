@@ -1,0 +1,1 @@
+"""Variational inference for given datapoints, with the model frozen."""

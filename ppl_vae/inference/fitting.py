@@ -1,0 +1,249 @@
+"""Local inference: the variational parameters of given datapoints, fitted with the model frozen.
+
+Each datapoint has its own Adam (its own moments and step size) and stops on its own: the ELBO is averaged over windows
+of steps; after a window that is no improvement on the best so far its step size is halved, and one more such window
+after ``halvings`` of them it stops. (Cremer et al. 2018 stop after ten windows without improvement, at a fixed step
+size.)
+
+Stopping is no proof of an optimum: steps too long throw a datapoint about, or are undone, and those too short change
+the ELBO by less than its noise. So one that has stopped is looked at again: it has converged if it ends no lower than
+it began and longer steps the same way gain nothing, as far as a few draws can tell.
+
+Nor is an optimum the highest there is: of a posterior with two modes a q that covers both, and what lies between, can
+be one, nats below a q of one mode. So each datapoint is fitted from several starts (``starts.py``), the best end is
+kept, and how far the others end below it is told. Only what a second start has found too counts as converged.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ppl_vae.data.checks import check_runs
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.inference.ends import LEAST, SIGNIFICANT, judged
+from ppl_vae.inference.starts import CANDIDATES, starting_rows
+from ppl_vae.objectives.elbo import TraceELBO
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.latents import FamilyProgram, Latents
+from ppl_vae.programs.pair import frozen, modules_behind
+from ppl_vae.runtime.config import Count, Seed, checked, config
+from ppl_vae.runtime.seeding import seeded, stream
+
+# Adam's usual β₂ = 0.999 remembers a thousand steps, longer than most climbs: one huge early gradient, as constrained
+# latents give them, then shortens every step to the end, and the datapoint "converges" nats below its optimum.
+_BETA1, _BETA2 = 0.9, 0.95
+# The second look: how often the ELBO is drawn, and how far ahead.
+_LOOKS, _AHEAD = 16, (0.05, 0.25, 1.0)
+
+
+@config
+class InferConfig:
+    """How to fit the variational parameters of given datapoints."""
+
+    infer_starts: Annotated[int, Field(ge=1, le=CANDIDATES)] = 8
+    """Starts of each datapoint's fit, of which the best end is kept: a trained guide's own q where it has one, the
+    neutral one, then draws of the prior that the datapoint is likely under. Time and memory grow with their number."""
+    infer_rate: Annotated[float, Field(ge=1e-6, le=10)] = 0.05
+    """First step size of each datapoint's Adam."""
+    infer_window: Count = 40
+    """Steps over which the ELBO is averaged before it is judged."""
+    infer_halvings: Annotated[int, Field(ge=0, le=60)] = 6
+    """How often the step size is halved before a datapoint stops."""
+    infer_steps: Count = 2000
+    """Steps after which to stop a datapoint that has not stopped by itself."""
+    infer_particles: Count = 1
+    """Draws of z for each datapoint in a step."""
+    infer_chunk: Count = 1024
+    """Datapoints fitted at once."""
+    infer_seed: Seed = 0
+    """Seed of the draws."""
+
+
+class Inferred(NamedTuple):
+    """The outcome of local inference.
+
+    Args:
+        params: ``(N, num_params)``, in the data's order; of each datapoint the end with the highest ELBO.
+        steps: how many steps each datapoint took to it, ``(N,)``.
+        converged: whether it stopped by itself, at a finite ELBO, no lower than where it began, and not with more to
+            gain further on; and, with several starts, whether a second one ends as high, ``(N,)``.
+        spread: by how many nats the lowest end of its starts is below the highest, ``(N,)``; 0 where that is within
+            0.1 nats or chance, or there was one start.
+        alone: whether it is an optimum that one start alone has found, so that there may be a better one, ``(N,)``.
+    """
+
+    params: Tensor
+    steps: Tensor
+    converged: Tensor
+    spread: Tensor
+    alone: Tensor
+
+
+def infer(
+    model: nn.Module,
+    family: nn.Module,
+    data: Dataset,
+    latents: Latents | None = None,
+    init: Tensor | Callable[[Batch], Tensor] | None = None,
+    settings: InferConfig | None = None,
+    advance: Callable[[int], object] | None = None,
+    guide: nn.Module | None = None,
+) -> Inferred:
+    """Maximise the ELBO of each datapoint over its own variational parameters, the model and the family frozen.
+
+    Args:
+        model: p(x, z), trained.
+        family: what q is, ``params -> distribution``; what it shares between datapoints stays as it is.
+        data: the datapoints, on the device of the model; not dynamic, since a local q is of one x and no other.
+        latents: of the model; read from it if None.
+        init: the first start: rows ``(N, num_params)``, or a function of a batch, for instance a trained guide's
+            ``params``.
+        settings: how; the defaults of :class:`InferConfig` if None. Of its starts, those that ``init`` or ``guide``
+            gives come first, then the neutral value 0, then draws of the prior.
+        advance: called with the number of datapoints done, for a progress bar.
+        guide: any q(z | x) with an answer to this data, of another family; without ``init``, the first start is at its
+            mean.
+
+    Returns:
+        parameters, steps and convergence of each datapoint, and how far its starts agree.
+
+    Raises:
+        ValueError: the data is dynamic, or the rows are of another shape.
+    """
+    settings = checked(settings or InferConfig())
+    if data.dynamic:
+        raise ValueError("local inference needs data that stays the same: take data.fixed(seed) first")
+    latents = latents or Latents.of(model, data.probe())
+    known = [program for program in (model, family, guide) if program is not None]
+    parts: list[Inferred] = []
+    with frozen(*known, *modules_behind([init])), seeded(settings.infer_seed, data.x.device):
+        check_runs(data, model)
+        for batch in data.batches(settings.infer_chunk):
+            first = init(batch) if callable(init) else None if init is None else init[batch.index - data.first]
+            starts = starting_rows(model, family, latents, batch, settings.infer_starts, first, guide)
+            parts.append(_best_of(model, family, latents, batch, starts, settings))
+            if advance:
+                advance(len(batch.x))
+    return Inferred(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _best_of(
+    model: nn.Module, family: nn.Module, latents: Latents, batch: Batch, starts: Tensor, settings: InferConfig
+) -> Inferred:
+    """Climb from all starts ``(starts, batch, num_params)`` at once and keep the best end of each datapoint."""
+    num, count = starts.shape[:2]
+    tiled = Batch(*(None if part is None else torch.cat([part] * num) for part in batch))  # type: ignore[arg-type]
+    climbed = _Climb(model, family, latents, tiled, starts.flatten(0, 1), settings).run()
+    params, steps, converged = (column.unflatten(0, (num, count)) for column in climbed)
+    if num == 1:
+        alone = torch.zeros_like(converged[0])
+        return Inferred(params[0], steps[0], converged[0], torch.zeros_like(starts[0, :, 0]), alone)
+    best, behind, lower = judged(model, family, latents, batch, params, settings.infer_seed)
+    rows = torch.arange(count, device=best.device)
+    optimal = converged[best, rows]
+    alone = optimal & (lower.sum(0) == num - 1)
+    spread = torch.where(lower & behind.isfinite(), behind, 0.0).amax(0)
+    return Inferred(params[best, rows], steps[best, rows], optimal & ~alone, spread, alone)
+
+
+class _Climb:
+    """Adam on all datapoints of a chunk at once; those that have converged drop out of the computation."""
+
+    def __init__(
+        self, model: nn.Module, family: nn.Module, latents: Latents, batch: Batch, start: Tensor, settings: InferConfig
+    ) -> None:
+        self.model, self.family, self.latents, self.batch, self.settings = model, family, latents, batch, settings
+        self.start, self.params = start, start.clone()
+        self.moments = torch.zeros(2, *start.shape, dtype=start.dtype, device=start.device)
+        count = len(start)
+        self.rate = torch.full((count, 1), settings.infer_rate, dtype=start.dtype, device=start.device)
+        self.count = torch.zeros((count, 1), dtype=start.dtype, device=start.device)  # steps behind the moments
+        self.best = torch.full((count,), -torch.inf, dtype=start.dtype, device=start.device)
+        self.steps = torch.zeros(count, dtype=torch.long, device=start.device)
+
+    def run(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Where each row ends, after how many steps, and whether that is an optimum."""
+        settings = self.settings
+        smallest = settings.infer_rate * 0.5**settings.infer_halvings
+        active = torch.arange(len(self.params), device=self.params.device)
+        done = 0
+        while done < settings.infer_steps:
+            length = min(settings.infer_window, settings.infer_steps - done)
+            self.window(active, length)
+            done += length
+            active = active[self.rate[active].squeeze(1) >= smallest]
+            if len(active) == 0:  # one wait for the device a window, so that the converged ones cost nothing more
+                break
+        stopped = (self.rate.squeeze(1) < smallest) & self.best.isfinite()
+        return self.params, self.steps, self.converged(stopped)
+
+    def window(self, active: Tensor, length: int) -> None:
+        """Take a window of steps with these rows; where it is no improvement, halve their step size."""
+        batch = self.rows(active)
+        params, rate, count = self.params[active], self.rate[active], self.count[active]
+        moment1, moment2 = self.moments[:, active]
+        elbos = []
+        for _ in range(length):
+            gradient, elbo = self.gradient(params, batch)
+            elbos.append(elbo)
+            moment1 = moment1.lerp(gradient, 1 - _BETA1)
+            moment2 = moment2.lerp(gradient**2, 1 - _BETA2)
+            count = count + 1
+            params = params + rate * (moment1 / (1 - _BETA1**count)) / ((moment2 / (1 - _BETA2**count)).sqrt() + 1e-8)
+        mean = torch.stack(elbos).mean(0)
+        finite = mean.isfinite() & params.isfinite().all(1)
+        better = (mean > self.best[active]) & finite
+        self.best[active] = torch.where(better, mean, self.best[active])
+        self.rate[active] *= torch.where(better, 1.0, 0.5).unsqueeze(1).to(rate)
+        stays = active[finite]  # a window that left the numbers is undone
+        self.params[stays], self.count[stays] = params[finite], count[finite]
+        self.moments[:, stays] = torch.stack([moment1, moment2])[:, finite]
+        self.steps[active] += length
+
+    def converged(self, stopped: Tensor) -> Tensor:
+        """Which of those that have stopped are at an optimum, ``(batch,)``."""
+        rows = stopped.nonzero().squeeze(1)
+        if len(rows) == 0:
+            return stopped
+        batch, params, start = self.rows(rows), self.params[rows], self.start[rows]
+        way = params - start
+        onwards = way / way.abs().amax(1, keepdim=True).clamp(min=torch.finfo(way.dtype).tiny)
+        # A number that has not moved may have been held by its own size, which a tiny step does not change.
+        onwards = torch.where(way == 0, self.moments[0, rows].sign(), onwards)
+        here = self.drawn(params, batch)
+        lower = _more(self.drawn(start, batch) - here)
+        gains = torch.zeros_like(lower)
+        for length in _AHEAD:
+            gains |= _more(self.drawn(params + length * onwards, batch) - here, LEAST)
+        optimal = torch.zeros_like(stopped)
+        optimal[rows] = here.isfinite().all(0) & ~lower & ~gains
+        return optimal
+
+    def drawn(self, params: Tensor, batch: Batch) -> Tensor:
+        """Draws of the ELBO, ``(looks, rows)``, with the same noise at every call."""
+        objective = TraceELBO(self.settings.infer_particles, analytic_kl=True)
+        program = FamilyProgram(self.latents, self.family, params)
+        with torch.no_grad(), seeded(stream(self.settings.infer_seed, "second look"), params.device):
+            return torch.stack([objective.terms(self.model, program, batch).elbo for _ in range(_LOOKS)])
+
+    def rows(self, places: Tensor) -> Batch:
+        """This part of the batch."""
+        return Batch(*(None if part is None else part[places] for part in self.batch))  # type: ignore[arg-type]
+
+    def gradient(self, params: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """∂ELBO/∂params, ``(active, num_params)``, and the ELBO, ``(active,)``."""
+        with torch.enable_grad():
+            leaf = params.detach().requires_grad_()
+            objective = TraceELBO(self.settings.infer_particles, analytic_kl=True)
+            terms = objective.terms(self.model, FamilyProgram(self.latents, self.family, leaf, sticking=True), batch)
+            (gradient,) = torch.autograd.grad(-terms.loss * len(batch.x), leaf)
+        return gradient, terms.elbo
+
+
+def _more(differences: Tensor, least: float = 0.0) -> Tensor:
+    """Whether their mean, over the first dimension, is above ``least`` and beyond chance; what is no number is not."""
+    mean, stderr = differences.mean(0), differences.std(0) / len(differences) ** 0.5
+    return torch.logical_and(mean > least, mean > SIGNIFICANT * stderr)

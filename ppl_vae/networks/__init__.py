@@ -1,0 +1,1 @@
+"""Neural networks inside models and guides, and what they are built with."""

@@ -1,0 +1,151 @@
+"""Fully connected encoder and decoder. All networks here accept leading dimensions: ``(..., batch, event)``."""
+
+from collections.abc import Sequence
+from math import e, log, prod
+from typing import Literal, cast, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from ppl_vae.networks.precision import network
+from ppl_vae.programs.labels import note_classes
+from ppl_vae.runtime.errors import unknown_name
+
+Activation = Literal["relu", "tanh", "softplus", "gelu", "silu", "elu"]
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "softplus": nn.Softplus,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "elu": nn.ELU,
+}
+assert set(get_args(Activation)) == set(_ACTIVATIONS)
+
+# The smallest standard deviation of a posterior or prior: far below any that is learned, far above where its logarithm
+# or its inverse square leaves float32. softplus alone reaches exactly 0 at −104.
+SCALE_FLOOR = 1e-4
+# softplus(0 + UNIT) = 1, so that zero parameters mean unit scale.
+UNIT = log(e - 1)
+
+
+def positive(raw: Tensor, floor: float = SCALE_FLOOR) -> Tensor:
+    """Any real number to a scale of at least ``floor``; 0 to 1 + floor. Grows linearly, so it never overflows."""
+    return softplus(raw + UNIT) + floor
+
+
+def raw_scale(scale: Tensor, floor: float = SCALE_FLOOR) -> Tensor:
+    """The inverse of :func:`positive`, for scales above the floor."""
+    return (scale - floor).expm1().log() - UNIT
+
+
+def mlp(in_size: int, hidden: Sequence[int], out_size: int, activation: str) -> nn.Sequential:
+    """A fully connected network; no hidden widths make it linear.
+
+    Args:
+        in_size: size of the input, ``(..., in_size)``.
+        hidden: widths of the hidden layers, from input to output.
+        out_size: size of the output, ``(..., out_size)``.
+        activation: name of the nonlinearity after each hidden layer.
+
+    Raises:
+        UserError: unknown activation.
+    """
+    nonlinearity = nonlinearity_of(activation)
+    layers: list[nn.Module] = []
+    for width in hidden:
+        layers += [nn.Linear(in_size, width), nonlinearity()]
+        in_size = width
+    return nn.Sequential(*layers, nn.Linear(in_size, out_size))
+
+
+def nonlinearity_of(activation: str) -> type[nn.Module]:
+    """The nonlinearity of that name.
+
+    Raises:
+        UserError: unknown activation.
+    """
+    if activation not in _ACTIVATIONS:
+        raise unknown_name("activation", activation, _ACTIVATIONS)
+    return _ACTIVATIONS[activation]
+
+
+def with_label(features: Tensor, y: Tensor | None, num_classes: int) -> Tensor:
+    """Features ``(..., batch, size)`` with their labels ``(batch,)`` one-hot behind them, if there are classes."""
+    if not num_classes:
+        return features
+    note_classes(num_classes)
+    # Not functional.one_hot, which reads the labels to see that they are in range: a wait for the device at each call.
+    one_hot = (cast(Tensor, y).unsqueeze(-1) == torch.arange(num_classes, device=features.device)).to(features)
+    return torch.cat([features, one_hot.expand(*features.shape[:-1], num_classes)], dim=-1)
+
+
+class Encoder(nn.Module):
+    """From an observation (and its label) to numbers about it: ``(..., *event) -> (..., out_size)``.
+
+    Args:
+        event_shape: shape of one observation.
+        out_size: how many numbers, for instance a family's ``num_params``.
+        hidden: widths of the hidden layers, from x upwards.
+        activation: name of the nonlinearity.
+        num_classes: how many labels there are, if it is to read them; 0 to read x alone.
+    """
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        out_size: int,
+        hidden: Sequence[int] = (400,),
+        activation: str = "relu",
+        num_classes: int = 0,
+    ) -> None:
+        super().__init__()
+        self.event_dim, self.num_classes = len(event_shape), num_classes
+        self.net = mlp(prod(event_shape) + num_classes, hidden, out_size, activation)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """X ``(..., batch, *event)`` and labels ``(batch,)`` to ``(..., batch, out_size)``."""
+        features = with_label(x.flatten(start_dim=x.dim() - self.event_dim), y, self.num_classes)
+        with network(x.device):
+            out: Tensor = self.net(features)
+        return out.to(features.dtype)
+
+
+class Decoder(nn.Module):
+    """From a latent (and a label) to the parameter of x's likelihood: ``(..., latent_dim) -> (..., *event)``.
+
+    Args:
+        latent_dim: size of z.
+        event_shape: shape of one observation.
+        hidden: widths of the hidden layers, from z downwards.
+        activation: name of the nonlinearity.
+        start: what it puts out before it is trained, give or take, ``(*event)``: the output bias. A likelihood knows
+            one that suits the data (:meth:`ppl_vae.models.likelihoods.Likelihood.start`).
+        num_classes: how many labels there are, if it is to read them; 0 to read z alone.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        event_shape: Sequence[int],
+        hidden: Sequence[int] = (400,),
+        activation: str = "relu",
+        start: Tensor | None = None,
+        num_classes: int = 0,
+    ) -> None:
+        super().__init__()
+        self.latent_dim = latent_dim
+        self.event_shape, self.num_classes = tuple(event_shape), num_classes
+        self.net = mlp(latent_dim + num_classes, hidden, prod(event_shape), activation)
+        if start is not None:
+            bias = cast(Tensor, self.net[-1].bias)
+            with torch.no_grad():
+                bias.copy_(start.flatten())
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """Z ``(..., batch, latent_dim)`` and labels ``(batch,)`` to a parameter a pixel, ``(..., batch, *event)``."""
+        with network(z.device):
+            output: Tensor = self.net(with_label(z, y, self.num_classes))
+        shaped: Tensor = output.unflatten(-1, self.event_shape).to(z.dtype)
+        return shaped

@@ -1,0 +1,1 @@
+"""What training climbs: the ELBO, bounds of several draws, closed forms of the KL."""

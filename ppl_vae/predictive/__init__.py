@@ -1,0 +1,1 @@
+"""Draws and expectations of prior, posterior and conditional predictive distributions, and walks between codes."""

@@ -1,0 +1,272 @@
+"""Predictive distributions: what the model generates, from the prior, from the posterior and from chosen latents."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+import torch
+from pyro import poutine
+from torch import Tensor, nn
+from torch.distributions import Independent, Normal
+
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.centre import centre_of
+from ppl_vae.programs.contract import no_x, trace_in_plate
+from ppl_vae.programs.pair import frozen, in_particles, latent_sites
+from ppl_vae.runtime.seeding import preserved
+
+
+class Draws(NamedTuple):
+    """Draws from a predictive distribution.
+
+    Args:
+        latents: by site, ``(..., n, *latent_event)``.
+        means: E[x | latents], ``(..., n, *event)``; for a Bernoulli the probabilities of a lit pixel. Of a distribution
+            without a mean in closed form, such as that of a sequence, its mode.
+        x: draws of x given the latents, ``(..., n, *event)``.
+    """
+
+    latents: dict[str, Tensor]
+    means: Tensor
+    x: Tensor
+
+
+class Moments(NamedTuple):
+    """Mean and standard deviation of q(z | x) at one site, each ``(batch, *latent_event)``."""
+
+    mean: Tensor
+    std: Tensor
+
+
+def prior_predictive(
+    model: nn.Module, event_shape: tuple[int, ...], num_samples: int, y: Tensor | None = None
+) -> Draws:
+    """z ~ p(z), x ~ p(x | z), or x ~ p(x | z, y).
+
+    Args:
+        model: p(x, z).
+        event_shape: shape of one observation.
+        num_samples: n, at least 1.
+        y: labels, ``(n,)``, for a conditional model.
+
+    Returns:
+        draws of shape ``(n, ...)``, from torch's own generator.
+    """
+    with frozen(model):
+        return _draws(model, _unobserved(model), _blank(model, num_samples, event_shape, y))
+
+
+def posterior_predictive(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int = 1) -> Draws:
+    """z ~ q(z | x), x' ~ p(x' | z): what the model makes of given observations.
+
+    Args:
+        model: p(x, z).
+        guide: q(z | x).
+        batch: the observations.
+        num_samples: draws of z for each of them, at least 1.
+
+    Returns:
+        draws of shape ``(num_samples, batch, ...)``, from torch's own generator.
+    """
+    with frozen(model, guide):
+        guide_trace = trace_in_plate(guide, batch, in_particles(guide, num_samples))
+        given = poutine.replay(in_particles(_unobserved(model), num_samples), trace=guide_trace)
+        draws = _draws(model, given, batch)
+    if num_samples > 1:
+        return draws
+    latents = {name: value.unsqueeze(0) for name, value in draws.latents.items()}
+    return Draws(latents, draws.means.unsqueeze(0), draws.x.unsqueeze(0))
+
+
+def decode(
+    model: nn.Module, latents: dict[str, Tensor], event_shape: tuple[int, ...], y: Tensor | None = None
+) -> Tensor:
+    """E[x | latents], or E[x | latents, y], at chosen latents: the ``means`` of :func:`draw_at`."""
+    return draw_at(model, latents, event_shape, y).means
+
+
+def draw_at(
+    model: nn.Module, latents: dict[str, Tensor], event_shape: tuple[int, ...], y: Tensor | None = None
+) -> Draws:
+    """x ~ p(x | latents), or x ~ p(x | latents, y), at chosen latents.
+
+    Args:
+        model: p(x, z).
+        latents: values by site, ``(n, *latent_event)``; sites left out are drawn from the prior.
+        event_shape: shape of one observation.
+        y: labels, ``(n,)``, for a conditional model.
+
+    Returns:
+        draws of shape ``(n, ...)``, from torch's own generator.
+
+    Raises:
+        ValueError: the model has no site of one of these names.
+    """
+    num = len(next(iter(latents.values())))
+    with frozen(model):
+        program = poutine.condition(_unobserved(model), data=latents)
+        blank = _blank(model, num, event_shape, y)
+        with preserved(blank.x.device):
+            unknown = set(latents) - set(latent_sites(trace_in_plate(model, blank, _unobserved(model))))
+        if unknown:
+            raise ValueError(f"the model samples no site '{min(unknown)}'")
+        return _draws(model, program, blank)
+
+
+def label_sheet(model: nn.Module, event_shape: tuple[int, ...], labels: Tensor, num_columns: int) -> Tensor:
+    """E[x | z, y] of a conditional model for some labels and a few z ~ p(z), each shared by a column.
+
+    Args:
+        model: p(z) p(x | z, y).
+        event_shape: shape of one observation.
+        labels: a row for each, ``(R,)``.
+        num_columns: how many z, from torch's own generator.
+
+    Returns:
+        ``(R, num_columns, *event)``.
+    """
+    labels = labels.to(_placement(model)["device"])
+    drawn = prior_predictive(model, event_shape, num_columns, labels[:1].expand(num_columns)).latents
+    shared = {name: value.repeat(len(labels), *[1] * (value.dim() - 1)) for name, value in drawn.items()}
+    means = decode(model, shared, event_shape, labels.repeat_interleave(num_columns))
+    sheet: Tensor = means.unflatten(0, (len(labels), num_columns))
+    return sheet
+
+
+def latent_grid(model: nn.Module, event_shape: tuple[int, ...], axis: Tensor, label: int | None = None) -> Tensor:
+    """The images of a 2-D latent plane: E[x | z] where z₁ and z₂ each take the values of an axis.
+
+    Args:
+        model: p(x, z) with one latent, of size 2.
+        event_shape: shape of one observation.
+        axis: ``(S,)``, for example S values equally spaced from −3 to 3.
+        label: for a conditional model.
+
+    Returns:
+        ``(S, S, *event)``: rows are z₂ in the axis's order, columns z₁.
+
+    Raises:
+        ValueError: the latent is not one vector of size 2.
+    """
+    name = plane_site(model, event_shape)
+    if name is None:
+        raise ValueError("a grid needs a model with one latent of size 2")
+    z2, z1 = torch.meshgrid(*[axis.to(**_placement(model))] * 2, indexing="ij")
+    z = torch.stack([z1.flatten(), z2.flatten()], dim=1)  # (S², 2)
+    y = None if label is None else torch.full((len(z),), label, device=z.device)
+    images: Tensor = decode(model, {name: z}, event_shape, y).unflatten(0, (len(axis), len(axis)))
+    return images
+
+
+def plane_site(model: nn.Module, event_shape: tuple[int, ...]) -> str | None:
+    """The name of the model's only latent if that is a plane, ``(2,)``; otherwise None."""
+    with frozen(model), preserved(_placement(model)["device"]):
+        y = torch.zeros(1, dtype=torch.long, device=_placement(model)["device"])
+        trace = trace_in_plate(model, _blank(model, 1, event_shape, y), _unobserved(model))
+    sites = latent_sites(trace)
+    shapes = {name: tuple(site["fn"].event_shape) for name, site in sites.items() if name != "x"}
+    return next(iter(shapes)) if list(shapes.values()) == [(2,)] else None
+
+
+def has_standard_normal_prior(model: nn.Module, batch: Batch) -> bool:
+    """Whether the prior of all latents is N(0, I), x being the batch's."""
+    with frozen(model), preserved(batch.x.device):
+        sites = latent_sites(trace_in_plate(model, batch)).values()
+    priors = [site["fn"].base_dist if isinstance(site["fn"], Independent) else site["fn"] for site in sites]
+    return all(isinstance(p, Normal) and bool((p.loc == 0).all() and (p.scale == 1).all()) for p in priors)
+
+
+def posterior_moments(guide: nn.Module, batch: Batch, num_samples: int = 100) -> dict[str, Moments]:
+    """Mean and standard deviation of q(z | x), by site.
+
+    Args:
+        guide: q(z | x).
+        batch: the observations.
+        num_samples: draws to take them from, at least 2, where q has no closed form.
+    """
+    with frozen(guide):
+        moments = _moments(guide, batch, num_samples)
+    # A q whose parameters are the guide's own (no network between) hands them out as they are.
+    return {name: Moments(mean.detach(), std.detach()) for name, (mean, std) in moments.items()}
+
+
+def posterior_samples(guide: nn.Module, batch: Batch, num_samples: int) -> dict[str, Tensor]:
+    """Draws z ~ q(z | x), by site: ``(num_samples, batch, *latent_event)``, from torch's own generator.
+
+    Args:
+        guide: q(z | x).
+        batch: the observations.
+        num_samples: draws for each of them, at least 1.
+    """
+    with frozen(guide):
+        trace = trace_in_plate(guide, batch, in_particles(guide, num_samples))
+    sites = {name: site for name, site in latent_sites(trace).items() if not site["infer"].get("is_auxiliary")}
+    return {name: site["value"] if num_samples > 1 else site["value"].unsqueeze(0) for name, site in sites.items()}
+
+
+def _moments(guide: nn.Module, batch: Batch, num_samples: int) -> dict[str, Moments]:
+    moments = {}
+    for name, site in latent_sites(trace_in_plate(guide, batch)).items():
+        if site["infer"].get("is_auxiliary"):
+            continue
+        moments[name] = _closed_form(site["fn"]) or _sample_moments(guide, batch, name, num_samples)
+    return moments
+
+
+def _closed_form(q: Any) -> Moments | None:
+    if type(q).__name__ == "Delta":  # the image of an auxiliary draw: its own mean says nothing about q
+        return None
+    try:
+        return Moments(q.mean, q.stddev)
+    except NotImplementedError:
+        return None
+
+
+def _sample_moments(guide: nn.Module, batch: Batch, name: str, num_samples: int) -> Moments:
+    trace = trace_in_plate(guide, batch, in_particles(guide, num_samples))
+    draws = cast(Tensor, trace.nodes[name]["value"])  # (num_samples, batch, *latent_event)
+    return Moments(draws.mean(0), draws.std(0))
+
+
+def _draws(model: nn.Module, handled: Callable[[Batch], object], batch: Batch) -> Draws:
+    trace = trace_in_plate(model, batch, handled)
+    if "x" not in trace.nodes:
+        raise no_x()
+    x = cast(Any, trace.nodes["x"])
+    latents = {
+        name: site["value"] for name, site in latent_sites(trace).items() if not site["infer"].get("was_observed")
+    }
+    return Draws(latents, centre_of(x["fn"]).expand_as(x["value"]), x["value"])
+
+
+def _unobserved(model: nn.Module) -> Callable[[Batch], object]:
+    """The model with x to be sampled; the batch then only says how many."""
+    program: Callable[[Batch], object] = poutine.uncondition(model)
+    return program
+
+
+def _blank(model: nn.Module, num: int, event_shape: tuple[int, ...], y: Tensor | None) -> Batch:
+    placement = _placement(model)
+    return Batch(torch.zeros(num, *event_shape, **placement), y, torch.arange(num, device=placement["device"]))
+
+
+def _placement(model: nn.Module) -> dict[str, Any]:
+    """Device and dtype of the model's parameters."""
+    param = next(model.parameters(), torch.zeros(()))
+    return {"device": param.device, "dtype": param.dtype}
+
+
+def expected_reconstruction(model: nn.Module, latents: dict[str, Tensor], batch: Batch) -> Tensor:
+    """The mean of log p(x | z) over given draws, ``(batch,)``, in nats.
+
+    Args:
+        model: p(x, z).
+        latents: draws by site, ``(num_samples, batch, *latent_event)``, from whatever sampler.
+        batch: the observations.
+    """
+    num_samples = len(next(iter(latents.values())))
+    with frozen(model):
+        program = in_particles(poutine.condition(model, data=latents), num_samples)
+        trace = trace_in_plate(model, batch, program)
+        trace.compute_log_prob(lambda name, site: name == "x")
+    log_prob = trace.nodes["x"]["unscaled_log_prob"]
+    return log_prob.expand(num_samples, len(batch.x)).mean(0)

@@ -1,0 +1,161 @@
+"""The check that a model and a guide match each other, the data and the contracts."""
+
+from collections.abc import Callable
+from typing import Any, Literal, cast
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.distributions.util import is_identically_one
+from pyro.poutine import Trace
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor, nn
+from torch.distributions import Bernoulli
+
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.contract import hold_to_x, trace_in_plate
+from ppl_vae.programs.pair import frozen, in_particles, latent_sites, run_pair, unwrapped, weigh
+from ppl_vae.runtime.errors import UserError, reason
+from ppl_vae.runtime.seeding import preserved, seeded
+
+Likelihood = Literal["proper", "none (Bernoulli on grey levels)", "none (density on bits)"]
+
+
+def check_pair(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
+    """Run the pair on a batch and hold it against the contracts of ``models/base.py`` and ``guides/base.py``.
+
+    They run in evaluation mode; modes, buffers and random generators are left as they were.
+
+    Args:
+        model: p(x, z).
+        guide: q(z | x).
+        batch: a few datapoints.
+
+    Raises:
+        UserError: what does not match, with the site's name; a program changes its own parameters, or draws what no
+            seed of PyTorch's repeats.
+    """
+    with preserved(batch.x.device), frozen(model, guide), pyro.validation_enabled():
+        for num_particles in (1, 2):
+            _check_once(model, guide, batch, num_particles)
+    if not same(seeded_log_weights(model, guide, batch), seeded_log_weights(model, guide, batch)):
+        raise UserError(
+            "the pair gives other numbers when it is run again from the same seed, so that no estimate of it could be "
+            "repeated: let it draw by pyro.sample or torch, not by NumPy or random, and keep counts in buffers."
+        )
+
+
+def seeded_log_weights(model: nn.Module, guide: nn.Module, batch: Batch) -> Tensor:
+    """log p(x, z) − log q(z | x) of one draw for each datapoint, always from the same seed, nats, ``(batch,)``."""
+    with seeded(0, batch.x.device), frozen(model, guide):
+        parts = weigh(run_pair(model, guide, batch), batch, 1)
+    return (parts.reconstruction - parts.kl)[0]
+
+
+def same(log_weights: Tensor, others: Tensor) -> bool:
+    """Whether two pairs' log-weights are those of one pair, but for the order in which a GPU adds up."""
+    return torch.allclose(log_weights, others, rtol=1e-4, atol=1e-4, equal_nan=True)
+
+
+def likelihood_label(model: nn.Module, batch: Batch) -> Likelihood:
+    """Whether what the model says of this x is a likelihood.
+
+    A Bernoulli's p(x) = λˣ (1 − λ)¹⁻ˣ is a probability for x in {0, 1}. On grey levels it is neither that nor a
+    density: over x in [0, 1] it integrates to 1 / C(λ), where C(λ) = 2 artanh(1 − 2λ) / (1 − 2λ) is the factor that it
+    leaves out (Loaiza-Ganem and Cunningham 2019). A density, on the other hand, says nothing of data that is bits
+    alone: it can be as high as one likes at 0 and at 1.
+
+    Args:
+        model: p(x, z).
+        batch: datapoints among which there is one with grey levels if there is any, as ``Dataset.probe`` gives;
+            random generators are left as they were.
+
+    Returns:
+        ``"proper"``, or what it is instead.
+    """
+    with preserved(batch.x.device), frozen(model):
+        trace = trace_in_plate(model, batch)
+    for name in trace.observation_nodes:
+        fn, value = cast(Any, trace.nodes[name]["fn"]), trace.nodes[name]["value"]
+        if not isinstance(value, Tensor):
+            continue
+        if isinstance(unwrapped(fn), Bernoulli) and _is_grey(value):
+            return "none (Bernoulli on grey levels)"
+        if not fn.support.is_discrete and not _is_grey(value):
+            return "none (density on bits)"
+    return "proper"
+
+
+def _is_grey(x: Tensor) -> bool:
+    return bool(((x != 0) & (x != 1)).any())
+
+
+def _check_once(model: nn.Module, guide: nn.Module, batch: Batch, num_particles: int) -> None:
+    guide_trace = _run(guide, in_particles(guide, num_particles), batch, num_particles)
+    sampled = latent_sites(guide_trace)
+    # The prior alone first: replaying the wrong shape would fail inside the model, where the message names no site.
+    particles = in_particles(model, num_particles)
+    prior_trace = _run(model, particles, batch, num_particles)
+    latents = latent_sites(prior_trace)
+    hold_to_x(prior_trace, batch)
+    _check_names(latents, sampled)
+    for name, site in latents.items():
+        ours, theirs = tuple(site["fn"].event_shape), tuple(sampled[name]["fn"].event_shape)
+        if ours != theirs:
+            raise UserError(f"site '{name}': event shape {ours} in the model, {theirs} in the guide.")
+    model_trace = _run(model, poutine.replay(particles, trace=guide_trace), batch, num_particles)
+    for trace, program in ((guide_trace, "guide"), (model_trace, "model")):
+        for name, site in trace.nodes.items():
+            if site["type"] == "sample" and not site_is_subsample(site):
+                _check_site(name, site, program, batch, num_particles)
+
+
+def _run(program: nn.Module, handled: Callable[[Batch], object], batch: Batch, num_particles: int) -> Trace:
+    try:
+        return trace_in_plate(program, batch, handled)
+    except UserError as error:
+        if num_particles == 1:
+            raise
+        raise UserError(f"{error} (with leading dimensions, (samples, batch, event), which it must accept)") from error
+
+
+def _check_names(latents: dict[str, Any], sampled: dict[str, Any]) -> None:
+    missing = set(latents) - set(sampled)
+    if missing:
+        raise UserError(f"site '{min(missing)}' is sampled by the model but not by the guide.")
+    extra = {name for name, site in sampled.items() if not site["infer"].get("is_auxiliary")} - set(latents)
+    if extra:
+        raise UserError(f"site '{min(extra)}' is sampled by the guide but not by the model.")
+
+
+def _check_site(name: str, site: Any, program: str, batch: Batch, num_particles: int) -> None:
+    fn, value = site["fn"], site["value"]
+    kind = type(unwrapped(fn)).__name__
+    grey = name == "x" and isinstance(unwrapped(fn), Bernoulli) and _is_grey(value)
+    try:
+        inside = bool(((value >= 0) & (value <= 1) if grey else fn.support.check(value)).all())
+        shape = tuple(fn.log_prob(value).shape) if inside else None
+    except Exception as error:  # whatever a user's own distribution raises
+        if grey:
+            raise UserError(
+                f"site 'x': the {program}'s {kind} refuses grey levels; binarize the data (dynamic, static or "
+                "threshold), or make it with validate_args=False for numbers that are no log-likelihoods."
+            ) from error
+        raise UserError(f"site '{name}' of the {program}: {reason(error)}") from error
+    if not inside:
+        advice = "; scale x into [0, 1]" if grey else ""
+        if not grey and name == "x" and fn.support.is_discrete and _is_grey(value):
+            advice = "; binarize the data (dynamic, static or threshold)"
+        raise UserError(f"site '{name}': values outside the support of the {program}'s {kind}{advice}.")
+    if not is_identically_one(site["scale"]):
+        raise UserError(
+            f"site '{name}' of the {program} is scaled by {float(site['scale']):g}, by a plate's subsample or by "
+            'poutine.scale, and bounds here are of single datapoints: open pyro.plate("data", len(batch.x), dim=-1), '
+            "and weigh the KL by `kl_weight`."
+        )
+    expected = (len(batch.x),) if num_particles == 1 else (num_particles, len(batch.x))
+    if shape != expected:
+        raise UserError(
+            f"site '{name}' of the {program}: log-density of shape {shape} where the batch is {expected}; "
+            'sample it inside pyro.plate("data", len(batch.x), dim=-1) and declare its event dims with .to_event().'
+        )

@@ -1,0 +1,54 @@
+"""Log importance weights, the raw material of every bound on log p(x)."""
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.pair import Weighted, evaluating, run_pair, weigh
+
+BATCH_SIZE = 256
+"""Datapoints that are evaluated at once."""
+
+# What one call evaluates at most, in elements of x (samples × datapoints × event) and in draws (samples × datapoints):
+# enough to keep the cores busy, and the activations, of whatever width, stay in a few hundred megabytes.
+_CALL_ELEMENTS = 2**23
+_CALL_DRAWS = 2**15
+
+
+def weighted_draws(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int) -> Weighted:
+    """Draw from the guide and weigh the draws under both programs.
+
+    Args:
+        model: p(x, z).
+        guide: q(z | x).
+        batch: the datapoints.
+        num_samples: draws of z for each of them, in one call.
+    """
+    with evaluating(model, guide):
+        return weigh(run_pair(model, guide, batch, num_samples), batch, num_samples)
+
+
+def log_weights(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int) -> Tensor:
+    """log w = log p(x, z) − log q(z | x) with z ~ q(z | x), so that E[w] = p(x); see :func:`weighted_draws`.
+
+    Returns:
+        ``(num_samples, batch)``, in nats.
+    """
+    weighted = weighted_draws(model, guide, batch, num_samples)
+    return weighted.reconstruction - weighted.kl
+
+
+def chunks(num_samples: int, batch: Batch) -> Iterator[int]:
+    """How many of the samples to draw in each call, so that memory does not grow with their number.
+
+    Args:
+        num_samples: in all, at least 1.
+        batch: the datapoints.
+    """
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    most = max(1, min(_CALL_ELEMENTS // batch.x.numel(), _CALL_DRAWS // len(batch.x)))
+    yield from (most for _ in range(num_samples // most))
+    if num_samples % most:
+        yield num_samples % most

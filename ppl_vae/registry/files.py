@@ -1,0 +1,166 @@
+"""How the command line finds what makes a model or guide, by name or in a user's file, and calls it."""
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+from torch import nn
+
+from ppl_vae.registry.factories import FAMILY_NAMES, Factory
+from ppl_vae.runtime.errors import UserError, is_out_of_memory, reason, unknown_name
+
+
+def find(kind: str, name: str, table: Mapping[str, Factory]) -> Factory:
+    """What makes the model or guide of that name.
+
+    Args:
+        kind: "model" or "guide", for the messages.
+        name: a key of the table, or ``path/to/file.py:Class``.
+        table: ``MODELS`` or ``GUIDES``.
+
+    Raises:
+        UserError: unknown name, or a file that cannot be used.
+    """
+    if names_file(name):
+        return _from_file(kind, name)
+    if name in FAMILY_NAMES and kind == "guide":
+        raise UserError(
+            f"'{name}' is a family, not where q comes from; say --family {name} (compare: amortized:{name})."
+        )
+    if name not in table:
+        raise unknown_name(kind, name, [*table, "path/to/file.py:Class"])
+    return table[name]
+
+
+def names_file(name: str) -> bool:
+    """Whether this names a user's file (and a class in it) rather than one of ours."""
+    return name.partition(".py")[2].startswith(":") or name.endswith(".py")
+
+
+def file_of(name: str) -> Path | None:
+    """The user's file that a name of a model or guide names; None of one of ours."""
+    return Path(name.rpartition(":")[0]) if names_file(name) and ":" in name else None
+
+
+def has_run(path: Path) -> bool:
+    """Whether a user's file has been run in this process."""
+    return _module_name(path) in sys.modules
+
+
+@contextmanager
+def users_errors_told() -> Iterator[None]:
+    """Whatever arises in a user's file inside the block, or in what that calls, is told in one line with its place.
+
+    Raises:
+        UserError: from the error. A want of memory is nobody's fault and passes.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        lines = [
+            f"{Path(frame.f_code.co_filename).name}:{line}"
+            for frame, line in traceback.walk_tb(error.__traceback__)
+            if str(frame.f_globals.get("__name__", "")).startswith(_PREFIX)
+        ]
+        if not lines or is_out_of_memory(error):
+            raise
+        raise UserError(f"{lines[-1]} failed ({reason(error)}); mend that program.") from error
+
+
+def source_hash(path: Path) -> str:
+    """SHA-256 of a user's file: as it was when it was run in this process, if it was."""
+    ran = sys.modules.get(_module_name(path))
+    return str(vars(ran)[_HASH]) if ran else hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _parameters(factory: Factory) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(factory).parameters
+    except ValueError:  # a builtin's
+        return {}
+
+
+def asks_for(factory: Factory, *names: str) -> bool:
+    """Whether its signature has a parameter of one of these names."""
+    return not set(names).isdisjoint(_parameters(factory))
+
+
+def construct(kind: str, name: str, factory: Factory, available: Mapping[str, object]) -> nn.Module:
+    """Call it with what it asks for.
+
+    Args:
+        kind: "model" or "guide", for the messages.
+        name: what the user called it, for the messages.
+        factory: from :func:`find`.
+        available: what a signature can ask for, by name.
+
+    Raises:
+        UserError: the signature asks for something else, or the call fails.
+    """
+    asked = _parameters(factory).values()
+    rest = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    for parameter in asked:
+        if parameter.name not in available and parameter.default is parameter.empty and parameter.kind not in rest:
+            raise UserError(
+                f"{kind} {name}: its constructor asks for '{parameter.name}', which is not to be had; "
+                f"it can ask for {', '.join(sorted(available))}."
+            )
+    try:
+        made = factory(**{p.name: available[p.name] for p in asked if p.name in available})
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever a user's own constructor raises
+        raise UserError(f"{kind} {name} could not be made: {reason(error)}") from error
+    if not isinstance(made, nn.Module):
+        raise UserError(f"{kind} {name} is no module; derive it from pyro.nn.PyroModule.")
+    return made
+
+
+def _from_file(kind: str, name: str) -> Factory:
+    """The class of ``path/to/file.py:Class``. The file is run, as any script that the user names."""
+    file, _, class_name = name.rpartition(":")
+    path = Path(file)
+    if not class_name or not file:
+        raise UserError(f"{kind} {name}: name the class too, as path/to/file.py:Class.")
+    if not path.is_file():
+        raise UserError(f"{kind} {name}: there is no file '{path}'.")
+    module = sys.modules.get(_module_name(path)) or _run(kind, name, path)
+    classes = {key: value for key, value in vars(module).items() if isinstance(value, type)}
+    if class_name not in classes:
+        raise unknown_name(f"class in {path}", class_name, [k for k, v in classes.items() if issubclass(v, nn.Module)])
+    found: Factory = classes[class_name]
+    return found
+
+
+_PREFIX = "ppl_vae_user_"  # of the names of modules that are made of users' files
+_HASH = "__sha256__"  # of a module that was made of a user's file
+
+
+def _module_name(path: Path) -> str:
+    """One module a file, so that a model and a guide of the same file share their classes."""
+    return f"{_PREFIX}{path.stem}_{abs(hash(path.resolve()))}"
+
+
+def _run(kind: str, name: str, path: Path) -> ModuleType:
+    """The module of a user's file. Made of its source: a compiled one beside it may be of other hands."""
+    spec = importlib.util.spec_from_file_location(_module_name(path), path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{kind} {name}: '{path}' is not a Python file.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        source = path.read_bytes()
+        vars(module)[_HASH] = hashlib.sha256(source).hexdigest()
+        exec(compile(source, path, "exec", dont_inherit=True), vars(module))
+    except (Exception, SystemExit) as error:  # whatever the file does
+        del sys.modules[spec.name]
+        raise UserError(f"{kind} {name}: '{path}' does not run: {reason(error)}") from error
+    return module

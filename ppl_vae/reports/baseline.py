@@ -1,0 +1,170 @@
+"""The pictures and the report of a baseline."""
+
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ppl_vae import figures
+from ppl_vae.baselines.bayes import BayesClassifier
+from ppl_vae.data.torchvision_sets import NAMES
+from ppl_vae.figures.numbers import with_error
+from ppl_vae.reports.page import lines_of_code, page, paragraph, picture_of, table
+from ppl_vae.runs.baseline import BaselineConfig, BaselineRun
+from ppl_vae.runs.command_line import command
+from ppl_vae.runs.labels import MOST_LABELS
+from ppl_vae.runtime.files import write_text
+
+_COLUMNS = 10  # of components, the heaviest first; of a Gaussian's means, before they wrap
+
+_NOT_COMPARABLE = (
+    "p(x | y) is a density of continuous values and no probability of bits. Its logarithm cannot be ranked with "
+    "log p(x) of a model with a Bernoulli likelihood, so none stands here; accuracies and pictures can be compared."
+)
+
+# What each picture shows.
+_CAPTIONS = {
+    "samples": "Draws from p(x): first a label, then an image of it.",
+    "classes": "Draws from p(x | y), a row for each label.",
+    "components": "The means, and what they weigh.",
+    "confusion": "What the test data were taken for.",
+}
+
+
+def draw_baseline(
+    run: BaselineRun, classifier: BayesClassifier, metrics: Mapping[str, Any], drawn: Tensor, by_label: Tensor
+) -> list[Path]:
+    """Draw a baseline into its ``figures/``.
+
+    Args:
+        run: where.
+        classifier: fitted.
+        metrics: as :func:`ppl_vae.cli.baseline.judge` returns.
+        drawn: E[x | t] of draws from p(x), ``(n, *event)``.
+        by_label: of draws from each p(x | y), ``(C, m, *event)``.
+
+    Returns:
+        the PNGs; beside each is its SVG.
+    """
+    title = f"{Path(run.record.config.data.data).name}: {run.record.in_words}"
+    d, size = classifier.basis.shape[1], classifier.basis.shape[0]
+    draws = f"E[x | t] for t ~ p(t | y), t the first {d} of {size} principal components"
+    names = [str(label) for label in classifier.labels.tolist()[:MOST_LABELS]]
+    row = "a row for each label y" if len(names) == len(classifier.labels) else f"the first {len(names)} labels y"
+    test = metrics["test"]
+    made = {
+        "samples": figures.sheet(drawn, f"{title}. {draws}, y ~ p(y)."),
+        "classes": figures.strips(by_label[: len(names)], names, caption=f"{title}. {draws}, {row}."),
+        "components": _components(classifier, names, title),
+        "confusion": figures.confusion(
+            test["confusion"],
+            [str(label) for label in test["labels"]],
+            f"{title}. {test['accuracy']['num']:,} test data; accuracy {percent(test['accuracy'])}.",
+        ),
+    }
+    paths = []
+    for stem, figure in made.items():
+        paths.append(run.figures / f"{stem}.png")
+        figures.save(figure, paths[-1])
+    return paths
+
+
+def _components(classifier: BayesClassifier, names: list[str], title: str) -> Figure:
+    if max(len(mixture.weights) for mixture in classifier.classes) == 1:
+        rows = -(-len(names) // _COLUMNS)
+        columns = min(len(names), _COLUMNS)
+        images = torch.full((rows * columns, *classifier.event_shape), torch.nan, dtype=torch.float64)
+        images[: len(names)] = torch.cat([classifier.component_means(number) for number in range(len(names))])
+        words = [
+            f"{name}: {_weight(weight)}"
+            for name, weight in zip(names, classifier.prior[: len(names)].tolist(), strict=True)
+        ]
+        words += [""] * (rows * columns - len(words))
+        grid = [words[row * columns : (row + 1) * columns] for row in range(rows)]
+        caption = f"{title}. Mean of each class; below, its label and p(y)."
+        return figures.labelled(images.view(rows, columns, *classifier.event_shape), grid, caption=caption)
+    columns = min(_COLUMNS, max(len(mixture.weights) for mixture in classifier.classes))
+    images = torch.full((len(names), columns, *classifier.event_shape), torch.nan, dtype=torch.float64)
+    grid = []
+    for number, mixture in enumerate(classifier.classes[: len(names)]):
+        means = classifier.component_means(number)[:columns]
+        images[number, : len(means)] = means
+        words = [_weight(weight) for weight in mixture.weights[:columns].tolist()]
+        grid.append(words + [""] * (columns - len(words)))
+    caption = f"{title}. A row for each label: means of its components, the heaviest first; below, their weights."
+    return figures.labelled(images, grid, names, caption)
+
+
+def _weight(weight: float) -> str:
+    return f"{100 * weight:.0f} %" if weight >= 0.01 else "<1 %"
+
+
+def percent(share: Mapping[str, float]) -> str:
+    """A share with its error, in words."""
+    return with_error(100 * share["mean"], 100 * share["stderr"]) + " %"
+
+
+def write_baseline_report(
+    run: BaselineRun, classifier: BayesClassifier, metrics: Mapping[str, Any], pictures: Iterable[Path]
+) -> Path:
+    """Write ``report.html``, in one piece.
+
+    Args:
+        run: where.
+        classifier: fitted.
+        metrics: as :func:`ppl_vae.cli.baseline.judge` returns, and ``seconds`` of the fit.
+        pictures: to show.
+    """
+    config, test = run.record.config, metrics["test"]
+    warnings = [_NOT_COMPARABLE]
+    labels = classifier.labels.tolist()
+    unfinished = [str(y) for y, mixture in zip(labels, classifier.classes, strict=True) if not mixture.converged]
+    if unfinished:
+        warnings.append(
+            f"Not converged after {config.iterations} iterations: label {', '.join(unfinished)}; raise --iterations."
+        )
+    rows = [(f"accuracy, {name} data", percent(metrics[name]["accuracy"])) for name in metrics if name != "seconds"]
+    by_label = [(f"label {label}", percent(share), f"{share['num']:,}") for label, share in test["by_label"].items()]
+    settings = command(f"baseline {run.record.baseline}", config, BaselineConfig(), run.path, config.data.data in NAMES)
+    note = (
+        "Share of the labels that argmax p(x | y) p(y) finds, ± standard error, "
+        "that of a proportion with one more image right and one more wrong, so that it is never 0."
+    )
+    sections = {
+        "What was fitted": table(_settings(run, classifier)),
+        "Accuracy": "\n".join(
+            [paragraph(note), table([*rows, ("time", f"{metrics['seconds']:.1f} seconds of fitting")])]
+        ),
+        "Accuracy by label, test data": table(by_label, ["accuracy", "test data"]),
+        "Pictures": "\n".join(picture_of(each, _CAPTIONS[each.stem]) for each in pictures),
+        "Do it again": lines_of_code([settings, shlex.join(["ppl-vae", "generators", str(run.path)])]),
+    }
+    title = f"{run.record.in_words} on {Path(config.data.data).name} ({run.path.name})"
+    path = run.path / "report.html"
+    write_text(path, page(title, warnings, sections))
+    return path
+
+
+def _settings(run: BaselineRun, classifier: BayesClassifier) -> list[tuple[str, str]]:
+    config, info = run.record.config, run.record.info
+    shape, (size, d) = " × ".join(map(str, info.event_shape)), classifier.basis.shape
+    counts = sorted({len(mixture.weights) for mixture in classifier.classes})
+    most = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else f"{counts[0]}"
+    density = f"a full covariance in {d} of {size} principal components"
+    if run.record.baseline == "mixture":
+        density = f"for each label a variational mixture of {most} Gaussians, each with {density}"
+    if d < size:
+        density += f"; noise of variance {classifier.noise:.4g} in every other direction"
+    return [
+        ("p(x | y)", density),
+        ("ridge", f"{config.ridge:g}, added to the variance of every direction"),
+        ("data", f"{config.data.data}, {info.num_data:,} training datapoints of shape {shape}"),
+        ("binarization", config.data.binarization),
+        ("data fingerprint", info.fingerprint),
+        ("seeds", f"{config.seed} of the fit and the draws, {config.data.data_seed} of the data"),
+        ("versions", ", ".join(f"{name} {number}" for name, number in run.record.versions.items())),
+    ]

@@ -1,0 +1,75 @@
+"""The report of a comparison: one page with its table, its figure, its terms and how to do it again."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ppl_vae.reports.caveats import POINT_IN_WORDS, words_of
+from ppl_vae.reports.comparison_table import (
+    DIFFERENCES,
+    HEAD,
+    Table,
+    cells,
+    difference_cells,
+    footnote,
+    of_comparisons,
+    of_fits,
+    of_ties,
+)
+from ppl_vae.reports.page import bullets, lines_of_code, page, paragraph, picture_of
+from ppl_vae.reports.page import table as rows_of
+from ppl_vae.runtime.files import write_text
+
+
+def write_comparison_report(
+    out: Path,
+    title: str,
+    terms: Mapping[str, Any],
+    table: Table,
+    references: Mapping[str, Any] | None,
+    picture: Path,
+    command: str,
+) -> Path:
+    """Write ``report.html`` into the comparison's folder, in one piece, over an older one.
+
+    Args:
+        out: the folder.
+        title: what was compared, in words.
+        terms: what was the same for all, plain; nested settings too.
+        table: the numbers.
+        references: Pyro's own inference beside ours, where it was asked for.
+        picture: the figure.
+        command: that makes this comparison.
+    """
+    warnings = words_of(table.protocol)
+    if any(row.figures["elbo"] is None for row in table.rows):
+        warnings.append(POINT_IN_WORDS)
+    if table.rows[0].seeds == 1:
+        warnings.append("One seed: how much of a difference is the chance of training cannot be told.")
+    results = [rows_of(map(cells, table.rows), HEAD), paragraph(footnote(table))]
+    if table.ranking.differences:
+        results += [rows_of(map(difference_cells, table.ranking.differences), DIFFERENCES)]
+        results += [paragraph(f"{of_comparisons(table.ranking)} {of_ties(table.ranking)}")]
+    if said := of_fits(table):
+        results += [bullets(said)]
+    sections = {
+        "What was compared": rows_of(_flat(terms)),
+        "Results": "\n".join([*results, picture_of(picture, title)]),
+        "Protocol": rows_of([(name, value) for name, value in table.protocol.items() if value != {}]),
+    }
+    if references:
+        lines = [f"{name}: {value}" for name, value in references["rows"].items()]
+        sections["Pyro's own inference"] = paragraph(references["title"]) + bullets(lines)
+    sections["Do it again"] = lines_of_code([command])
+    path = out / "report.html"
+    write_text(path, page(title, warnings, sections))
+    return path
+
+
+def _flat(terms: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Names and values of settings at any depth."""
+    for name, value in terms.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value)
+        elif value is not None:
+            yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)

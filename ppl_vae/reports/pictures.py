@@ -1,0 +1,151 @@
+"""The pictures that every run gets."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+
+from ppl_vae import figures
+from ppl_vae.data import Splits
+from ppl_vae.predictive.draws import (
+    has_standard_normal_prior,
+    label_sheet,
+    latent_grid,
+    plane_site,
+    posterior_moments,
+    posterior_predictive,
+    posterior_samples,
+    prior_predictive,
+)
+from ppl_vae.programs.density import has_density
+from ppl_vae.programs.rows import tables_of
+from ppl_vae.programs.structure import graphical_model
+from ppl_vae.registry.build import Pair
+from ppl_vae.reports.rendering import centre, image_of, images_of, is_drawn, shown_of
+from ppl_vae.runs.labels import rows_of, takes_labels
+from ppl_vae.runs.run import Run
+from ppl_vae.runtime.errors import reason
+from ppl_vae.runtime.seeding import seeded
+
+_NUM_COLUMNS = 10
+_NUM_RECONSTRUCTIONS = 10
+_NUM_PRIOR = 64
+_NUM_CODES = 2000
+_NUM_DRAWS = 10  # of each code's q, for smooth margins
+
+
+def draw_run(run: Run, pair: Pair, splits: Splits) -> list[Path]:
+    """Draw what a run has learned into its ``figures/``: training, reconstructions, predictive sheet, latent space.
+
+    What cannot be drawn, because the data has another shape than a picture, say, is left out with a line on stderr.
+
+    Returns:
+        the PNGs; beside each is its SVG.
+    """
+    paths = []
+    for stem, draw in _PICTURES.items():
+        try:
+            with seeded(0, next(pair.model.parameters(), torch.zeros(())).device):
+                figure = draw(_Subject(run, pair, splits))
+        except Exception as error:  # a finished training must not end in a picture that cannot be drawn
+            print(f"left out {stem}: {reason(error)}", file=sys.stderr)
+            continue
+        if figure is not None:
+            paths.append(run.figures / f"{stem}.png")
+            figures.save(figure, paths[-1])
+    return paths
+
+
+class _Subject:
+    """What the pictures of one run are made from."""
+
+    def __init__(self, run: Run, pair: Pair, splits: Splits) -> None:
+        self.run, self.pair = run, pair
+        self.info = run.record.info
+        data_name = Path(run.record.config.data.data).name
+        self.title = f"{data_name}: {run.record.config.in_words}"
+        # A per-datapoint guide knows its training data only; fitting rows to others takes longer than a picture should.
+        unseen = splits.test is not None and not tables_of(pair.guide)
+        self.split = "Test" if unseen else "Training"
+        self.grey = (splits.get("test") if unseen else splits.train).head(_NUM_CODES)
+        self.data = self.grey.fixed(0)
+        self.batch = self.data.batch(torch.arange(len(self.data)))
+        self.labels = None if self.batch.y is None else self.info.labels_of(self.batch.y)
+
+
+def _training(subject: _Subject) -> Figure:
+    history, fit = subject.run.history(), subject.run.record.config.fit
+    caption = (
+        f"{subject.title}. {len(history)} epochs of {subject.info.num_data:,} datapoints, batches of {fit.batch_size}, "
+        f"learning rate {fit.optimizer.learning_rate:g}, seed {fit.seed}."
+    )
+    return figures.training_curves(history, caption)
+
+
+def _reconstructions(subject: _Subject) -> Figure:
+    few = subject.data.batch(torch.arange(min(_NUM_RECONSTRUCTIONS, len(subject.data))))
+    draws, drawn = posterior_predictive(*subject.pair, few), is_drawn(subject.pair.model, subject.info)
+    what = "x ~ p(x | z)" if drawn else centre(subject.pair.model, subject.info)
+    caption = f"{subject.title}. {subject.split} data; below, {what}, z ~ q(z | x)."
+    shown = draws.x[0] if drawn else draws.means[0]
+    above, below = images_of(subject.info, subject.grey.head(len(shown)).x, shown)
+    return figures.reconstructions(above, below, caption=caption)
+
+
+def _prior(subject: _Subject) -> Figure:
+    if takes_labels(subject.pair.model, subject.info):
+        rows = rows_of(subject.info)
+        sheet = label_sheet(subject.pair.model, subject.info.event_shape, rows.numbers, _NUM_COLUMNS)
+        caption = f"{subject.title}. E[x | z, y]: {rows.words}, a column for each z ~ p(z)."
+        return figures.sheet(image_of(subject.info, sheet.flatten(0, 1)), caption=caption, columns=_NUM_COLUMNS)
+    draws = prior_predictive(subject.pair.model, subject.info.event_shape, _NUM_PRIOR)
+    shown, words = shown_of(subject.pair.model, subject.info, draws)
+    return figures.sheet(image_of(subject.info, shown), caption=f"{subject.title}. Prior predictive: {words}.")
+
+
+def _latent(subject: _Subject) -> Figure:
+    moments = posterior_moments(subject.pair.guide, subject.batch)
+    codes = torch.cat([site.mean.reshape(len(site.mean), -1) for site in moments.values()], dim=1)
+    where = f"{len(codes):,} {subject.split.lower()} datapoints"
+    standard_normal = has_standard_normal_prior(subject.pair.model, subject.batch)
+    if not has_density(subject.pair.guide, subject.batch):
+        caption = f"{subject.title}. Codes of {where}, by label."
+        return figures.latent_scatter(codes, subject.labels, caption, standard_normal=standard_normal)
+    drawn = posterior_samples(subject.pair.guide, subject.batch, _NUM_DRAWS).values()
+    draws = torch.cat([values.reshape(_NUM_DRAWS * len(codes), -1) for values in drawn], dim=1)
+    dots, grey = ("Bars", "Line") if codes.shape[1] == 1 else ("Dots", "Grey")
+    caption = (
+        f"{subject.title}. {dots}: means of q(z | x), {where}, by label. {grey}: {_NUM_DRAWS} draws of z for each."
+    )
+    return figures.latent_scatter(codes, subject.labels, caption, draws, standard_normal=standard_normal)
+
+
+def _graphical_model(subject: _Subject) -> Figure:
+    few = subject.data.probe()
+    model, guide = (graphical_model(program, few) for program in subject.pair)
+    caption = (
+        f"{subject.title}. Read from the Pyro programs. Shaded: observed; white: latent; an arrow leads to a variable "
+        "from what its distribution depends on; a frame holds what there is once for each datapoint."
+    )
+    return figures.graphical_model(model, guide, caption, {"data": f"{subject.info.num_data:,} datapoints"})
+
+
+def _grid(subject: _Subject) -> Figure | None:
+    model, shape = subject.pair.model, subject.info.event_shape
+    if takes_labels(model, subject.info) or not plane_site(model, shape):
+        return None
+    means = latent_grid(model, shape, torch.linspace(-3, 3, 20))
+    caption = f"{subject.title}. {centre(model, subject.info)} over the latent plane."
+    return figures.grid(image_of(subject.info, means), -3, 3, caption=caption)
+
+
+_PICTURES: dict[str, Callable[[_Subject], Figure | None]] = {
+    "graphical-model": _graphical_model,
+    "training": _training,
+    "reconstructions": _reconstructions,
+    "prior": _prior,
+    "latent": _latent,
+    "grid": _grid,
+}

@@ -1,0 +1,105 @@
+"""Observations as images, and as files that other programs read: the one place that asks how they are laid out."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from ppl_vae import figures
+from ppl_vae.data.midi import midi
+from ppl_vae.figures.sequences import piano_rolls, written
+from ppl_vae.predictive.draws import Draws
+from ppl_vae.programs.centre import has_mean
+from ppl_vae.programs.layout import decode_notes, decode_text
+from ppl_vae.registry.build import DataInfo, example
+
+
+def image_of(info: DataInfo, x: ArrayLike | Tensor) -> NDArray[np.float64]:
+    """:func:`images_of` a single part."""
+    (images,) = images_of(info, x)
+    return images
+
+
+def images_of(info: DataInfo, *parts: ArrayLike | Tensor) -> list[NDArray[np.float64]]:
+    """Observations as arrays that the figures draw, all of one size.
+
+    Args:
+        info: of the data: how an observation is laid out.
+        parts: each ``(..., *event)``; observations, or probabilities of them.
+
+    Returns:
+        each as ``(..., H, W)``; plain ones as they are.
+    """
+    arrays = [torch.as_tensor(part).detach().cpu() for part in parts]
+    if info.layout == "plain":
+        return [array.numpy() for array in arrays]
+    flat = torch.cat([array.reshape(-1, *info.event_shape) for array in arrays])
+    if info.layout == "text":
+        images = written(decode_text(flat, info.alphabet))
+    else:
+        images = piano_rolls(flat[..., 0], flat[..., 1:])
+    shapes = [array.shape[:-2] for array in arrays]
+    cut = np.split(images, np.cumsum([shape.numel() for shape in shapes])[:-1])
+    return [part.reshape(*shape, *images.shape[1:]) for part, shape in zip(cut, shapes, strict=True)]
+
+
+def shows_means(model: nn.Module, info: DataInfo) -> bool:
+    """Whether x given z is shown by its mean, not by what is likeliest (:func:`ppl_vae.programs.centre.has_mean`)."""
+    return has_mean(model, example(info, next(model.parameters(), torch.zeros(())).device))
+
+
+def shown_of(model: nn.Module, info: DataInfo, draws: Draws) -> tuple[Tensor, str]:
+    """What a picture of the prior predictive shows, and in words: means; of sequences draws, since the likeliest
+    continuation of each is a dull one."""
+    if shows_means(model, info):
+        return draws.means, "E[x | z] for z ~ p(z)"
+    return draws.x, "x ~ p(x | z), z ~ p(z)"
+
+
+def is_drawn(model: nn.Module, info: DataInfo) -> bool:
+    """Whether x given z is shown by a draw: of music, where the likeliest keys of each step are one chord held on."""
+    return info.layout == "notes" and not shows_means(model, info)
+
+
+def centre(model: nn.Module, info: DataInfo, given: str = "z", *, drawn: bool = False) -> str:
+    """What is shown of p(x | z), in words: a draw, or :attr:`ppl_vae.predictive.draws.Draws.means`."""
+    if drawn:
+        return f"x ~ p(x | {given}) from the same noise"
+    return f"E[x | {given}]" if shows_means(model, info) else f"the likeliest steps given {given}"
+
+
+def strips_of(info: DataInfo, x: Tensor, row_names: Sequence[str], column_names: Sequence[str], caption: str) -> Figure:
+    """:func:`ppl_vae.figures.strips` of observations ``(rows, columns, *event)``; of sequences, which are long, turned
+    by a quarter: a row's pictures stand below each other, under its name."""
+    images = image_of(info, x)
+    if info.layout == "plain":
+        return figures.strips(images, row_names, column_names, caption)
+    return figures.strips(images.swapaxes(0, 1), column_names, row_names, caption)
+
+
+def files_of(info: DataInfo, stem: str, sequences: Mapping[str, Tensor]) -> dict[str, bytes]:
+    """Sequences as files, by name.
+
+    Args:
+        info: of the data.
+        stem: that the names begin with.
+        sequences: by name, each ``(n, T, C)``, n the same for all: ``{"x": x}`` for single ones, or what belongs
+            together in its order, such as an observation and its reconstruction.
+
+    Returns:
+        of text one file, a line for each of the n, columns separated by tabs; of music a MIDI file for each piece in
+        a folder of that name; of anything else nothing.
+    """
+    if info.layout == "text" and sequences:
+        columns = [decode_text(x, info.alphabet) for x in sequences.values()]
+        return {f"{stem}.txt": "".join("\t".join(row) + "\n" for row in zip(*columns, strict=True)).encode()}
+    if info.layout == "notes":
+        return {
+            f"{stem}/{number}-{name}.mid": midi(piece)
+            for name, x in sequences.items()
+            for number, piece in enumerate(decode_notes(x.cpu()), start=1)
+        }
+    return {}

@@ -1,0 +1,280 @@
+"""The report of a run: one page that says what was run, what came of it, and how to do it again."""
+
+import math
+import shlex
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from tqdm import tqdm
+
+from ppl_vae import figures
+from ppl_vae.cli.evaluate import diagnostics_lines
+from ppl_vae.data import Dataset, Splits
+from ppl_vae.diagnostics import Diagnostics, diagnose
+from ppl_vae.evaluation import Estimate, Protocol, elbo, importance_bound
+from ppl_vae.figures.numbers import with_error
+from ppl_vae.programs.density import has_density
+from ppl_vae.programs.rows import tables_of
+from ppl_vae.registry.factories import MODELS
+from ppl_vae.registry.files import asks_for, find, names_file
+from ppl_vae.reports.caveats import POINT_IN_WORDS, words_of
+from ppl_vae.reports.page import bullets, lines_of_code, page, paragraph, picture_of, table
+from ppl_vae.runs.command_line import train_command
+from ppl_vae.runs.opened import OpenedRun
+from ppl_vae.runs.per_step import BesideNGrams, beside_ngrams
+from ppl_vae.runs.run import Run
+from ppl_vae.runtime.device import choose_device
+from ppl_vae.runtime.errors import reason
+from ppl_vae.runtime.files import CannotWriteError, write_text
+from ppl_vae.runtime.seeding import seeded
+from ppl_vae.training.config import final_kl_weight
+from ppl_vae.training.metrics import best_epoch
+
+NUM_DATAPOINTS = 250
+"""The importance bound and the diagnostics look at the first so many datapoints: seconds on two cores."""
+_ELBO_SAMPLES, _BOUND_SAMPLES, _SEED = 10, 500, 0  # what `ppl-vae evaluate` takes where nothing else is asked for
+_QUIET_SECONDS = 2.0  # a progress bar only after these
+
+_T = TypeVar("_T")
+
+_ERRORS = ("± over datapoints", "± of the estimate on these datapoints")  # headings
+
+_TRAINING_IN_WORDS = "Nats per datapoint, bigger is better: means over one epoch, while the parameters moved."
+
+# What each picture shows.
+_CAPTIONS = {
+    "graphical-model": "The model and its guide as graphical models, read from the programs.",
+    "training": "The bound and its two parts over the epochs; bigger is better.",
+    "reconstructions": "Observations, and below each what the model expects after q(z | x) has seen it.",
+    "prior": "What the model makes of latents drawn from its prior.",
+    "latent": "Where the guide puts the data: means of q(z | x).",
+    "grid": "The latent plane, decoded place by place.",
+    "kl-by-unit": "What each unit of z is used for: its KL, and whether its posterior mean moves with x.",
+}
+
+
+class Written(NamedTuple):
+    """A report.
+
+    Args:
+        path: of the page.
+        warnings: of the diagnostics, a line each.
+    """
+
+    path: Path
+    warnings: tuple[str, ...]
+
+
+def write_report(run: Run, splits: Splits, pictures: Iterable[Path]) -> Written | None:
+    """Estimate, diagnose and write ``report.html``, in one piece, over an older one.
+
+    What cannot be had of an odd pair or data is left out, and the page says why.
+
+    Args:
+        run: trained.
+        splits: its data.
+        pictures: to show, besides the KL by unit that is drawn here.
+
+    Returns:
+        what was written; None, with a line on stderr, if no page could be made.
+    """
+    path = run.path / "report.html"
+    try:
+        pair = run.load_pair(choose_device(run.record.config.fit.device))
+        device = next(pair.model.parameters(), torch.zeros(())).device
+        report = _Report(OpenedRun(run, pair, device), splits)
+        write_text(path, report.page(list(pictures)))
+    except CannotWriteError:
+        raise
+    except Exception as error:  # a finished training must not end in a page that cannot be made
+        print(f"left out report: {reason(error)}", file=sys.stderr)
+        return None
+    return Written(path, report.warnings)
+
+
+class _Report:
+    """What the report of one run is made from."""
+
+    def __init__(self, opened: OpenedRun, splits: Splits) -> None:
+        self.opened, self.run, self.pair = opened, opened.run, opened.pair
+        self.config = self.run.record.config
+        # A per-datapoint guide knows its training data only; fitting rows to others takes longer than a report should.
+        self.local = bool(tables_of(self.pair.guide))
+        self.split = "train" if self.local or splits.test is None else "test"
+        data = splits.get(self.split).to(opened.device)
+        self.once = ", binarized once" if data.dynamic else ""
+        self.data = data.fixed(_SEED)  # the bits that `ppl-vae evaluate` takes
+        self.few = self.data.head(NUM_DATAPOINTS)
+        self.missing: list[str] = []
+        self.warnings: tuple[str, ...] = ()
+        self.elbo: Estimate | None = None
+        self.protocols: dict[str, Protocol] = {}
+
+    def page(self, pictures: list[Path]) -> str:
+        """The whole page."""
+        with seeded(_SEED, self.opened.device):
+            point = not has_density(self.pair.guide, self.few.probe())
+        bounded = 0 if point else len(self.few)
+        total = len(self.data) + bounded + len(self.few)
+        with tqdm(total=total, unit="datapoint", desc="report", disable=None, leave=False, delay=_QUIET_SECONDS) as bar:
+            rows = self._estimates(point, bar.update)
+            beside = self._try("n-grams", self._beside_ngrams)
+            found = self._try("diagnostics", lambda: self._diagnose(bar.update))
+        if found and not found.units.kl.isnan().all():
+            picture = self._try("KL by unit", lambda: self._draw_units(found))
+            pictures += [picture] if picture else []
+        self.warnings = (*found.warnings, *found.bound_warnings) if found else ()
+        warnings = [*self.warnings, *self._reservations(point)]
+        protocols = {name: _flat(protocol) for name, protocol in self.protocols.items()}
+        names = dict.fromkeys(name for plain in protocols.values() for name in plain)
+        protocol_rows = [(name, *(plain.get(name, "") for plain in protocols.values())) for name in names]
+        steps = [paragraph(f"Nats per {beside.step}, of the ELBO:"), table(beside.rows())] if beside else []
+        sections = {
+            "What was run": table(self._settings()),
+            "Training": paragraph(_TRAINING_IN_WORDS) + table(self._training()),
+            "Estimates": "\n".join(
+                [paragraph(self._note()), table(rows, _ERRORS), *steps, table(protocol_rows, protocols)]
+            ),
+            "Diagnostics": _diagnostics(found, self.split),
+            "Pictures": "\n".join(picture_of(each, _CAPTIONS.get(each.stem, each.stem)) for each in pictures),
+            "Do it again": lines_of_code(self._commands()),
+        }
+        title = f"{self.config.in_words} on {Path(self.config.data.data).name} ({self.run.path.name})"
+        return page(title, warnings, sections)
+
+    def _try(self, what: str, make: Callable[[], _T]) -> _T | None:
+        try:
+            return make()
+        except Exception as error:  # a user's own pair can raise anything
+            self.missing.append(f"left out {what}: {reason(error)}")
+            return None
+
+    def _diagnose(self, advance: Callable[[int], object]) -> Diagnostics:
+        return diagnose(*self.pair, self.data, seed=_SEED, advance=advance, num_datapoints=len(self.few))
+
+    def _beside_ngrams(self) -> BesideNGrams | None:
+        return beside_ngrams(self.opened, "elbo", self.elbo, self.data) if self.elbo else None
+
+    def _estimates(self, point: bool, advance: Callable[[int], object]) -> list[tuple[str, str, str]]:
+        parts = self._try("ELBO", lambda: elbo(*self.pair, self.data, _ELBO_SAMPLES, _SEED, advance))
+        rows = [(name, *_value(estimate)) for name, estimate in parts._asdict().items()] if parts else []
+        if parts:
+            self.elbo = parts.elbo
+            self._note_protocol("elbo", self.data, _ELBO_SAMPLES)
+        if point:
+            return rows
+        bound = self._try(
+            "importance bound", lambda: importance_bound(*self.pair, self.few, _BOUND_SAMPLES, _SEED, advance)
+        )
+        if bound:
+            self._note_protocol("iwae", self.few, _BOUND_SAMPLES)
+            rows.append((f"importance bound on log p(x), K = {_BOUND_SAMPLES}", *_value(bound)))
+            if bound.rise:
+                rows.append((f"lower than that with K = {_BOUND_SAMPLES // 2} by", *_value(bound.rise)))
+        return rows
+
+    def _note_protocol(self, estimator: str, data: Dataset, num_samples: int) -> None:
+        self.protocols[estimator] = self.opened.protocol(estimator, self.split, data, num_samples, _SEED)
+
+    def _draw_units(self, found: Diagnostics) -> Path:
+        units = found.units
+        methods = "; ".join(f"{site}: {method}" for site, method in units.methods.items())
+        where = f"first {found.num_datapoints} of the {_words(self.split)}"
+        caption = f"{self._pair_in_words()}. KL by unit, {where} ({methods})."
+        figure = figures.kl_by_unit(units.kl, units.kl_stderr, units.active, units.names, caption)
+        path = self.run.figures / "kl-by-unit.png"
+        figures.save(figure, path)
+        return path
+
+    def _reservations(self, point: bool) -> list[str]:
+        found = [words for protocol in list(self.protocols.values())[:1] for words in words_of(protocol.to_dict())]
+        if point:
+            found.append(POINT_IN_WORDS)
+        return found + self.missing
+
+    def _note(self) -> str:
+        if not self.local:
+            where = f"On the {_words(self.split)}{self.once}."
+        else:
+            where = f"On the training data{self.once}: the guide has a row for each of them and knows no other."
+        return f"{where} Nats per datapoint, ± standard errors; bigger is better."
+
+    def _pair_in_words(self) -> str:
+        return f"{Path(self.config.data.data).name}: {self.config.in_words}"
+
+    def _settings(self) -> list[tuple[str, str]]:
+        info, pair, fit = self.run.record.info, self.config.pair, self.config.fit
+        shape = " × ".join(map(str, info.event_shape))
+        model, guide = (f"{sum(param.numel() for param in part.parameters()):,}" for part in self.pair)
+        dropped = "" if fit.drop == "nothing" else f", without {fit.drop}"
+        hidden, channels = (" ".join(map(str, widths)) or "none" for widths in (pair.hidden, pair.channels))
+        widths = f"hidden {hidden}" if pair.net == "mlp" else f"channels {channels}, hidden {hidden}"
+        if asks_for(find("model", pair.model, MODELS), "upper_latent_dim"):
+            upper = " ".join(map(str, pair.upper_hidden)) or "none"
+            widths += f", upper_latent_dim {pair.upper_latent_dim}, upper_hidden {upper}"
+        if pair.prior != "standard-normal":
+            widths += f", {pair.num_components} components of the prior"
+        sizes = f"{model} parameters in the model, {guide} in the guide"
+        return [
+            ("model", pair.model),
+            ("guide", pair.guide if names_file(pair.guide) else f"{pair.guide} × {pair.family}"),
+            ("data", f"{self.config.data.data}, {info.num_data:,} training datapoints of shape {shape}"),
+            ("binarization", self.config.data.binarization),
+            ("data fingerprint", info.fingerprint),
+            ("sizes", f"latent_dim {pair.latent_dim}, {widths}; {sizes}"),
+            (
+                "objective",
+                f"{fit.objective}, num_particles {fit.num_particles}, KL weight {final_kl_weight(fit):g}, "
+                f"kl_warmup {fit.kl_warmup}{dropped}",
+            ),
+            ("seeds", f"{fit.seed} of the training, {self.config.data.data_seed} of the data"),
+            ("versions", ", ".join(f"{name} {number}" for name, number in self.run.record.versions.items())),
+        ]
+
+    def _training(self) -> list[tuple[str, str]]:
+        history, fit = self.run.history(), self.config.fit
+        kept = best_epoch(history, fit.kl_warmup) if fit.patience else history[-1]
+        bound = {} if fit.objective == "elbo" else {f"bound ({fit.objective})": kept.bound}
+        values = {**bound, "elbo": kept.elbo, "reconstruction": kept.reconstruction, "kl": kept.kl}
+        rows = [("epoch", f"{kept.epoch} of {len(history)}{', the best by validation' if fit.patience else ''}")]
+        rows += [(name, f"{value:.2f}") for name, value in values.items()]
+        if kept.validation_bound is not None:
+            rows.append(("validation bound", f"{kept.validation_bound:.2f}"))
+        return [*rows, ("time", f"{sum(epoch.seconds for epoch in history):.1f} seconds")]
+
+    def _commands(self) -> list[str]:
+        evaluate = shlex.join(["ppl-vae", "evaluate", str(self.run.path)])
+        if self.split != "test":
+            evaluate += f" --split {self.split}"
+        commands = [train_command(self.config, self.run.path), evaluate]
+        if "iwae" in self.protocols:
+            commands.append(f"{evaluate} --estimator iwae --limit {NUM_DATAPOINTS}")
+        return commands
+
+
+def _words(split: str) -> str:
+    return {"train": "training data", "test": "test data"}[split]
+
+
+def _flat(protocol: Protocol) -> dict[str, Any]:
+    """The details beside the rest; the estimator's name heads the column."""
+    plain = protocol.to_dict()
+    plain |= plain.pop("details")
+    return {name: value for name, value in plain.items() if name != "estimator"}
+
+
+def _value(estimate: Estimate) -> tuple[str, str]:
+    """The number with its error over datapoints, and the error of the estimate on these."""
+    of_draws = estimate.monte_carlo_stderr
+    return with_error(estimate.mean, estimate.stderr), f"± {of_draws:.2g}" if math.isfinite(of_draws) else ""
+
+
+def _diagnostics(found: Diagnostics | None, split: str) -> str:
+    if found is None:
+        return "<p>None; the warnings say why.</p>"
+    _, *lines = diagnostics_lines(replace(found, warnings=()))
+    return f"<p>The first {found.num_datapoints} datapoints of the {_words(split)}.</p>\n" + bullets(lines)

@@ -1,0 +1,109 @@
+"""Run directories of baselines.
+
+config.yaml      the resolved configuration, what was known of the data, versions
+baseline.npz     the classifier
+metrics.json     accuracy, by class too, and seconds
+samples.npz      draws from p(x) and from p(x | y)
+figures/         pictures
+report.html      all of it on one page (see ppl_vae/reports/baseline.py)
+"""
+
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from ppl_vae.registry.build import DataInfo
+from ppl_vae.runs.record import RunDirectory, versions
+from ppl_vae.baselines.bayes import BayesClassifier, Kind
+from ppl_vae.runtime.config import Count, Seed, Size, config
+from ppl_vae.data import DataConfig
+from ppl_vae.runtime.errors import UserError, reason
+from ppl_vae.runtime.files import write_arrays
+
+
+@config
+class BaselineConfig:
+    """Everything that decides the outcome of a baseline."""
+
+    data: DataConfig = field(default_factory=lambda: DataConfig(binarization="none"))
+    """The data, as grey levels; bits are drawn once."""
+    dims: Size = 50
+    """Principal components; what they leave of x is noise of one variance. All of them, where there are not more."""
+    ridge: Annotated[float, Field(ge=1e-6, le=1e3)] = 0.03
+    """Variance that every direction has besides what was found: else a constant pixel had none."""
+    num_components: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Mixtures: Gaussians a class, at most; superfluous ones end with little weight."""
+    iterations: Count = 500
+    """Mixtures: of variational Bayes, at most."""
+    seed: Seed = 0
+    """Seed of the mixtures' start and of the draws."""
+
+
+@config
+class BaselineRecord:
+    """What ``config.yaml`` holds."""
+
+    baseline: Kind
+    config: BaselineConfig
+    info: DataInfo
+    versions: dict[str, str] = field(default_factory=lambda: versions("scikit-learn"))
+
+    @property
+    def in_words(self) -> str:
+        """The classifier as captions name it."""
+        return "Gaussian by class" if self.baseline == "gaussian" else "Gaussian mixture by class"
+
+
+@dataclass(frozen=True)
+class BaselineRun(RunDirectory[BaselineRecord]):
+    """A baseline's run directory."""
+
+    record_type = BaselineRecord
+    command = "ppl-vae baseline"
+
+    @property
+    def file(self) -> Path:
+        """The classifier's file."""
+        return self.path / "baseline.npz"
+
+    def save(self, classifier: BayesClassifier) -> None:
+        """Write the classifier, in one piece or not at all."""
+        write_arrays(self.file, classifier.state())
+
+    def load(self) -> BayesClassifier:
+        """Read the classifier; no code in the file is run.
+
+        Raises:
+            UserError: it is missing, damaged, or of another version.
+        """
+        if not self.file.exists():
+            raise UserError(f"{self.path} has no {self.file.name}: its fit did not end; fit it again.")
+        try:
+            with self.file.open("rb") as file:
+                with zipfile.ZipFile(file) as archive:
+                    _refuse_bombs(archive, self.file.stat().st_size)
+                with np.load(file, allow_pickle=False) as arrays:
+                    classifier = BayesClassifier.from_state(dict(arrays))
+            self._check_against_record(classifier)
+        except Exception as error:  # a damaged file can raise anything
+            what = str(error) if type(error) is ValueError else reason(error)
+            what = "it holds pickled objects, which are never loaded" if "allow_pickle" in what else what
+            raise UserError(f"{self.file}: not a baseline of this version ({what}); fit it again.") from None
+        return classifier
+
+    def _check_against_record(self, classifier: BayesClassifier) -> None:
+        info = self.record.info
+        if classifier.event_shape != info.event_shape:
+            raise ValueError(f"it is of data of shape {classifier.event_shape}, the record of {info.event_shape}")
+        if int(classifier.labels[-1]) >= info.num_classes:
+            raise ValueError(f"label {int(classifier.labels[-1])} is not one of the record's {info.num_classes}")
+
+
+def _refuse_bombs(archive: zipfile.ZipFile, size: int) -> None:
+    """See that a file cannot unpack to more than itself: numpy.savez stores arrays as they are."""
+    if sum(entry.file_size for entry in archive.infolist()) > size:
+        raise ValueError("it unpacks to more than its size")

@@ -1,0 +1,42 @@
+"""The command line that stands for settings: every flag whose value is not the default."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ppl_vae.runs.run import TrainConfig
+from ppl_vae.data.torchvision_sets import NAMES
+
+
+def train_command(settings: TrainConfig, out: Path) -> str:
+    """The command that makes this run."""
+    absolute = replace(settings, data=settings.data.absolute(), pair=settings.pair.absolute())
+    return command("train", absolute, TrainConfig(), out, settings.data.data in NAMES)
+
+
+def command(name: str, settings: Any, default: Any, out: Path, reads_root: bool) -> str:
+    """A command that is given these settings.
+
+    Args:
+        name: of the command, and what stands before its flags.
+        settings: its dataclass.
+        default: the same with nothing set.
+        out: where it writes.
+        reads_root: whether ``--data-root`` means anything for this data.
+    """
+    words = ["ppl-vae", *name.split()]
+    for flag, value in _changed(settings, default):
+        if flag != "data_root" or reads_root:
+            words += ["--" + flag.replace("_", "-"), *map(str, value if isinstance(value, tuple) else (value,))]
+    return shlex.join([*words, "--out", str(out)])
+
+
+def _changed(settings: Any, default: Any) -> Iterator[tuple[str, Any]]:
+    for column in fields(settings):
+        value, usual = getattr(settings, column.name), getattr(default, column.name)
+        if is_dataclass(value):
+            yield from _changed(value, usual)
+        elif value != usual:
+            yield column.name, value

@@ -1,0 +1,213 @@
+"""The runs of a comparison, worked off in parallel."""
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from tqdm import tqdm
+
+from ppl_vae.registry.build import DataInfo
+from ppl_vae.reports.caveats import warn_of_likelihood
+from ppl_vae.runs.estimators import EvaluateConfig, evaluate_run
+from ppl_vae.guides.unseen import counts_of, doubts_about, notes_on
+from ppl_vae.runs.labels import warn_of_unseen
+from ppl_vae.runs.opened import OpenedRun, open_run
+from ppl_vae.data.reading import read_data, say_what_was_read
+from ppl_vae.registry.files import users_errors_told
+from ppl_vae.runs.reopening import build_to_reopen
+from ppl_vae.runs.run import Record, Run, TrainConfig
+from ppl_vae.cli.train import train_run
+from ppl_vae.registry.trust import check_trusted
+from ppl_vae.data import load
+from ppl_vae.runtime.errors import UserError, reason
+from ppl_vae.evaluation.estimate import Protocol
+from ppl_vae.inference.fitting import InferConfig, Inferred
+from ppl_vae.programs.density import has_density
+from ppl_vae.programs.rows import tables_of
+from ppl_vae.runtime.files import write_text
+from ppl_vae.runtime.folders import locked
+from ppl_vae.runtime.workers import WorkerKilledError, work_off
+from ppl_vae.training import objective_of
+
+# Figures of a run, beside its seconds and parameters; the two bounds first.
+NATS = ("elbo", "log_px", "reconstruction", "kl")
+
+
+class Job(NamedTuple):
+    """One run of a comparison.
+
+    Args:
+        guide: what the user called it.
+        folder: of the run, in the comparison's.
+        settings: of the run.
+        elbo: how to estimate the ELBO.
+        bound: how to estimate the importance bound.
+    """
+
+    guide: str
+    folder: str
+    settings: TrainConfig
+    elbo: EvaluateConfig
+    bound: EvaluateConfig
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run came to.
+
+    Args:
+        guide: what the user called it.
+        figures: elbo, log_px, reconstruction, kl (nats per test datapoint), log_px_monte_carlo (what draws alone make
+            of log_px's error), seconds of training, the guide's parameters; None where there is no such figure.
+        log_px: the importance bound of each test datapoint, in order, in nats; None of a point.
+        protocol: what they were estimated on and how. Its seed is that of the training too: draws of their own for each
+            seed put the noise of evaluation into the spread over seeds.
+        local_fits: counts of how the fits to the test data went, what is to be known of them in words (``notes``), and
+            what is wrong with them (``warnings``); None where nothing was fitted.
+    """
+
+    guide: str
+    figures: dict[str, float | None]
+    log_px: list[float] | None
+    protocol: dict[str, Any]
+    local_fits: dict[str, Any] | None = None
+
+
+def check_jobs(jobs: list[Job], out: Path | None) -> None:
+    """See that every job can begin or go on, before anything is written.
+
+    Args:
+        jobs: what is to be run.
+        out: the comparison's folder, which may hold some of it; None for a new one.
+
+    Raises:
+        UserError: a job's settings or data cannot be used or are not those that it was begun with, or two jobs would
+            share a folder.
+    """
+    if len({job.folder for job in jobs}) < len(jobs):
+        raise UserError("two guides go by the same name (file and class); rename one of the files.")
+    splits = read_data(jobs[0].settings.data)
+    if splits.test is None:
+        raise UserError("a comparison is made on test data and there is none; raise --test-fraction.")
+    begun = [(job, Run.open(out / job.folder)) for job in jobs if out and (out / job.folder / "checkpoint.pt").exists()]
+    for job, run in begun:
+        if run.record.config.fit.seed != job.settings.fit.seed:
+            raise UserError(
+                f"{run.path} was trained with seed {run.record.config.fit.seed}, which its name denies; delete it and "
+                "repeat the command."
+            )
+        if not run.record.info.is_of(splits):
+            raise UserError(
+                f"the data '{job.settings.data.data}' is not what {run.path} was begun with; say by --data where that "
+                "is, or compare anew in another --out."
+            )
+    for job in jobs:
+        pair = build_to_reopen(job.settings, DataInfo.of(splits), splits.train)
+        if job.settings.fit.patience and tables_of(pair.guide):
+            raise UserError(
+                f"{job.guide} has no validation ELBO, so --patience cannot be the same for all; leave it out."
+            )
+        objective_of(job.settings.fit).check(*pair, splits.train.probe())
+    for job, run in begun:
+        names = job.settings.pair.model, job.settings.pair.guide
+        check_trusted(run.path, names, run.record.files, consent=True)  # named by the user; may have changed
+    warn_of_likelihood(pair, splits.train)
+    warn_of_unseen(splits)
+    say_what_was_read(splits)
+
+
+def run_jobs(jobs: list[Job], out: Path, workers: int | None) -> list[Result]:
+    """Work off all jobs, several at a time; finished ones are read, begun ones go on.
+
+    Args:
+        jobs: what to run.
+        out: the comparison's folder.
+        workers: how many at once; None is one for each GPU, or for each core.
+
+    Raises:
+        UserError: a job cannot go on, or a worker was killed; what is done is kept.
+    """
+    gpus = torch.cuda.device_count() if jobs[0].settings.fit.device == "auto" else 0
+    workers = min(workers or gpus or os.cpu_count() or 1, len(jobs))
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    device = [f"cuda:{number % gpus}" if gpus else None for number in range(len(jobs))]
+    calls = [(job, out, threads, device[number]) for number, job in enumerate(jobs)]
+    with tqdm(total=len(jobs), unit="run", disable=None) as bar:
+        try:
+            return work_off(_run_job, calls, workers, bar.update)
+        except WorkerKilledError:
+            fewer = f", with fewer --workers than {workers}" if workers > 1 else " where there is more of it"
+            raise UserError(
+                "the system has killed a worker, for want of memory most often; the same command with "
+                f"--out {out} goes on{fewer}."
+            ) from None
+
+
+@users_errors_told()
+def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:
+    torch.set_num_threads(threads)
+    path = out / job.folder
+    found = path / "result.json"
+    if found.is_file():
+        return _read(found, job)
+    settings = replace(job.settings, fit=replace(job.settings.fit, device=device)) if device else job.settings
+    splits = load(settings.data)
+    begun = (path / "checkpoint.pt").exists()
+    info = Run.open(path).record.info if begun else DataInfo.of(splits)
+    run = Run(path, Record.of(settings, info))
+    with locked(path) if begun else Run.created(run.record, path):
+        if begun:
+            run.write_record()  # its data may have moved
+        history = train_run(run, splits, resume=begun, progress=False)
+    result = _evaluated(job, open_run(path, settings.fit.device), sum(row.seconds for row in history))
+    write_text(found, json.dumps(asdict(result), indent=2))
+    return result
+
+
+def _read(found: Path, job: Job) -> Result:
+    """The result that a run was left with, held to its job.
+
+    Raises:
+        UserError: it is damaged, or of another seed.
+    """
+    try:
+        result = Result(**json.loads(found.read_text()))
+        if not {*NATS, "log_px_monte_carlo", "seconds", "parameters"} <= set(result.figures):
+            raise ValueError("figures are missing")
+        if not {each.name for each in fields(Protocol)} <= set(result.protocol):
+            raise ValueError("its protocol is not whole")
+        if result.protocol["seed"] != job.settings.fit.seed:
+            raise ValueError(f"it is of seed {result.protocol['seed']}")
+        if result.log_px is not None and len(result.log_px) != result.protocol["num_datapoints"]:
+            raise ValueError("datapoints are missing")
+        if not all(isinstance(value, float) for value in result.log_px or []):
+            raise ValueError("a bound is no number")
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{found}: damaged ({reason(error)}); delete it and repeat the command.") from None
+    return replace(result, protocol=result.protocol | {"data": job.settings.data.data})  # where it is now
+
+
+def _evaluated(job: Job, opened: OpenedRun, seconds: float) -> Result:
+    start = time.perf_counter()
+    parts, protocol, data, fitted, *_ = evaluate_run(opened, job.elbo, progress=False)
+    figures: dict[str, float | None] = {name: parts[name].mean for name in ("elbo", "reconstruction", "kl")}
+    guide, log_px = opened.pair.guide, None
+    if not has_density(fitted.guide, data.probe()):  # its "elbo" bounds nothing and must not be ranked
+        figures |= {"elbo": None, "log_px": None, "log_px_monte_carlo": None}
+    else:
+        bound = evaluate_run(opened, job.bound, progress=False).results["log_px"]
+        figures |= {"log_px": bound.mean, "log_px_monte_carlo": bound.to_dict()["monte_carlo_stderr"]}
+        log_px = bound.values.tolist()
+    figures["seconds"] = seconds
+    figures["evaluation_seconds"] = time.perf_counter() - start
+    figures["parameters"] = sum(param.numel() for param in guide.parameters())
+    protocols = protocol.to_dict() | {"num_samples_log_px": job.bound.draws}
+    return Result(job.guide, figures, log_px, protocols, fitted.fits and _told(fitted.fits, job.elbo.infer))
+
+
+def _told(fits: Inferred, infer: InferConfig) -> dict[str, Any]:
+    return counts_of(fits) | {"notes": notes_on(fits), "warnings": doubts_about(fits, infer)}

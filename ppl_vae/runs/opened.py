@@ -1,0 +1,164 @@
+"""A run opened for use: its pair on a device, and the data it was trained on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from ppl_vae.registry.build import DataInfo, Pair, example
+from ppl_vae.runs.opening import Opening
+from ppl_vae.registry.files import names_file
+from ppl_vae.runs.run import Run
+from ppl_vae.programs.check import likelihood_label
+from ppl_vae.data import DataConfig, Dataset
+from ppl_vae.runtime.device import choose_device
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.evaluation.estimate import Protocol
+from ppl_vae.evaluation.fingerprint import fingerprint_of
+from ppl_vae.figures import mosaic
+from ppl_vae.training.config import final_kl_weight
+from ppl_vae.programs.density import has_density
+
+SplitName = Literal["test", "validation", "train"]
+
+
+def refuse_unlike(runs: Sequence[tuple[Path, DataConfig, str]]) -> None:
+    """See that runs were trained on the same data, split alike.
+
+    Args:
+        runs: path, settings of the data and its fingerprint, of each.
+
+    Raises:
+        UserError: they were not; the message says what differs.
+    """
+    first, settings, fingerprint = runs[0]
+    for path, others, found in runs[1:]:
+        if found != fingerprint:
+            differing = [
+                f"--{each.name.replace('_', '-')} {getattr(settings, each.name)} and {getattr(others, each.name)}"
+                for each in fields(DataConfig)
+                if each.name != "data_root" and getattr(settings, each.name) != getattr(others, each.name)
+            ]
+            why = ", ".join(differing) or "its files have changed in between"
+            raise UserError(f"{first} and {path} were trained on unlike data ({why}); name runs on the same one.")
+
+
+AS_RECORDED = Opening()
+
+
+class OpenedRun(NamedTuple):
+    """A trained pair and where it came from."""
+
+    run: Run
+    pair: Pair
+    device: torch.device
+    opening: Opening = AS_RECORDED
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one observation."""
+        return self.run.record.info.event_shape
+
+    @property
+    def info(self) -> DataInfo:
+        """What the pair knows of its data."""
+        return self.run.record.info
+
+    @property
+    def is_point(self) -> bool:
+        """Whether the guide puts a latent at a point, as that of a plain autoencoder."""
+        return not has_density(self.pair.guide, example(self.info, self.device))
+
+    @property
+    def in_words(self) -> str:
+        """The pair as pictures of several runs name it."""
+        config = self.run.record.config
+        if config.pair.family != "point" or names_file(config.pair.guide) or config.fit.drop == "reconstruction":
+            return config.in_words
+        return "autoencoder" if final_kl_weight(config.fit) == 0 else "autoencoder, codes drawn to 0"
+
+    def split(self, name: str, limit: int | None = None) -> Dataset:
+        """The first rows of a split of the run's own data, on the run's device.
+
+        Raises:
+            UserError: the data is not there or has changed, or the split is empty.
+        """
+        splits = self.opening.read(self.run.path, self.info, self.run.record.config.data)
+        return splits.get(name).head(limit).to(self.device)
+
+    def protocol(
+        self,
+        estimator: str,
+        split: str,
+        data: Dataset,
+        num_samples: int,
+        seed: int,
+        guide: nn.Module | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> Protocol:
+        """What an estimate on this data was made on, with what and how.
+
+        Args:
+            estimator: its name.
+            split: where the data comes from.
+            data: as it was used.
+            num_samples: draws for each datapoint.
+            seed: of the draws.
+            guide: that it was made with; the run's own if None.
+            details: settings that only this estimator has.
+        """
+        record = self.run.record
+        return Protocol(
+            data=record.config.data.data,
+            fingerprint=record.info.fingerprint,
+            split=split,
+            num_datapoints=len(data),
+            binarization=record.config.data.binarization if record.info.layout == "plain" else "none",
+            data_seed=record.config.data.data_seed,
+            likelihood=likelihood_label(self.pair.model, data.probe()),
+            estimator=estimator,
+            num_samples=num_samples,
+            seed=seed,
+            model=fingerprint_of(self.pair.model),
+            guide=fingerprint_of(guide or self.pair.guide),
+            details=details or {},
+        )
+
+
+def check_drawable(
+    event_shape: tuple[int, ...], instead: str = "'ppl-vae infer' and ppl_vae.predictive.draws give arrays."
+) -> None:
+    """See that observations of this shape can be drawn.
+
+    Args:
+        event_shape: of one observation.
+        instead: what to do where they cannot.
+
+    Raises:
+        UserError: they cannot.
+    """
+    try:
+        mosaic(np.zeros((1, 1, *event_shape)))
+    except ValueError as error:
+        raise UserError(f"{error} {instead}") from None
+
+
+def open_run(path: Path | str, device: str, opening: Opening = AS_RECORDED) -> OpenedRun:
+    """Open a run directory.
+
+    Args:
+        path: of the run.
+        device: where to compute, ``auto`` or a device's name.
+        opening: where its data is now, and whether its own code may run.
+
+    Raises:
+        UserError: it is no run, it is damaged, its code is not trusted, or the device is not there.
+    """
+    chosen = choose_device(device)
+    torch.backends.cudnn.allow_tf32 = False  # estimates are in float32; torch's default shortens convolutions on a GPU
+    run = Run.open(path)
+    return OpenedRun(run, run.load_pair(chosen, trust=opening.trust), chosen, opening)

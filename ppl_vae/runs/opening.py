@@ -1,0 +1,61 @@
+"""What has to be said of a run that comes from elsewhere: where its data is now, and that its own code may run."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ppl_vae.registry.build import DataInfo
+from ppl_vae.data.reading import read_data
+from ppl_vae.runtime.config import config
+from ppl_vae.data import DataConfig, Splits
+from ppl_vae.data.sources import names_file
+from ppl_vae.data.torchvision_sets import NAMES, folder_of
+from ppl_vae.runtime.errors import UserError
+
+
+@config
+class Opening:
+    """How a run directory is opened; part of every command that reads a run and its data."""
+
+    data: str | None = None
+    """Where the run's data is now, if it has moved: a path in place of the recorded one. It must be the same data."""
+    data_root: Path | None = None
+    """Where the folder of torchvision's data sets is now, if that has moved."""
+    trust: bool = False
+    """Run the files that the run names as its model and guide, though they have not been run here before."""
+
+    def read(self, run: Path, info: DataInfo, recorded: DataConfig) -> Splits:
+        """The data of a run, as :func:`read_again`; a folder that is named now is one to download into too."""
+        data = recorded.data if self.data is None else self.data
+        data_root = recorded.data_root if self.data_root is None else self.data_root
+        settings = replace(recorded, data=data, data_root=data_root)
+        return read_again(run, info, settings, download=self.data_root is not None)
+
+
+def read_again(run: Path, info: DataInfo, settings: DataConfig, *, download: bool = False) -> Splits:
+    """The data of a run.
+
+    Args:
+        run: the run directory, for the messages.
+        info: what it records of its data.
+        settings: with the places of now.
+        download: whether a set of torchvision's that is not in its folder is to be downloaded there.
+
+    Raises:
+        UserError: the data is not there, or it is other data than the run's.
+    """
+    if names_file(settings.data) and not Path(settings.data).exists():
+        raise UserError(f"{run}: its data is not at '{settings.data}'; say by --data where it is now.")
+    if settings.data in NAMES and not download and not any(folder_of(settings.data, settings.data_root).glob("*")):
+        folder = folder_of(settings.data, Path("FOLDER"))
+        raise UserError(
+            f"{run}: {settings.data} is not in '{settings.data_root}'; pass --data-root FOLDER where {folder} holds "
+            "its files."
+        )
+    splits = read_data(settings)
+    if info.num_classes > splits.num_classes:  # of a version that took a label for its own number
+        splits = splits.unnumbered()
+    if info.labels != splits.classes or not info.is_of(splits):
+        raise UserError(
+            f"the data '{settings.data}' is not what {run} was trained on; say by --data where that is, or train again."
+        )
+    return splits

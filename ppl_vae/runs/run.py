@@ -1,0 +1,127 @@
+"""Run directories: what was run, with which versions, and what came of it.
+
+config.yaml      the resolved configuration, what was known of the data, versions
+metrics.csv      a row for each epoch
+checkpoint.pt    weights, optimizer, random generators, history (see ppl_vae/runtime/checkpoint.py)
+figures/         pictures
+report.html      all of it on one page (see ppl_vae/reports/report.py)
+"""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Self
+
+import torch
+
+from ppl_vae.runtime import checkpoint
+from ppl_vae.registry.build import DataInfo, Pair, PairConfig, build_pair
+from ppl_vae.runs.record import RunDirectory, is_baseline, versions
+from ppl_vae.registry.trust import check_trusted, hashes_of
+from ppl_vae.runtime.config import config
+from ppl_vae.data import DataConfig
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.training.metrics import EpochMetrics
+from ppl_vae.runtime.files import append_text, write_text
+from ppl_vae.runtime.found import Found
+from ppl_vae.training import FitConfig
+from ppl_vae.training.resume import check_history, check_outcome, load_weights
+
+
+@config
+class TrainConfig:
+    """Everything that decides the outcome of a run."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    """The data."""
+    pair: PairConfig = field(default_factory=PairConfig)
+    """The pair."""
+    fit: FitConfig = field(default_factory=FitConfig)
+    """The fit."""
+
+    @property
+    def in_words(self) -> str:
+        """The pair as captions name it, and what was left out of its loss."""
+        dropped = {"nothing": "", "kl": ", no KL in the loss", "reconstruction": ", no reconstruction in the loss"}
+        return self.pair.in_words + dropped[self.fit.drop]
+
+
+@config
+class Record:
+    """What ``config.yaml`` holds."""
+
+    config: TrainConfig
+    info: DataInfo
+    versions: dict[str, str] = field(default_factory=versions)
+    files: dict[str, str] = field(default_factory=dict)
+    """SHA-256 by path of the users' files that model and guide came from."""
+
+    @classmethod
+    def of(cls, settings: TrainConfig, info: DataInfo) -> "Record":
+        """The record of a run that is made, or goes on, now."""
+        return cls(settings, info, files=hashes_of(settings.pair.model, settings.pair.guide))
+
+
+@dataclass(frozen=True)
+class Run(RunDirectory[Record]):
+    """A run directory of 'ppl-vae train'."""
+
+    record_type = Record
+    command = "ppl-vae train"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file with the weights."""
+        return self.path / "checkpoint.pt"
+
+    @classmethod
+    def open(cls, path: Path | str) -> Self:
+        """Read what a directory records.
+
+        Raises:
+            UserError: it is no run, or its ``config.yaml`` is damaged.
+        """
+        if is_baseline(Path(path)):
+            raise UserError(f"{path} is a baseline, which has no latents; name a run that 'ppl-vae train' wrote.")
+        return super().open(path)
+
+    def load_pair(self, device: torch.device, *, trust: bool = False) -> Pair:
+        """The trained pair, in evaluation mode; with early stopping, the best epoch's weights.
+
+        Args:
+            device: where it goes.
+            trust: run the files that it names as its model and guide, whether they have been run before or not.
+
+        Raises:
+            UserError: the checkpoint is missing, damaged, or of another pair; or a file that is not trusted.
+        """
+        names = self.record.config.pair.model, self.record.config.pair.guide
+        check_trusted(self.path, names, self.record.files, trust)
+        settings = self.record.config  # with its seed: a constructor may draw what is in no state_dict
+        pair = build_pair(settings.pair, self.record.info, x_mean=None, seed=settings.fit.seed)
+        check_outcome(self.checkpoint, checkpoint.outline(self.checkpoint), *pair)  # sizes before contents
+        weights = check_outcome(self.checkpoint, checkpoint.load(self.checkpoint), *pair)
+        load_weights(self.checkpoint, pair.model, weights["model"])
+        load_weights(self.checkpoint, pair.guide, weights["guide"])
+        return Pair(pair.model.to(device).eval(), pair.guide.to(device).eval())
+
+    def history(self) -> list[EpochMetrics]:
+        """The metrics of all epochs up to the checkpoint."""
+        return check_history(Found(self.checkpoint, checkpoint.outline(self.checkpoint)).entry("history"))
+
+    def write_metrics(self, rows: Iterable[EpochMetrics]) -> None:
+        """Begin ``metrics.csv`` anew with these rows."""
+        names = [column.name for column in fields(EpochMetrics)]
+        write_text(self.path / "metrics.csv", _as_csv([names, *(asdict(row).values() for row in rows)]))
+
+    def append_metrics(self, row: EpochMetrics) -> None:
+        """Add one epoch to ``metrics.csv``."""
+        append_text(self.path / "metrics.csv", _as_csv([asdict(row).values()]))
+
+
+def _as_csv(rows: Iterable[Iterable[object]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue()

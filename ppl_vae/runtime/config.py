@@ -1,0 +1,101 @@
+"""Checked configurations: one dataclass is the Python API's settings, the command line's flags and the run's record.
+
+Ranges stand in the field types (``Count``, ``Annotated[int, Field(ge=2, le=1000)]``) and nowhere else. Every number has
+an upper end too: 10⁴⁰⁰ is refused by name here, where it would be a traceback deep in torch.
+"""
+
+import reprlib
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, cast, dataclass_transform
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from ppl_vae.runtime.errors import UserError
+
+T = TypeVar("T")
+
+# What torch, NumPy and every generator take.
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+# How many of something that can be many: draws, datapoints, steps.
+Count = Annotated[int, Field(gt=0, lt=2**31)]
+CountOrZero = Annotated[int, Field(ge=0, lt=2**31)]
+# How many of something of which each is an object, a process or a file: seeds, workers, layers of a loop.
+Few = Annotated[int, Field(gt=0, le=10_000)]
+# Width of a layer, size of a latent: the product of three, in bytes, still has a place in 64 bits.
+Size = Annotated[int, Field(gt=0, le=2**16)]
+# Step sizes and the like: what float32 holds. Training that goes wild far below that end says so itself.
+Rate = Annotated[float, Field(gt=0, le=1e30)]
+
+
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)  # making one takes milliseconds
+
+
+@dataclass_transform(frozen_default=True)
+def config(cls: type[T]) -> type[T]:
+    """Class decorator: a frozen dataclass that :func:`checked` holds to its types, with no extra keys and no NaN.
+
+    A standard dataclass rather than pydantic's own: the command line is parsed first and judged afterwards, so that
+    each error can be put in one line.
+    """
+    cls.__pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[attr-defined]
+    return dataclass(frozen=True)(cls)
+
+
+def to_plain(config: object) -> dict[str, Any]:
+    """The configuration as dictionaries, lists, strings and numbers, ready for YAML."""
+    plain = _adapter(type(config)).dump_python(config, mode="json")
+    assert isinstance(plain, dict)
+    return plain
+
+
+def from_plain(kind: type[T], plain: object) -> T:
+    """The inverse of :func:`to_plain`.
+
+    Raises:
+        UserError: a field is missing, unknown, of the wrong type or out of range; the message names it.
+    """
+    try:
+        return cast(T, _adapter(kind).validate_python(plain))
+    except ValidationError as error:
+        first = error.errors()[0]
+        # A union (``int | None``) adds the name of the branch to the location; the field is what the user typed.
+        fields = [str(part) for part in first["loc"] if str(part).isidentifier() and str(part) not in _BRANCHES]
+        name = fields[-1].replace("_", "-") if fields else "configuration"
+        problem = first["msg"].replace("Input should", "must").replace("Value error, ", "")
+        raise UserError(f"--{name}: {problem}, got {_shown(first['input'])}.") from None
+
+
+def _shown(value: object) -> str:
+    """A value in a few words; of what is neither text, number nor collection, its type alone."""
+    plain = value is None or isinstance(value, str | int | float | list | tuple | dict | Path)
+    return " ".join(reprlib.repr(value).split()) if plain else f"a {type(value).__name__}"
+
+
+_BRANCHES = {"int", "float", "str", "none", "path"}
+
+
+def checked(config: T) -> T:
+    """The same configuration, its types and ranges checked.
+
+    Raises:
+        UserError: as :func:`from_plain`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydantic warns of what from_plain is about to refuse
+        plain = _adapter(type(config)).dump_python(config)
+    return from_plain(type(config), _pythons_own(plain))
+
+
+def _pythons_own(value: Any) -> Any:
+    """The same with Python's own numbers and strings in place of NumPy's and torch's scalars and torch's devices."""
+    if isinstance(value, dict):
+        return {key: _pythons_own(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_pythons_own(inner) for inner in value]
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return value.item()
+    return str(value) if type(value).__module__ == "torch" and type(value).__name__ == "device" else value

@@ -1,0 +1,76 @@
+"""The settings of a fit, and the objective that they name."""
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ppl_vae.networks.precision import Precision
+from ppl_vae.objectives.elbo import Objective, TraceELBO
+from ppl_vae.objectives.importance_weighted import ImportanceWeighted
+from ppl_vae.runtime.config import Count, CountOrZero, Seed, config
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.svi import OptimizerConfig
+from ppl_vae.tracing.capture import Engine
+
+
+@config
+class FitConfig:
+    """How to fit."""
+
+    epochs: Count = 100
+    """Passes over the training data."""
+    batch_size: Annotated[int, Field(ge=1, lt=2**31)] = 128
+    """Datapoints in a step, of all processes together."""
+    objective: Literal["elbo", "elbo-analytic-kl", "iwae", "dreg"] = "elbo"
+    """What to maximise: the ELBO from draws of the guide, or with its KL in closed form; or the importance bound of
+    num_particles draws (iwae), also with the guide's gradient along the draws alone (dreg)."""
+    num_particles: Count = 1
+    """Draws of z for each datapoint in a step."""
+    kl_weight: Annotated[float, Field(ge=0, le=1e6)] = 1.0
+    """Factor of the KL in the loss (beta); reported bounds always have 1."""
+    drop: Literal["nothing", "kl", "reconstruction"] = "nothing"
+    """A term of the ELBO to leave out of the loss: without kl a guide shrinks to an autoencoder's points, without
+    reconstruction it becomes the prior. Reported bounds always have both."""
+    kl_warmup: CountOrZero = 0
+    """Epochs over which that factor rises linearly from zero."""
+    patience: CountOrZero = 0
+    """Stop after this many epochs without a better validation bound and keep the best weights; 0 never stops."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """The optimizer."""
+    seed: Seed = 0
+    """Seed of everything drawn in training."""
+    engine: Engine = "auto"
+    """How to take steps: eager, plain Pyro; traced, compiled once and replayed; auto, what ends the job sooner."""
+    precision: Precision = "float32"
+    """Of the networks' matrix products: float32, tf32 (on NVIDIA GPUs) or bf16; densities and sums stay in float32."""
+    device: str = "auto"
+    """Where to compute: auto (CUDA, then MPS, then the CPU), cpu, cuda, cuda:1, mps."""
+
+
+def final_kl_weight(settings: FitConfig) -> float:
+    """The factor of the KL in the loss after its warm-up."""
+    return 0.0 if settings.drop == "kl" else settings.kl_weight
+
+
+def objective_of(settings: FitConfig) -> Objective:
+    """The objective that the settings name.
+
+    Raises:
+        UserError: terms of a bound that has none are to be dropped, or a factor is set of a term that is.
+    """
+    if settings.drop == "kl" and (settings.kl_weight not in (0.0, 1.0) or settings.kl_warmup):
+        raise UserError("--drop kl leaves no KL in the loss for --kl-weight or --kl-warmup; leave them out.")
+    if settings.drop == "reconstruction" and settings.kl_weight == 0:
+        raise UserError("--drop reconstruction with --kl-weight 0 leaves nothing of the loss; raise --kl-weight.")
+    match settings.objective:
+        case "iwae" | "dreg":
+            if settings.drop != "nothing":
+                raise UserError(f"--drop {settings.drop}: an importance bound has no such term; use --objective elbo.")
+            return ImportanceWeighted(settings.num_particles, doubly_reparameterised=settings.objective == "dreg")
+        case _:
+            return TraceELBO(
+                settings.num_particles,
+                analytic_kl=settings.objective == "elbo-analytic-kl",
+                reconstruct=settings.drop != "reconstruction",
+            )

@@ -1,0 +1,100 @@
+"""``ppl-vae explore``: which runs have a page, where it goes, and what of the run stands in it."""
+
+import base64
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from ppl_vae.data import load
+from ppl_vae.predictive.draws import posterior_moments
+from ppl_vae.runs.run import Run
+from tests.cli.explored import TINY, TOLERANCE, Explorer, explored, train
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--family", "iaf"], "New images cannot be placed here: q is a normalising flow"),
+        (["--guide", "per-datapoint", "--binarization", "static"], "a row for each training image and no encoder"),
+    ],
+)
+def test_without_an_encoder_that_it_knows_the_page_says_so(tmp_path_factory, tmp_path, open_page, arguments, says):
+    run = train(tmp_path_factory, "run", *arguments)
+    explorer = Explorer(open_page(explored(run, tmp_path / "page.html")), run)
+    assert says in explorer.page.locator("#image-panel").inner_text()
+    assert explorer.page.locator("#pad").is_hidden()
+    assert explorer.page.evaluate("explorer.encode(new Float32Array(64))") is None
+    before = explorer.z
+    explorer.page.locator("#examples button").nth(5).click()
+    assert explorer.z != before
+    explorer.assert_shows_its_z()
+
+
+def data_of(path):
+    return json.loads(re.search(r'id="data">(.*?)</script>', path.read_text(), flags=re.DOTALL)[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--guide", "semi-amortized"], "shows the proposal only"),
+        (["--family", "point"], "q is a point"),
+        (["--model", "linear-gaussian", "--family", "low-rank", "--binarization", "none"], "keeps its grey levels"),
+    ],
+)
+def test_other_pairs(tmp_path_factory, tmp_path, open_page, arguments, says):
+    run = train(tmp_path_factory, "run", *arguments)
+    path = explored(run, tmp_path / "page.html")
+    assert data_of(path)["placement"]["binarized"] is ("none" not in arguments)
+    explorer = Explorer(open_page(path), run)
+    assert says in explorer.page.locator("#image-panel").inner_text()
+    decoded = np.array(explorer.page.evaluate("[...explorer.decode(explorer.state.z)]")).reshape(explorer.shape)
+    np.testing.assert_allclose(decoded, explorer.means(), atol=TOLERANCE)
+
+
+def test_a_model_of_ones_own_is_refused(cli, tmp_path, npz):
+    (tmp_path / "mine.py").write_text(
+        "from ppl_vae.models import VAE\nfrom ppl_vae.networks.dense import Decoder\n\n\nclass Mine(VAE):\n"
+        "    def __init__(self, latent_dim, event_shape):\n"
+        "        super().__init__(Decoder(latent_dim, event_shape), latent_dim)\n"
+    )
+    images = npz(x=np.random.default_rng(0).random((30, 4, 4), dtype=np.float32))
+    arguments = ["--model", f"{tmp_path / 'mine.py'}:Mine", "--data", images, "--out", tmp_path / "run"]
+    assert cli("train", *TINY, *arguments)[0] == 0
+    status, out, err = cli("explore", tmp_path / "run")
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "cannot be explored; runs of --model vae, conditional and linear-gaussian can" in err
+    assert not list((tmp_path / "run").glob("explorer*"))
+
+
+def test_names_of_files(cli, trained, tmp_path):
+    for number in (1, 2):
+        status, out, _ = cli("explore", trained, "--num-images", 10)
+        assert status == 0
+        assert f"explorer-{number}.html" in out
+    for name, says in (("page.txt", "ends in .html"), ("page.html", "exists; choose another --out")):
+        (tmp_path / name).write_text("mine")
+        status, _, err = cli("explore", trained, "--out", tmp_path / name)
+        assert status == 2
+        assert says in err
+        assert (tmp_path / name).read_text() == "mine"
+
+
+def test_dots_are_the_posterior_means_of_the_split(cli, trained, tmp_path):
+    pages = [
+        explored(trained, tmp_path / f"{n}.html", *flags) for n, flags in enumerate(([], [], ["--split", "train"]))
+    ]
+    first, again, other = (path.read_text() for path in pages)
+    assert first == again != other
+    pair = Run.open(trained).load_pair(torch.device("cpu"))
+    for path, split in ((pages[0], "test"), (pages[2], "train")):
+        data = load("digits").get(split).head(40).fixed(0)
+        means = posterior_moments(pair.guide, data.batch(torch.arange(40)))["z"].mean
+        shown = np.frombuffer(base64.b64decode(data_of(path)["means"]["base64"]), dtype="<f4").reshape(40, 2)
+        np.testing.assert_allclose(shown, means, atol=1e-6)
+    assert "40 images of the test data" in first
+    assert "40 images of the train data" in other

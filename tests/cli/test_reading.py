@@ -1,0 +1,99 @@
+"""What commands say of the data that they read, and later files held against it."""
+
+import numpy as np
+import pytest
+import yaml
+from sklearn.datasets import load_digits
+
+from ppl_vae.data import reading
+from ppl_vae.runs.run import Run
+
+LEVELS = load_digits().images[:40]  # 0 to 16, float64
+SMALL = ["--latent-dim", "2", "--hidden", "8", "--epochs", "1"]
+
+
+def means(cli, npz, tmp_path, run, x):
+    """The latents of a file, what was said, and the exit status."""
+    out = tmp_path / "latents.npz"
+    out.unlink(missing_ok=True)
+    status, text, err = cli("infer", run, "--input", npz(x=x), "--out", out)
+    if status:
+        assert not out.exists()
+        return None, status, err
+    with np.load(out) as arrays:
+        return arrays["z_mean"], status, text
+
+
+def test_the_scale_of_integers_is_said_recorded_and_kept(cli, npz, tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "_LARGE", 1000)
+    runs = {}
+    for name, x in (("integers", LEVELS.astype(np.uint8)), ("float", LEVELS / 16)):
+        runs[name] = tmp_path / name
+        status, out, err = cli("train", "--data", npz(x=x), *SMALL, "--out", runs[name])
+        assert status == 0
+        assert err == f"data     reading {tmp_path / 'input.npz'}, 0 MiB\n"
+        said = "data     input.npz: x holds integers (uint8) from 0 to 16, divided by 16.\n"
+        assert out.count("data     ") == (name == "integers") == (said in out)
+    infos = {name: Run.open(path).record.info for name, path in runs.items()}
+    assert (infos["integers"].scale, infos["float"].scale) == (16, 1)
+    assert infos["integers"].fingerprint == infos["float"].fingerprint  # the same data, whatever it was stored as
+    old = yaml.safe_load((runs["integers"] / "config.yaml").read_text())
+    assert old["info"].pop("scale") == 16
+    expected, *_ = means(cli, npz, tmp_path, runs["integers"], LEVELS / 16)
+    for x in (LEVELS.astype(np.uint8), LEVELS.astype(np.int64), np.asfortranarray(LEVELS / 16)):
+        found, status, _ = means(cli, npz, tmp_path, runs["integers"], x)
+        assert status == 0
+        np.testing.assert_array_equal(found, expected)
+    (runs["integers"] / "config.yaml").write_text(yaml.safe_dump(old))  # as an older version wrote it
+    assert Run.open(runs["integers"]).record.info.scale == 1
+
+
+def test_later_files_of_another_scale_are_refused(cli, npz, tmp_path, trained):
+    """The digits go to 16."""
+    expected, *_ = means(cli, npz, tmp_path, trained, LEVELS / 16)
+    found, *_ = means(cli, npz, tmp_path, trained, LEVELS.astype(np.uint8))
+    np.testing.assert_array_equal(found, expected)
+    for x, part in (
+        ((LEVELS > 8).astype(np.uint8), "0 and 1 alone, where this run's go to 16"),
+        ((15 * LEVELS).astype(np.uint8), "integers from 0 to 240, where this run's data goes from 0 to 16"),
+        (LEVELS, "x runs from 0 to 16; scale it into [0, 1]"),
+    ):
+        _, status, err = means(cli, npz, tmp_path, trained, x)
+        assert status == 2
+        assert part in err
+        assert err.count("\n") == 1
+    assert means(cli, npz, tmp_path, trained, LEVELS > 8)[1] == 0
+
+
+def test_what_is_too_little_is_said(cli, tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_text("anna\n")
+    arguments = ["--model", "sequence", "--data", path, *SMALL, "--out", tmp_path / "run"]
+    status, _, err = cli("train", *arguments)
+    assert status == 0
+    warning = "warning: 1 training observation, no validation and no test split: nothing can be learned from so few"
+    assert err.count(warning) == 1
+
+
+class StoppedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("command", [["train"], ["compare"], ["baseline", "gaussian"]], ids=" ".join)
+def test_every_command_that_trains_says_what_was_decided(cli, npz, tmp_path, command, monkeypatch):
+    """Before it writes anything."""
+    data = npz(x=np.moveaxis(np.tile(LEVELS[..., None], 3), -1, 1).astype(np.uint8), y=np.arange(40) % 2)
+    said = []
+
+    def say(splits):
+        said.append(splits)
+        raise StoppedError
+
+    for place in ("cli.train", "runs.comparison", "cli.baseline"):
+        monkeypatch.setattr(f"ppl_vae.{place}.say_what_was_read", say)
+    with pytest.raises(StoppedError):
+        cli(*command, "--data", data, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (splits,) = said
+    assert splits.train.event_shape == (8, 8, 3)
+    assert [note.split(": ", 1)[1][:20] for note in splits.notes] == ["x (40, 3, 8, 8) has ", "x holds integers (ui"]

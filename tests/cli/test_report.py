@@ -1,0 +1,288 @@
+"""The report of a run: a whole page, fetching nothing, with the numbers that the commands give."""
+
+import base64
+import json
+import shlex
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import torch
+
+from ppl_vae.cli.compare import PairConfig
+from ppl_vae.cli.main import main
+from ppl_vae.data import DataConfig, load
+from ppl_vae.diagnostics import diagnose
+from ppl_vae.figures.numbers import with_error
+from ppl_vae.reports import report as module
+from ppl_vae.runs.command_line import train_command
+from ppl_vae.runs.run import Run, TrainConfig
+from ppl_vae.training import FitConfig
+
+pytestmark = pytest.mark.usefixtures("one_picture")
+
+TINY = ["--hidden", "16", "--latent-dim", "2", "--epochs", "1"]
+VOID = {"meta", "img"}
+
+
+class Page(HTMLParser):
+    """Tags that are balanced, cells by their row's heading, list entries, pictures and code."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.open, self.attributes, self.texts = [], [], []
+        self.rows, self.entries = {}, []
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.attributes += [(tag, *attribute) for attribute in attributes]
+        if tag == "tr":
+            self.row = []  # of a cell before its row's heading: the corner of a table
+        if tag not in VOID:
+            self.open.append(tag)
+            self.texts.append("")
+
+    def handle_data(self, data):
+        if self.texts:
+            self.texts[-1] += data
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        text = self.texts.pop()
+        if tag == "th":
+            self.row = self.rows.setdefault(text, [])
+        elif tag == "td":
+            self.row.append(text)
+        elif tag == "li":
+            self.entries.append(text)
+        elif tag == "pre":
+            self.commands = text.splitlines()
+        elif tag == "title":
+            self.title = text
+
+    @property
+    def pictures(self):
+        return [value for tag, name, value in self.attributes if (tag, name) == ("img", "src")]
+
+    @property
+    def warnings(self):
+        return [entry for entry in self.entries if entry.startswith("Warning: ")]
+
+
+@pytest.fixture
+def train(cli, tmp_path):
+    """Train into a fresh folder and read the report."""
+
+    def run(*arguments, name="run"):
+        path = tmp_path / name
+        status, out, err = cli("train", *TINY, *arguments, "--out", path)
+        assert status == 0, err
+        assert err == ""
+        assert f"report   {path / 'report.html'}\n" in out
+        return path, Page(path / "report.html")
+
+    return run
+
+
+def test_fetches_and_runs_nothing(trained):
+    page = Page(trained / "report.html")
+    assert {tag for tag, *_ in page.attributes}.isdisjoint({"script", "link", "iframe", "a", "object"})
+    for _, name, target in page.attributes:
+        assert name not in ("href", "srcset", "style")
+        assert not name.startswith("on")
+        if name == "src":
+            assert target.startswith("data:image/png;base64,")
+    assert "url(" not in page.source
+    assert "@import" not in page.source
+    assert ("meta", "name", "viewport") in page.attributes
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_opens_in_a_browser_that_runs_no_scripts_and_has_no_network(trained, open_page, scripts):
+    page = open_page(trained / "report.html", java_script_enabled=scripts, viewport={"width": 360, "height": 740})
+    pictures = page.locator("img")
+    assert pictures.count() == len(Page(trained / "report.html").pictures) >= 6
+    for number in range(pictures.count()):
+        assert pictures.nth(number).evaluate("image => image.complete && image.naturalWidth") > 300
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360  # of a phone
+
+
+def test_holds_every_picture_with_words(trained):
+    page = Page(trained / "report.html")
+    held = {base64.b64decode(source.partition(",")[2]) for source in page.pictures}
+    assert held == {path.read_bytes() for path in (trained / "figures").glob("*.png")}
+    assert len(held) == 7
+    alts = [text for tag, name, text in page.attributes if (tag, name) == ("img", "alt")]
+    assert len(set(alts)) == 7
+    assert all(len(text) > 20 for text in alts)
+
+
+BOUND = "importance bound on log p(x), K = 500"
+
+
+def shown(mean, stderr, of_draws):
+    return [with_error(mean, stderr), f"± {of_draws:.2g}"]
+
+
+def all_of(diagnostics):
+    return diagnostics["warnings"] + diagnostics["bound_warnings"]
+
+
+def test_numbers_are_those_of_its_commands(cli, trained):
+    """The commands at its end give the numbers in it."""
+    page = Page(trained / "report.html")
+    _, *evaluations = page.commands
+    elbo, bound = (json.loads(cli(*shlex.split(line)[1:], "--json")[1]) for line in evaluations)
+    assert page.rows["elbo"][-2:] == shown(elbo["elbo"], elbo["stderr"], elbo["monte_carlo_stderr"])
+    for name in ("reconstruction", "kl"):
+        errors = (elbo[f"{name}_{error}"] for error in ("stderr", "monte_carlo_stderr"))
+        assert page.rows[name][-2:] == shown(elbo[name], *errors)
+    assert page.rows[BOUND] == shown(bound["log_px"], bound["stderr"], bound["monte_carlo_stderr"])
+    assert page.rows["lower than that with K = 250 by"] == shown(*list(bound["rise"].values())[:3])
+    for name, expected in elbo["protocol"].items():
+        if name not in ("estimator", "details"):
+            assert page.rows[name][-2:] == [str(expected), str(bound["protocol"][name])], name
+    assert page.rows["num_datapoints"][-2:] == ["359", "20"]
+    ess = bound["diagnostics"]["weights"]["ess"]
+    assert f"effective sample size {ess['mean']:.1f} ± {ess['stderr']:.1f} of 1000 draws" in page.entries
+    assert f"active units {bound['diagnostics']['units']['num_active']} of 2" in page.entries
+    # The aggregate posterior is of all the datapoints, as for the first command, the rest of as many as for the second.
+    said = [f"Warning: {each}" for found in (bound, elbo) for each in all_of(found["diagnostics"])]
+    assert len(page.warnings) == len(all_of(bound["diagnostics"]))
+    assert set(page.warnings) <= set(said)
+
+
+def test_says_what_was_run_and_learned(trained):
+    page, run = Page(trained / "report.html"), Run.open(trained)
+    last = run.history()[-1]
+    assert page.title == f"vae, amortized × diagonal on digits ({trained.name})"
+    assert page.rows["epoch"] == ["4 of 4"]
+    assert "bound (elbo)" not in page.rows  # it is the elbo
+    assert page.rows["elbo"][0] == f"{last.elbo:.2f}"
+    assert page.rows["validation bound"] == [f"{last.validation_bound:.2f}"]
+    assert page.rows["versions"] == [", ".join(f"{name} {number}" for name, number in run.record.versions.items())]
+    assert page.rows["data"][0] == "digits, 1,294 training datapoints of shape 8 × 8"
+
+
+@pytest.mark.slow
+def test_its_command_makes_the_same_run(cli, train, tmp_path):
+    path, page = train("--activation", "tanh", "--kl-warmup", "2", "--learning-rate", "0.003", "--seed", "3")
+    words = shlex.split(page.commands[0])
+    assert words[-2:] == ["--out", str(path)]
+    assert cli(*words[1:-1], tmp_path / "again")[0] == 0
+    assert Run.open(tmp_path / "again").record == Run.open(path).record
+    assert Page(tmp_path / "again" / "report.html").rows["elbo"] == page.rows["elbo"]
+
+
+def test_command_quotes_and_leaves_out_defaults(tmp_path):
+    assert shlex.split(train_command(TrainConfig(), tmp_path)) == ["ppl-vae", "train", "--out", str(tmp_path)]
+    settings = TrainConfig(DataConfig(data="my $data.npz"), PairConfig(hidden=()), FitConfig(epochs=3))
+    words = shlex.split(train_command(settings, tmp_path))
+    assert words[2] == "--data"
+    assert words[3].endswith("/my $data.npz")
+    assert words[4:7] == ["--hidden", "--epochs", "3"]
+    mnist = train_command(TrainConfig(DataConfig(data="mnist", data_root=tmp_path / "of mine")), tmp_path)
+    assert f"--data-root '{tmp_path}/of mine'" in mnist
+
+
+def test_text_from_outside_is_text(train, tmp_path):
+    data = tmp_path / "<b>&$x.npz"
+    np.savez(data, x=np.random.default_rng(0).random((40, 3, 3), dtype=np.float32))
+    _, page = train("--data", data, name="<i>run")
+    assert "<b>&$x.npz" in page.title
+    assert page.rows["data"][0].startswith(f"{data}, 29 training datapoints")
+    assert shlex.quote(str(data)) in page.commands[0]
+    assert "<b>" not in page.source
+    assert "<i>" not in page.source
+
+
+@pytest.mark.slow
+def test_written_anew_when_a_run_goes_on(cli, train):
+    path, page = train()
+    assert page.rows["epoch"] == ["1 of 1"]
+    assert cli("train", "--resume", path, "--epochs", "2")[0] == 0
+    again = Page(path / "report.html")
+    assert again.rows["epoch"] == ["2 of 2"]
+    assert again.rows["model"][-1] != page.rows["model"][-1]
+    assert "--epochs 2" in again.commands[0]
+    assert not list(path.glob("*.partial"))
+
+
+@pytest.mark.slow
+def test_a_row_for_each_datapoint_is_looked_at_on_training_data(cli, train):
+    path, page = train("--guide", "per-datapoint", "--binarization", "static")
+    assert "knows no other" in page.source
+    assert page.rows["split"] == ["train", "train"]
+    pair, data = Run.open(path).load_pair(torch.device("cpu")), load(DataConfig(binarization="static")).train
+    found = diagnose(*pair, data, num_datapoints=20).aggregate.mutual_information
+    assert f"mutual information I(x; z) {found.mean:.2f} ± {found.stderr:.2f} nats" in page.entries
+    again = json.loads(cli(*shlex.split(page.commands[2])[1:], "--json")[1])
+    assert page.rows[BOUND] == shown(again["log_px"], again["stderr"], again["monte_carlo_stderr"])
+
+
+def test_a_point_has_no_bound_and_says_so(train):
+    path, page = train("--family", "point")
+    assert any("is no bound" in warning for warning in page.warnings)
+    assert not [name for name in page.rows if name.startswith("importance bound")]
+    assert not (path / "figures" / "kl-by-unit.png").exists()
+    assert len(page.commands) == 2
+
+
+@pytest.mark.slow
+def test_conditional(every_picture, train):
+    path, page = train("--model", "conditional")
+    assert len(page.pictures) == len(list((path / "figures").glob("*.png"))) == 6
+    assert not [warning for warning in page.warnings if "left out" in warning]
+
+
+@pytest.mark.slow
+def test_grey_levels_are_warned_of(cli, tmp_path):
+    assert cli("train", *TINY, "--binarization", "none", "--out", tmp_path / "run")[0] == 0
+    assert any("no log-likelihoods" in warning for warning in Page(tmp_path / "run" / "report.html").warnings)
+
+
+def test_best_epoch_is_what_it_shows(train):
+    path, page = train("--epochs", "3", "--patience", "2", "--learning-rate", "0.3")
+    best = max(Run.open(path).history(), key=lambda row: row.validation_bound)
+    assert page.rows["validation bound"] == [f"{best.validation_bound:.2f}"]
+    assert page.rows["epoch"] == [f"{best.epoch} of 3, the best by validation"]
+
+
+@pytest.mark.slow
+def test_without_a_test_split(train):
+    _, page = train("--test-fraction", "0")
+    assert page.rows["split"] == ["train", "train"]
+    assert page.commands[1].endswith("--split train")
+
+
+def test_too_little_data_to_diagnose_leaves_that_out(train, npz):
+    x = np.random.default_rng(0).random((20, 3, 3), dtype=np.float32)
+    _, page = train("--data", npz(x=x), "--validation-fraction", "0", "--test-fraction", "0.05")
+    assert any("left out diagnostics" in warning and "at least 2" in warning for warning in page.warnings)
+    assert "±" not in page.rows["elbo"][-2]  # one datapoint has no error over datapoints; its draws have
+
+
+def test_a_report_that_cannot_be_made_fails_nothing(cli, tmp_path, monkeypatch):
+    def fail(*_):
+        raise TypeError("odd shapes\nof all kinds")
+
+    monkeypatch.setattr(module, "has_density", fail)
+    status, out, err = cli("train", *TINY, "--out", tmp_path / "run")
+    assert status == 0
+    assert err == "left out report: TypeError: odd shapes\n"
+    assert "report" not in out.replace(str(tmp_path), "")
+    assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_diagnosis_that_fails_is_left_out(cli, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("not <of> this pair")
+
+    monkeypatch.setattr(module, "diagnose", fail)
+    assert main(["train", *TINY, "--out", str(tmp_path / "run")]) == 0
+    page = Page(tmp_path / "run" / "report.html")
+    assert page.warnings == ["Warning: left out diagnostics: RuntimeError: not <of> this pair"]
+    assert page.rows["elbo"][-1].count("±") == 1

@@ -1,0 +1,136 @@
+"""Predictive distributions on models whose answers are known."""
+
+import pytest
+import torch
+
+from ppl_vae import Batch
+from ppl_vae.guides import Amortized, Diagonal, FullRank, Latents
+from ppl_vae.models import VAE, LinearGaussian
+from ppl_vae.networks.dense import Decoder, Encoder
+from ppl_vae.predictive.draws import (
+    decode,
+    latent_grid,
+    plane_site,
+    posterior_moments,
+    posterior_predictive,
+    prior_predictive,
+)
+
+
+@pytest.fixture
+def oracle():
+    torch.manual_seed(0)
+    model = LinearGaussian((3,), 2).double()
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[1.0, 0.2], [0.0, -2.0], [0.5, 0.5]]))
+        model.mean.copy_(torch.tensor([1.0, -2.0, 3.0]))
+        model.log_scale.fill_(-1.0)
+    return model
+
+
+@pytest.fixture
+def pair():
+    torch.manual_seed(0)
+    model = VAE(Decoder(2, (4, 4), (8,)), 2)
+    batch = Batch(torch.bernoulli(torch.rand(5, 4, 4)), None, torch.arange(5))
+    family = FullRank(2)
+    return model, Amortized(Latents.of(model, batch), family, Encoder((4, 4), family.num_params, (8,))), batch
+
+
+def test_prior_predictive_has_the_marginal_moments(oracle):
+    torch.manual_seed(1)
+    draws = prior_predictive(oracle, (3,), 40_000)
+    exact = oracle.weight @ oracle.weight.mT + torch.exp(torch.tensor(-2.0)) * torch.eye(3)
+    # The standard error of a covariance entry of Gaussians: sqrt((Σii Σjj + Σij²) / n).
+    stderr = ((exact.diagonal().outer(exact.diagonal()) + exact**2) / 40_000).sqrt()
+    assert ((draws.x.T.cov() - exact).abs() < 5 * stderr).all()
+    assert ((draws.x.mean(0) - oracle.mean).abs() < 5 * (exact.diagonal() / 40_000).sqrt()).all()
+    assert torch.equal(draws.means, draws.latents["z"] @ oracle.weight.mT + oracle.mean)
+
+
+def test_posterior_predictive_draws_from_the_guide(pair):
+    model, guide, batch = pair
+    torch.manual_seed(0)
+    draws = posterior_predictive(model, guide, batch, 4000)
+    assert draws.latents["z"].shape == (4000, 5, 2)
+    assert draws.means.shape == draws.x.shape == (4000, 5, 4, 4)
+    q = guide.q(batch)
+    error = (draws.latents["z"].mean(0) - q.mean) / (q.variance / 4000).sqrt()
+    assert (error.abs() < 5).all()
+    assert torch.allclose(draws.means, model.decoder(draws.latents["z"]).sigmoid())
+    assert set(draws.x.unique().tolist()) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("num_samples", [1, 3])
+def test_posterior_predictive_shapes(pair, num_samples):
+    draws = posterior_predictive(*pair, num_samples)
+    assert draws.latents["z"].shape == (num_samples, 5, 2)
+    assert draws.means.shape == draws.x.shape == (num_samples, 5, 4, 4)
+
+
+def test_the_observation_itself_is_not_returned(pair):
+    model, guide, batch = pair
+    assert not torch.equal(posterior_predictive(model, guide, batch).x[0], batch.x)
+
+
+def test_decode_is_the_mean_of_the_likelihood(oracle):
+    z = torch.tensor([[1.0, 2.0], [0.0, -1.0]], dtype=torch.float64)
+    assert torch.allclose(decode(oracle, {"z": z}, (3,)), z @ oracle.weight.mT + oracle.mean)
+
+
+def test_latent_grid_runs_along_z1_in_columns_and_z2_in_rows(oracle):
+    images = latent_grid(oracle, (3,), torch.linspace(-2, 2, 5))
+    assert images.shape == (5, 5, 3)
+    for row, column, z in ((0, 0, [-2.0, -2.0]), (0, 4, [2.0, -2.0]), (4, 0, [-2.0, 2.0]), (2, 3, [1.0, 0.0])):
+        expected = oracle.weight @ torch.tensor(z, dtype=torch.float64) + oracle.mean
+        assert torch.allclose(images[row, column], expected)
+
+
+def test_a_grid_needs_a_plane():
+    model = LinearGaussian((4,), 3)
+    assert plane_site(model, (4,)) is None
+    with pytest.raises(ValueError, match="one latent of size 2"):
+        latent_grid(model, (4,), torch.zeros(2))
+
+
+def test_moments_are_those_of_q_and_draws_agree(pair, monkeypatch):
+    _, guide, batch = pair
+    exact = posterior_moments(guide, batch)["z"]
+    q = guide.q(batch)
+    assert torch.equal(exact.mean, q.mean)
+    assert torch.equal(exact.std, q.stddev)
+    monkeypatch.setattr("ppl_vae.predictive.draws._closed_form", lambda q: None)
+    torch.manual_seed(0)
+    sampled = posterior_moments(guide, batch, num_samples=20_000)["z"]
+    assert ((sampled.mean - exact.mean).abs() < 5 * exact.std / 20_000**0.5).all()
+    assert ((sampled.std - exact.std).abs() < 5 * exact.std / 40_000**0.5).all()
+
+
+def test_nothing_is_left_behind(pair):
+    model, guide, batch = pair
+    model.train()
+    guide.eval()
+    posterior_predictive(model, guide, batch)
+    assert model.training
+    assert not guide.training
+    state = torch.get_rng_state()
+    plane_site(model, (4, 4))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_diagonal_guide_of_another_dtype(oracle):
+    batch = Batch(torch.randn(4, 3, dtype=torch.float64), None, torch.arange(4))
+    family = Diagonal(2)
+    guide = Amortized(Latents.of(oracle, batch), family, Encoder((3,), family.num_params, ())).double()
+    assert posterior_predictive(oracle, guide, batch).means.dtype == torch.float64
+
+
+def test_without_a_mean_the_mode_stands_in_its_place() -> None:
+    from ppl_vae.models import SequenceVAE
+    from ppl_vae.models.autoregressive import Autoregressive
+    from ppl_vae.networks.recurrent import RecurrentDecoder
+
+    model = SequenceVAE(RecurrentDecoder(2, (4, 3), (5,)), 2, "text")
+    draws = prior_predictive(model, (4, 3), 20)
+    assert torch.equal(draws.means, Autoregressive(model.decoder, draws.latents["z"], "text").mode)
+    assert not torch.equal(draws.means, draws.x)
