@@ -15,6 +15,7 @@ from ppl_vae.figures.numbers import error_alone, with_error
 from ppl_vae.reports.caveats import words_of
 from ppl_vae.runs.comparison import NATS, Result
 from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.shown import in_columns
 
 
 class Table(NamedTuple):
@@ -134,10 +135,10 @@ def difference_cells(difference: Difference) -> list[str]:
 
 def as_terminal(table: Table) -> str:
     """The table in columns, with what has to be said of it."""
-    lines = [*_in_columns([["guide", *HEAD], *map(cells, table.rows)]), footnote(table)]
+    lines = [*in_columns([["guide", *HEAD], *map(cells, table.rows)]), footnote(table)]
     if table.ranking.differences:
         pairs = map(difference_cells, table.ranking.differences)
-        lines += ["", *_in_columns([["better − worse", *DIFFERENCES], *pairs])]
+        lines += ["", *in_columns([["better − worse", *DIFFERENCES], *pairs])]
         lines += [of_comparisons(table.ranking), of_ties(table.ranking)]
     return "\n".join([*lines, *of_fits(table), *words_of(table.protocol)])
 
@@ -230,12 +231,6 @@ def _counted(count: int, what: str) -> str:
 
 def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _in_columns(lines: Iterable[list[str]]) -> list[str]:
-    table = list(lines)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
 
 
 def _in_markdown(head: list[str], lines: Iterable[list[str]]) -> list[str]:

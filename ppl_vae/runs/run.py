@@ -23,7 +23,7 @@ from ppl_vae.registry.trust import check_trusted, hashes_of
 from ppl_vae.runtime.config import config
 from ppl_vae.data import DataConfig
 from ppl_vae.runtime.errors import UserError
-from ppl_vae.training.metrics import EpochMetrics
+from ppl_vae.training.metrics import EpochMetrics, History
 from ppl_vae.runtime.files import append_text, write_text
 from ppl_vae.runtime.found import Found
 from ppl_vae.training import FitConfig
@@ -107,9 +107,10 @@ class Run(RunDirectory[Record]):
         load_weights(self.checkpoint, pair.guide, weights["guide"])
         return Pair(pair.model.to(device).eval(), pair.guide.to(device).eval())
 
-    def history(self) -> list[EpochMetrics]:
+    def history(self) -> History:
         """The metrics of all epochs up to the checkpoint."""
-        return check_history(Found(self.checkpoint, checkpoint.outline(self.checkpoint)).entry("history"))
+        rows = check_history(Found(self.checkpoint, checkpoint.outline(self.checkpoint)).entry("history"))
+        return History(rows, self.record.config.fit.kl_warmup)
 
     def write_metrics(self, rows: Iterable[EpochMetrics]) -> None:
         """Begin ``metrics.csv`` anew with these rows."""

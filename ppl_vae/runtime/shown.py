@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Protocol
 
@@ -55,3 +55,10 @@ def _cell(value: Cell) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     return f"{value:.6g}" if isinstance(value, float) else escape(str(value))
+
+
+def in_columns(lines: Iterable[Sequence[str]]) -> list[str]:
+    """Cells of a table, the head first, as lines of text in columns, each as wide as its widest cell."""
+    table = list(lines)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]

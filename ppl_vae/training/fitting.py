@@ -30,7 +30,7 @@ from ppl_vae.svi import choose_step
 from ppl_vae.svi.distributed import DistributedStep
 from ppl_vae.svi.engine import Step, after_callback
 from ppl_vae.training.config import FitConfig, final_kl_weight, objective_of
-from ppl_vae.training.metrics import EpochMetrics
+from ppl_vae.training.metrics import EpochMetrics, History
 from ppl_vae.training.saving import Saver
 from ppl_vae.training.state import TrainingState
 from ppl_vae.training.trial import refuse_untrainable, sizes_to_come, told, try_steps
@@ -57,7 +57,7 @@ def fit(
     on_step: Callable[[int], object] | None = None,
     on_engine: Callable[[str], object] | None = None,
     progress: bool | None = None,
-) -> list[EpochMetrics]:
+) -> History:
     """Train a pair by stochastic variational inference (Hoffman et al. 2013; Kingma and Welling 2014).
 
     The pair is moved to the device and changed in place, and comes back in evaluation mode. With ``patience`` it ends
@@ -86,7 +86,7 @@ def fit(
         progress: show a progress bar; None shows it on a terminal only.
 
     Returns:
-        the metrics of every epoch, resumed ones included.
+        the metrics of every epoch, resumed ones included; a list that prints, draws and tabulates itself.
 
     Raises:
         UserError: settings out of range, a pair that does not match, a foreign checkpoint; a pair that fails at a step
@@ -135,7 +135,7 @@ def fit(
         finally:
             model.eval()
             guide.eval()
-    return run.state.history
+    return History(run.state.history, settings.kl_warmup)
 
 
 class _Run:

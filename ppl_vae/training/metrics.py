@@ -1,8 +1,13 @@
-"""What an epoch of training came to."""
+"""What training came to, epoch by epoch."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from matplotlib.figure import Figure
+
+from ppl_vae import figures
+from ppl_vae.runtime.shown import Row, Shown, in_columns
 
 
 @dataclass(frozen=True)
@@ -34,3 +39,51 @@ def best_epoch(history: Sequence[EpochMetrics], kl_warmup: int = 0) -> EpochMetr
     """The epoch after the warm-up with the best validation bound, or the last one: what ``patience`` keeps."""
     validated = [row for row in history if row.validation_bound is not None and row.epoch > kl_warmup]
     return max(validated, key=lambda row: row.validation_bound or -math.inf, default=history[-1])
+
+
+class History(list[EpochMetrics], Shown):
+    """The metrics of every epoch of a training, a list: ``print`` shows the first, the best and the last one.
+
+    Args:
+        epochs: in their order.
+        kl_warmup: epochs of the KL's warm-up, none of which can be the best.
+    """
+
+    def __init__(self, epochs: Iterable[EpochMetrics] = (), kl_warmup: int = 0) -> None:
+        super().__init__(epochs)
+        self.kl_warmup = kl_warmup
+
+    @property
+    def best(self) -> EpochMetrics:
+        """The epoch after the warm-up with the best validation bound, or the last one where there is none."""
+        return best_epoch(self, self.kl_warmup)
+
+    def rows(self) -> list[Row]:
+        """One for each epoch, its columns the fields of :class:`EpochMetrics`."""
+        return [asdict(epoch) for epoch in self]
+
+    def figure(self, caption: str = "") -> Figure:
+        """The training curves, see :func:`ppl_vae.figures.training_curves`."""
+        return figures.training_curves(self, caption)
+
+    def __str__(self) -> str:
+        if not self:
+            return "no epoch yet"
+        names: dict[int, list[str]] = {}
+        for name, epoch in (("first", self[0]), ("best", self.best), ("last", self[-1])):
+            if name != "best" or epoch.validation_bound is not None:
+                names.setdefault(epoch.epoch, []).append(name)
+        shown = [epoch for epoch in self if epoch.epoch in names]
+        columns: dict[str, list[float | None]] = {"elbo": [epoch.elbo for epoch in shown]}
+        if any(abs(epoch.bound - epoch.elbo) > 1e-4 for epoch in self):  # beyond float32's rounding of the same sum
+            columns["bound"] = [epoch.bound for epoch in shown]
+        columns |= {"reconstruction": [each.reconstruction for each in shown], "kl": [each.kl for each in shown]}
+        if any(epoch.validation_bound is not None for epoch in self):
+            columns["validation bound"] = [epoch.validation_bound for epoch in shown]
+        columns["seconds"] = [epoch.seconds for epoch in shown]
+        values = zip(*columns.values(), strict=True)
+        lines = [
+            [", ".join(names[epoch.epoch]), str(epoch.epoch), *("–" if v is None else f"{v:.2f}" for v in cells)]
+            for epoch, cells in zip(shown, values, strict=True)
+        ]
+        return "\n".join([*in_columns([["", "epoch", *columns], *lines]), "nats per datapoint, bigger is better"])
