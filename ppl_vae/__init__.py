@@ -12,19 +12,71 @@ from importlib import import_module
 TYPE_CHECKING = False  # as typing's, which takes milliseconds to import, in which no Ctrl-C is answered
 
 if TYPE_CHECKING:
+    from ppl_vae.data import DataConfig, Dataset, load
+    from ppl_vae.diagnostics import calibrate, diagnose
+    from ppl_vae.evaluation import (
+        annealed_importance_bound,
+        bidirectional_bounds,
+        elbo,
+        importance_bound,
+        inference_gaps,
+        simulate,
+    )
+    from ppl_vae.inference.fitting import infer
+    from ppl_vae.predictive.draws import posterior_predictive, prior_predictive
     from ppl_vae.programs.batch import Batch
+    from ppl_vae.programs.check import check_pair
+    from ppl_vae.runs.opened import opened as open
     from ppl_vae.runtime.errors import UserError
     from ppl_vae.training import FitConfig, fit
 else:
-    _HOMES = {"Batch": "programs.batch", "FitConfig": "training", "UserError": "runtime.errors", "fit": "training"}
+    _HOMES = {
+        **dict.fromkeys(("DataConfig", "Dataset", "load"), "data"),
+        **dict.fromkeys(("calibrate", "diagnose"), "diagnostics"),
+        **dict.fromkeys(
+            (
+                *("annealed_importance_bound", "bidirectional_bounds", "elbo", "importance_bound", "inference_gaps"),
+                "simulate",
+            ),
+            "evaluation",
+        ),
+        "infer": "inference.fitting",
+        **dict.fromkeys(("posterior_predictive", "prior_predictive"), "predictive.draws"),
+        "Batch": "programs.batch",
+        "check_pair": "programs.check",
+        "open": "runs.opened",
+        "UserError": "runtime.errors",
+        **dict.fromkeys(("FitConfig", "fit"), "training"),
+    }
 
     def __getattr__(name):
         if name not in _HOMES:
             raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), "opened" if name == "open" else name)
 
 
-__all__ = ["Batch", "FitConfig", "UserError", "fit"]
+__all__ = [
+    "Batch",
+    "DataConfig",
+    "Dataset",
+    "FitConfig",
+    "UserError",
+    "annealed_importance_bound",
+    "bidirectional_bounds",
+    "calibrate",
+    "check_pair",
+    "diagnose",
+    "elbo",
+    "fit",
+    "importance_bound",
+    "infer",
+    "inference_gaps",
+    "load",
+    "open",
+    "posterior_predictive",
+    "prior_predictive",
+    "simulate",
+]
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,7 @@ from ppl_vae.runtime import checkpoint
 from ppl_vae.runtime.interrupt import Interrupted
 from ppl_vae.svi import EagerStep, OptimizerConfig, TracedStep, engine
 from ppl_vae.tracing.capture import Engine
-from ppl_vae.training import saving
+from ppl_vae.training import fitting, saving
 from ppl_vae.training.metrics import EpochMetrics
 from tests.fits import TRAIN, VALIDATION, assert_same, settings, weights
 from tests.pairs import stripes_data, vae_pair
@@ -137,7 +137,7 @@ def test_stopped_at_any_step_of_an_epoch(tmp_path: Path, monkeypatch: pytest.Mon
 
     path = tmp_path / "cut.pt"
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "EagerStep", Stopping)
+        patch.setattr(fitting, "EagerStep", Stopping)
         with pytest.raises(Interrupted):
             fit(*vae_pair(), TRAIN, VALIDATION, settings(), checkpoint_path=path)
     assert checkpoint.load(path)["step"] == stop_at - 8
@@ -161,7 +161,7 @@ def test_resuming_from_the_last_save_is_as_if_it_had_not_crashed(
 
     path = tmp_path / "cut.pt"
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "EagerStep", Crashing)
+        patch.setattr(fitting, "EagerStep", Crashing)
         patch.setattr(saving, "CHECKPOINT_SECONDS", -1.0)
         with pytest.raises(UserError, match=r"^step 3 of epoch 4 failed \(RuntimeError: the power failed\)"):
             fit(*vae_pair(), TRAIN, VALIDATION, settings(), checkpoint_path=path)

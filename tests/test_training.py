@@ -16,7 +16,8 @@ from ppl_vae.guides import FullRank
 from ppl_vae.models import LinearGaussian
 from ppl_vae.objectives.elbo import Objective, TraceELBO
 from ppl_vae.objectives.importance_weighted import ImportanceWeighted
-from ppl_vae.svi import EagerStep, OptimizerConfig, engine
+from ppl_vae.svi import EagerStep, OptimizerConfig
+from ppl_vae.training import fitting
 from ppl_vae.training.metrics import EpochMetrics
 from tests.fits import TRAIN, VALIDATION, assert_same, settings, validated, weights
 from tests.marks import slow_after
@@ -100,7 +101,7 @@ def test_warm_up_reaches_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
             rates.append(self.optimizer.adam.param_groups[0]["lr"])
             return super().__call__(index, kl_weight)
 
-    monkeypatch.setattr(engine, "EagerStep", Recorder)
+    monkeypatch.setattr(fitting, "EagerStep", Recorder)
     history = fit(*vae_pair(), TRAIN, settings=settings(epochs=3, kl_warmup=2, kl_weight=0.5, patience=0))
     steps = 4  # 50 rows in batches of 16
     assert seen == pytest.approx([0.5 * (i + 1) / 8 for i in range(2 * steps)] + [0.5] * steps)
@@ -118,7 +119,7 @@ def test_every_row_is_visited_once_an_epoch_in_a_new_order(monkeypatch: pytest.M
             seen.append(index.tolist())
             return super().__call__(index, kl_weight)
 
-    monkeypatch.setattr(engine, "EagerStep", Recorder)
+    monkeypatch.setattr(fitting, "EagerStep", Recorder)
     fit(*vae_pair(), TRAIN, settings=settings(epochs=2, patience=0))
     assert [len(index) for index in seen] == [16, 16, 16, 2] * 2
     first, second = list(itertools.chain(*seen[:4])), list(itertools.chain(*seen[4:]))
@@ -146,7 +147,7 @@ def test_settings_choose_the_objective(
             seen.append(self.objective)
             return super().__call__(index, kl_weight)
 
-    monkeypatch.setattr(engine, "EagerStep", Recorder)
+    monkeypatch.setattr(fitting, "EagerStep", Recorder)
     fit(*vae_pair(), TRAIN, settings=settings(epochs=1, objective=name, num_particles=3, patience=0))
     kind, switches = expected
     (objective,) = set(seen)

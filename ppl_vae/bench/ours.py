@@ -1,7 +1,5 @@
 """Our own steps, eager and traced, on the same sizes."""
 
-from functools import partial
-
 import pyro
 import torch
 from torch import nn
@@ -45,8 +43,8 @@ class Ours:
         objective = TraceELBO() if size.num_particles == 1 else ImportanceWeighted(size.num_particles)
         optimizer = PairOptimizer(model, guide, OptimizerConfig())
         data = Dataset(self.batches.x, dynamic=True)
-        kind = partial(TracedStep, batch_size=size.batch_size) if traced else EagerStep
-        self.step: EagerStep | TracedStep = kind(model, guide, objective, optimizer, data)
+        eager = EagerStep(model, guide, objective, optimizer, data)
+        self.step: EagerStep | TracedStep = TracedStep(eager, size.batch_size) if traced else eager
 
     def run(self, steps: int) -> float:
         """Take steps; the mean loss of them in nats per datapoint."""

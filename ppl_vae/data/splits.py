@@ -11,7 +11,7 @@ from pydantic import Field
 from ppl_vae.data.dataset import Binarization, Dataset, binarized
 from ppl_vae.data.sources import Source, names_file, read_source
 from ppl_vae.programs.layout import Layout
-from ppl_vae.runtime.config import Seed, checked, config
+from ppl_vae.runtime.config import Seed, changed, checked, config
 from ppl_vae.runtime.errors import UserError
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -119,14 +119,15 @@ class Splits(NamedTuple):
         return split
 
 
-def load(settings: DataConfig | Path | str = "digits") -> Splits:
+def load(settings: DataConfig | Path | str = "digits", **named: object) -> Splits:
     """Read, split and binarize a data set; number its labels 0, 1, 2, ..., so that each costs what one costs.
 
     Args:
-        settings: the configuration, or just a name or path with everything else at its default.
+        settings: the configuration, or just a name or path.
+        named: fields of :class:`DataConfig` by name, in place of the settings': ``binarization="static"``.
 
     Raises:
-        UserError: see :func:`ppl_vae.data.read_source`; or too few observations to split.
+        UserError: see :func:`ppl_vae.data.read_source`; too few observations to split; or no such setting.
     """
     if isinstance(settings, Path | str):
         settings = DataConfig(data=str(settings))
@@ -135,7 +136,7 @@ def load(settings: DataConfig | Path | str = "digits") -> Splits:
             f"load takes the name of a data set, a path or a DataConfig, not a {type(settings).__name__}; put arrays "
             "into a Dataset, Dataset(x, y), or save them with numpy.savez(path, x=x, y=y)."
         )
-    settings = checked(settings)
+    settings = checked(changed(settings, named))
     source = read_source(settings.data, settings.data_root)
     order = torch.randperm(len(source.x), generator=torch.Generator().manual_seed(settings.data_seed))
     num_test = 0 if source.test_x is not None else round(len(order) * settings.test_fraction)

@@ -53,6 +53,11 @@ class Objective(ELBO):
             num_particles=num_particles, vectorize_particles=True
         )
 
+    @property
+    def draws_in_the_logarithm(self) -> int:
+        """K of a bound that averages the weights of K draws before the logarithm, and is validated so; 0 of an ELBO."""
+        return 0
+
     @abstractmethod
     def terms(self, model: nn.Module, guide: nn.Module, batch: Batch, kl_weight: float | Tensor = 1.0) -> Terms:
         """Evaluate the objective on a batch.

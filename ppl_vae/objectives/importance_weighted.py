@@ -51,6 +51,11 @@ class ImportanceWeighted(Objective):
         super().__init__(num_particles)
         self.doubly_reparameterised = doubly_reparameterised
 
+    @property
+    def draws_in_the_logarithm(self) -> int:
+        """K."""
+        return int(self.num_particles)
+
     def terms(self, model: nn.Module, guide: nn.Module, batch: Batch, kl_weight: float | Tensor = 1.0) -> Terms:
         """Evaluate the bound; see :meth:`Objective.terms`.
 

@@ -12,15 +12,16 @@ from torch import nn
 from ppl_vae.registry.build import DataInfo, Pair, example
 from ppl_vae.runs.opening import Opening
 from ppl_vae.registry.files import names_file
-from ppl_vae.runs.run import Run
+from ppl_vae.runs.run import Run, TrainConfig
 from ppl_vae.programs.check import likelihood_label
-from ppl_vae.data import DataConfig, Dataset
+from ppl_vae.data import DataConfig, Dataset, Splits
 from ppl_vae.runtime.device import choose_device
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.evaluation.estimate import Protocol
 from ppl_vae.evaluation.fingerprint import fingerprint_of
 from ppl_vae.figures import mosaic
 from ppl_vae.training.config import final_kl_weight
+from ppl_vae.training.metrics import EpochMetrics
 from ppl_vae.programs.density import has_density
 
 SplitName = Literal["test", "validation", "train"]
@@ -59,6 +60,35 @@ class OpenedRun(NamedTuple):
     opening: Opening = AS_RECORDED
 
     @property
+    def model(self) -> nn.Module:
+        """p(x, z), in evaluation mode."""
+        return self.pair.model
+
+    @property
+    def guide(self) -> nn.Module:
+        """q(z | x), in evaluation mode."""
+        return self.pair.guide
+
+    @property
+    def data(self) -> Splits:
+        """The data it was trained on, split as it was then, on the CPU.
+
+        Raises:
+            UserError: it is not there or has changed.
+        """
+        return self.opening.read(self.run.path, self.info, self.run.record.config.data)
+
+    @property
+    def settings(self) -> TrainConfig:
+        """What was trained on what, and how."""
+        return self.run.record.config
+
+    @property
+    def history(self) -> Sequence[EpochMetrics]:
+        """The metrics of every epoch up to the checkpoint."""
+        return self.run.history()
+
+    @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one observation."""
         return self.run.record.info.event_shape
@@ -87,8 +117,7 @@ class OpenedRun(NamedTuple):
         Raises:
             UserError: the data is not there or has changed, or the split is empty.
         """
-        splits = self.opening.read(self.run.path, self.info, self.run.record.config.data)
-        return splits.get(name).head(limit).to(self.device)
+        return self.data.get(name).head(limit).to(self.device)
 
     def protocol(
         self,
@@ -145,6 +174,30 @@ def check_drawable(
         mosaic(np.zeros((1, 1, *event_shape)))
     except ValueError as error:
         raise UserError(f"{error} {instead}") from None
+
+
+def opened(
+    path: Path | str,
+    device: str = "auto",
+    *,
+    data: Path | str | None = None,
+    data_root: Path | str | None = None,
+    trust: bool = False,
+) -> OpenedRun:
+    """Open a run directory: ``run.model``, ``run.guide``, ``run.data``, ``run.settings``, ``run.history``.
+
+    Args:
+        path: of the run.
+        device: where to compute, ``auto`` or a device's name.
+        data: where its data is now, if that has moved.
+        data_root: where the folder of torchvision's data sets is now, if that has moved.
+        trust: run the files that it names as its model and guide, though they have not been run here before.
+
+    Raises:
+        UserError: it is no run, it is damaged, its code is not trusted, or the device is not there.
+    """
+    root = None if data_root is None else Path(data_root)
+    return open_run(path, device, Opening(None if data is None else str(data), root, trust))
 
 
 def open_run(path: Path | str, device: str, opening: Opening = AS_RECORDED) -> OpenedRun:

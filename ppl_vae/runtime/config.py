@@ -6,15 +6,15 @@ an upper end too: 10⁴⁰⁰ is refused by name here, where it would be a trace
 
 import reprlib
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, dataclass_transform
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.errors import UserError, unknown_name
 
 T = TypeVar("T")
 
@@ -67,6 +67,35 @@ def from_plain(kind: type[T], plain: object) -> T:
         name = fields[-1].replace("_", "-") if fields else "configuration"
         problem = first["msg"].replace("Input should", "must").replace("Value error, ", "")
         raise UserError(f"--{name}: {problem}, got {_shown(first['input'])}.") from None
+
+
+def changed(config: T, named: Mapping[str, object]) -> T:
+    """The same configuration with these fields changed, at whatever depth each stands, as the flags of a command.
+
+    Args:
+        config: what to change.
+        named: values by name of a field; ``learning_rate`` is that of a fit's optimizer.
+
+    Raises:
+        UserError: no field has that name.
+    """
+    for name in named:
+        if name not in (known := _names(config)):
+            raise unknown_name("setting", name, known)
+    return cast(T, _changed(config, named)) if named else config
+
+
+def _names(config: Any) -> list[str]:
+    inner = [(each.name, getattr(config, each.name)) for each in fields(config)]
+    return [name for own, value in inner for name in (_names(value) if is_dataclass(value) else [own])]
+
+
+def _changed(config: Any, named: Mapping[str, object]) -> Any:
+    values = {}
+    for each in fields(config):
+        inner = getattr(config, each.name)
+        values[each.name] = _changed(inner, named) if is_dataclass(inner) else named.get(each.name, inner)
+    return replace(config, **values)
 
 
 def _shown(value: object) -> str:

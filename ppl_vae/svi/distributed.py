@@ -9,46 +9,29 @@ handlers.)
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
-from ppl_vae.data.dataset import Dataset
-from ppl_vae.networks.precision import Precision, computing_in
-from ppl_vae.objectives.elbo import Objective
-from ppl_vae.programs.pair import modules_behind
-from ppl_vae.programs.program import local_params, make_local
+from ppl_vae.networks.precision import computing_in
+from ppl_vae.programs.program import local_params
 from ppl_vae.programs.rows import Leaf, collect_leaves
 from ppl_vae.runtime.processes import Group, contact
-from ppl_vae.svi.optimizer import PairOptimizer
+from ppl_vae.svi.eager import EagerStep
 
 
 class DistributedStep:
-    """The step of :class:`ppl_vae.svi.EagerStep`, taken by several processes together.
+    """An eager step, taken by several processes together.
 
     Args:
-        model: p(x, z), the same in all processes.
-        guide: q(z | x), the same in all processes.
-        objective: what to maximise.
-        optimizer: over the parameters of both.
-        data: all of it, on the same device as the parameters.
+        eager: the step; its pair is the same in all processes, and its data is all of it.
         group: the processes.
-        precision: of the networks.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        guide: nn.Module,
-        objective: Objective,
-        optimizer: PairOptimizer,
-        data: Dataset,
-        group: Group,
-        precision: Precision = "float32",
-    ) -> None:
-        self.model, self.guide, self.objective = model, guide, objective
-        self.optimizer, self.data, self.group, self.precision = optimizer, data, group, precision
-        make_local(modules_behind((model, guide)))
+    def __init__(self, eager: EagerStep, group: Group) -> None:
+        self.model, self.guide, self.objective = eager.model, eager.guide, eager.objective
+        self.optimizer, self.data, self.precision = eager.optimizer, eager.data, eager.precision
+        self.group = group
         # Which rows of each table this process has moved since the tables were whole, (N, 1).
-        self.moved = [torch.zeros_like(table.weight[:, :1]) for table in optimizer.tables]
+        self.moved = [torch.zeros_like(table.weight[:, :1]) for table in eager.optimizer.tables]
         self.whole = True
 
     def __call__(self, index: Tensor, kl_weight: float | Tensor = 1.0) -> Tensor:

@@ -4,14 +4,8 @@ from collections.abc import Callable
 from math import prod
 from typing import NamedTuple
 
-from torch import nn
-
-from ppl_vae.data.dataset import Dataset
-from ppl_vae.networks.precision import Precision
-from ppl_vae.objectives.elbo import Objective
 from ppl_vae.svi.distributed import DistributedStep
 from ppl_vae.svi.eager import EagerStep
-from ppl_vae.svi.optimizer import PairOptimizer
 from ppl_vae.svi.traced import TracedStep
 from ppl_vae.tracing.capture import Engine, NotTraceableError, worth_compiling
 
@@ -26,42 +20,26 @@ class Chosen(NamedTuple):
     why: str
 
 
-def choose_step(
-    engine: Engine,
-    model: nn.Module,
-    guide: nn.Module,
-    objective: Objective,
-    optimizer: PairOptimizer,
-    data: Dataset,
-    batch_size: int,
-    num_steps: int,
-    precision: Precision = "float32",
-) -> Chosen:
+def choose_step(engine: Engine, eager: EagerStep, batch_size: int, num_steps: int) -> Chosen:
     """Make what takes the steps.
 
     Args:
         engine: ``eager``, ``traced``, or ``auto`` for whichever ends the whole job sooner, compiling included.
-        model: p(x, z).
-        guide: q(z | x).
-        objective: what to maximise.
-        optimizer: over the parameters of both.
-        data: on the device.
+        eager: the step.
         batch_size: of a full batch.
         num_steps: of the whole job, from its beginning.
-        precision: of the networks.
 
     Returns:
         the step; where the pair cannot be traced it is eager, and ``why`` names the reason.
     """
-    batch_size = min(batch_size, len(data))
-    eager = EagerStep(model, guide, objective, optimizer, data, precision)
+    batch_size = min(batch_size, len(eager.data))
     if engine == "eager":
         return Chosen(eager, "eager")
-    elements = batch_size * objective.num_particles * prod(data.event_shape)
-    if not worth_compiling(engine, num_steps, elements, data.x.device):
+    elements = batch_size * eager.objective.num_particles * prod(eager.data.event_shape)
+    if not worth_compiling(engine, num_steps, elements, eager.data.x.device):
         return Chosen(eager, f"eager: {num_steps:,} steps are too few to be worth compiling one")
     try:
-        step = TracedStep(model, guide, objective, optimizer, data, batch_size, precision)
+        step = TracedStep(eager, batch_size)
     except NotTraceableError as error:
         return Chosen(eager, f"eager: the step cannot be traced ({error})")
     return Chosen(step, f"traced: one step compiled, {num_steps:,} to take")

@@ -16,29 +16,21 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from ppl_vae.data.dataset import Dataset
-from ppl_vae.networks.precision import Precision, computing_in
-from ppl_vae.objectives.elbo import Objective
+from ppl_vae.networks.precision import computing_in
 from ppl_vae.programs.pair import modules_behind
 from ppl_vae.programs.rows import collect_leaves
 from ppl_vae.svi.adam import Moments
 from ppl_vae.svi.eager import EagerStep
-from ppl_vae.svi.optimizer import PairOptimizer
 from ppl_vae.tracing.capture import Function, NotTraceableError, compiled, standing_in, trace
 from ppl_vae.tracing.cuda_graph import Recorded
 
 
 class TracedStep:
-    """The step of :class:`EagerStep`, compiled for batches of one size.
+    """An eager step, compiled for batches of one size.
 
     Args:
-        model: p(x, z).
-        guide: q(z | x).
-        objective: what to maximise.
-        optimizer: over the parameters of both.
-        data: on the same device as the parameters.
+        eager: the step.
         batch_size: of the batches to compile for; others are taken eagerly.
-        precision: of the networks.
         compile_graph: from a graph and examples to the function that runs it.
 
     Raises:
@@ -47,19 +39,14 @@ class TracedStep:
 
     def __init__(
         self,
-        model: nn.Module,
-        guide: nn.Module,
-        objective: Objective,
-        optimizer: PairOptimizer,
-        data: Dataset,
+        eager: EagerStep,
         batch_size: int,
-        precision: Precision = "float32",
         compile_graph: Callable[[GraphModule, Sequence[Tensor]], Function] = compiled,
     ) -> None:
-        self.model, self.guide, self.objective = model, guide, objective
-        self.optimizer, self.data, self.batch_size, self.precision = optimizer, data, batch_size, precision
-        self.eager = EagerStep(model, guide, objective, optimizer, data, precision)
-        device = data.x.device
+        self.eager, self.batch_size = eager, batch_size
+        self.model, self.guide, self.objective = eager.model, eager.guide, eager.objective
+        self.optimizer, self.data, self.precision = eager.optimizer, eager.data, eager.precision
+        data, device = eager.data, eager.data.x.device
         # Numbers that change from step to step are tensors too; as Python's they would be the trace's for ever.
         self.kl_weight = torch.ones((), dtype=data.x.dtype, device=device)
         self.numbers = torch.ones(4, dtype=data.x.dtype, device=device)

@@ -51,16 +51,6 @@ assert matplotlib.get_backend() == "agg"
     assert "usage: ppl-vae" in run.stdout
 
 
-def test_names_of_the_package():
-    import ppl_vae
-
-    assert set(ppl_vae.__all__) <= set(dir(ppl_vae))
-    for name in ppl_vae.__all__:
-        assert getattr(ppl_vae, name).__name__ == name
-    with pytest.raises(AttributeError, match="'ppl_vae' has no attribute 'VEA'"):
-        _ = ppl_vae.VEA
-
-
 @pytest.mark.slow
 def test_a_notebook_keeps_its_backend():
     code = "import ppl_vae.figures, ppl_vae.cli.main, ppl_vae.cli.train, matplotlib; print(matplotlib.get_backend())"
@@ -110,7 +100,7 @@ def test_a_signal_in_the_pictures(cli, tmp_path, monkeypatch, also):
 
 def test_a_signal_while_a_step_is_compiled(cli, tmp_path, monkeypatch):
     """It does not wait for the compiler, and what there is goes on."""
-    monkeypatch.setattr("ppl_vae.training.fitting.choose_step", lambda *args: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr("ppl_vae.training.loop.choose_step", lambda *args: signal.raise_signal(signal.SIGINT))
     status, _, err = cli(*SMALL, "--out", tmp_path / "run")
     assert status == 130
     assert err == f"ppl-vae: stopped; go on from its last checkpoint with: ppl-vae train --resume {tmp_path / 'run'}\n"

@@ -66,10 +66,8 @@ def test_parameters_and_moments_stay_in_float32() -> None:
 def first_sums(kind: type, precision: Precision) -> Tensor:
     model, guide = vae_pair()
     data, optimizer = stripes_data(20, dynamic=False), PairOptimizer(model, guide, OptimizerConfig())
-    if kind is TracedStep:
-        step = TracedStep(model, guide, TraceELBO(500), optimizer, data, 8, precision, lambda graph, examples: graph)
-    else:
-        step = EagerStep(model, guide, TraceELBO(500), optimizer, data, precision)
+    eager = EagerStep(model, guide, TraceELBO(500), optimizer, data, precision)
+    step = TracedStep(eager, 8, lambda graph, examples: graph) if kind is TracedStep else eager
     torch.manual_seed(0)
     return step(torch.arange(8))
 

@@ -15,7 +15,7 @@ from ppl_vae.cli.main import COMMANDS
 from ppl_vae.data import DataConfig
 from ppl_vae.evaluation import AnnealingConfig
 from ppl_vae.inference.fitting import InferConfig
-from ppl_vae.runtime.config import checked, config, from_plain, to_plain
+from ppl_vae.runtime.config import changed, checked, config, from_plain, to_plain
 from ppl_vae.svi import OptimizerConfig
 
 
@@ -150,3 +150,13 @@ def test_absurd_numbers_name_flag_and_limit_in_one_line(settings: Any, message: 
     with pytest.raises(UserError, match=message) as caught:
         checked(settings)
     assert len(str(caught.value)) < 150
+
+
+def test_a_setting_is_changed_by_its_name_wherever_it_stands() -> None:
+    before = FitConfig(batch_size=7)
+    after = changed(before, {"epochs": 3, "learning_rate": 0.5})
+    assert (after.epochs, after.batch_size, after.optimizer.learning_rate) == (3, 7, 0.5)
+    assert (before.epochs, before.optimizer.learning_rate) == (100, 0.001)
+    assert changed(before, {}) is before
+    with pytest.raises(UserError, match=r"^unknown setting 'epoch' \(known: .*\); did you mean 'epochs'\?$"):
+        changed(before, {"epoch": 3})

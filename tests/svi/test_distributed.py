@@ -203,10 +203,11 @@ def test_precision_is_that_of_the_eager_step(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("torch.distributed.all_reduce", lambda tensor: None)
     outcome = []
     for precision in ("float32", "bf16"):
-        for kind, alone in ((EagerStep, ()), (DistributedStep, (Group(),))):
+        for alone in (True, False):
             model, guide = vae_pair()
             optimizer = PairOptimizer(model, guide, OptimizerConfig())
-            step = kind(model, guide, TraceELBO(), optimizer, stripes_data(20), *alone, precision=precision)
+            eager = EagerStep(model, guide, TraceELBO(), optimizer, stripes_data(20), precision)
+            step = eager if alone else DistributedStep(eager, Group())
             torch.manual_seed(0)
             sums = [step(torch.arange(8)) for _ in range(3)]
             outcome.append(torch.cat([*sums, *(param.detach().flatten() for param in optimizer.shared)]))

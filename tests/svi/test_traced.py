@@ -48,8 +48,9 @@ def both(
     for kind in (EagerStep, TracedStep):
         model, guide = copy.deepcopy(pair)
         optimizer = PairOptimizer(model, guide, settings)
-        more = () if kind is EagerStep else (BATCH,) if compile_it else (BATCH, "float32", as_traced)
-        found.append((kind(model, guide, objective, optimizer, data, *more), (model, guide)))
+        eager = EagerStep(model, guide, objective, optimizer, data)
+        more = () if compile_it else (as_traced,)
+        found.append((eager if kind is EagerStep else TracedStep(eager, BATCH, *more), (model, guide)))
     return found
 
 
@@ -295,9 +296,9 @@ def test_what_cannot_be_traced_is_taken_eagerly_and_says_why(kind: type[Model], 
     optimizer = PairOptimizer(model, guide, OptimizerConfig())
     before = [buffer.clone() for buffer in model.buffers()]
     with pytest.raises(NotTraceableError, match=words):
-        TracedStep(model, guide, TraceELBO(), optimizer, data, BATCH)
+        TracedStep(EagerStep(model, guide, TraceELBO(), optimizer, data), BATCH)
     assert all(map(torch.equal, model.buffers(), before))  # as if it had not been tried
-    chosen = choose_step("traced", model, guide, TraceELBO(), optimizer, data, BATCH, 10)
+    chosen = choose_step("traced", EagerStep(model, guide, TraceELBO(), optimizer, data), BATCH, 10)
     assert isinstance(chosen.step, EagerStep)
     assert words in chosen.why
     assert chosen.step(torch.arange(BATCH)).isfinite().all()
@@ -307,8 +308,10 @@ def test_what_cannot_be_traced_is_taken_eagerly_and_says_why(kind: type[Model], 
 def test_auto_compiles_only_what_is_worth_it() -> None:
     pair, data = oracle_pair()
     optimizer = PairOptimizer(*pair, OptimizerConfig())
-    few = choose_step("auto", *pair, TraceELBO(), optimizer, data, BATCH, 100)
+    few = choose_step("auto", EagerStep(*pair, TraceELBO(), optimizer, data), BATCH, 100)
     assert isinstance(few.step, EagerStep)
-    many = choose_step("auto", *pair, TraceELBO(), optimizer, data, BATCH, 1_000_000)
+    many = choose_step("auto", EagerStep(*pair, TraceELBO(), optimizer, data), BATCH, 1_000_000)
     assert isinstance(many.step, TracedStep)
-    assert isinstance(choose_step("eager", *pair, TraceELBO(), optimizer, data, BATCH, 1_000_000).step, EagerStep)
+    assert isinstance(
+        choose_step("eager", EagerStep(*pair, TraceELBO(), optimizer, data), BATCH, 1_000_000).step, EagerStep
+    )

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ppl_vae import UserError, fit
 from ppl_vae.runtime import checkpoint
-from ppl_vae.svi import EagerStep, engine
-from ppl_vae.training import saving
-from ppl_vae.training.fitting import _Run
+from ppl_vae.svi import EagerStep
+from ppl_vae.training import fitting, saving
+from ppl_vae.training.loop import Loop
 from tests.fits import TRAIN, VALIDATION, assert_same, settings, weights
 from tests.pairs import vae_pair
 from tests.training.test_resume import KINDS
@@ -71,7 +71,7 @@ def test_what_is_not_finite_is_never_written_over_what_is(
             return poison(self, sums) if count == 7 else sums  # type: ignore[operator]
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "EagerStep", Poisoned)
+        patch.setattr(fitting, "EagerStep", Poisoned)
         patch.setattr(saving, "CHECKPOINT_SECONDS", -1.0 if often else 1e9)
         with pytest.raises(UserError, match=rf"^training diverged in epoch 2 \(({named}).*lower the learning rate"):
             fit(*run.pair(), TRAIN, run.validation, run.fits, checkpoint_path=path)
@@ -93,7 +93,7 @@ def test_the_last_epoch_s_weights_are_looked_at_too(tmp_path: Path, monkeypatch:
             sums = super().__call__(index, kl_weight)
             return poison_weights(self, sums) if count == 8 else sums
 
-    monkeypatch.setattr(engine, "EagerStep", Poisoned)
+    monkeypatch.setattr(fitting, "EagerStep", Poisoned)
     with pytest.raises(UserError, match=r"diverged in epoch 2 \(model\.decoder\.net\.0\.weight is not finite\)"):
         fit(*vae_pair(), TRAIN, settings=settings(patience=0, epochs=2))
 
@@ -104,16 +104,16 @@ def test_a_checkpoint_that_would_grow_old_in_a_validation_is_written_before_it(
 ) -> None:
     """From the second one on it is known how long a validation takes."""
     path, found = tmp_path / "run.pt", []
-    ours = _Run.validate
+    ours = Loop._bound
 
-    def validate(self: _Run, data: object) -> float:
+    def validate(self: Loop, data: object) -> float:
         state = checkpoint.load(path)
         found.append((len(state["history"]), state["step"]))
         if slow:
             time.sleep(0.3)
         return ours(self, data)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(_Run, "validate", validate)
+    monkeypatch.setattr(Loop, "_bound", validate)
     monkeypatch.setattr(saving, "CHECKPOINT_SECONDS", 0.3 if slow else 60.0)
     whole = vae_pair()
     fit(*whole, TRAIN, VALIDATION, settings(epochs=3), checkpoint_path=path)
@@ -126,11 +126,11 @@ def test_killed_in_a_validation_it_goes_on_where_it_was(tmp_path: Path, monkeypa
     whole = vae_pair()
     fit(*whole, TRAIN, VALIDATION, plain)
 
-    def killed(self: _Run, data: object) -> float:
+    def killed(self: Loop, data: object) -> float:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(_Run, "validate", killed)
+        patch.setattr(Loop, "_bound", killed)
         patch.setattr(saving, "CHECKPOINT_SECONDS", -1.0)
         with pytest.raises(KeyboardInterrupt):
             fit(*vae_pair(), TRAIN, VALIDATION, plain, checkpoint_path=path)

@@ -1,0 +1,210 @@
+"""The loop of a fit: epochs of steps, with warm-up, validation, early stopping, checkpoints and progress."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyro
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.evaluation.bounds import elbo, importance_bound
+from ppl_vae.objectives.elbo import kl_weight_at
+from ppl_vae.runtime.interrupt import Interrupted, InterruptGuard
+from ppl_vae.runtime.processes import Group
+from ppl_vae.runtime.seeding import reseed, stream
+from ppl_vae.svi import EagerStep, choose_step
+from ppl_vae.svi.distributed import DistributedStep
+from ppl_vae.svi.engine import Step, after_callback
+from ppl_vae.training.config import FitConfig, final_kl_weight
+from ppl_vae.training.metrics import EpochMetrics
+from ppl_vae.training.saving import Saver
+from ppl_vae.training.state import TrainingState
+from ppl_vae.training.trial import told
+
+Say = Callable[[str], object]
+
+# Where a step or a validation fails that has gone well before.
+_ADVICE = "mend the program, or lower the learning rate where a value has left its range"
+
+
+class Loop:
+    """The steps of a fit, from where its state stands to its end.
+
+    Args:
+        step: of the pair on its training data.
+        validation: other data, or None.
+        settings: of the fit.
+        state: what it has come to; the loop moves it on.
+        checkpoint_path: where that is kept, or None.
+        group: the processes that take the steps together.
+    """
+
+    def __init__(
+        self,
+        step: EagerStep,
+        validation: Dataset | None,
+        settings: FitConfig,
+        state: TrainingState,
+        checkpoint_path: Path | None,
+        group: Group,
+    ) -> None:
+        self.step, self.validation, self.settings, self.state, self.group = step, validation, settings, state, group
+        self.distributed = DistributedStep(step, group) if group.size > 1 else None
+        self.saver = Saver(state, checkpoint_path, group, self.distributed)
+        self.validation_seconds = 0.0  # what the last one took, during which nothing is saved
+
+    def run(
+        self,
+        on_epoch: Callable[[EpochMetrics], object] | None,
+        on_step: Callable[[int], object] | None,
+        on_engine: Say | None,
+        progress: bool | None,
+    ) -> None:
+        """Train to the last epoch, or to the end of patience; the arguments are those of :func:`ppl_vae.fit`."""
+        state = self.state
+        self._begin()
+        with self._bar(progress) as bar, InterruptGuard() as interrupt, pyro.validation_enabled(False):
+            if not state.history and state.order is None:
+                self.saver.save()
+            take_step = self._choose_step(bar, on_engine, interrupt)
+            if on_step:
+                on_step(state.steps_done)
+            while len(state.history) < self.settings.epochs and not state.stopped_early():
+                start = time.perf_counter()
+                for index in self._batches_to_come():
+                    with told(f"step {state.step + 1} of epoch {state.epoch}", _ADVICE, *self._pair):
+                        state.sums += take_step(index, self._prepare_step())
+                    state.step += 1
+                    bar.update()
+                    if on_step and on_step(state.steps_done) is not False:
+                        take_step = after_callback(take_step, on_engine)
+                    self._save_or_stop(interrupt)
+                metrics = self._end_epoch(start)
+                bar.set_postfix_str(_summary(metrics), refresh=False)
+                if on_epoch:
+                    on_epoch(metrics)
+                    take_step = after_callback(take_step, on_engine)
+            self.saver.save()  # the last epoch's weights with the last epoch's moments: it could go on from here
+            if any(self.group.any(interrupt.requested)):
+                raise Interrupted("training was stopped at its end; resume its checkpoint for more epochs")
+        self._keep_the_best()
+
+    @property
+    def _pair(self) -> tuple[torch.nn.Module, torch.nn.Module]:
+        return self.step.model, self.step.guide
+
+    def _begin(self) -> None:
+        """Training mode, and in every process the first one's weights."""
+        for program in self._pair:
+            program.train()
+            self.group.copy_first([*program.parameters(), *program.buffers()])
+
+    @contextmanager
+    def _bar(self, progress: bool | None) -> Iterator["tqdm[Any]"]:
+        hide = True if not self.group.is_first else None if progress is None else not progress
+        total = self.settings.epochs * self.state.steps_per_epoch
+        with tqdm(total=total, initial=self.state.steps_done, unit="step", disable=hide, dynamic_ncols=True) as bar:
+            yield bar
+
+    def _batches_to_come(self) -> tuple[Tensor, ...]:
+        """The rows of each step that this epoch still has; at its beginning, in a new order."""
+        state, data = self.state, self.step.data
+        if state.order is None:
+            state.order = torch.randperm(len(data), device=data.x.device)
+            self.group.copy_first([state.order])
+            state.step = 0
+            state.sums.zero_()
+        batches: tuple[Tensor, ...] = state.order.split(self.settings.batch_size)
+        return batches[state.step :]
+
+    def _prepare_step(self) -> float:
+        """Set the step size of the coming step, and the noise of processes but the first; return its KL weight."""
+        settings, steps, count = self.settings, self.state.steps_per_epoch, self.state.steps_done
+        self.state.optimizer.set_progress(count / (settings.epochs * steps))
+        if not self.group.is_first:  # by the step, so that no checkpoint need hold a generator for each process
+            reseed(stream(settings.seed, f"training, rank {self.group.rank}, step {count}"), self.step.data.x.device)
+        return kl_weight_at(count, settings.kl_warmup * steps, final_kl_weight(settings))
+
+    def _save_or_stop(self, interrupt: InterruptGuard) -> None:
+        """Where a signal has come or a checkpoint is due, in all processes after the same step."""
+        stop, due = self.group.any(interrupt.requested, self.saver.is_due())
+        if stop or due:
+            self.saver.save()
+        if stop:
+            raise Interrupted("training was stopped between two steps; resume its checkpoint to go on")
+
+    def _end_epoch(self, start: float) -> EpochMetrics:
+        """Read the epoch's sums (the one wait for the device), validate, remember the best."""
+        state, settings = self.state, self.settings
+        if self.distributed:
+            self.distributed.make_whole()
+        sums = self.group.total(state.sums)
+        bound, reconstruction, kl = (sums / len(self.step.data)).tolist()
+        if not math.isfinite(bound):
+            raise state.diverged(f"reconstruction {reconstruction:g}, KL {kl:g}")
+        self.saver.refuse_divergence(sums)
+        validation_bound = None
+        if self.validation is not None and not state.optimizer.tables:
+            validation_bound = self._validate(self.validation)
+        epoch, steps = state.epoch, state.steps_per_epoch
+        weight = kl_weight_at(epoch * steps - 1, settings.kl_warmup * steps, final_kl_weight(settings))
+        seconds = time.perf_counter() - start
+        elbo = reconstruction - kl
+        metrics = EpochMetrics(epoch, elbo, bound, reconstruction, kl, weight, validation_bound, seconds)
+        state.end_epoch(metrics)
+        return metrics
+
+    def _validate(self, data: Dataset) -> float:
+        """The bound that is trained, on other data, in nats per datapoint; by the first process, for all."""
+        if any(self.group.any(self.saver.is_due(pause=self.validation_seconds))):
+            self.saver.save()
+        began = time.monotonic()
+        found = self.group.from_first(self._bound(data) if self.group.is_first else math.nan)
+        if not math.isfinite(found):
+            raise self.state.diverged(f"validation bound {found:g}")
+        self.validation_seconds = time.monotonic() - began
+        return found
+
+    def _bound(self, data: Dataset) -> float:
+        seed = stream(self.settings.seed, "validation")  # the same every epoch: what changes is the pair
+        with told(f"the validation after epoch {self.state.epoch}", _ADVICE, *self._pair):
+            if draws := self.step.objective.draws_in_the_logarithm:
+                return importance_bound(*self._pair, data, draws, seed).mean
+            return elbo(*self._pair, data, seed=seed).elbo.mean
+
+    def _choose_step(self, bar: "tqdm[Any]", on_engine: Say | None, interrupt: InterruptGuard) -> Step:
+        """What takes the steps; only now, since a traced step holds the very tensors that a checkpoint was put in."""
+        settings = self.settings
+        if self.distributed:
+            bar.set_description("training")
+            if on_engine:
+                on_engine(f"eager: {self.group.size} processes share each step, and none of them traces it")
+            return self.distributed
+        bar.set_description("preparing")
+        num_steps = settings.epochs * self.state.steps_per_epoch
+        with interrupt.at_once():  # compiling takes a minute, and has changed nothing
+            step, why = choose_step(settings.engine, self.step, settings.batch_size, num_steps)
+        bar.set_description("training")
+        bar.unpause()  # what was spent on compiling says nothing about how long the rest will take
+        if on_engine:
+            on_engine(why)
+        return step
+
+    def _keep_the_best(self) -> None:
+        """With patience, the best epoch's weights."""
+        if self.settings.patience and self.state.best:
+            for name, program in zip(("model", "guide"), self._pair, strict=True):
+                program.load_state_dict(self.state.best[name])
+
+
+def _summary(metrics: EpochMetrics) -> str:
+    text = f"epoch {metrics.epoch}, bound {metrics.bound:.2f}"
+    if metrics.validation_bound is not None:
+        text += f", validation {metrics.validation_bound:.2f}"
+    return text
