@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from ppl_vae import Batch
+from ppl_vae.data.codecs import encode_notes, encode_text
 from ppl_vae.guides import (
     Amortized,
     BottomUp,
@@ -40,7 +41,7 @@ from ppl_vae.networks.convolutional import ConvDecoder, ConvEncoder
 from ppl_vae.networks.dense import Decoder, Encoder
 from ppl_vae.networks.recurrent import RecurrentDecoder, RecurrentEncoder
 from ppl_vae.programs.latents import LatentSite
-from ppl_vae.programs.layout import Layout, encode_notes, encode_text
+from ppl_vae.programs.layout import Layout
 from ppl_vae.testing import Case, Pair
 from tests.pairs import TwoLatents, bits
 

@@ -131,7 +131,6 @@ LEFT = {
     "reports/report.py -> cli",
     "runs/comparison.py -> cli",
     "runs/comparison.py -> reports",
-    "runs/per_step.py -> reports",
 }
 
 

@@ -10,9 +10,9 @@ from tyro.conf import Positional
 from ppl_vae.cli.sample import Made, caption, labels_of, shown_in
 from ppl_vae.cli.walks import Rows, Walk, rows_of
 from ppl_vae.data import Dataset
+from ppl_vae.data.labels import number_of
 from ppl_vae.predictive import walks as latent_walks
-from ppl_vae.reports.rendering import centre, strips_of
-from ppl_vae.runs.labels import number_of, takes_labels
+from ppl_vae.predictive.rendering import centre, strips_of, takes_labels
 from ppl_vae.runs.opened import OpenedRun
 from ppl_vae.runtime.config import Count, CountOrZero, config
 from ppl_vae.runtime.errors import UserError
@@ -92,7 +92,7 @@ class Arithmetic(Walk):
         members = []
         for label, flag in zip(labels, ("--from-label", "--to-label"), strict=True):
             assert label is not None
-            number = number_of(opened.info, label, flag)
+            number = number_of(opened.info, label, flag[2:].replace("-", "_"))
             if takes_labels(opened.pair.model, opened.info):
                 raise UserError("this model is given the label, so z is not to hold it; use --subtract and --add.")
             y = data.head(self.limit).y

@@ -9,6 +9,8 @@ from tyro.conf import Positional
 
 from ppl_vae import figures
 from ppl_vae.cli.sample import Made, Sampling, caption, label_number
+from ppl_vae.data.info import example
+from ppl_vae.data.labels import number_of, rows_of
 from ppl_vae.guides.unseen import guide_for
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.predictive.draws import (
@@ -19,10 +21,8 @@ from ppl_vae.predictive.draws import (
     posterior_predictive,
     prior_predictive,
 )
+from ppl_vae.predictive.rendering import centre, image_of, images_of, is_drawn, shown_of, strips_of, takes_labels
 from ppl_vae.predictive.walks import prior_quantiles
-from ppl_vae.registry.build import example
-from ppl_vae.reports.rendering import centre, image_of, images_of, is_drawn, shown_of, strips_of
-from ppl_vae.runs.labels import number_of, rows_of, takes_labels
 from ppl_vae.runs.opened import OpenedRun, SplitName
 from ppl_vae.runtime.config import Count, CountOrZero, config
 from ppl_vae.runtime.errors import UserError
@@ -117,7 +117,7 @@ class Conditional(Sampling):
             words = caption(opened, f"E[x | z, y]: {rows.words}, a column for each z ~ p(z).")
             figure = strips_of(opened.info, sheet, [f"y = {name}" for name in rows.names], (), words)
             return Made({"means": sheet}, figure)
-        y = torch.full((self.num_samples,), number_of(opened.info, self.label, "--label"), device=opened.device)
+        y = torch.full((self.num_samples,), number_of(opened.info, self.label, "label"), device=opened.device)
         draws = prior_predictive(model, opened.event_shape, self.num_samples, y)
         words = caption(opened, f"E[x | z, y = {self.label}] for z ~ p(z).")
         figure = figures.sheet(image_of(opened.info, draws.means), words)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from tqdm import tqdm
 from tyro.conf import Positional
 
 from ppl_vae import figures
+from ppl_vae.data.labels import unseen_among
 from ppl_vae.diagnostics import Diagnostics, diagnose
 from ppl_vae.diagnostics.aggregate import Aggregate
 from ppl_vae.evaluation import Estimate, Protocol
@@ -23,7 +25,6 @@ from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.programs.density import has_density
 from ppl_vae.reports.caveats import POINT_IN_WORDS, words_of
 from ppl_vae.runs.estimators import EvaluateConfig, Evaluated, calibrate_run, evaluate_run, fitted_guide
-from ppl_vae.runs.labels import warn_of_unseen_in
 from ppl_vae.runs.opened import OpenedRun, open_run
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered, refuse_existing_file, write_figure, write_new
@@ -83,7 +84,8 @@ class Evaluate:
         prior = self.settings.estimator == "ais" and self.settings.annealing.start == "prior"
         if prior and self.per_datapoint:  # annealing has looked at no guide, the table has columns of one
             evaluated = evaluated._replace(fitted=fitted_guide(opened, evaluated.data, self.settings.infer))
-        warn_of_unseen_in(opened.info, f"{evaluated.protocol.split} data", evaluated.data.y)
+        for words in unseen_among(opened.info, f"{evaluated.protocol.split} data", evaluated.data.y):
+            print(f"warning: {words}", file=sys.stderr)
         protocol = evaluated.protocol
         headline = next(iter(evaluated.results))
         plain, lines = as_json(evaluated.results, protocol), [_as_table(evaluated.results)]

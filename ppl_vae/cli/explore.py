@@ -12,6 +12,7 @@ from tqdm import tqdm
 from tyro.conf import Positional
 
 from ppl_vae.data import Dataset
+from ppl_vae.data.labels import rows_of
 from ppl_vae.diagnostics.units import Units, units
 from ppl_vae.explorer import Contents, Dense, Layer, Placement, html, layers_of
 from ppl_vae.guides import Amortized, Diagonal, Family, FullRank, LowRank, Point, SemiAmortized
@@ -24,7 +25,6 @@ from ppl_vae.predictive.draws import posterior_moments
 from ppl_vae.programs.pair import frozen
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.files import names_file
-from ppl_vae.runs.labels import rows_of
 from ppl_vae.runs.opened import OpenedRun, SplitName, check_drawable, open_run
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered, refuse_existing_file, write_new

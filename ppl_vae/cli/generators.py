@@ -13,11 +13,11 @@ from tyro.conf import Positional
 
 from ppl_vae import figures
 from ppl_vae.data import DataConfig, Dataset, Splits
+from ppl_vae.data.info import DataInfo
+from ppl_vae.data.labels import MOST_LABELS
 from ppl_vae.predictive.draws import label_sheet, prior_predictive
-from ppl_vae.registry.build import DataInfo
-from ppl_vae.reports.rendering import images_of, shown_of, shows_means
+from ppl_vae.predictive.rendering import images_of, shown_of, shows_means, takes_labels
 from ppl_vae.runs.baseline import BaselineRun
-from ppl_vae.runs.labels import MOST_LABELS, takes_labels
 from ppl_vae.runs.opened import OpenedRun, check_drawable, open_run, refuse_unlike
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered, refuse_existing_arrays, write_new, write_together

@@ -14,9 +14,8 @@ from ppl_vae.data import Dataset
 from ppl_vae.guides.unseen import has_rows
 from ppl_vae.predictive.draws import decode, plane_site
 from ppl_vae.predictive.holes import empty_places
+from ppl_vae.predictive.rendering import image_of, takes_labels
 from ppl_vae.predictive.walks import codes_of
-from ppl_vae.reports.rendering import image_of
-from ppl_vae.runs.labels import takes_labels
 from ppl_vae.runs.opened import OpenedRun, SplitName, check_drawable, open_run, refuse_unlike
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered, refuse_existing_arrays, write_new, write_together

@@ -1,5 +1,6 @@
 """``ppl-vae infer``: the posterior of new observations."""
 
+import sys
 from dataclasses import field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from tqdm import tqdm
 from tyro.conf import Positional
 
 from ppl_vae.data import Dataset, binarized
+from ppl_vae.data.labels import numbers_of, unseen_among
 from ppl_vae.data.sources import read_input
 from ppl_vae.evaluation import elbo
 from ppl_vae.guides.unseen import doubts_about, fitted_for, notes_on
@@ -18,7 +20,6 @@ from ppl_vae.programs.batch import UNSEEN
 from ppl_vae.programs.check import check_pair
 from ppl_vae.registry.build import Pair
 from ppl_vae.reports.caveats import warn_of_likelihood
-from ppl_vae.runs.labels import numbers_of
 from ppl_vae.runs.opened import OpenedRun, open_run
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import refuse_existing_file
@@ -67,6 +68,8 @@ class Infer:
         x, y, _, notes = read_input(self.input, info.layout, info.alphabet, info.event_shape, info.scale)
         if y is not None and info.num_classes:
             y = numbers_of(info, y, str(self.input))
+            for words in unseen_among(info, str(self.input), y):
+                print(f"warning: {words}", file=sys.stderr)
         # Rows of nobody's split: a per-datapoint guide has none for them.
         binarization = opened.run.record.config.data.binarization if info.layout == "plain" else "none"
         data = binarized(x, y, binarization, self.seed, first=UNSEEN)

@@ -103,6 +103,7 @@ def _run_command(arguments: list[str], signals: Signals) -> int:
 def _run_in(group: "Group", arguments: list[str], signals: Signals) -> int:
     from ppl_vae.runtime.processes import LostContactError
 
+    command = None
     try:
         command = _parse(arguments)
         if group.size > 1 and arguments[0] != "train":
@@ -120,7 +121,8 @@ def _run_in(group: "Group", arguments: list[str], signals: Signals) -> int:
         sys.stdout.flush()
         os._exit(1)  # an exit in good order would wait for the collective that cannot end
     except BaseException as error:
-        return _complain(*_words_for(error, bool(signals.count)), group)
+        message, status = _words_for(error, bool(signals.count))
+        return _complain(as_flags(message, command), status, group)
     return 0
 
 
@@ -157,6 +159,30 @@ def _words_for(error: BaseException, interrupted: bool) -> tuple[str, int]:
         what = f"cannot read or write {os.fsdecode(error.filename)}" if error.filename else "a file or device failed"
         return f"{what}: {error.strerror or error}", 2
     raise error
+
+
+def as_flags(text: str, command: Any) -> str:
+    """What the library says of settings, in backticks, as the command line does: `num_samples` is --num-samples.
+
+    Args:
+        text: a message, or what a result prints.
+        command: whose settings have flags, as those of a training have; what else stands in backticks is left as it is.
+    """
+    if "`" not in text:
+        return text
+    from ppl_vae.runs.run import TrainConfig
+
+    known = {*_settings(command), *_settings(TrainConfig())}
+    return re.sub(r"`(\w+)`", lambda found: f"--{found[1].replace('_', '-')}" if found[1] in known else found[0], text)
+
+
+def _settings(command: Any) -> Iterator[str]:
+    """Names of the fields, at any depth."""
+    from dataclasses import fields, is_dataclass
+
+    for each in fields(command) if is_dataclass(command) else ():
+        yield each.name
+        yield from _settings(getattr(command, each.name))
 
 
 def _complain(message: str, status: int, group: "Group | None" = None) -> int:

@@ -8,7 +8,7 @@ from tyro.conf import Positional
 from ppl_vae.cli.sample import Made, caption, shown_in
 from ppl_vae.cli.walks import Rows, Walk, rows_of
 from ppl_vae.predictive import walks as latent_walks
-from ppl_vae.reports.rendering import strips_of
+from ppl_vae.predictive.rendering import strips_of
 from ppl_vae.runs.opened import OpenedRun, SplitName
 from ppl_vae.runtime.config import Count, Few, config
 from ppl_vae.runtime.errors import UserError

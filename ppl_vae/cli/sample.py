@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from tyro.conf import Positional
 
-from ppl_vae.reports.rendering import files_of
-from ppl_vae.runs.labels import number_of, takes_labels
+from ppl_vae.data.labels import number_of
+from ppl_vae.predictive.rendering import files_of, takes_labels
 from ppl_vae.runs.opened import OpenedRun, check_drawable, open_run
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered, refuse_existing_arrays, refuse_existing_file, write_new, write_together
@@ -75,7 +75,7 @@ class Made(NamedTuple):
         arrays: by name.
         figure: a picture of them.
         words: what else there is to say, a line each.
-        sequences: of text or music, what is written as such; see :func:`ppl_vae.reports.rendering.files_of`.
+        sequences: of text or music, what is written as such; see :func:`ppl_vae.predictive.rendering.files_of`.
     """
 
     arrays: dict[str, Tensor]
@@ -170,7 +170,7 @@ def label_number(opened: OpenedRun, label: int | None) -> int | None:
         return None
     if not takes_labels(opened.pair.model, opened.info):
         raise UserError("--label: this run's model takes no labels; train one with --model conditional.")
-    return number_of(opened.info, label, "--label")
+    return number_of(opened.info, label, "label")
 
 
 def labels_of(label: int | None, own: Tensor | None, opened: OpenedRun) -> Tensor | None:

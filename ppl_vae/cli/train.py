@@ -11,17 +11,18 @@ import torch
 from tqdm import tqdm
 
 from ppl_vae.data import Splits
+from ppl_vae.data.info import DataInfo
+from ppl_vae.data.labels import unseen_in
 from ppl_vae.data.reading import read_data, say_what_was_read
 from ppl_vae.programs.check import likelihood_label
 from ppl_vae.programs.density import has_density
-from ppl_vae.registry.build import DataInfo, Pair, build_pair
+from ppl_vae.registry.build import Pair, build_pair
 from ppl_vae.registry.presets import PresetName
 from ppl_vae.registry.trust import remember
 from ppl_vae.reports.caveats import CAVEATS, POINT_IN_WORDS, warn_of_likelihood
 from ppl_vae.reports.film import Camera, check_film, develop, film_folder
 from ppl_vae.reports.pictures import draw_run
 from ppl_vae.reports.report import write_report
-from ppl_vae.runs.labels import warn_of_unseen
 from ppl_vae.runs.leftovers import clear_partials, has_learned, refuse_existing_run
 from ppl_vae.runs.opening import read_again
 from ppl_vae.runs.recorder import Recorder
@@ -122,7 +123,8 @@ class Train:
         with group.together():
             if group.is_first:
                 warn_of_likelihood(pair, splits.train)
-                warn_of_unseen(splits)
+                for words in unseen_in(splits):
+                    print(f"warning: {words}", file=sys.stderr)
                 say_what_was_read(splits)
                 stem = Path(self.settings.data.data).stem
                 path = str(held.enter_context(Run.created(record, self.out, stem)).path)
@@ -157,7 +159,8 @@ class Train:
         with group.together():
             if group.is_first:
                 warn_of_likelihood(pair, splits.train)
-                warn_of_unseen(splits)
+                for words in unseen_in(splits):
+                    print(f"warning: {words}", file=sys.stderr)
                 continued.write_record()
         return continued, splits
 

@@ -15,12 +15,11 @@ from ppl_vae.diagnostics.units import units
 from ppl_vae.guides.unseen import guide_for, has_rows
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.predictive import walks as latent_walks
+from ppl_vae.predictive.rendering import centre, is_drawn, shows_means, strips_of, takes_labels
 from ppl_vae.predictive.walks import CodeKind, Path, codes_of, decode_codes, draws_along
 from ppl_vae.programs.batch import UNSEEN
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.rows import tables_of
-from ppl_vae.reports.rendering import centre, is_drawn, shows_means, strips_of
-from ppl_vae.runs.labels import takes_labels
 from ppl_vae.runs.opened import OpenedRun, SplitName
 from ppl_vae.runtime.config import CountOrZero, Few, config
 from ppl_vae.runtime.errors import UserError

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from ppl_vae.data import torchvision_sets
+from ppl_vae.data.codecs import encode_notes
 from ppl_vae.data.music import read_music
 from ppl_vae.data.npz import Observations, read_npz
 from ppl_vae.data.text import alphabet_of, encoded_lines, read_lines
-from ppl_vae.programs.layout import Layout, encode_notes
+from ppl_vae.programs.layout import Layout
 from ppl_vae.runtime.errors import UserError, unknown_name
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ppl_vae.programs.layout import encode_text
+from ppl_vae.data.codecs import encode_text
 from ppl_vae.runtime.errors import UserError, reason
 
 # A line is one sequence and one latent: beyond these it is prose, which wants to be cut up first.

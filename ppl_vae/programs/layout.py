@@ -6,12 +6,9 @@ step says that the sequence goes on there: the step is *alive*. The other column
 after the end are all zeros. So sequences of many lengths are one tensor, and no length is ever read on the host.
 """
 
-from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 Layout = Literal["plain", "text", "notes"]
@@ -47,66 +44,3 @@ def num_steps(x: Tensor, layout: Layout) -> Tensor:
 def step_name(layout: Layout) -> str:
     """What is counted by :func:`num_steps`, in words."""
     return {"plain": "row", "text": "character (the end is one)", "notes": "time step"}[layout]
-
-
-def encode_text(lines: Sequence[str], alphabet: str, length: int) -> Tensor:
-    """Lines of text as sequences.
-
-    Args:
-        lines: none empty, none longer than ``length``, of the alphabet's characters.
-        alphabet: V characters.
-        length: T.
-
-    Returns:
-        ``(len(lines), T, 1 + V)``.
-    """
-    x = torch.zeros(len(lines), length, 1 + len(alphabet))
-    lengths = np.array([len(line) for line in lines], dtype=np.int64)
-    first = np.repeat(lengths.cumsum() - lengths, lengths)  # of each character's line, among all characters
-    step = np.arange(lengths.sum()) - first
-    place = (np.repeat(np.arange(len(lines)), lengths) * length + step) * (1 + len(alphabet))
-    known = _code_points(alphabet)
-    order = known.argsort()
-    which = order[known[order].searchsorted(_code_points("".join(lines)))]
-    for places in (place, place + 1 + which):
-        x.view(-1)[torch.from_numpy(places)] = 1
-    return x
-
-
-def _code_points(text: str) -> NDArray[np.uint32]:
-    return np.frombuffer(text.encode("utf-32-le", errors="surrogatepass"), dtype=np.uint32)
-
-
-def decode_text(x: Tensor, alphabet: str) -> list[str]:
-    """Sequences ``(n, T, 1 + V)`` as lines, up to the first step that is not alive; of probabilities, the likeliest."""
-    going = (x[..., 0] >= 0.5).long().cumprod(-1).sum(-1).tolist()
-    characters = x[..., 1:].argmax(-1).tolist()
-    return ["".join(alphabet[c] for c in row[:end]) for row, end in zip(characters, going, strict=True)]
-
-
-def encode_notes(pieces: Sequence[Sequence[Sequence[int]]], length: int) -> Tensor:
-    """Pieces of music as sequences.
-
-    Args:
-        pieces: each a list of steps, each of those the MIDI numbers that sound, from 21 to 108; none longer than
-            ``length``.
-        length: T.
-
-    Returns:
-        ``(len(pieces), T, 89)``.
-    """
-    x = torch.zeros(len(pieces), length, 1 + NUM_NOTES)
-    for number, piece in enumerate(pieces):
-        x[number, : len(piece), 0] = 1
-        for step, notes in enumerate(piece):
-            x[number, step, [1 + note - LOWEST_NOTE for note in notes]] = 1
-    return x
-
-
-def decode_notes(x: Tensor) -> list[list[list[int]]]:
-    """The inverse of :func:`encode_notes`: ``(n, T, 89)`` to pieces; of probabilities, what is as likely as not."""
-    going = (x[..., 0] >= 0.5).long().cumprod(-1).sum(-1).tolist()
-    pieces = []
-    for piece, end in zip(x[..., 1:] >= 0.5, going, strict=True):
-        pieces.append([cast("list[int]", (keys.nonzero().flatten() + LOWEST_NOTE).tolist()) for keys in piece[:end]])
-    return pieces

@@ -23,13 +23,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ppl_vae.data import Splits
+from ppl_vae.data.info import DataInfo, example
 from ppl_vae.guides import Family, Latents
 from ppl_vae.guides.semi_amortized import Training
 from ppl_vae.networks.architecture import Net, Networks
 from ppl_vae.networks.dense import Activation
-from ppl_vae.programs.batch import Batch
-from ppl_vae.programs.layout import NUM_NOTES, Layout
 from ppl_vae.registry.factories import (
     GUIDES,
     LIKELIHOODS,
@@ -41,7 +39,7 @@ from ppl_vae.registry.factories import (
     make_prior,
 )
 from ppl_vae.registry.files import asks_for, construct, find, names_file
-from ppl_vae.runtime.config import Count, Few, Rate, Size, config
+from ppl_vae.runtime.config import Few, Rate, Size, config
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
 
@@ -108,85 +106,6 @@ class PairConfig:
         """The same with a user's files by absolute path, good from any working directory."""
         model, guide = (str(Path(n).absolute()) if names_file(n) else n for n in (self.model, self.guide))
         return replace(self, model=model, guide=guide)
-
-
-@config
-class DataInfo:
-    """What a pair needs to know of the data; kept in the run, so that the data itself need not be read again."""
-
-    event_shape: tuple[Count, ...]
-    """Shape of one observation."""
-    num_classes: int
-    """Number of labels; 0 without any."""
-    num_data: int
-    """Number of training datapoints."""
-    fingerprint: str
-    """Hash of all splits: two runs with the same one saw the same data, split alike."""
-    layout: Layout = "plain"
-    """How an observation is laid out."""
-    alphabet: str = ""
-    """The characters of text."""
-    classes: tuple[int, ...] = ()
-    """The labels as the data has them, in the order of their numbers; none where they are those numbers."""
-    unseen: tuple[int, ...] = ()
-    """Those of them that no training datapoint has."""
-    scale: Count = 1
-    """What integers in files are divided by; see :mod:`ppl_vae.data.npz`. The fingerprint is of what came of it."""
-
-    def __post_init__(self) -> None:
-        """See that shape and layout agree, which a record that was changed by hand may not.
-
-        Raises:
-            ValueError: they do not; of a record, :func:`ppl_vae.runtime.config.from_plain` makes it a UserError.
-        """
-        if self.classes and (len(self.classes) != self.num_classes or list(self.classes) != sorted(set(self.classes))):
-            raise ValueError(f"classes are to be {self.num_classes} labels from the smallest up")
-        width = {"plain": None, "text": 1 + len(self.alphabet), "notes": 1 + NUM_NOTES}[self.layout]
-        if width and self.event_shape[1:] != (width,):
-            raise ValueError(
-                f"a step of {self.layout} has {width} numbers here, and an observation shape {self.event_shape}"
-            )
-
-    @classmethod
-    def of(cls, splits: Splits) -> "DataInfo":
-        """Read it off the data."""
-        sizes = splits.train.event_shape, splits.num_classes, len(splits.train)
-        named = splits.classes != tuple(range(splits.num_classes))
-        return cls(
-            *sizes,
-            splits.fingerprint(),
-            splits.layout,
-            splits.alphabet,
-            classes=splits.classes if named else (),
-            unseen=splits.unseen(),
-            scale=splits.scale,
-        )
-
-    @property
-    def labels(self) -> tuple[int, ...]:
-        """The labels as the data has them, in the order of their numbers."""
-        return self.classes or tuple(range(self.num_classes))
-
-    @property
-    def seen(self) -> tuple[int, ...]:
-        """Those of the labels that training has seen."""
-        unseen = set(self.unseen)
-        return tuple(label for label in self.labels if label not in unseen)
-
-    def numbers_of(self, labels: Tensor) -> Tensor:
-        """The numbers by which the pair knows these labels, all of which the data has to have."""
-        known = torch.tensor(self.labels, device=labels.device)
-        return torch.searchsorted(known, labels)
-
-    def labels_of(self, numbers: Tensor) -> Tensor:
-        """The labels of these numbers, as the data has them."""
-        return torch.tensor(self.labels, device=numbers.device)[numbers]
-
-    def is_of(self, splits: Splits) -> bool:
-        """Whether this is the data that it was read off, by what every version has recorded."""
-        other = DataInfo.of(splits)
-        names = ("event_shape", "num_data", "fingerprint", "layout", "alphabet")
-        return all(getattr(self, name) == getattr(other, name) for name in names)
 
 
 class Pair(NamedTuple):
@@ -272,10 +191,3 @@ def _refuse_unread(settings: PairConfig, make_model: Factory, make_guide: Factor
     asked = asks_for(make_model, "channels") or asks_for(make_guide, "channels")  # by a user's own
     if settings.channels != PairConfig.channels and settings.net != "conv" and not asked:
         raise UserError("--channels: fully connected networks have none; add --net conv.")
-
-
-def example(info: DataInfo, device: torch.device | None = None) -> Batch:
-    """Two datapoints of the right shape and no particular value, or one if training has no more rows."""
-    num = min(2, info.num_data)
-    y = torch.zeros(num, dtype=torch.long, device=device) if info.num_classes else None
-    return Batch(torch.zeros(num, *info.event_shape, device=device), y, torch.arange(num, device=device))

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from ppl_vae import figures
 from ppl_vae.data import Splits
+from ppl_vae.data.labels import rows_of
 from ppl_vae.predictive.draws import (
     has_standard_normal_prior,
     label_sheet,
@@ -19,12 +20,11 @@ from ppl_vae.predictive.draws import (
     posterior_samples,
     prior_predictive,
 )
+from ppl_vae.predictive.rendering import centre, image_of, images_of, is_drawn, shown_of, takes_labels
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.programs.structure import graphical_model
 from ppl_vae.registry.build import Pair
-from ppl_vae.reports.rendering import centre, image_of, images_of, is_drawn, shown_of
-from ppl_vae.runs.labels import rows_of, takes_labels
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime.errors import reason
 from ppl_vae.runtime.seeding import seeded

@@ -16,7 +16,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from ppl_vae.registry.build import DataInfo
+from ppl_vae.data.info import DataInfo
 from ppl_vae.runs.record import RunDirectory, versions
 from ppl_vae.baselines.bayes import BayesClassifier, Kind
 from ppl_vae.runtime.config import Count, Seed, Size, config

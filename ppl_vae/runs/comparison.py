@@ -1,5 +1,6 @@
 """The runs of a comparison, worked off in parallel."""
 
+import sys
 import json
 import os
 import time
@@ -10,11 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
-from ppl_vae.registry.build import DataInfo
+from ppl_vae.data.labels import unseen_in
+from ppl_vae.data.info import DataInfo
 from ppl_vae.reports.caveats import warn_of_likelihood
 from ppl_vae.runs.estimators import EvaluateConfig, evaluate_run
 from ppl_vae.guides.unseen import counts_of, doubts_about, notes_on
-from ppl_vae.runs.labels import warn_of_unseen
 from ppl_vae.runs.opened import OpenedRun, open_run
 from ppl_vae.data.reading import read_data, say_what_was_read
 from ppl_vae.registry.files import users_errors_told
@@ -116,7 +117,8 @@ def check_jobs(jobs: list[Job], out: Path | None) -> None:
         names = job.settings.pair.model, job.settings.pair.guide
         check_trusted(run.path, names, run.record.files, consent=True)  # named by the user; may have changed
     warn_of_likelihood(pair, splits.train)
-    warn_of_unseen(splits)
+    for words in unseen_in(splits):
+        print(f"warning: {words}", file=sys.stderr)
     say_what_was_read(splits)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ppl_vae.registry.build import DataInfo, Pair, example
+from ppl_vae.data.info import DataInfo, example
+from ppl_vae.registry.build import Pair
 from ppl_vae.runs.opening import Opening
 from ppl_vae.registry.files import names_file
 from ppl_vae.runs.run import Run, TrainConfig

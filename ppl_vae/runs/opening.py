@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ppl_vae.registry.build import DataInfo
+from ppl_vae.data.info import DataInfo
 from ppl_vae.data.reading import read_data
 from ppl_vae.runtime.config import config
 from ppl_vae.data import DataConfig, Splits

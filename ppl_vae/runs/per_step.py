@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ppl_vae.runs.opened import OpenedRun
-from ppl_vae.reports.rendering import shows_means
+from ppl_vae.predictive.rendering import shows_means
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import Estimate
 from ppl_vae.programs.layout import num_steps, step_name

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from ppl_vae.registry.build import DataInfo, Pair, build_pair
+from ppl_vae.data.info import DataInfo
+from ppl_vae.registry.build import Pair, build_pair
 from ppl_vae.runs.run import Run, TrainConfig
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.check import check_pair, same, seeded_log_weights

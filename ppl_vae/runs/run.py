@@ -17,7 +17,8 @@ from typing import Self
 import torch
 
 from ppl_vae.runtime import checkpoint
-from ppl_vae.registry.build import DataInfo, Pair, PairConfig, build_pair
+from ppl_vae.data.info import DataInfo
+from ppl_vae.registry.build import Pair, PairConfig, build_pair
 from ppl_vae.runs.record import RunDirectory, is_baseline, versions
 from ppl_vae.registry.trust import check_trusted, hashes_of
 from ppl_vae.runtime.config import config

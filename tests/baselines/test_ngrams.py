@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from ppl_vae.baselines.ngrams import Order, ngram_log_prob
-from ppl_vae.programs.layout import Layout, encode_notes, encode_text
+from ppl_vae.data.codecs import encode_notes, encode_text
+from ppl_vae.programs.layout import Layout
 
 
 def test_letters_by_hand() -> None:

@@ -12,8 +12,7 @@ import yaml
 
 from ppl_vae.cli.main import main
 from ppl_vae.data import DataConfig, load
-from ppl_vae.registry.build import DataInfo
-from ppl_vae.runs.labels import in_words
+from ppl_vae.data.info import DataInfo
 from ppl_vae.runs.opening import read_again
 from ppl_vae.runs.run import Run
 
@@ -185,12 +184,3 @@ def test_a_record_that_was_changed_by_hand(cli, strange, tmp_path):
         (run / "config.yaml").write_text(text.replace(was, now, 1))
         status, out, err = cli("evaluate", run, "--limit", "4")
         assert (status, out, err.count("\n")) == (2, "", 1)
-
-
-def test_in_words():
-    assert in_words([3]) == "3"
-    assert in_words([3, 7]) == "3 and 7"
-    assert in_words([0, 1]) == "0 and 1"
-    assert in_words(range(10)) == "0 to 9"
-    assert in_words([1, 5, 6]) == "1, 5 and 6"
-    assert in_words([2 * label for label in range(1500)]) == "0, 2, 4, ... 2998 (1,500 of them)"

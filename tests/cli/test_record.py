@@ -5,7 +5,7 @@ import os
 import pytest
 
 from ppl_vae import UserError
-from ppl_vae.registry.build import DataInfo
+from ppl_vae.data.info import DataInfo
 from ppl_vae.runs.record import is_baseline
 from ppl_vae.runs.run import Record, Run, TrainConfig
 

@@ -7,8 +7,8 @@ import pytest
 
 from ppl_vae import UserError
 from ppl_vae.data import DataConfig, load
+from ppl_vae.data.codecs import decode_notes
 from ppl_vae.data.sources import read_input
-from ppl_vae.programs.layout import decode_notes
 
 PARTS = {"train": [[[60, 64], []], [[21]]], "valid": [[[62]]], "test": [[[108], [30], [40]]]}
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from ppl_vae.data.codecs import encode_notes, encode_text
 from ppl_vae.models.autoregressive import Autoregressive, Sequences
 from ppl_vae.networks.recurrent import RecurrentDecoder
-from ppl_vae.programs.layout import Layout, encode_notes, encode_text
+from ppl_vae.programs.layout import Layout
 
 LAYOUTS: tuple[Layout, ...] = ("plain", "text", "notes")
 LENGTH, KINDS = 3, 2

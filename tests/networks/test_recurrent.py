@@ -6,9 +6,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ppl_vae import UserError
+from ppl_vae.data.codecs import encode_text
 from ppl_vae.networks.precision import computing_in
 from ppl_vae.networks.recurrent import LSTM, RecurrentDecoder, RecurrentEncoder, State, logits_of_rates
-from ppl_vae.programs.layout import Layout, encode_text
+from ppl_vae.programs.layout import Layout
 
 WORDS = encode_text(["ab", "b", "abaa", "bba"], "ab", 5)
 

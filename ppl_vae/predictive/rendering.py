@@ -9,12 +9,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from ppl_vae import figures
+from ppl_vae.data.codecs import decode_notes, decode_text
+from ppl_vae.data.info import DataInfo, example
 from ppl_vae.data.midi import midi
 from ppl_vae.figures.sequences import piano_rolls, written
 from ppl_vae.predictive.draws import Draws
 from ppl_vae.programs.centre import has_mean
-from ppl_vae.programs.layout import decode_notes, decode_text
-from ppl_vae.registry.build import DataInfo, example
+from ppl_vae.programs.structure import reads_labels
 
 
 def image_of(info: DataInfo, x: ArrayLike | Tensor) -> NDArray[np.float64]:
@@ -44,6 +45,11 @@ def images_of(info: DataInfo, *parts: ArrayLike | Tensor) -> list[NDArray[np.flo
     shapes = [array.shape[:-2] for array in arrays]
     cut = np.split(images, np.cumsum([shape.numel() for shape in shapes])[:-1])
     return [part.reshape(*shape, *images.shape[1:]) for part, shape in zip(cut, shapes, strict=True)]
+
+
+def takes_labels(model: nn.Module, info: DataInfo) -> bool:
+    """Whether a model of this data reads labels, so that it decodes and generates for given ones only."""
+    return reads_labels(model, example(info, next(model.parameters(), torch.zeros(())).device))
 
 
 def shows_means(model: nn.Module, info: DataInfo) -> bool:

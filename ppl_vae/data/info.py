@@ -1,0 +1,99 @@
+"""What is known of a data set beside its values: shapes, labels, layout."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.layout import NUM_NOTES, Layout
+from ppl_vae.runtime.config import Count, config
+
+if TYPE_CHECKING:
+    from ppl_vae.data.splits import Splits
+
+
+@config
+class DataInfo:
+    """What a pair needs to know of the data; kept in the run, so that the data itself need not be read again."""
+
+    event_shape: tuple[Count, ...]
+    """Shape of one observation."""
+    num_classes: int
+    """Number of labels; 0 without any."""
+    num_data: int
+    """Number of training datapoints."""
+    fingerprint: str
+    """Hash of all splits: two runs with the same one saw the same data, split alike."""
+    layout: Layout = "plain"
+    """How an observation is laid out."""
+    alphabet: str = ""
+    """The characters of text."""
+    classes: tuple[int, ...] = ()
+    """The labels as the data has them, in the order of their numbers; none where they are those numbers."""
+    unseen: tuple[int, ...] = ()
+    """Those of them that no training datapoint has."""
+    scale: Count = 1
+    """What integers in files are divided by; see :mod:`ppl_vae.data.npz`. The fingerprint is of what came of it."""
+
+    def __post_init__(self) -> None:
+        """See that shape and layout agree, which a record that was changed by hand may not.
+
+        Raises:
+            ValueError: they do not; of a record, :func:`ppl_vae.runtime.config.from_plain` makes it a UserError.
+        """
+        if self.classes and (len(self.classes) != self.num_classes or list(self.classes) != sorted(set(self.classes))):
+            raise ValueError(f"classes are to be {self.num_classes} labels from the smallest up")
+        width = {"plain": None, "text": 1 + len(self.alphabet), "notes": 1 + NUM_NOTES}[self.layout]
+        if width and self.event_shape[1:] != (width,):
+            raise ValueError(
+                f"a step of {self.layout} has {width} numbers here, and an observation shape {self.event_shape}"
+            )
+
+    @classmethod
+    def of(cls, splits: "Splits") -> "DataInfo":
+        """Read it off the data."""
+        sizes = splits.train.event_shape, splits.num_classes, len(splits.train)
+        named = splits.classes != tuple(range(splits.num_classes))
+        return cls(
+            *sizes,
+            splits.fingerprint(),
+            splits.layout,
+            splits.alphabet,
+            classes=splits.classes if named else (),
+            unseen=splits.unseen(),
+            scale=splits.scale,
+        )
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The labels as the data has them, in the order of their numbers."""
+        return self.classes or tuple(range(self.num_classes))
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """Those of the labels that training has seen."""
+        unseen = set(self.unseen)
+        return tuple(label for label in self.labels if label not in unseen)
+
+    def numbers_of(self, labels: Tensor) -> Tensor:
+        """The numbers by which the pair knows these labels, all of which the data has to have."""
+        known = torch.tensor(self.labels, device=labels.device)
+        return torch.searchsorted(known, labels)
+
+    def labels_of(self, numbers: Tensor) -> Tensor:
+        """The labels of these numbers, as the data has them."""
+        return torch.tensor(self.labels, device=numbers.device)[numbers]
+
+    def is_of(self, splits: "Splits") -> bool:
+        """Whether this is the data that it was read off, by what every version has recorded."""
+        other = DataInfo.of(splits)
+        names = ("event_shape", "num_data", "fingerprint", "layout", "alphabet")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+
+def example(info: DataInfo, device: torch.device | None = None) -> Batch:
+    """Two datapoints of the right shape and no particular value, or one if training has no more rows."""
+    num = min(2, info.num_data)
+    y = torch.zeros(num, dtype=torch.long, device=device) if info.num_classes else None
+    return Batch(torch.zeros(num, *info.event_shape, device=device), y, torch.arange(num, device=device))
