@@ -127,6 +127,8 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "gaps.inference_gaps": lambda on: gaps.inference_gaps(on.model, on.guide, {"own": on.guide}, on.data, _GAPS),
     "centre.has_mean": lambda on: centre.has_mean(on.model, on.batch),
     "density.points_of": lambda on: density.points_of(on.guide, on.batch),
+    "density.is_drawn": lambda on: density.is_drawn(on.guide, on.batch),
+    "bounds.runs_for": lambda on: bounds.runs_for(on.guide, on.data),
     "density.has_density": lambda on: density.has_density(on.guide, on.batch),
     "structure.reads_labels": lambda on: structure.reads_labels(on.model, on.batch),
     "structure.graphical_model": lambda on: [
@@ -186,6 +188,8 @@ QUESTIONS = {
         "check.likelihood_label",
         "check.seeded_log_weights",
         "density.has_density",
+        "density.is_drawn",
+        "bounds.runs_for",
         "density.points_of",
         "structure.graphical_model",
         "structure.reads_labels",

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from ppl_vae.data.checks import check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.estimate import Estimate
-from ppl_vae.evaluation.streams import Streams, dealt, log_mean_over_draws, mean_over_draws
+from ppl_vae.evaluation.streams import NUM_STREAMS, Streams, dealt, log_mean_over_draws, mean_over_draws
 from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.density import is_drawn
 from ppl_vae.programs.log_weights import BATCH_SIZE, chunks, log_weights, weighted_draws
 from ppl_vae.programs.pair import frozen
 from ppl_vae.programs.rows import check_rows
@@ -58,10 +59,11 @@ def elbo(
     data = data.fixed(seed)
     with frozen(model, guide), seeded(stream(seed, "draws"), data.x.device):
         check_runs(data, model, guide)
+        runs = runs_for(guide, data)
         for batch in data.batches(BATCH_SIZE):
             streams = Streams(log=False)
             for count in chunks(num_samples, batch):
-                weighted = weighted_draws(model, guide, batch, count)
+                weighted = weighted_draws(model, guide, batch, count, runs)
                 streams.add(dealt(torch.stack([weighted.reconstruction, weighted.kl], dim=1), log=False), count)
             sums.append(streams.sums)
             if advance:
@@ -115,19 +117,29 @@ def importance_bound(
     return log_mean_over_draws(torch.cat(found, dim=1).cpu(), num_samples)
 
 
+def runs_for(guide: nn.Module, data: Dataset) -> int:
+    """Calls of the pair to deal the draws to: one for each stream where each call has a q of its own.
+
+    Then what the draws of a call share is noise of that stream, and the error of the draws holds it.
+    """
+    return NUM_STREAMS if is_drawn(guide, data.probe()) else 1
+
+
 def _log_sums(
     model: nn.Module, guide: nn.Module, data: Dataset, num_samples: int, engine: Engine
 ) -> Callable[[Batch, int], Tensor]:
     """log Σ w by stream of so many draws, ``(G, batch)``; compiled for the usual batch where that ends sooner."""
 
+    runs = runs_for(guide, data)
+
     def eager(batch: Batch, count: int) -> Tensor:
-        return dealt(log_weights(model, guide, batch, count), log=True)
+        return dealt(log_weights(model, guide, batch, count, runs), log=True)
 
     usual = next(data.batches(BATCH_SIZE))
     counts = list(chunks(num_samples, usual))
     calls = len(counts) * -(-len(data) // BATCH_SIZE)
-    if not worth_compiling(engine, calls, counts[0] * usual.x.numel(), data.x.device):
-        return eager
+    if runs > 1 or not worth_compiling(engine, calls, counts[0] * usual.x.numel(), data.x.device):
+        return eager  # so many runs in one graph would take minutes to compile
 
     def function(x: Tensor, index: Tensor, *y: Tensor) -> tuple[Tensor]:
         return (eager(Batch(x, y[0] if y else None, index), counts[0]),)

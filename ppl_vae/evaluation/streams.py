@@ -9,10 +9,9 @@ Draw k goes to stream k mod G. Leaving out one stream after the other (the jackk
 For a mean that is the usual s² / K. For log 1/K Σₖ wₖ it is the delta method's where the weights are even, and it also
 serves where one weight is most of the sum, which the delta method does not; in expectation it is rather too large than
 too small (Efron and Stein 1981): of so few and uneven weights as 16 chains have that pass 6 temperatures, the error
-came out 14 % too large; of 64 chains, 1 %. What it cannot know of is a region that no draw has reached, nor noise that
-all draws share: where a guide draws to find its q, as a semi-amortized one does in its refinement, every draw of a call
-has the same q, and the error of an ELBO of 10 draws came out a quarter too small on the linear Gaussian model (5 steps
-at rate 0.05; at rate 0.2 it was less than half of what it should be).
+came out 14 % too large; of 64 chains, 1 %. What it cannot know of is a region
+that no draw has reached. Where a guide draws to find its q, as a semi-amortized one does in its refinement, the draws
+of a call share that noise, and each stream has calls of its own (:func:`ppl_vae.evaluation.bounds.runs_for`).
 """
 
 import math

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.evaluation.bounds import ElboParts
+from ppl_vae.evaluation.bounds import ElboParts, runs_for
 from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.evaluation.streams import dealt, log_mean_over_draws, mean_over_draws
 from ppl_vae.programs.log_weights import BATCH_SIZE, chunks, weighted_draws
@@ -73,10 +73,10 @@ def weight_tails(
         num_samples: K, enough for a tail: 100 or more.
         advance: called with the number of datapoints done.
     """
-    parts, log_sums, ess, khat = [], [], [], []
+    parts, log_sums, ess, khat, runs = [], [], [], [], runs_for(guide, data)
     for batch in data.batches(BATCH_SIZE):
         with frozen(model, guide):
-            drawn = [weighted_draws(model, guide, batch, count) for count in chunks(num_samples, batch)]
+            drawn = [weighted_draws(model, guide, batch, count, runs) for count in chunks(num_samples, batch)]
         reconstruction, kl = (torch.cat(part).cpu().double() for part in zip(*drawn, strict=True))  # (K, batch)
         weights = reconstruction - kl
         parts.append(dealt(torch.stack([weights, reconstruction, kl], dim=1), log=False))

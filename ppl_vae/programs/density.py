@@ -1,6 +1,7 @@
 """Whether q(z | x) has a density: the one rule for "the guide is a point", for anybody's guide."""
 
 import torch
+from pyro import poutine
 from pyro.distributions import Delta
 from torch import nn
 
@@ -39,3 +40,19 @@ def has_density(guide: nn.Module, batch: Batch) -> bool:
         batch: a few datapoints that it has an answer to; torch's generators are left as they were.
     """
     return not points_of(guide, batch)
+
+
+def is_drawn(guide: nn.Module, batch: Batch) -> bool:
+    """Whether a guide draws to find its q, as a semi-amortized one does in its refinement: at the same z another run
+    of it has another density.
+
+    Args:
+        guide: q(z | x).
+        batch: a few datapoints that it has an answer to; torch's generators are left as they were.
+    """
+    with frozen(guide), preserved(batch.x.device), torch.no_grad():
+        drawn = trace_in_plate(guide, batch)
+        # Both at given values: of a flow's own draw the density comes without an inverse, and is rounded otherwise.
+        again = [trace_in_plate(guide, batch, poutine.replay(guide, trace=drawn)) for _ in range(2)]
+        densities = [[site["fn"].log_prob(site["value"]) for site in latent_sites(each).values()] for each in again]
+    return not all(map(torch.equal, *densities))

@@ -16,26 +16,38 @@ _CALL_ELEMENTS = 2**23
 _CALL_DRAWS = 2**15
 
 
-def weighted_draws(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int) -> Weighted:
+def weighted_draws(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int, runs: int = 1) -> Weighted:
     """Draw from the guide and weigh the draws under both programs.
 
     Args:
         model: p(x, z).
         guide: q(z | x).
         batch: the datapoints.
-        num_samples: draws of z for each of them, in one call.
+        num_samples: draws of z for each of them.
+        runs: calls of the pair to which they are dealt in turn. All draws of a call share its q: of a guide that draws
+            to find it (:func:`ppl_vae.programs.density.is_drawn`), calls are independent and draws are not.
     """
     with evaluating(model, guide):
-        return weigh(run_pair(model, guide, batch, num_samples), batch, num_samples)
+        counts = [len(range(run, num_samples, runs)) for run in range(min(runs, num_samples))]
+        parts = [weigh(run_pair(model, guide, batch, count), batch, count) for count in counts]
+    return parts[0] if len(parts) == 1 else Weighted(*(_in_turn(each) for each in zip(*parts, strict=True)))
 
 
-def log_weights(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int) -> Tensor:
+def _in_turn(parts: tuple[Tensor, ...]) -> Tensor:
+    """Rows of each of them in turn, of which the first have one more than the last."""
+    whole = parts[0].new_empty(sum(map(len, parts)), *parts[0].shape[1:])
+    for number, part in enumerate(parts):
+        whole[number :: len(parts)] = part
+    return whole
+
+
+def log_weights(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int, runs: int = 1) -> Tensor:
     """log w = log p(x, z) − log q(z | x) with z ~ q(z | x), so that E[w] = p(x); see :func:`weighted_draws`.
 
     Returns:
         ``(num_samples, batch)``, in nats.
     """
-    weighted = weighted_draws(model, guide, batch, num_samples)
+    weighted = weighted_draws(model, guide, batch, num_samples, runs)
     return weighted.reconstruction - weighted.kl
 
 

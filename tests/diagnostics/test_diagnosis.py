@@ -453,8 +453,11 @@ class NoisyGuide(PyroModule):
 
     def __init__(self, guide: nn.Module) -> None:
         super().__init__()
-        self.guide, self.latents = guide, guide.latents
+        self.guide, self.latents, self.family = guide, guide.latents, guide.family
         self.calls = 0
+
+    def params(self, batch: Batch) -> Tensor:
+        return self.guide.params(batch)
 
     def q(self, batch: Batch) -> dist.TorchDistribution:
         self.calls += 1

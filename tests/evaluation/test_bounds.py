@@ -113,7 +113,7 @@ def test_streamed_bound_is_the_logsumexp(monkeypatch: pytest.MonkeyPatch, per_ca
     weights = 500 * torch.randn(samples, batch_size, dtype=torch.float64) - 1000
     asked: list[int] = []
 
-    def served(_model: nn.Module, _guide: nn.Module, batch: Batch, count: int) -> Tensor:
+    def served(_model: nn.Module, _guide: nn.Module, batch: Batch, count: int, _runs: int) -> Tensor:
         start = sum(asked)
         asked.append(count)
         return weights[start : start + count]
@@ -121,6 +121,7 @@ def test_streamed_bound_is_the_logsumexp(monkeypatch: pytest.MonkeyPatch, per_ca
     data = Dataset(torch.zeros(batch_size, 3, dtype=torch.float64))
     monkeypatch.setattr(bounds, "log_weights", served)
     monkeypatch.setattr(bounds, "check_runs", lambda data, *pair: None)  # there is none
+    monkeypatch.setattr(bounds, "runs_for", lambda guide, data: 1)
     monkeypatch.setattr(LOG_WEIGHTS, "_CALL_ELEMENTS", per_call * data.x.numel())
     found = importance_bound(nn.Identity(), nn.Identity(), data, samples).values
     torch.testing.assert_close(found, weights.logsumexp(0) - math.log(samples), **ROUNDING)
