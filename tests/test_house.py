@@ -129,8 +129,6 @@ _OF_THE_ROOT = {"__init__.py", "__main__.py"}
 # What still imports upwards; a line may go, none may come.
 LEFT = {
     "reports/report.py -> cli",
-    "runs/comparison.py -> cli",
-    "runs/comparison.py -> reports",
 }
 
 

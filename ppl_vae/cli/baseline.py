@@ -13,9 +13,10 @@ from tqdm import tqdm
 from tyro.conf import Positional
 
 from ppl_vae.baselines.bayes import BayesClassifier, Kind, Sampled, fit_classifier
+from ppl_vae.cli.surroundings import say_what_was_read
 from ppl_vae.data import Dataset, Splits
 from ppl_vae.data.info import DataInfo
-from ppl_vae.data.reading import read_data, say_what_was_read
+from ppl_vae.data.reading import read_data
 from ppl_vae.reports.baseline import draw_baseline, percent, write_baseline_report
 from ppl_vae.runs.baseline import BaselineConfig, BaselineRecord, BaselineRun
 from ppl_vae.runs.leftovers import refuse_existing_run

@@ -8,6 +8,8 @@ from typing import Any
 import yaml
 
 from ppl_vae import figures
+from ppl_vae.cli.main import as_flags
+from ppl_vae.cli.surroundings import say_as_it_is, say_what_was_read
 from ppl_vae.data import DataConfig
 from ppl_vae.data.torchvision_sets import NAMES
 from ppl_vae.inference.fitting import InferConfig
@@ -87,7 +89,7 @@ class Compare:
         if max(terms.settings.fit.seed, terms.infer.infer_seed) > _LAST_SEED - terms.seeds + 1:
             raise UserError(f"--seed, --infer-seed: {terms.seeds} seeds counted up from there leave 64 bits.")
         jobs = [self._job(name, number) for name in terms.guides for number in range(terms.seeds)]
-        check_jobs(jobs, self.out)
+        check_jobs(jobs, self.out, say_what_was_read, self._warn)
         remember(hashes_of(terms.settings.pair.model, *terms.guides))  # named by the user
         with claimed(self.out, lambda: numbered(Path("runs"), "compare"), self._see_terms) as claim:
             write_text(claim.path / "compare.yaml", self._recorded)
@@ -99,7 +101,7 @@ class Compare:
 
     def _compare(self, jobs: list[Job], out: Path) -> None:
         terms = self.terms
-        results = run_jobs(jobs, out, self.workers)
+        results = run_jobs(jobs, out, self.workers, self._warn)
         table = summarise(results)
         print(as_terminal(table))
         write_text(out / "table.csv", as_csv(table))
@@ -145,6 +147,9 @@ class Compare:
             command("compare", terms, CompareConfig(), out, terms.settings.data.data in NAMES),
         )
         print(f"\npicture  {out / 'comparison.png'}\ntable    {out / 'table.md'}\nreport   {page}")
+
+    def _warn(self, message: str) -> None:
+        say_as_it_is(f"warning: {as_flags(message, self)}")
 
     def _job(self, name: str, number: int) -> Job:
         """The job of a guide and a seed, counted from 0. All of its draws are its own, those of evaluation too."""

@@ -1,6 +1,5 @@
 """``ppl-vae infer``: the posterior of new observations."""
 
-import sys
 from dataclasses import field
 from pathlib import Path
 
@@ -9,6 +8,8 @@ import torch
 from tqdm import tqdm
 from tyro.conf import Positional
 
+from ppl_vae.cli.main import as_flags
+from ppl_vae.cli.surroundings import say_as_it_is
 from ppl_vae.data import Dataset, binarized
 from ppl_vae.data.labels import numbers_of, unseen_among
 from ppl_vae.data.sources import read_input
@@ -17,9 +18,7 @@ from ppl_vae.guides.unseen import doubts_about, fitted_for, notes_on
 from ppl_vae.inference.fitting import InferConfig, Inferred
 from ppl_vae.predictive.draws import posterior_moments, posterior_samples
 from ppl_vae.programs.batch import UNSEEN
-from ppl_vae.programs.check import check_pair
-from ppl_vae.registry.build import Pair
-from ppl_vae.reports.caveats import warn_of_likelihood
+from ppl_vae.programs.check import advice_on_likelihood, check_pair
 from ppl_vae.runs.opened import OpenedRun, open_run
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import refuse_existing_file
@@ -69,7 +68,7 @@ class Infer:
         if y is not None and info.num_classes:
             y = numbers_of(info, y, str(self.input))
             for words in unseen_among(info, str(self.input), y):
-                print(f"warning: {words}", file=sys.stderr)
+                say_as_it_is(f"warning: {words}")
         # Rows of nobody's split: a per-datapoint guide has none for them.
         binarization = opened.run.record.config.data.binarization if info.layout == "plain" else "none"
         data = binarized(x, y, binarization, self.seed, first=UNSEEN)
@@ -90,7 +89,8 @@ class Infer:
         with tqdm(total=len(data), unit="datapoint", desc="inferring", disable=None, leave=False) as bar:
             guide, fits = fitted_for(model, opened.pair.guide, data, self.infer, bar.update)
         check_pair(model, guide, data.probe())
-        warn_of_likelihood(Pair(model, guide), data)
+        for words in advice_on_likelihood(model, guide, data.probe()):
+            say_as_it_is(f"warning: {as_flags(words, self)}")
         arrays = {"elbo": elbo(model, guide, data, self.num_samples, self.seed).elbo.values.numpy()}
         moments, samples = [], []
         with seeded(stream(self.seed, "samples"), opened.device):

@@ -15,7 +15,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppl_vae.cli.surroundings import Signals, Steady, refuse_too_little_memory, say, settle_environment, steady_streams
+from ppl_vae.cli.surroundings import (
+    Signals,
+    Steady,
+    news_said,
+    refuse_too_little_memory,
+    say,
+    settle_environment,
+    steady_streams,
+)
 from ppl_vae.runtime.errors import PictureWarning, UserError, is_out_of_memory, says, unknown_name
 
 if TYPE_CHECKING:
@@ -111,7 +119,7 @@ def _run_in(group: "Group", arguments: list[str], signals: Signals) -> int:
         from ppl_vae.registry.files import users_errors_told
 
         signals.begun = True
-        with _pictures_warn_once(), users_errors_told():
+        with news_said(), _pictures_warn_once(), users_errors_told():
             command.run()
         sys.stdout.flush()
     except (SystemExit, BrokenPipeError):

@@ -8,12 +8,16 @@ import io
 import logging
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.interrupt import answer_with, hand_back
+
+if TYPE_CHECKING:
+    from ppl_vae.data import Splits
 
 _PLENTY = 8 * 2**30  # of address space; torch with CUDA takes 3.2 GiB of it before anything is done
 _STREAMS = ("stdin", "stdout", "stderr")
@@ -23,6 +27,39 @@ def say(message: str) -> None:
     """One line on stderr; where that cannot be, there is nobody to tell."""
     with suppress(OSError, ValueError):
         print("ppl-vae: " + " ".join(message.split()), file=sys.stderr, flush=True)
+
+
+def say_as_it_is(words: str) -> None:
+    """What the library has to say, on stderr."""
+    print(words, file=sys.stderr, flush=True)
+
+
+def say_what_was_read(splits: "Splits") -> None:
+    """Say what was decided in reading the data, and warn where nothing can come of it."""
+    for note in splits.notes:
+        print(f"data     {note}")
+    for warning in splits.warnings:
+        say_as_it_is(f"warning: {warning}")
+
+
+@contextmanager
+def news_said() -> Iterator[None]:
+    """Inside the block what the library logs is said on stderr."""
+
+    def say_it(record: logging.LogRecord) -> bool:
+        say_as_it_is(record.getMessage())
+        return False
+
+    log, handler = logging.getLogger("ppl_vae"), logging.Handler()
+    handler.addFilter(say_it)
+    before = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
 
 
 class Signals:

@@ -1,6 +1,6 @@
-"""Data read for a command: what takes long is announced, and what was decided about it is said."""
+"""Data read for a run: what takes long is announced."""
 
-import sys
+import logging
 from pathlib import Path
 
 from ppl_vae.data import DataConfig, Splits, load
@@ -9,22 +9,16 @@ from ppl_vae.runtime.processes import current
 # Bytes of a file that is read in a second or so.
 _LARGE = 2**22
 
+_log = logging.getLogger(__name__)
+
 
 def read_data(settings: DataConfig) -> Splits:
-    """The data, with a line on stderr before a large file is read.
+    """The data; before a large file is read, a line of the log says so, at level INFO.
 
     Raises:
         UserError: see :func:`ppl_vae.data.load`.
     """
     path = Path(settings.data)
     if current().is_first and path.is_file() and (size := path.stat().st_size) > _LARGE:
-        print(f"data     reading {path}, {size / 2**20:.0f} MiB", file=sys.stderr, flush=True)
+        _log.info("data     reading %s, %.0f MiB", path, size / 2**20)
     return load(settings)
-
-
-def say_what_was_read(splits: Splits) -> None:
-    """Say what was decided in reading the data, and warn where nothing can come of it."""
-    for note in splits.notes:
-        print(f"data     {note}")
-    for warning in splits.warnings:
-        print(f"warning: {warning}", file=sys.stderr)

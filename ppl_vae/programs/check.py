@@ -20,6 +20,18 @@ from ppl_vae.runtime.seeding import preserved, seeded
 
 Likelihood = Literal["proper", "none (Bernoulli on grey levels)", "none (density on bits)"]
 
+_ADVICE: dict[Likelihood, str] = {
+    "none (Bernoulli on grey levels)": (
+        "grey levels under a Bernoulli likelihood: the numbers are no log-likelihoods and not comparable to any; "
+        "binarize (dynamic, static, threshold), or take `likelihood` continuous-bernoulli or normal, for numbers that "
+        "are."
+    ),
+    "none (density on bits)": (
+        "bits under a density: the numbers are no log-likelihoods and not comparable to any; take `binarization` none "
+        "where there are grey levels, or, of a model that takes one, `likelihood` bernoulli for bits."
+    ),
+}
+
 
 def check_pair(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
     """Run the pair on a batch and hold it against the contracts of ``models/base.py`` and ``guides/base.py``.
@@ -84,6 +96,24 @@ def likelihood_label(model: nn.Module, batch: Batch) -> Likelihood:
         if not fn.support.is_discrete and not _is_grey(value):
             return "none (density on bits)"
     return "proper"
+
+
+def advice_on_likelihood(model: nn.Module, guide: nn.Module, batch: Batch) -> list[str]:
+    """What to do where numbers of this pair on such data will be no log-likelihoods, in words; nothing where they are.
+
+    Args:
+        model: p(x, z).
+        guide: q(z | x).
+        batch: as for :func:`likelihood_label`.
+
+    Raises:
+        UserError: they will not be, and the pair cannot be used on this data at all.
+    """
+    label = likelihood_label(model, batch)
+    if label == "proper":
+        return []
+    check_pair(model, guide, batch)  # where the pair is refused, that is the one thing to say
+    return [_ADVICE[label]]
 
 
 def _is_grey(x: Tensor) -> bool:

@@ -1,6 +1,5 @@
 """The pictures that every run gets."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from ppl_vae.programs.rows import tables_of
 from ppl_vae.programs.structure import graphical_model
 from ppl_vae.registry.build import Pair
 from ppl_vae.runs.run import Run
-from ppl_vae.runtime.errors import reason
+from ppl_vae.runtime.errors import reason, warned
 from ppl_vae.runtime.seeding import seeded
 
 _NUM_COLUMNS = 10
@@ -36,10 +35,16 @@ _NUM_CODES = 2000
 _NUM_DRAWS = 10  # of each code's q, for smooth margins
 
 
-def draw_run(run: Run, pair: Pair, splits: Splits) -> list[Path]:
+def draw_run(run: Run, pair: Pair, splits: Splits, left_out: Callable[[str], object] = warned) -> list[Path]:
     """Draw what a run has learned into its ``figures/``: training, reconstructions, predictive sheet, latent space.
 
-    What cannot be drawn, because the data has another shape than a picture, say, is left out with a line on stderr.
+    What cannot be drawn, because the data has another shape than a picture, say, is left out.
+
+    Args:
+        run: whose pictures.
+        pair: as it was learned.
+        splits: the run's data.
+        left_out: called, in words, for each picture that cannot be drawn.
 
     Returns:
         the PNGs; beside each is its SVG.
@@ -50,7 +55,7 @@ def draw_run(run: Run, pair: Pair, splits: Splits) -> list[Path]:
             with seeded(0, next(pair.model.parameters(), torch.zeros(())).device):
                 figure = draw(_Subject(run, pair, splits))
         except Exception as error:  # a finished training must not end in a picture that cannot be drawn
-            print(f"left out {stem}: {reason(error)}", file=sys.stderr)
+            left_out(f"left out {stem}: {reason(error)}")
             continue
         if figure is not None:
             paths.append(run.figures / f"{stem}.png")

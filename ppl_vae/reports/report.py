@@ -2,7 +2,6 @@
 
 import math
 import shlex
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from ppl_vae.runs.opened import OpenedRun
 from ppl_vae.runs.per_step import BesideNGrams, beside_ngrams
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime.device import choose_device
-from ppl_vae.runtime.errors import reason
+from ppl_vae.runtime.errors import reason, warned
 from ppl_vae.runtime.files import CannotWriteError, write_text
 from ppl_vae.runtime.seeding import seeded
 from ppl_vae.training.config import final_kl_weight
@@ -69,7 +68,9 @@ class Written(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def write_report(run: Run, splits: Splits, pictures: Iterable[Path]) -> Written | None:
+def write_report(
+    run: Run, splits: Splits, pictures: Iterable[Path], left_out: Callable[[str], object] = warned
+) -> Written | None:
     """Estimate, diagnose and write ``report.html``, in one piece, over an older one.
 
     What cannot be had of an odd pair or data is left out, and the page says why.
@@ -78,9 +79,10 @@ def write_report(run: Run, splits: Splits, pictures: Iterable[Path]) -> Written 
         run: trained.
         splits: its data.
         pictures: to show, besides the KL by unit that is drawn here.
+        left_out: called, in words, if no page could be made.
 
     Returns:
-        what was written; None, with a line on stderr, if no page could be made.
+        what was written; None if no page could be made.
     """
     path = run.path / "report.html"
     try:
@@ -91,7 +93,7 @@ def write_report(run: Run, splits: Splits, pictures: Iterable[Path]) -> Written 
     except CannotWriteError:
         raise
     except Exception as error:  # a finished training must not end in a page that cannot be made
-        print(f"left out report: {reason(error)}", file=sys.stderr)
+        left_out(f"left out report: {reason(error)}")
         return None
     return Written(path, report.warnings)
 

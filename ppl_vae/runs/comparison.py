@@ -4,6 +4,8 @@ import sys
 import json
 import os
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,20 +13,20 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
-from ppl_vae.data.labels import unseen_in
 from ppl_vae.data.info import DataInfo
-from ppl_vae.reports.caveats import warn_of_likelihood
+from ppl_vae.programs.check import advice_on_likelihood
 from ppl_vae.runs.estimators import EvaluateConfig, evaluate_run
 from ppl_vae.guides.unseen import counts_of, doubts_about, notes_on
+from ppl_vae.data.labels import unseen_in
 from ppl_vae.runs.opened import OpenedRun, open_run
-from ppl_vae.data.reading import read_data, say_what_was_read
+from ppl_vae.data.reading import read_data
 from ppl_vae.registry.files import users_errors_told
 from ppl_vae.runs.reopening import build_to_reopen
 from ppl_vae.runs.run import Record, Run, TrainConfig
-from ppl_vae.cli.train import train_run
+from ppl_vae.runs.training import Training, train_run
 from ppl_vae.registry.trust import check_trusted
-from ppl_vae.data import load
-from ppl_vae.runtime.errors import UserError, reason
+from ppl_vae.data import Splits, load
+from ppl_vae.runtime.errors import UserError, reason, warned
 from ppl_vae.evaluation.estimate import Protocol
 from ppl_vae.inference.fitting import InferConfig, Inferred
 from ppl_vae.programs.density import has_density
@@ -78,12 +80,19 @@ class Result:
     local_fits: dict[str, Any] | None = None
 
 
-def check_jobs(jobs: list[Job], out: Path | None) -> None:
+def check_jobs(
+    jobs: list[Job],
+    out: Path | None,
+    on_data: Callable[[Splits], object] | None = None,
+    warn: Callable[[str], object] = warned,
+) -> None:
     """See that every job can begin or go on, before anything is written.
 
     Args:
         jobs: what is to be run.
         out: the comparison's folder, which may hold some of it; None for a new one.
+        on_data: called with the data when it has been seen that every job can.
+        warn: called with each thing that is to be known of the numbers to come, in words.
 
     Raises:
         UserError: a job's settings or data cannot be used or are not those that it was begun with, or two jobs would
@@ -93,7 +102,7 @@ def check_jobs(jobs: list[Job], out: Path | None) -> None:
         raise UserError("two guides go by the same name (file and class); rename one of the files.")
     splits = read_data(jobs[0].settings.data)
     if splits.test is None:
-        raise UserError("a comparison is made on test data and there is none; raise --test-fraction.")
+        raise UserError("a comparison is made on test data and there is none; raise `test_fraction`.")
     begun = [(job, Run.open(out / job.folder)) for job in jobs if out and (out / job.folder / "checkpoint.pt").exists()]
     for job, run in begun:
         if run.record.config.fit.seed != job.settings.fit.seed:
@@ -103,32 +112,35 @@ def check_jobs(jobs: list[Job], out: Path | None) -> None:
             )
         if not run.record.info.is_of(splits):
             raise UserError(
-                f"the data '{job.settings.data.data}' is not what {run.path} was begun with; say by --data where that "
-                "is, or compare anew in another --out."
+                f"the data '{job.settings.data.data}' is not what {run.path} was begun with; say by `data` where that "
+                "is, or compare anew in another `out`."
             )
     for job in jobs:
         pair = build_to_reopen(job.settings, DataInfo.of(splits), splits.train)
         if job.settings.fit.patience and tables_of(pair.guide):
             raise UserError(
-                f"{job.guide} has no validation ELBO, so --patience cannot be the same for all; leave it out."
+                f"{job.guide} has no validation ELBO, so `patience` cannot be the same for all; leave it out."
             )
         objective_of(job.settings.fit).check(*pair, splits.train.probe())
     for job, run in begun:
         names = job.settings.pair.model, job.settings.pair.guide
         check_trusted(run.path, names, run.record.files, consent=True)  # named by the user; may have changed
-    warn_of_likelihood(pair, splits.train)
-    for words in unseen_in(splits):
-        print(f"warning: {words}", file=sys.stderr)
-    say_what_was_read(splits)
+    for words in (*advice_on_likelihood(*pair, splits.train.probe()), *unseen_in(splits)):
+        warn(words)
+    if on_data:
+        on_data(splits)
 
 
-def run_jobs(jobs: list[Job], out: Path, workers: int | None) -> list[Result]:
+def run_jobs(
+    jobs: list[Job], out: Path, workers: int | None, warn: Callable[[str], object] = warned
+) -> list[Result]:
     """Work off all jobs, several at a time; finished ones are read, begun ones go on.
 
     Args:
         jobs: what to run.
         out: the comparison's folder.
         workers: how many at once; None is one for each GPU, or for each core.
+        warn: called, in words, for each run that opens as another pair than was trained.
 
     Raises:
         UserError: a job cannot go on, or a worker was killed; what is done is kept.
@@ -140,34 +152,45 @@ def run_jobs(jobs: list[Job], out: Path, workers: int | None) -> list[Result]:
     calls = [(job, out, threads, device[number]) for number, job in enumerate(jobs)]
     with tqdm(total=len(jobs), unit="run", disable=None) as bar:
         try:
-            return work_off(_run_job, calls, workers, bar.update)
+            done = work_off(_run_job, calls, workers, bar.update)
         except WorkerKilledError:
-            fewer = f", with fewer --workers than {workers}" if workers > 1 else " where there is more of it"
+            fewer = f", with fewer `workers` than {workers}" if workers > 1 else " where there is more of it"
             raise UserError(
                 "the system has killed a worker, for want of memory most often; the same command with "
-                f"--out {out} goes on{fewer}."
+                f"`out` {out} goes on{fewer}."
             ) from None
+    for _, doubts in done:
+        for words in doubts:
+            warn(words)
+    return [result for result, _ in done]
 
 
 @users_errors_told()
-def _run_job(job: Job, out: Path, threads: int, device: str | None) -> Result:
+def _run_job(job: Job, out: Path, threads: int, device: str | None) -> tuple[Result, list[str]]:
     torch.set_num_threads(threads)
     path = out / job.folder
     found = path / "result.json"
     if found.is_file():
-        return _read(found, job)
+        return _read(found, job), []
     settings = replace(job.settings, fit=replace(job.settings.fit, device=device)) if device else job.settings
+    doubts: list[str] = []
+    with _opened(path, settings) as training:
+        history = train_run(training, progress=False, warn=doubts.append)
+    result = _evaluated(job, open_run(path, settings.fit.device), sum(row.seconds for row in history))
+    write_text(found, json.dumps(asdict(result), indent=2))
+    return result, doubts
+
+
+@contextmanager
+def _opened(path: Path, settings: TrainConfig) -> Iterator[Training]:
+    """A run that is begun or goes on; that it may was seen when the comparison began."""
     splits = load(settings.data)
     begun = (path / "checkpoint.pt").exists()
-    info = Run.open(path).record.info if begun else DataInfo.of(splits)
-    run = Run(path, Record.of(settings, info))
+    run = Run(path, Record.of(settings, Run.open(path).record.info if begun else DataInfo.of(splits)))
     with locked(path) if begun else Run.created(run.record, path):
         if begun:
             run.write_record()  # its data may have moved
-        history = train_run(run, splits, resume=begun, progress=False)
-    result = _evaluated(job, open_run(path, settings.fit.device), sum(row.seconds for row in history))
-    write_text(found, json.dumps(asdict(result), indent=2))
-    return result
+        yield Training(run, splits, begun)
 
 
 def _read(found: Path, job: Job) -> Result:

@@ -1,7 +1,6 @@
 """Whether a run will open as what it is: made anew of its settings and seed, and given its state dict, a pair is the
 same."""
 
-import sys
 from pathlib import Path
 
 import torch
@@ -59,8 +58,8 @@ def build_to_reopen(settings: TrainConfig, info: DataInfo, data: Dataset) -> Pai
     return pair
 
 
-def warn_unless_same(run: Run, pair: Pair, data: Dataset) -> None:
-    """Say in one line on stderr if a run opens as another pair than the one that was trained.
+def changes_unkept(run: Run, pair: Pair, data: Dataset) -> str | None:
+    """What is to be said, in words, of a run that opens as another pair than the one that was trained.
 
     Args:
         run: whose training has ended.
@@ -70,9 +69,9 @@ def warn_unless_same(run: Run, pair: Pair, data: Dataset) -> None:
     device = next((param.device for program in pair for param in program.parameters()), torch.device("cpu"))
     x, y, index = data.probe()
     probe = Batch(x.to(device), y if y is None else y.to(device), index.to(device))
-    if not same(seeded_log_weights(*pair, probe), seeded_log_weights(*run.load_pair(device), probe)):
-        print(
-            f"warning: {run.path} opens as another pair than was trained: training has changed numbers that are in no "
-            f"state dict; {_KEEP}.",
-            file=sys.stderr,
-        )
+    if same(seeded_log_weights(*pair, probe), seeded_log_weights(*run.load_pair(device), probe)):
+        return None
+    return (
+        f"{run.path} opens as another pair than was trained: training has changed numbers that are in no state dict; "
+        f"{_KEEP}."
+    )

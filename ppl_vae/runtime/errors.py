@@ -3,6 +3,7 @@
 import errno
 import re
 import textwrap
+import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -15,6 +16,11 @@ class UserError(Exception):
 
 class PictureWarning(UserWarning):
     """A picture lacks something. The command line prints the first one of a command, on one line."""
+
+
+def warned(message: str) -> None:
+    """Warn in Python's own way: what a function of the library calls where nobody has said how to warn."""
+    warnings.warn(message, stacklevel=3)
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:

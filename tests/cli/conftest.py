@@ -15,8 +15,8 @@ _SHOWN = {"draw_run": pictures.draw_run, "write_report": report.write_report}
 def numbers_only():
     """Runs end without pictures and a report: here nearly every test trains something, and few look at them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ppl_vae.cli.train.draw_run", lambda run, pair, splits: [])
-        patch.setattr("ppl_vae.cli.train.write_report", lambda run, splits, drawn: None)
+        patch.setattr("ppl_vae.cli.train.draw_run", lambda *_: [])
+        patch.setattr("ppl_vae.cli.train.write_report", lambda *_: None)
         patch.setattr(report, "NUM_DATAPOINTS", 20)
         yield
 

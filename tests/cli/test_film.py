@@ -12,7 +12,7 @@ from ppl_vae.cli.main import main
 from ppl_vae.data import load
 from ppl_vae.figures.style import class_colors
 from ppl_vae.predictive.walks import codes_of
-from ppl_vae.reports import film
+from ppl_vae.runs import film
 from ppl_vae.runs.run import Run
 
 SMALL = ("--latent-dim", "2", "--hidden", "16", "--epochs", "3", "--batch-size", "200")

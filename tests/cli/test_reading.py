@@ -89,8 +89,8 @@ def test_every_command_that_trains_says_what_was_decided(cli, npz, tmp_path, com
         said.append(splits)
         raise StoppedError
 
-    for place in ("cli.train", "runs.comparison", "cli.baseline"):
-        monkeypatch.setattr(f"ppl_vae.{place}.say_what_was_read", say)
+    for place in ("train", "compare", "baseline"):
+        monkeypatch.setattr(f"ppl_vae.cli.{place}.say_what_was_read", say)
     with pytest.raises(StoppedError):
         cli(*command, "--data", data, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
