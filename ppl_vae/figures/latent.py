@@ -9,7 +9,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
-from sklearn.decomposition import PCA
 
 from ppl_vae.figures.style import CATEGORICAL, INK, WIDTH, class_colors, new_figure, styled
 
@@ -120,6 +119,8 @@ def _principal_components(points: NDArray[np.float64]) -> tuple[NDArray[np.float
     """The first two directions (2, D), and the per cent of the codes' variance that each has (2,)."""
     if len(points) < 2:
         raise ValueError(f"principal components need at least 2 codes, got {len(points)}.")
+    from sklearn.decomposition import PCA  # here: it takes most of a second
+
     pca = PCA(n_components=2, svd_solver="full")
     with np.errstate(invalid="ignore"):  # codes that are all the same: 0 of 0 variance
         pca.fit(points)

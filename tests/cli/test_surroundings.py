@@ -35,6 +35,13 @@ def ended(process):
 # --- What is imported when ------------------------------------------------------------------------------------------
 
 
+def test_help_waits_for_what_it_needs_alone():
+    """scikit-learn, SciPy's statistics and pandas take a second and a half, which nobody who asks for help has."""
+    code = "import sys, ppl_vae.cli.train; print(sorted({'sklearn', 'scipy.stats', 'pandas'} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout == "[]\n"
+
+
 def test_help_needs_no_torch_and_no_backend():
     code = """
 import sys
