@@ -1,0 +1,215 @@
+"""A training and its run directory: begun, or gone on with, and trained."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from ppl_vae.data import Splits
+from ppl_vae.data.reading import read_data
+from ppl_vae.programs.check import advice_on_likelihood
+from ppl_vae.data.info import DataInfo
+from ppl_vae.registry.build import Pair, build_pair
+from ppl_vae.registry.trust import remember
+from ppl_vae.runs.film import Camera, check_film
+from ppl_vae.data.labels import unseen_in
+from ppl_vae.runs.leftovers import clear_partials, refuse_existing_run
+from ppl_vae.runs.opening import read_again
+from ppl_vae.runs.recorder import Recorder
+from ppl_vae.runs.reopening import build_to_reopen, changes_unkept
+from ppl_vae.runs.run import Record, Run, TrainConfig
+from ppl_vae.runtime.errors import UserError, warned
+from ppl_vae.runtime.folders import locked
+from ppl_vae.runtime.processes import current
+from ppl_vae.training import fit
+from ppl_vae.training.metrics import History
+from ppl_vae.training.state import TrainingState
+
+# What may differ between a run and its continuation: nothing that would make its first part another run.
+_MAY_CHANGE = {"epochs", "device", "engine", "data", "data_root"}
+
+
+class Training(NamedTuple):
+    """A run directory in which no other process writes, and the data that it records.
+
+    Args:
+        run: with the settings of now.
+        splits: its data.
+        resumed: whether it goes on from a checkpoint.
+    """
+
+    run: Run
+    splits: Splits
+    resumed: bool
+
+
+@contextmanager
+def begun(
+    settings: TrainConfig,
+    out: Path | None = None,
+    *,
+    film: bool = False,
+    on_data: Callable[[Splits], object] | None = None,
+    warn: Callable[[str], object] = warned,
+) -> Iterator[Training]:
+    """Make a run directory for a training; inside the block it is this process's own. Under ``torchrun`` all processes
+    call it together.
+
+    Args:
+        settings: everything that decides its outcome.
+        out: where; None for the next free ``runs/DATA-N``.
+        film: see that a film of it can be taken.
+        on_data: called with the data when pair and data have been seen to suit, before anything is written.
+        warn: called with each thing that is to be known of the numbers to come, in words.
+
+    Raises:
+        UserError: there is something at ``out``; or the settings, the data or the pair cannot be used.
+    """
+    group, path = current(), ""
+    with group.together():
+        if out and group.is_first:
+            refuse_existing_run(out)
+    splits = group.one_before_all(lambda: read_data(settings.data))
+    resolved = replace(settings, pair=settings.pair.absolute(), data=settings.data.absolute())
+    record = Record.of(resolved, DataInfo.of(splits))
+    pair = build_to_reopen(resolved, record.info, splits.train)  # fails before anything is written
+    remember(record.files)  # named by the user
+    if film:
+        check_film(pair, record.info.event_shape)
+    with ExitStack() as held:
+        with group.together():
+            if group.is_first:
+                _warn_of(pair, splits, warn)
+                if on_data:
+                    on_data(splits)
+                path = str(held.enter_context(Run.created(record, out, Path(settings.data.data).stem)).path)
+        yield Training(Run(Path(group.from_first(path)), record), splits, resumed=False)
+
+
+@contextmanager
+def continued(
+    path: Path,
+    settings: TrainConfig,
+    *,
+    trust: bool = False,
+    film: bool = False,
+    warn: Callable[[str], object] = warned,
+) -> Iterator[Training]:
+    """Go on with a run; inside the block it is this process's own, and it records the settings of now.
+
+    Args:
+        path: of the run.
+        settings: its own, but for ``epochs``, ``device`` and ``engine``, and ``data`` and ``data_root`` where its data
+            has moved.
+        trust: run the files that it names as its model and guide, whether they have been run before or not.
+        film: see that a film of it can be taken.
+        warn: called with each thing that is to be known of the numbers to come, in words.
+
+    Raises:
+        UserError: it is no run, another process writes there, or it cannot go on with these settings.
+    """
+    run, group = Run.open(path), current()
+    with ExitStack() as held:
+        with group.together():
+            if group.is_first:
+                held.enter_context(locked(path))
+        changed = differences(run.record.config, settings)
+        fixed = sorted(changed - _MAY_CHANGE)
+        if fixed:
+            names = ", ".join(f"`{name}`" for name in fixed)
+            raise UserError(f"{names} cannot change when a run goes on; start a new run for that, with `out`.")
+        if "epochs" in changed and settings.fit.optimizer.schedule != "constant":
+            raise UserError("`epochs` cannot change under `schedule` cosine, which is laid out over all epochs.")
+        settings = replace(settings, data=settings.data.absolute())
+        download = "data_root" in changed
+        splits = group.one_before_all(lambda: read_again(run.path, run.record.info, settings.data, download=download))
+        done = len(run.history())
+        if done > settings.fit.epochs:
+            raise UserError(f"{path} has {done} epochs already; name more by `epochs`, not fewer.")
+        pair = run.load_pair(torch.device("cpu"), trust=trust)
+        TrainingState(*pair, splits.train, settings.fit).check(run.checkpoint)  # before anything is written
+        now = Run(run.path, Record.of(settings, run.record.info))
+        if film:
+            check_film(pair, run.record.info.event_shape)
+        with group.together():
+            if group.is_first:
+                _warn_of(pair, splits, warn)
+                now.write_record()
+        yield Training(now, splits, resumed=True)
+
+
+def _warn_of(pair: Pair, splits: Splits, warn: Callable[[str], object]) -> None:
+    for words in (*advice_on_likelihood(*pair, splits.train.probe()), *unseen_in(splits)):
+        warn(words)
+
+
+def train_run(
+    training: Training,
+    *,
+    tensorboard: bool = False,
+    film: bool = False,
+    progress: bool | None = None,
+    on_engine: Callable[[str], object] | None = None,
+    warn: Callable[[str], object] = warned,
+) -> History:
+    """Train the pair that a run directory records, from its beginning or from its checkpoint.
+
+    Args:
+        training: of :func:`begun` or :func:`continued`.
+        tensorboard: also write TensorBoard events.
+        film: also take the frames of a film.
+        progress: show a progress bar; None shows it on a terminal only.
+        on_engine: called with the engine that was chosen, and why, in words.
+        warn: called, in words, if the run opens as another pair than was trained.
+
+    Returns:
+        the metrics of every epoch.
+
+    Raises:
+        UserError: it cannot be trained.
+        Interrupted: it can be resumed.
+        LostContactError: another process is gone.
+    """
+    run, splits, resumed = training
+    settings, group = run.record.config, current()
+    pair = build_pair(settings.pair, run.record.info, splits.train.x.mean(0), settings.fit.seed)
+    with ExitStack() as stack:
+        record = None
+        with group.together():
+            if group.is_first:
+                clear_partials(run.path)
+                run.write_metrics(run.history() if resumed else [])
+                record = stack.enter_context(closing(Recorder(run, tensorboard)))
+        camera = Camera(run, pair, splits) if film else None
+        history = fit(
+            *pair,
+            splits.train,
+            splits.validation,
+            settings.fit,
+            checkpoint_path=run.checkpoint,
+            resume=resumed,
+            on_epoch=record,
+            on_step=camera,
+            on_engine=on_engine if group.is_first else None,
+            progress=progress,
+        )
+        if camera and settings.fit.patience:
+            camera.finish(history.best.epoch)
+        if group.is_first and (words := changes_unkept(run, pair, splits.train)):
+            warn(words)
+        return history
+
+
+def differences(old: Any, new: Any) -> set[str]:
+    """Names of the fields of two configurations, at any depth, whose values differ."""
+    names: set[str] = set()
+    for column in fields(old):
+        before, after = getattr(old, column.name), getattr(new, column.name)
+        if is_dataclass(before):
+            names |= differences(before, after)
+        elif before != after:
+            names.add(column.name)
+    return names
