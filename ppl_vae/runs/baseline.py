@@ -16,11 +16,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from ppl_vae.baselines.bayes import BayesClassifier, Kind
+from ppl_vae.data import DataConfig
 from ppl_vae.data.info import DataInfo
 from ppl_vae.runs.record import RunDirectory, versions
-from ppl_vae.baselines.bayes import BayesClassifier, Kind
 from ppl_vae.runtime.config import Count, Seed, Size, config
-from ppl_vae.data import DataConfig
 from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.files import write_arrays
 

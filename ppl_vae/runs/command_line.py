@@ -6,8 +6,8 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ppl_vae.runs.run import TrainConfig
 from ppl_vae.data.torchvision_sets import NAMES
+from ppl_vae.runs.run import TrainConfig
 
 
 def train_command(settings: TrainConfig, out: Path) -> str:

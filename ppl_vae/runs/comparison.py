@@ -1,6 +1,5 @@
 """The runs of a comparison, worked off in parallel."""
 
-import sys
 import json
 import os
 import time
@@ -13,24 +12,24 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
+from ppl_vae.data import Splits, load
 from ppl_vae.data.info import DataInfo
-from ppl_vae.programs.check import advice_on_likelihood
-from ppl_vae.runs.estimators import EvaluateConfig, evaluate_run
-from ppl_vae.guides.unseen import counts_of, doubts_about, notes_on
 from ppl_vae.data.labels import unseen_in
-from ppl_vae.runs.opened import OpenedRun, open_run
 from ppl_vae.data.reading import read_data
+from ppl_vae.evaluation.estimate import Protocol
+from ppl_vae.guides.unseen import counts_of, doubts_about, notes_on
+from ppl_vae.inference.fitting import InferConfig, Inferred
+from ppl_vae.programs.check import advice_on_likelihood
+from ppl_vae.programs.density import has_density
+from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.files import users_errors_told
+from ppl_vae.registry.trust import check_trusted
+from ppl_vae.runs.estimators import EvaluateConfig, evaluate_run
+from ppl_vae.runs.opened import OpenedRun, open_run
 from ppl_vae.runs.reopening import build_to_reopen
 from ppl_vae.runs.run import Record, Run, TrainConfig
 from ppl_vae.runs.training import Training, train_run
-from ppl_vae.registry.trust import check_trusted
-from ppl_vae.data import Splits, load
 from ppl_vae.runtime.errors import UserError, reason, warned
-from ppl_vae.evaluation.estimate import Protocol
-from ppl_vae.inference.fitting import InferConfig, Inferred
-from ppl_vae.programs.density import has_density
-from ppl_vae.programs.rows import tables_of
 from ppl_vae.runtime.files import write_text
 from ppl_vae.runtime.folders import locked
 from ppl_vae.runtime.workers import WorkerKilledError, work_off
@@ -131,9 +130,7 @@ def check_jobs(
         on_data(splits)
 
 
-def run_jobs(
-    jobs: list[Job], out: Path, workers: int | None, warn: Callable[[str], object] = warned
-) -> list[Result]:
+def run_jobs(jobs: list[Job], out: Path, workers: int | None, warn: Callable[[str], object] = warned) -> list[Result]:
     """Work off all jobs, several at a time; finished ones are read, begun ones go on.
 
     Args:

@@ -8,12 +8,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from ppl_vae.guides.unseen import Fitted, fitted_for
-from ppl_vae.runs.opened import OpenedRun, SplitName
-from ppl_vae.programs.check import check_pair
-from ppl_vae.runtime.config import Count, Seed, config, to_plain
 from ppl_vae.data import Dataset
-from ppl_vae.runtime.errors import UserError
+from ppl_vae.diagnostics import Calibration, calibrate
 from ppl_vae.evaluation import (
     AnnealingConfig,
     Estimate,
@@ -24,8 +20,12 @@ from ppl_vae.evaluation import (
     importance_bound,
     simulate,
 )
-from ppl_vae.diagnostics import Calibration, calibrate
+from ppl_vae.guides.unseen import Fitted, fitted_for
 from ppl_vae.inference.fitting import InferConfig
+from ppl_vae.programs.check import check_pair
+from ppl_vae.runs.opened import OpenedRun, SplitName
+from ppl_vae.runtime.config import Count, Seed, config, to_plain
+from ppl_vae.runtime.errors import UserError
 
 Estimator = Literal["elbo", "iwae", "ais", "bdmc", "sbc"]
 

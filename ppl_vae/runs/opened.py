@@ -9,21 +9,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from ppl_vae.data.info import DataInfo, example
-from ppl_vae.registry.build import Pair
-from ppl_vae.runs.opening import Opening
-from ppl_vae.registry.files import names_file
-from ppl_vae.runs.run import Run, TrainConfig
-from ppl_vae.programs.check import likelihood_label
 from ppl_vae.data import DataConfig, Dataset, Splits
-from ppl_vae.runtime.device import choose_device
-from ppl_vae.runtime.errors import UserError
+from ppl_vae.data.info import DataInfo, example
 from ppl_vae.evaluation.estimate import Protocol
 from ppl_vae.evaluation.fingerprint import fingerprint_of
 from ppl_vae.figures import mosaic
+from ppl_vae.programs.check import likelihood_label
+from ppl_vae.programs.density import has_density
+from ppl_vae.registry.build import Pair
+from ppl_vae.registry.files import names_file
+from ppl_vae.runs.opening import Opening
+from ppl_vae.runs.run import Run, TrainConfig
+from ppl_vae.runtime.device import choose_device
+from ppl_vae.runtime.errors import UserError
 from ppl_vae.training.config import final_kl_weight
 from ppl_vae.training.metrics import EpochMetrics
-from ppl_vae.programs.density import has_density
 
 SplitName = Literal["test", "validation", "train"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from ppl_vae.runtime.errors import UserError
 from ppl_vae.figures.style import rendered
+from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import TakenError, make_folder, remove_folder, write_arrays, write_bytes
 
 

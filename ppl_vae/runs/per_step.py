@@ -6,12 +6,12 @@ from typing import Any
 
 from torch import Tensor
 
-from ppl_vae.runs.opened import OpenedRun
-from ppl_vae.predictive.rendering import shows_means
+from ppl_vae.baselines.ngrams import ngram_log_prob
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import Estimate
+from ppl_vae.predictive.rendering import shows_means
 from ppl_vae.programs.layout import num_steps, step_name
-from ppl_vae.baselines.ngrams import ngram_log_prob
+from ppl_vae.runs.opened import OpenedRun
 
 
 @dataclass(frozen=True, eq=False)

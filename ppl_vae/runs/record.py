@@ -15,9 +15,9 @@ from ppl_vae.runs.leftovers import clear, has_learned, refuse_existing_run
 from ppl_vae.runs.paths import numbered
 from ppl_vae.runtime.config import from_plain, to_plain
 from ppl_vae.runtime.errors import UserError
-from ppl_vae.runtime.processes import LostContactError
 from ppl_vae.runtime.files import make_folder, write_text
 from ppl_vae.runtime.folders import claimed
+from ppl_vae.runtime.processes import LostContactError
 
 _T = TypeVar("_T")
 _LONGEST_RECORD = 2**20  # the names of ten thousand classes are a quarter of it

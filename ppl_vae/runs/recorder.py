@@ -2,8 +2,8 @@
 
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime.errors import UserError
-from ppl_vae.training.metrics import EpochMetrics
 from ppl_vae.runtime.files import writing
+from ppl_vae.training.metrics import EpochMetrics
 
 
 class Recorder:

@@ -12,18 +12,18 @@ from pyro.infer.autoguide import AutoIAFNormal, AutoMultivariateNormal, AutoNorm
 from torch import nn
 from tqdm import tqdm
 
-from ppl_vae.evaluation.errors_shown import with_error
-from ppl_vae.guides.unseen import fit_locally, guide_for
-from ppl_vae.runs.opened import open_run
-from ppl_vae.runs.opening import Opening
-from ppl_vae.programs.batch import Batch
 from ppl_vae.evaluation import Estimate, elbo
+from ppl_vae.evaluation.errors_shown import with_error
 from ppl_vae.guides import Diagonal
+from ppl_vae.guides.unseen import fit_locally, guide_for
 from ppl_vae.inference.fitting import InferConfig
+from ppl_vae.predictive.draws import expected_reconstruction
+from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.pair import modules_behind
-from ppl_vae.predictive.draws import expected_reconstruction
 from ppl_vae.programs.program import local_params, make_local
+from ppl_vae.runs.opened import open_run
+from ppl_vae.runs.opening import Opening
 from ppl_vae.runtime.seeding import seeded
 
 _STEPS, _RATE = 600, 0.02

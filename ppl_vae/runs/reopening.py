@@ -5,12 +5,12 @@ from pathlib import Path
 
 import torch
 
+from ppl_vae.data import Dataset
 from ppl_vae.data.info import DataInfo
-from ppl_vae.registry.build import Pair, build_pair
-from ppl_vae.runs.run import Run, TrainConfig
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.check import check_pair, same, seeded_log_weights
-from ppl_vae.data import Dataset
+from ppl_vae.registry.build import Pair, build_pair
+from ppl_vae.runs.run import Run, TrainConfig
 from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.training.trial import refuse_untrainable
 
@@ -29,8 +29,8 @@ def build_to_reopen(settings: TrainConfig, info: DataInfo, data: Dataset) -> Pai
         the pair, at its initial weights.
 
     Raises:
-        UserError: as :func:`ppl_vae.registry.build.build_pair` and :func:`ppl_vae.programs.check.check_pair`; the pair has nothing
-            to train, or the state dict does not hold all that it is.
+        UserError: as :func:`ppl_vae.registry.build.build_pair` and :func:`ppl_vae.programs.check.check_pair`; the pair
+            has nothing to train, or the state dict does not hold all that it is.
     """
     pair = build_pair(settings.pair, info, data.x.mean(0), settings.fit.seed)
     probe = data.probe()

@@ -16,18 +16,18 @@ from typing import Self
 
 import torch
 
-from ppl_vae.runtime import checkpoint
+from ppl_vae.data import DataConfig
 from ppl_vae.data.info import DataInfo
 from ppl_vae.registry.build import Pair, PairConfig, build_pair
-from ppl_vae.runs.record import RunDirectory, is_baseline, versions
 from ppl_vae.registry.trust import check_trusted, hashes_of
+from ppl_vae.runs.record import RunDirectory, is_baseline, versions
+from ppl_vae.runtime import checkpoint
 from ppl_vae.runtime.config import config
-from ppl_vae.data import DataConfig
 from ppl_vae.runtime.errors import UserError
-from ppl_vae.training.metrics import EpochMetrics, History
 from ppl_vae.runtime.files import append_text, write_text
 from ppl_vae.runtime.found import Found
 from ppl_vae.training import FitConfig
+from ppl_vae.training.metrics import EpochMetrics, History
 from ppl_vae.training.resume import check_history, check_outcome, load_weights
 
 

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import torch
 
 from ppl_vae.data import Splits
+from ppl_vae.data.info import DataInfo
+from ppl_vae.data.labels import unseen_in
 from ppl_vae.data.reading import read_data
 from ppl_vae.programs.check import advice_on_likelihood
-from ppl_vae.data.info import DataInfo
 from ppl_vae.registry.build import Pair, build_pair
 from ppl_vae.registry.trust import remember
 from ppl_vae.runs.film import Camera, check_film
-from ppl_vae.data.labels import unseen_in
 from ppl_vae.runs.leftovers import clear_partials, refuse_existing_run
 from ppl_vae.runs.opening import read_again
 from ppl_vae.runs.recorder import Recorder
