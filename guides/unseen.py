@@ -1,7 +1,7 @@
 """The guide with which a run meets unseen data: its own where that is a function of x, else one fitted to the data."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -10,9 +10,11 @@ from ppl_vae.data import Dataset
 from ppl_vae.guides import Family, PerDatapoint
 from ppl_vae.inference.fitting import InferConfig, Inferred, infer
 from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.density import has_density
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.parts import factored
 from ppl_vae.programs.rows import tables_of
+from ppl_vae.runtime.config import to_plain
 
 # Shares from which on a warning is worth it: of fits that had not converged, of optima that one start alone has found.
 _UNFINISHED, _ALONE = 0.05, 0.01
@@ -65,14 +67,29 @@ def doubts_about(fits: Inferred, settings: InferConfig) -> list[str]:
     found, num = [], len(fits.converged)
     unfinished, alone = int((~fits.converged & ~fits.alone).sum()), int(fits.alone.sum())
     if unfinished > _UNFINISHED * num:
-        advice = "or lower --infer-rate" if settings.infer_rate >= InferConfig.infer_rate else "or --infer-rate"
-        found.append(f"{unfinished} of {num} local fits had not converged; raise --infer-steps {advice}.")
+        advice = "or lower `infer_rate`" if settings.infer_rate >= InferConfig.infer_rate else "or `infer_rate`"
+        found.append(f"{unfinished} of {num} local fits had not converged; raise `infer_steps` {advice}.")
     if alone > _ALONE * num:
         found.append(
             f"on {alone} of {num} datapoints one start alone has found the best local fit, so a better one may be "
-            "missed; raise --infer-starts."
+            "missed; raise `infer_starts`."
         )
     return found
+
+
+def told_of(fitted: Fitted, settings: InferConfig) -> dict[str, Any]:
+    """How local inference went and by what settings, ready for JSON; nothing where there was none.
+
+    Beside a protocol, not in it: it tells how the guide was come by, and guides are what a comparison compares.
+    """
+    return {} if fitted.fits is None else {"local_fits": counts_of(fitted.fits) | to_plain(settings)}
+
+
+def lines_about(fitted: Fitted, settings: InferConfig) -> list[str]:
+    """The same for readers: notes and warnings, a line each."""
+    if fitted.fits is None:
+        return []
+    return [*notes_on(fitted.fits), *(f"warning: {doubt}" for doubt in doubts_about(fitted.fits, settings))]
 
 
 def guide_for(
@@ -117,6 +134,21 @@ def has_rows(guide: nn.Module, data: Dataset) -> bool:
     other there is nothing to miss."""
     rows = [(table.first, table.first + len(table.weight)) for table in tables_of(guide)]
     return all(first <= data.first and data.first + len(data) <= end for first, end in rows)
+
+
+def is_point(guide: nn.Module, data: Dataset) -> bool:
+    """Whether a guide puts its latents at points, also one that has rows for other datapoints than these.
+
+    Args:
+        guide: q(z | x).
+        data: whose x and y it is tried on.
+    """
+    probe = data.head(2).fixed(0).probe()
+    for table in tables_of(guide) if not has_rows(guide, data) else ():
+        probe = probe._replace(
+            index=table.first + torch.arange(len(probe.x), device=probe.x.device) % len(table.weight)
+        )
+    return not has_density(guide, probe)
 
 
 def fit_locally(

@@ -12,8 +12,21 @@ from torch import Tensor, nn
 
 from ppl_vae import Batch, evaluation
 from ppl_vae.data import Dataset, checks
-from ppl_vae.diagnostics import aggregate, calibration, diagnosis, units
-from ppl_vae.evaluation import annealing, bidirectional, bounds, fingerprint, gaps, simulation, weight_tails
+from ppl_vae.diagnostics import aggregate, calibrated, calibration, diagnosis, units
+from ppl_vae.diagnostics import evaluation as whole
+from ppl_vae.evaluation import (
+    EvaluateConfig,
+    annealing,
+    bidirectional,
+    bounds,
+    estimators,
+    fingerprint,
+    gaps,
+    local_gaps,
+    per_step,
+    simulation,
+    weight_tails,
+)
 from ppl_vae.guides import Diagonal, unseen
 from ppl_vae.inference import ends, fitting, starts
 from ppl_vae.objectives import elbo
@@ -44,6 +57,11 @@ MODULES = (
     *(
         weight_tails,
         evaluation,
+        estimators,
+        local_gaps,
+        per_step,
+        whole,
+        calibrated,
         check,
         checks,
         film,
@@ -122,9 +140,10 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
         on.model, Diagonal(2), on.latents, on.data, _FITS, lambda batch: on.guide.params(batch)
     ),
     "unseen.has_rows": lambda on: unseen.has_rows(on.guide, on.data),
+    "unseen.is_point": lambda on: unseen.is_point(on.guide, on.data),
     "unseen.fitted_for": lambda on: unseen.fitted_for(on.model, on.guide, on.data, _FITS),
     "unseen.guide_for": lambda on: unseen.guide_for(on.model, on.guide, on.data, _FITS),
-    "gaps.inference_gaps": lambda on: gaps.inference_gaps(on.model, on.guide, {"own": on.guide}, on.data, _GAPS),
+    "gaps.take_apart": lambda on: gaps.take_apart(on.model, on.guide, {"own": on.guide}, on.data, _GAPS),
     "centre.has_mean": lambda on: centre.has_mean(on.model, on.batch),
     "density.points_of": lambda on: density.points_of(on.guide, on.batch),
     "density.is_drawn": lambda on: density.is_drawn(on.guide, on.batch),
@@ -134,6 +153,20 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "structure.graphical_model": lambda on: [
         structure.graphical_model(program, on.batch) for program in (on.model, on.guide)
     ],
+    "local_gaps.inference_gaps": lambda on: local_gaps.inference_gaps(
+        on.model, on.guide, {"own": Diagonal(2)}, on.data, _GAPS, _FITS
+    ),
+    "estimators.estimates": lambda on: estimators.estimates(on.model, on.guide, on.data, EvaluateConfig(num_samples=2)),
+    "estimators.fitted_to": lambda on: estimators.fitted_to(on.model, on.guide, on.data, _FITS),
+    "estimators.refuse_point": lambda on: estimators.refuse_point(on.guide, on.data, EvaluateConfig(estimator="iwae")),
+    "estimators.protocol_of": lambda on: estimators.protocol_of(on.model, on.guide, on.data, EvaluateConfig(), None),
+    "per_step.has_steps": lambda on: per_step.has_steps(on.model, on.data, "plain"),
+    "evaluation.evaluate": lambda on: whole.evaluate(
+        on.model, on.guide, on.data, EvaluateConfig(estimator="iwae", num_samples=2), diagnosed=False, each=True
+    ),
+    "calibrated.calibrate_pair": lambda on: calibrated.calibrate_pair(
+        on.model, on.guide, on.data, EvaluateConfig(estimator="sbc", num_samples=7, limit=20)
+    ),
     "fitting.infer": lambda on: fitting.infer(on.model, Diagonal(2), on.data, init=on.guide.params, settings=_FITS),
     "walks.codes_of": lambda on: [
         walks.codes_of(on.model, on.guide, on.data, kind=kind) for kind in ("means", "samples")
@@ -183,6 +216,7 @@ QUESTIONS = {
     *(
         "centre.has_mean",
         "unseen.has_rows",
+        "unseen.is_point",
         "check.check_pair",
         "checks.check_runs",
         "check.likelihood_label",
@@ -205,7 +239,9 @@ QUESTIONS = {
     *("annealing.annealed_importance_bound", "annealing.reverse_annealed_bound", "bounds.elbo", "film.take_frame"),
     "bidirectional.bidirectional_bounds",
     *("bounds.importance_bound", "calibration.calibrate", "simulation.simulate", "diagnosis.diagnose"),
-    *("gaps.inference_gaps", "fitting.infer", "unseen.fit_locally", "unseen.fitted_for", "unseen.guide_for"),
+    *("estimators.estimates", "estimators.fitted_to", "estimators.refuse_point", "estimators.protocol_of"),
+    *("per_step.has_steps", "evaluation.evaluate", "calibrated.calibrate_pair", "local_gaps.inference_gaps"),
+    *("gaps.take_apart", "fitting.infer", "unseen.fit_locally", "unseen.fitted_for", "unseen.guide_for"),
     *("walks.draws_along", "ends.judged", "starts.placing"),
 }
 """Those that leave random generators alone too; the others draw from torch's own."""

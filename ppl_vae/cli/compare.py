@@ -12,6 +12,7 @@ from ppl_vae.cli.main import as_flags
 from ppl_vae.cli.surroundings import say_as_it_is, say_what_was_read
 from ppl_vae.data import DataConfig
 from ppl_vae.data.torchvision_sets import NAMES
+from ppl_vae.evaluation import EvaluateConfig
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.registry.build import PairConfig
 from ppl_vae.registry.files import names_file
@@ -20,7 +21,6 @@ from ppl_vae.reports.comparison import write_comparison_report
 from ppl_vae.reports.comparison_table import as_csv, as_markdown, as_terminal, of_comparisons, summarise
 from ppl_vae.runs.command_line import command
 from ppl_vae.runs.comparison import Job, check_jobs, run_jobs
-from ppl_vae.runs.estimators import EvaluateConfig
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered
 from ppl_vae.runs.references import reference_rows
@@ -103,7 +103,7 @@ class Compare:
         terms = self.terms
         results = run_jobs(jobs, out, self.workers, self._warn)
         table = summarise(results)
-        print(as_terminal(table))
+        print(as_flags(as_terminal(table), self))
         write_text(out / "table.csv", as_csv(table))
         weights = {
             job.folder: {name: result.protocol[name] for name in ("model", "guide")}

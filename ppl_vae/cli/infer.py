@@ -82,7 +82,7 @@ class Infer:
             for note in notes_on(fits):
                 print(f"fits     {note}")
             for doubt in doubts_about(fits, self.infer):
-                print(f"warning  {doubt}")
+                print(as_flags(f"warning  {doubt}", self))
 
     def _infer(self, opened: OpenedRun, data: Dataset) -> tuple[dict[str, np.ndarray], Inferred | None]:
         model = opened.pair.model

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.estimate import Estimate
+from ppl_vae.figures.numbers import with_error
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.log_joint import draw, log_guide, log_prior_and_likelihood
@@ -87,6 +88,27 @@ class Aggregate(NamedTuple):
     def vague(self) -> bool:
         """Whether the ends are so far apart that they tell nothing: by a tenth of the information, and of a nat."""
         return self.wide and not self.width <= max(_VAGUE * self.mutual_information_upper.mean, _SMALL)
+
+    def in_words(self) -> list[str]:
+        """The information, and the divergence where there is one, in a line each."""
+        name = "mutual information I(x; z)"
+        low, high = self.mutual_information, self.mutual_information_upper
+        if self.vague:
+            most = f"it may be {high.mean:.1f} nats" if math.isfinite(high.mean) else "it may be anything"
+            return [
+                f"{name} left out: {most}, and to tell takes more than e to that power of datapoints; these are "
+                f"{self.num_datapoints}, e to the power of {self.log_num:.1f}"
+            ]
+        lines = [f"{name} {self._between(low, high)}"]
+        if self.kl_to_prior and self.kl_to_prior_lower:
+            lines.append(f"KL(q(z) ‖ p(z)) {self._between(self.kl_to_prior_lower, self.kl_to_prior)}")
+        return lines
+
+    def _between(self, low: Estimate, high: Estimate) -> str:
+        """One number where its two ends say the same, else both: a single one would claim to know."""
+        if not self.wide:
+            return f"{with_error(low.mean, low.stderr)} nats"
+        return f"between {low.mean:.2f} and {high.mean:.2f} nats"
 
 
 def aggregate(model: nn.Module, guide: nn.Module, data: Dataset) -> Aggregate:

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from matplotlib.figure import Figure
 from pyro import poutine
 from torch import Tensor, nn
 
+from ppl_vae import figures
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.diagnostics.units import unit_names
 from ppl_vae.evaluation.simulation import simulate
@@ -29,6 +31,7 @@ from ppl_vae.programs.pair import frozen, in_particles, per_datapoint
 from ppl_vae.programs.rows import check_rows
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
+from ppl_vae.runtime.shown import Row, Shown
 
 LEVEL = 0.01
 """How often a calibrated q is refused, at most."""
@@ -64,7 +67,7 @@ _FIT: dict[Failure, str] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class Calibration(Shown):
     """The ranks of a calibration, and what they say.
 
     Each coordinate has three tests of uniform ranks: χ² on the histogram, which sees any shape, and of the mean and the
@@ -118,6 +121,19 @@ class Calibration:
                 kinds[failure].append(name)
         parts = [*(f"{words} in {_listed(kinds[kind])}" for kind, words in _WORDS.items() if kinds[kind]), *fit]
         return f"not calibrated: {'; '.join(parts)} ({tail})."
+
+    def __str__(self) -> str:
+        return self.verdict
+
+    def rows(self) -> list[Row]:
+        """A row for each coordinate: how it fails, and the p-values of its tests."""
+        p_values = (self.p_histogram.tolist(), self.p_location.tolist(), self.p_scale.tolist())
+        columns = ("coordinate", "failure", "p_histogram", "p_location", "p_scale")
+        return [dict(zip(columns, row, strict=True)) for row in zip(self.names, self.failures, *p_values, strict=True)]
+
+    def figure(self, caption: str = "") -> Figure:
+        """The ranks, drawn (:func:`ppl_vae.figures.calibration`); a caption says what was done, and the verdict."""
+        return figures.calibration(self.ranks, self.num_samples, self.names, caption)
 
     def to_dict(self) -> dict[str, Any]:
         """As numbers, lists and dictionaries that JSON takes; the ranks themselves stay out."""

@@ -5,19 +5,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from ppl_vae import figures
 from ppl_vae.data.checks import check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.diagnostics.aggregate import Aggregate, aggregate
 from ppl_vae.diagnostics.units import ACTIVE_VARIANCE, Units, units
 from ppl_vae.evaluation.prior_draws import LeftOut, left_out
 from ppl_vae.evaluation.weight_tails import KHAT_RELIABLE, WeightTails, weight_tails
+from ppl_vae.figures.numbers import with_error
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.pair import frozen
 from ppl_vae.programs.rows import check_rows
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
+from ppl_vae.runtime.shown import Row, Shown
 
 MIN_SAMPLES = 100
 """Fewest draws for a k̂: the tail is then 20 weights (Vehtari et al. 2024 fit a fifth of the draws, or 3√K)."""
@@ -30,7 +34,7 @@ _QUANTILES = (0.05, 0.25, 0.75, 0.95)
 
 
 @dataclass(frozen=True, eq=False)
-class Diagnostics:
+class Diagnostics(Shown):
     """Diagnostics of a pair on a data set.
 
     Args:
@@ -68,6 +72,41 @@ class Diagnostics:
             "warnings": list(self.warnings),
             "bound_warnings": list(self.bound_warnings),
         }
+
+    def lines(self) -> list[str]:
+        """What was found, in a few lines, the first of which says of what; warnings apart."""
+        lines = [f"on the first {self.num_datapoints} datapoints, {self.num_samples} draws of each:"]
+        if self.weights:
+            ess, khat = self.weights.ess, self.weights.khat_quantile
+            size = with_error(ess.mean, ess.stderr, 1)
+            lines.append(f"  effective sample size {size} of {self.num_samples} draws")
+            if rise := self.weights.log_px.rise:
+                lines.append(f"  importance bound of half of the draws {rise} nats lower")
+            if self.left_out:
+                more = 100 * self.left_out.share
+                lines.append(f"  draws from the prior find more of log p(x) on {more:.0f} % of datapoints")
+            lines.append(
+                f"  PSIS k̂ median {khat(0.5):.2f}, 95 % below {khat(0.95):.2f}; above 0.7 on "
+                f"{100 * self.weights.unreliable:.0f} % of datapoints"
+            )
+        lines.append(f"  active units {self.units.num_active} of {len(self.units.names)}")
+        lines += [f"  {line}" for line in self.aggregate.in_words()] if self.aggregate else []
+        return [*lines, *(f"  {note}" for note in self.notes)]
+
+    def __str__(self) -> str:
+        return "\n".join([*self.lines(), *(f"warning: {warning}" for warning in self.warnings)])
+
+    def rows(self) -> list[Row]:
+        """A row for each unit of the latents."""
+        units = self.units
+        columns = (units.kl.tolist(), units.kl_stderr.tolist(), units.variance_of_means.tolist(), units.active.tolist())
+        names = ("unit", "kl", "kl_stderr", "variance_of_means", "active")
+        return [dict(zip(names, row, strict=True)) for row in zip(units.names, *columns, strict=True)]
+
+    def figure(self, caption: str = "") -> Figure:
+        """KL and activity of each unit, drawn."""
+        units = self.units
+        return figures.kl_by_unit(units.kl, units.kl_stderr, units.active, units.names, caption)
 
 
 def diagnose(
@@ -150,8 +189,8 @@ def _judge(by_unit: Units, over_data: Aggregate | None) -> list[str]:
         information = over_data.mutual_information
         if information.mean < _NO_INFORMATION:
             found.append(
-                f"z says next to nothing about x: mutual information {information.mean:.3f} ± "
-                f"{information.stderr:.3f} nats."
+                "z says next to nothing about x: mutual information "
+                f"{with_error(information.mean, information.stderr, 3)} nats."
             )
     return found
 

@@ -4,8 +4,10 @@ from ppl_vae.evaluation.annealing import AnnealingConfig, annealed_importance_bo
 from ppl_vae.evaluation.bidirectional import Bidirectional, bidirectional_bounds
 from ppl_vae.evaluation.bounds import ElboParts, elbo, importance_bound
 from ppl_vae.evaluation.comparison import Difference, Mean, Ranking, mean_of, ranking_of
-from ppl_vae.evaluation.estimate import Estimate, Protocol
-from ppl_vae.evaluation.gaps import Gaps, GapsConfig, inference_gaps
+from ppl_vae.evaluation.estimate import Estimate, Origin, Protocol
+from ppl_vae.evaluation.estimators import EvaluateConfig, Evaluated, estimates
+from ppl_vae.evaluation.gaps import Gaps, GapsConfig, take_apart
+from ppl_vae.evaluation.local_gaps import InferenceGaps, inference_gaps
 from ppl_vae.evaluation.simulation import simulate
 
 __all__ = [
@@ -14,18 +16,24 @@ __all__ = [
     "Difference",
     "ElboParts",
     "Estimate",
+    "EvaluateConfig",
+    "Evaluated",
     "Gaps",
     "GapsConfig",
+    "InferenceGaps",
     "Mean",
+    "Origin",
     "Protocol",
     "Ranking",
     "annealed_importance_bound",
     "bidirectional_bounds",
     "elbo",
+    "estimates",
     "importance_bound",
     "inference_gaps",
     "mean_of",
     "ranking_of",
     "reverse_annealed_bound",
     "simulate",
+    "take_apart",
 ]

@@ -1,18 +1,20 @@
 """log p(x) from both sides, on data that the model itself drew (Grosse et al. 2015; Wu et al. 2017)."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.annealing import Annealed, AnnealingConfig, annealed_importance_bound, reverse_annealed_bound
-from ppl_vae.evaluation.estimate import Estimate
+from ppl_vae.evaluation.estimate import Estimate, rows_of, table_of
 from ppl_vae.evaluation.order import refuse_disorder
 from ppl_vae.programs.latents import Latents
+from ppl_vae.runtime.shown import Row, Shown
 
 
-class Bidirectional(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Bidirectional(Shown):
     """Both bounds on log p(x), of the same datapoints.
 
     Args:
@@ -27,6 +29,22 @@ class Bidirectional(NamedTuple):
     def gap(self) -> Estimate:
         """Upper less lower, which bounds the error of either, nats per datapoint."""
         return self.upper.log_px - self.lower.log_px
+
+    @property
+    def acceptance(self) -> float:
+        """Mean probability of acceptance of the transitions, of the direction where it is lower."""
+        return min(self.lower.acceptance, self.upper.acceptance)
+
+    def by_name(self) -> dict[str, Estimate]:
+        """The gap and both bounds by name."""
+        return {"bdmc_gap": self.gap, "log_px_lower": self.lower.log_px, "log_px_upper": self.upper.log_px}
+
+    def __str__(self) -> str:
+        return table_of(self.by_name())
+
+    def rows(self) -> list[Row]:
+        """A row for the gap and each bound."""
+        return rows_of(self.by_name())
 
 
 def bidirectional_bounds(

@@ -1,14 +1,14 @@
 """Bounds on log p(x) from draws of the guide: the ELBO and the K-sample importance bound."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ppl_vae.data.checks import check_runs
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.evaluation.estimate import Estimate
+from ppl_vae.evaluation.estimate import Estimate, rows_of, table_of
 from ppl_vae.evaluation.streams import NUM_STREAMS, Streams, dealt, log_mean_over_draws, mean_over_draws
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.density import is_drawn
@@ -16,17 +16,30 @@ from ppl_vae.programs.log_weights import BATCH_SIZE, chunks, log_weights, weight
 from ppl_vae.programs.pair import frozen
 from ppl_vae.programs.rows import check_rows
 from ppl_vae.runtime.seeding import seeded, stream
+from ppl_vae.runtime.shown import Row, Shown
 from ppl_vae.tracing.capture import Engine, NotTraceableError, compiled, refuse_untraced, trace, worth_compiling
 
 Advance = Callable[[int], object]
 
 
-class ElboParts(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class ElboParts(Shown):
     """elbo = reconstruction − kl, each over the same draws."""
 
     elbo: Estimate
     reconstruction: Estimate
     kl: Estimate
+
+    def by_name(self) -> dict[str, Estimate]:
+        """The three by name, the ELBO first."""
+        return {"elbo": self.elbo, "reconstruction": self.reconstruction, "kl": self.kl}
+
+    def __str__(self) -> str:
+        return table_of(self.by_name())
+
+    def rows(self) -> list[Row]:
+        """A row for each part."""
+        return rows_of(self.by_name())
 
 
 def elbo(

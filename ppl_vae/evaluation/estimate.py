@@ -1,20 +1,26 @@
 """An estimate with its error, and the protocol that says what it may be compared with."""
 
+import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from ppl_vae.programs.check import Likelihood
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.evaluation.fingerprint import fingerprint_of
+from ppl_vae.figures.numbers import error_alone, with_error
+from ppl_vae.programs.caveats import words_of
+from ppl_vae.programs.check import Likelihood, likelihood_label
+from ppl_vae.runtime.shown import Row, Shown
 
 # What a comparison compares; two results that differ only here can be ranked.
 _COMPARED = ("model", "guide")
 
 
 @dataclass(frozen=True, eq=False)
-class Estimate:
+class Estimate(Shown):
     """The mean over datapoints of a quantity in nats.
 
     It has two errors. One is over datapoints: how far the mean of other datapoints of the same kind, with draws of
@@ -67,6 +73,75 @@ class Estimate:
         plain = {"mean": self.mean, "stderr": self.stderr, "monte_carlo_stderr": self.monte_carlo_stderr}
         return {name: value if math.isfinite(value) else None for name, value in plain.items()}
 
+    def text(self, digits: int = 3, width: int = 0) -> str:
+        """Mean ± standard error over datapoints (± that of the estimate on these datapoints), those that are known.
+
+        Args:
+            digits: decimals of a mean without an error.
+            width: of the mean alone.
+        """
+        of_draws = self.monte_carlo_stderr
+        bracket = f" (± {error_alone(of_draws)})" if 0 < of_draws < math.inf else ""
+        return with_error(self.mean, self.stderr, digits, width) + bracket
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def rows(self) -> list[Row]:
+        """One, of mean and standard errors."""
+        return [self.to_dict()]
+
+
+def errors_line(estimates: Iterable[Estimate]) -> str:
+    """The unit of estimates, and which of their errors is which."""
+    known = list(estimates)
+    several = all(len(each.values) > 1 for each in known)
+    errors = "± standard error over datapoints" if several else "of one, so no error over datapoints"
+    if any(0 < each.monte_carlo_stderr < math.inf for each in known):
+        errors += ", (±) of the estimate on these datapoints"
+    return f"nats per datapoint, {errors}"
+
+
+def rows_of(estimates: Mapping[str, Estimate]) -> list[Row]:
+    """A row for each estimate, with its name."""
+    return [{"name": name, **each.to_dict()} for name, each in estimates.items()]
+
+
+def table_of(estimates: Mapping[str, Estimate]) -> str:
+    """A line for each estimate, the ± of all below each other."""
+    return "\n".join(f"{name:<16}{each.text(width=12)}" for name, each in estimates.items())
+
+
+class Origin(NamedTuple):
+    """Where datapoints come from, as a protocol tells it.
+
+    Args:
+        data: name of the data set.
+        fingerprint: hash of the data and its splits.
+        split: which part of it.
+        binarization: how grey levels became bits.
+        data_seed: seed of the split and of static binarization.
+    """
+
+    data: str
+    fingerprint: str
+    split: str
+    binarization: str
+    data_seed: int
+
+    @classmethod
+    def unknown(cls, data: Dataset) -> "Origin":
+        """Of datapoints alone: a name for none, and a hash of these x."""
+        return cls("given", _hash_of(data.x), "given", "given", 0)
+
+    def simulated(self, data: Dataset) -> "Origin":
+        """The same of data that the model has drawn: what remains of its origin is the name."""
+        return self._replace(fingerprint=_hash_of(data.x), split="simulated", binarization="simulated")
+
+
+def _hash_of(x: Tensor) -> str:
+    return hashlib.sha256(x.cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -103,9 +178,60 @@ class Protocol:
     guide: str
     details: Mapping[str, str | int | float | None] = field(default_factory=dict)
 
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        guide: nn.Module,
+        data: Dataset,
+        origin: "Origin | None",
+        estimator: str,
+        num_samples: int,
+        seed: int,
+        details: Mapping[str, Any] | None = None,
+    ) -> "Protocol":
+        """Read off what an estimate was made with.
+
+        Args:
+            model: p(x, z).
+            guide: q(z | x), with which it was made, local rows included.
+            data: the datapoints, as they were used.
+            origin: where they come from; None where that is not known (:meth:`Origin.unknown`).
+            estimator: its name.
+            num_samples: draws for each datapoint.
+            seed: of the draws.
+            details: settings that only this estimator has.
+        """
+        origin = origin or Origin.unknown(data)
+        return cls(
+            data=origin.data,
+            fingerprint=origin.fingerprint,
+            split=origin.split,
+            num_datapoints=len(data),
+            binarization=origin.binarization,
+            data_seed=origin.data_seed,
+            likelihood=likelihood_label(model, data.probe()),
+            estimator=estimator,
+            num_samples=num_samples,
+            seed=seed,
+            model=fingerprint_of(model),
+            guide=fingerprint_of(guide),
+            details=details or {},
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The fields by name."""
         return asdict(self)
+
+    def in_words(self, more: Mapping[str, Any] | None = None) -> list[str]:
+        """What has to be said of its likelihood, if anything, and the fields with their values, in one line.
+
+        Args:
+            more: fields to name besides.
+        """
+        plain = self.to_dict()
+        plain |= plain.pop("details") | dict(more or {})
+        return [*words_of(plain), ", ".join(f"{key} {value}" for key, value in plain.items())]
 
     def unlike(self, other: "Protocol") -> list[str]:
         """Names of the fields that forbid ranking the two together: all that differ but the weights' hashes."""

@@ -20,21 +20,27 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 
+from ppl_vae import figures
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.annealing import AnnealingConfig, Schedule, Temperatures, annealed_importance_bound
 from ppl_vae.evaluation.bounds import elbo, importance_bound
-from ppl_vae.evaluation.estimate import Estimate
+from ppl_vae.evaluation.estimate import Estimate, errors_line
 from ppl_vae.evaluation.prior_draws import LeftOut
 from ppl_vae.evaluation.significance import beyond_chance, each_beyond_chance, freedom_of_draws
+from ppl_vae.figures import GapBar
+from ppl_vae.figures.numbers import with_error
 from ppl_vae.runtime.config import Count, Seed, checked, config
 from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.shown import Row, Shown
 from ppl_vae.tracing.capture import Engine
 
 # Of so few chains, hence degrees of freedom, a single one of many datapoints can hardly be told: each is held to this
 # level, and it is counted on how many more is found than chance makes.
 _EACH = 0.01
+_PARTS = ("local", "approximation", "amortization")
 
 
 @config
@@ -88,7 +94,7 @@ class FamilyGap:
 
 
 @dataclass(frozen=True, eq=False)
-class Gaps:
+class Gaps(Shown):
     """The inference gap, taken apart; nats per datapoint, all over the same datapoints in the same order.
 
     Args:
@@ -147,9 +153,41 @@ class Gaps:
             "`prior_temperatures` to see closer."
         ]
 
+    def lines(self) -> list[str]:
+        """Bounds, gap and a table of families, a line each; notes and warnings apart."""
+        lines = [
+            f"  {_text('log p(x) ≥', bound)}  {name}{' (taken)' if name == self.best else ''}"
+            for name, bound in self.bounds.items()
+        ]
+        lines += [f"  {_text('guide ELBO', self.guide)}", f"  {_text('inference gap', self.inference)}"]
+        lines.append(f"  {'family':<14}{'local optimum':>28}{'approximation gap':>28}{'amortization gap':>28}")
+        for name, gap in self.families.items():
+            lines.append(f"  {name:<14}{_cell(gap.local)}{_cell(gap.approximation)}{_cell(gap.amortization)}")
+        return lines
+
+    def __str__(self) -> str:
+        told = [*(f"  note: {note}" for note in self.notes), *(f"  warning: {warning}" for warning in self.warnings)]
+        return "\n".join([*self.lines(), *told, errors_line([self.inference])])
+
+    def rows(self) -> list[Row]:
+        """A row for each family: its local optimum and the two gaps, each with its standard error."""
+        return [
+            {"family": name}
+            | {part: getattr(gap, part).mean for part in _PARTS}
+            | {f"{part}_stderr": getattr(gap, part).stderr for part in _PARTS}
+            for name, gap in self.families.items()
+        ]
+
+    def bars(self) -> list[GapBar]:
+        """The gaps as :func:`ppl_vae.figures.gaps` draws them."""
+        return [GapBar(name, _pair(gap.approximation), _pair(gap.amortization)) for name, gap in self.families.items()]
+
+    def figure(self, title: str = "", caption: str = "") -> Figure:
+        """Both gaps as bars, a row for each family."""
+        return figures.gaps([(title or f"{len(self.guide.values)} datapoints", self.bars())], caption)
+
     def to_dict(self) -> dict[str, Any]:
         """Means and standard errors by name, ready for JSON."""
-        parts = ("local", "approximation", "amortization")
         return {
             "log_px": self.log_px.to_dict() | {"estimator": self.best, "proposal": self.proposal},
             "bounds": {
@@ -160,12 +198,12 @@ class Gaps:
             "guide": self.guide.to_dict(),
             "inference": self.inference.to_dict(),
             "families": {
-                name: {part: getattr(gap, part).to_dict() for part in parts} for name, gap in self.families.items()
+                name: {part: getattr(gap, part).to_dict() for part in _PARTS} for name, gap in self.families.items()
             },
         }
 
 
-def inference_gaps(
+def take_apart(
     model: nn.Module,
     guide: nn.Module,
     local: Mapping[str, nn.Module],
@@ -233,9 +271,21 @@ def _missed(of_prior: Estimate, of_local: Estimate) -> LeftOut:
     return LeftOut(of_prior, more, each_beyond_chance(more.values, variance, min(freedoms), _EACH), _EACH)
 
 
+def _text(label: str, estimate: Estimate) -> str:
+    return f"{label:<14}{_cell(estimate)}"
+
+
+def _cell(estimate: Estimate) -> str:
+    return str(estimate).rjust(28)
+
+
+def _pair(estimate: Estimate) -> tuple[float, float]:
+    return estimate.mean, estimate.stderr
+
+
 def _words(difference: Estimate) -> str:
     error = difference.stderr if len(difference.values) > 1 else difference.monte_carlo_stderr
-    return f"{difference.mean:.3f} ± {error:.3f}"
+    return with_error(difference.mean, error, 3)
 
 
 def _refuse_unless_finite(estimate: Estimate, what: str, advice: str) -> None:

@@ -6,6 +6,7 @@ import torch
 
 from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.evaluation.significance import IMPOSSIBLE, errors_of_chance
+from ppl_vae.figures.numbers import with_error
 from ppl_vae.runtime.errors import UserError
 
 
@@ -29,6 +30,6 @@ def refuse_disorder(lower: Estimate, upper: Estimate, what: str, cause: str) -> 
         return
     if gap.mean < -float(errors_of_chance(len(gap.values) - 1, IMPOSSIBLE)) * gap.stderr:
         raise UserError(
-            f"impossible: {what}, by {-gap.mean:.3f} ± {gap.stderr:.3f} nats per datapoint (± standard error over "
+            f"impossible: {what}, by {with_error(-gap.mean, gap.stderr)} nats per datapoint (± standard error over "
             f"{len(gap.values)} datapoints); {cause}"
         )

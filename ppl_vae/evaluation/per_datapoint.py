@@ -26,7 +26,7 @@ def per_datapoint(results: Mapping[str, Estimate], weights: WeightTails | None) 
     """
     num = len(next(iter(results.values())).values)
     columns = {"index": torch.arange(num)}
-    from_weights = {**weights.parts._asdict(), "log_px": weights.log_px} if weights else {}
+    from_weights = {**weights.parts.by_name(), "log_px": weights.log_px} if weights else {}
     nothing = torch.full((num,), math.nan)
     for name in ("elbo", "reconstruction", "kl", "log_px"):
         found = results.get(name) or from_weights.get(name)

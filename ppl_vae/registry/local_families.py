@@ -29,7 +29,7 @@ def local_families(guide: nn.Module, latents: Latents, names: tuple[str, ...]) -
     own = family_name(learned)
     names = names or tuple(dict.fromkeys([own or "diagonal", "full-rank"]))
     if len(set(names)) < len(names):
-        raise UserError("--families: name each family once.")
+        raise UserError("`families`: name each family once.")
     with seeded(0):  # networks draw their start
         fresh = {name: make(latents.size) for name, make in FAMILIES.items()}
     networks = {name for name in FAMILY_NAMES if name not in fresh or has_learned(fresh[name])}

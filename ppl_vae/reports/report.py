@@ -3,7 +3,6 @@
 import math
 import shlex
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -11,20 +10,19 @@ import torch
 from tqdm import tqdm
 
 from ppl_vae import figures
-from ppl_vae.cli.evaluate import diagnostics_lines
 from ppl_vae.data import Dataset, Splits
 from ppl_vae.diagnostics import Diagnostics, diagnose
 from ppl_vae.evaluation import Estimate, Protocol, elbo, importance_bound
-from ppl_vae.figures.numbers import with_error
+from ppl_vae.evaluation.per_step import BesideNGrams, beside_ngrams, has_steps
+from ppl_vae.figures.numbers import error_alone, with_error
+from ppl_vae.programs.caveats import POINT_IN_WORDS, words_of
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.factories import MODELS
 from ppl_vae.registry.files import asks_for, find, names_file
-from ppl_vae.reports.caveats import POINT_IN_WORDS, words_of
 from ppl_vae.reports.page import bullets, lines_of_code, page, paragraph, picture_of, table
 from ppl_vae.runs.command_line import train_command
 from ppl_vae.runs.opened import OpenedRun
-from ppl_vae.runs.per_step import BesideNGrams, beside_ngrams
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime.device import choose_device
 from ppl_vae.runtime.errors import reason, warned
@@ -134,7 +132,7 @@ class _Report:
         protocols = {name: _flat(protocol) for name, protocol in self.protocols.items()}
         names = dict.fromkeys(name for plain in protocols.values() for name in plain)
         protocol_rows = [(name, *(plain.get(name, "") for plain in protocols.values())) for name in names]
-        steps = [paragraph(f"Nats per {beside.step}, of the ELBO:"), table(beside.rows())] if beside else []
+        steps = [paragraph(f"Nats per {beside.step}, of the ELBO:"), table(beside.in_words())] if beside else []
         sections = {
             "What was run": table(self._settings()),
             "Training": paragraph(_TRAINING_IN_WORDS) + table(self._training()),
@@ -159,11 +157,14 @@ class _Report:
         return diagnose(*self.pair, self.data, seed=_SEED, advance=advance, num_datapoints=len(self.few))
 
     def _beside_ngrams(self) -> BesideNGrams | None:
-        return beside_ngrams(self.opened, "elbo", self.elbo, self.data) if self.elbo else None
+        layout = self.opened.info.layout
+        if not self.elbo or self.opened.is_point or not has_steps(self.pair.model, self.data, layout):
+            return None
+        return beside_ngrams("elbo", self.elbo, self.data, self.opened.split("train").fixed(_SEED), layout)
 
     def _estimates(self, point: bool, advance: Callable[[int], object]) -> list[tuple[str, str, str]]:
         parts = self._try("ELBO", lambda: elbo(*self.pair, self.data, _ELBO_SAMPLES, _SEED, advance))
-        rows = [(name, *_value(estimate)) for name, estimate in parts._asdict().items()] if parts else []
+        rows = [(name, *_value(estimate)) for name, estimate in parts.by_name().items()] if parts else []
         if parts:
             self.elbo = parts.elbo
             self._note_protocol("elbo", self.data, _ELBO_SAMPLES)
@@ -180,16 +181,16 @@ class _Report:
         return rows
 
     def _note_protocol(self, estimator: str, data: Dataset, num_samples: int) -> None:
-        self.protocols[estimator] = self.opened.protocol(estimator, self.split, data, num_samples, _SEED)
+        origin = self.opened.origin(self.split)
+        self.protocols[estimator] = Protocol.of(*self.pair, data, origin, estimator, num_samples, _SEED)
 
     def _draw_units(self, found: Diagnostics) -> Path:
         units = found.units
         methods = "; ".join(f"{site}: {method}" for site, method in units.methods.items())
         where = f"first {found.num_datapoints} of the {_words(self.split)}"
         caption = f"{self._pair_in_words()}. KL by unit, {where} ({methods})."
-        figure = figures.kl_by_unit(units.kl, units.kl_stderr, units.active, units.names, caption)
         path = self.run.figures / "kl-by-unit.png"
-        figures.save(figure, path)
+        figures.save(found.figure(caption), path)
         return path
 
     def _reservations(self, point: bool) -> list[str]:
@@ -272,11 +273,11 @@ def _flat(protocol: Protocol) -> dict[str, Any]:
 def _value(estimate: Estimate) -> tuple[str, str]:
     """The number with its error over datapoints, and the error of the estimate on these."""
     of_draws = estimate.monte_carlo_stderr
-    return with_error(estimate.mean, estimate.stderr), f"± {of_draws:.2g}" if math.isfinite(of_draws) else ""
+    return with_error(estimate.mean, estimate.stderr), f"± {error_alone(of_draws)}" if 0 < of_draws < math.inf else ""
 
 
 def _diagnostics(found: Diagnostics | None, split: str) -> str:
     if found is None:
         return "<p>None; the warnings say why.</p>"
-    _, *lines = diagnostics_lines(replace(found, warnings=()))
+    _, *lines = found.lines()
     return f"<p>The first {found.num_datapoints} datapoints of the {_words(split)}.</p>\n" + bullets(lines)

@@ -17,6 +17,7 @@ from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import unseen_in
 from ppl_vae.data.reading import read_data
 from ppl_vae.evaluation.estimate import Protocol
+from ppl_vae.evaluation.estimators import EvaluateConfig
 from ppl_vae.guides.unseen import counts_of, doubts_about, notes_on
 from ppl_vae.inference.fitting import InferConfig, Inferred
 from ppl_vae.programs.check import advice_on_likelihood
@@ -24,7 +25,7 @@ from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.files import users_errors_told
 from ppl_vae.registry.trust import check_trusted
-from ppl_vae.runs.estimators import EvaluateConfig, evaluate_run
+from ppl_vae.runs.evaluating import evaluate_run
 from ppl_vae.runs.opened import OpenedRun, open_run
 from ppl_vae.runs.reopening import build_to_reopen
 from ppl_vae.runs.run import Record, Run, TrainConfig

@@ -1,9 +1,9 @@
 """A run opened for use: its pair on a device, and the data it was trained on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -11,10 +11,9 @@ from torch import nn
 
 from ppl_vae.data import DataConfig, Dataset, Splits
 from ppl_vae.data.info import DataInfo, example
-from ppl_vae.evaluation.estimate import Protocol
-from ppl_vae.evaluation.fingerprint import fingerprint_of
+from ppl_vae.evaluation.estimate import Origin
 from ppl_vae.figures import mosaic
-from ppl_vae.programs.check import likelihood_label
+from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.density import has_density
 from ppl_vae.registry.build import Pair
 from ppl_vae.registry.files import names_file
@@ -102,7 +101,12 @@ class OpenedRun(NamedTuple):
     @property
     def is_point(self) -> bool:
         """Whether the guide puts a latent at a point, as that of a plain autoencoder."""
-        return not has_density(self.pair.guide, example(self.info, self.device))
+        return not has_density(self.pair.guide, self.example)
+
+    @property
+    def example(self) -> Batch:
+        """Two datapoints of the right shape and no particular value."""
+        return example(self.info, self.device)
 
     @property
     def in_words(self) -> str:
@@ -120,43 +124,11 @@ class OpenedRun(NamedTuple):
         """
         return self.data.get(name).head(limit).to(self.device)
 
-    def protocol(
-        self,
-        estimator: str,
-        split: str,
-        data: Dataset,
-        num_samples: int,
-        seed: int,
-        guide: nn.Module | None = None,
-        details: Mapping[str, Any] | None = None,
-    ) -> Protocol:
-        """What an estimate on this data was made on, with what and how.
-
-        Args:
-            estimator: its name.
-            split: where the data comes from.
-            data: as it was used.
-            num_samples: draws for each datapoint.
-            seed: of the draws.
-            guide: that it was made with; the run's own if None.
-            details: settings that only this estimator has.
-        """
-        record = self.run.record
-        return Protocol(
-            data=record.config.data.data,
-            fingerprint=record.info.fingerprint,
-            split=split,
-            num_datapoints=len(data),
-            binarization=record.config.data.binarization if record.info.layout == "plain" else "none",
-            data_seed=record.config.data.data_seed,
-            likelihood=likelihood_label(self.pair.model, data.probe()),
-            estimator=estimator,
-            num_samples=num_samples,
-            seed=seed,
-            model=fingerprint_of(self.pair.model),
-            guide=fingerprint_of(guide or self.pair.guide),
-            details=details or {},
-        )
+    def origin(self, split: str) -> Origin:
+        """Where the datapoints of a split come from, for the protocol of an estimate."""
+        config, info = self.run.record.config.data, self.info
+        binarization = config.binarization if info.layout == "plain" else "none"
+        return Origin(config.data, info.fingerprint, split, binarization, config.data_seed)
 
 
 def check_drawable(

@@ -13,7 +13,7 @@ from torch import nn
 from tqdm import tqdm
 
 from ppl_vae.evaluation import Estimate, elbo
-from ppl_vae.evaluation.errors_shown import with_error
+from ppl_vae.figures.numbers import with_error
 from ppl_vae.guides import Diagonal
 from ppl_vae.guides.unseen import fit_locally, guide_for
 from ppl_vae.inference.fitting import InferConfig
@@ -68,7 +68,7 @@ def reference_rows(path: Path, opening: Opening, count: int, settings: InferConf
 
 
 def _text(estimate: Estimate) -> str:
-    return with_error(estimate)
+    return with_error(estimate.mean, estimate.stderr)
 
 
 def _autoguide(model: nn.Module, guide: nn.Module, batch: Batch) -> torch.Tensor:

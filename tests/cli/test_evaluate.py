@@ -3,20 +3,19 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from ppl_vae.cli import evaluate
 from ppl_vae.cli.main import main
-from ppl_vae.diagnostics import calibration
-from ppl_vae.evaluation import Estimate, Protocol
+from ppl_vae.diagnostics import calibration, evaluation
+from ppl_vae.evaluation import Estimate, EvaluateConfig, Protocol, estimators
 from ppl_vae.evaluation.fingerprint import fingerprint_of
 from ppl_vae.evaluation.significance import still_rising
+from ppl_vae.figures.numbers import error_alone
 from ppl_vae.models import ConditionalVAE
-from ppl_vae.runs import estimators
-from ppl_vae.runs.estimators import EvaluateConfig
 from ppl_vae.runs.run import Run
 
 TINY = ["--latent-dim", "2", "--hidden", "16", "--epochs", "1"]
@@ -184,8 +183,8 @@ def test_diagnostics_come_with_the_guides_own_bounds(plain, cli, trained, estima
 
 
 def test_diagnostics_are_of_as_many_as_were_asked_for(plain, trained, monkeypatch):
-    monkeypatch.setattr(evaluate, "_DIAGNOSED", 15)
-    monkeypatch.setattr(evaluate, "_DIAGNOSTIC_DRAWS", 100)
+    monkeypatch.setattr(evaluation, "_DIAGNOSED", 15)
+    monkeypatch.setattr(evaluation, "_DRAWS", 100)
     assert plain(trained, "--limit", 20)["diagnostics"]["num_datapoints"] == 20
     found = plain(trained)["diagnostics"]
     assert found["num_datapoints"] == 15
@@ -200,7 +199,8 @@ def test_both_errors_are_printed(cli, plain, trained, flags):
     flags = [trained, "--estimator", *flags, "--limit", 20, "--no-diagnose"]
     out, found = cli("evaluate", *flags)[1], plain(*flags)
     headline, *_ = out.splitlines()
-    assert headline.endswith(f" ± {found['stderr']:.3f} (± {found['monte_carlo_stderr']:.2g})")
+    assert headline.endswith(f" ± {error_alone(found['stderr'])} (± {error_alone(found['monte_carlo_stderr'])})")
+    assert "± 0.00 " not in out
     assert "± standard error over datapoints, (±) of the estimate on these datapoints" in out
 
 
@@ -228,7 +228,7 @@ def test_a_bound_that_rises_beyond_its_error_is_warned_of(cli, trained, monkeypa
 
 @pytest.mark.parametrize("flags", [["elbo"], ["iwae"], ["ais", *SHORT], ["elbo", "--no-diagnose"]])
 def test_a_table_of_datapoints(cli, plain, trained, tmp_path, monkeypatch, flags):
-    monkeypatch.setattr(evaluate, "_DIAGNOSTIC_DRAWS", 100)
+    monkeypatch.setattr(evaluation, "_DRAWS", 100)
     flags = [trained, "--estimator", *flags, "--limit", 20]
     found = plain(*flags, "--per-datapoint", tmp_path / "table.csv")
     with (tmp_path / "table.csv").open() as file:
@@ -248,7 +248,7 @@ def test_a_table_of_datapoints(cli, plain, trained, tmp_path, monkeypatch, flags
 
 
 def test_a_table_of_a_guide_without_density_or_rows(cli, plain, point, local, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluate, "_DIAGNOSTIC_DRAWS", 100)
+    monkeypatch.setattr(evaluation, "_DRAWS", 100)
     plain(point, "--limit", 3, "--per-datapoint", tmp_path / "point.csv")
     _, *rows = (tmp_path / "point.csv").read_text().splitlines()
     assert [row.split(",")[4:] for row in rows] == [["", "", ""]] * 3
@@ -274,29 +274,15 @@ def test_one_datapoint_has_no_diagnostics(plain, trained):
 
 
 def test_warnings_are_in_words(cli, plain, trained, monkeypatch):
-    found = evaluate.diagnose
-    monkeypatch.setattr(evaluate, "diagnose", lambda *arguments: Warned(found(*arguments)))
+    diagnose = evaluation.diagnose
+    wrong = {"warnings": ("the proposal misses half of it",), "bound_warnings": ("the bound is too low",)}
+    monkeypatch.setattr(evaluation, "diagnose", lambda *arguments: replace(diagnose(*arguments), **wrong))
     out = cli("evaluate", trained, "--limit", 20)[1]
     assert "warning: the proposal misses half of it" in out
     assert plain(trained, "--limit", 20)["diagnostics"]["warnings"] == ["the proposal misses half of it"]
     # What is wrong with the importance bound is no warning of the ELBO.
     assert "warning: the bound is too low" not in out
     assert "warning: the bound is too low" in cli("evaluate", trained, "--limit", 20, "--estimator", "iwae")[1]
-
-
-class Warned:
-    """Diagnostics with a warning."""
-
-    def __init__(self, found):
-        self.found = found
-        self.warnings = ["the proposal misses half of it"]
-        self.bound_warnings = ["the bound is too low"]
-
-    def __getattr__(self, name):
-        return getattr(self.found, name)
-
-    def to_dict(self):
-        return {**self.found.to_dict(), "warnings": self.warnings}
 
 
 # --- Runs of every kind -----------------------------------------------------------------------------------------------
@@ -347,7 +333,7 @@ def test_a_point_has_no_density(cli, plain, point):
     from_the_guide = ["--start", "guide"]
     refused(cli("evaluate", point, "--estimator", "sbc"), "a point has no spread", "another --family")
     for flags in (["iwae"], ["ais", *from_the_guide], ["bdmc", *from_the_guide]):
-        refused(cli("evaluate", point, "--estimator", *flags), "a point has no density", "ais from the prior")
+        refused(cli("evaluate", point, "--estimator", *flags), "a point has no density", "use --estimator elbo, or ais")
     assert not list((point / "figures").glob("calibration-*"))
     assert -60 < plain(point, "--estimator", "ais", "--limit", 6, *SHORT)["log_px"] < -15
     assert plain(point, "--estimator", "bdmc", "--limit", 6, *SHORT)["bdmc_gap"] > -1
@@ -474,7 +460,7 @@ def test_out_of_memory_says_what_to_do(cli, trained, monkeypatch):
     def exhausted(*_, **__):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
-    monkeypatch.setattr(evaluate, "evaluate_run", exhausted)
+    monkeypatch.setattr(evaluation, "estimates", exhausted)
     refused(
         cli("evaluate", trained),
         "out of memory; take smaller batches, fewer samples or datapoints, or a smaller model.",
@@ -484,5 +470,5 @@ def test_out_of_memory_says_what_to_do(cli, trained, monkeypatch):
 def test_json_holds_none_for_what_is_not_finite():
     results = {"elbo": Estimate(torch.tensor([-1.0, -torch.inf]))}
     fields = ["data", "fingerprint", "split", 2, "none", 0, "proper", "elbo", 1, 0, "", ""]
-    written = json.dumps(evaluate.as_json(results, Protocol(*fields)), allow_nan=False)
+    written = json.dumps(evaluation.as_plain(results, Protocol(*fields)), allow_nan=False)
     assert json.loads(written)["elbo"] is None

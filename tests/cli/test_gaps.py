@@ -255,4 +255,6 @@ def test_fits_that_were_stopped_early_are_doubted_in_words(cli, trained, tmp_pat
     assert status == 0, err
     warnings = report(out)["splits"]["test"]["warnings"]
     assert any("'full-rank': 6 of 6 local fits had not converged" in warning for warning in warnings)
-    assert all(f"warning: {warning}" in text for warning in warnings)
+    flags = text.replace("--infer-steps", "`infer_steps`").replace("--infer-rate", "`infer_rate`")
+    assert "raise --infer-steps" in text
+    assert all(f"warning: {warning}" in flags for warning in warnings)

@@ -13,7 +13,7 @@ from ppl_vae.cli.compare import PairConfig
 from ppl_vae.cli.main import main
 from ppl_vae.data import DataConfig, load
 from ppl_vae.diagnostics import diagnose
-from ppl_vae.figures.numbers import with_error
+from ppl_vae.figures.numbers import error_alone, with_error
 from ppl_vae.reports import report as module
 from ppl_vae.runs.command_line import train_command
 from ppl_vae.runs.run import Run, TrainConfig
@@ -124,7 +124,7 @@ BOUND = "importance bound on log p(x), K = 500"
 
 
 def shown(mean, stderr, of_draws):
-    return [with_error(mean, stderr), f"± {of_draws:.2g}"]
+    return [with_error(mean, stderr), f"± {error_alone(of_draws)}"]
 
 
 def all_of(diagnostics):

@@ -11,6 +11,7 @@ import torch
 from ppl_vae.baselines.ngrams import ngram_log_prob
 from ppl_vae.data import load
 from ppl_vae.data.codecs import decode_notes, decode_text, encode_text
+from ppl_vae.figures.numbers import with_error
 from ppl_vae.reports import film
 from ppl_vae.runs.run import Run
 from tests.cli.test_bad_input import refused
@@ -91,7 +92,7 @@ def test_evaluate_says_nats_per_step_beside_ngrams(cli, trained_on, kind):
     assert found["protocol"]["binarization"] == ("dynamic" if kind == "plain" else "none")
     _, table, _ = cli("evaluate", trained_on[kind], "--num-samples", "4", "--no-diagnose", "--limit", "40")
     assert f"nats per {per_step['step']}:" in table
-    assert f"bigram        {per_step['bigram']['mean']:.3f}" in table
+    assert f"bigram        {with_error(per_step['bigram']['mean'], per_step['bigram']['stderr'])}" in table
 
 
 def test_other_models_have_no_steps(cli, trained):
@@ -100,7 +101,7 @@ def test_other_models_have_no_steps(cli, trained):
 
 
 def test_the_error_of_a_ratio_is_that_of_many_samples():
-    from ppl_vae.runs.per_step import PerStep
+    from ppl_vae.evaluation.per_step import PerStep
 
     steps = torch.randint(1, 20, (4000, 50)).double()
     values = -2.0 * steps + torch.randn(4000, 50, dtype=torch.float64) * steps.sqrt()

@@ -10,7 +10,7 @@ from torch.distributions import MultivariateNormal, kl_divergence
 
 from ppl_vae import UserError
 from ppl_vae.data import Dataset
-from ppl_vae.evaluation import Estimate, Gaps, GapsConfig, gaps, inference_gaps
+from ppl_vae.evaluation import Estimate, Gaps, GapsConfig, gaps, take_apart
 from ppl_vae.evaluation.annealing import Annealed
 from ppl_vae.guides import Amortized, Diagonal, Family, FullRank, Latents, PerDatapoint, Planar
 from ppl_vae.models import LinearGaussian
@@ -50,7 +50,7 @@ def taken() -> tuple[LinearGaussian, Dataset, Amortized, Gaps]:
     data = Dataset(simulate(model, 400))
     guide = perturbed(model)
     local = {"diagonal": optimal(model, Diagonal), "full-rank": optimal(model, FullRank)}
-    return model, data, guide, inference_gaps(model, guide, local, data, SETTINGS)
+    return model, data, guide, take_apart(model, guide, local, data, SETTINGS)
 
 
 def is_near(estimate: Estimate, exact: Tensor | float) -> None:
@@ -104,7 +104,7 @@ def test_with_a_poor_family_only_both_rulers_are_below() -> None:
     data = Dataset(simulate(model, 100))
     exact = model.log_px(data.x).detach()
     guide = perturbed(model)
-    found = inference_gaps(model, guide, {"diagonal": optimal(model, Diagonal)}, data, SETTINGS)
+    found = take_apart(model, guide, {"diagonal": optimal(model, Diagonal)}, data, SETTINGS)
     assert set(found.bounds) == {"importance", "annealed", "annealed_from_prior"}
     for bound in found.bounds.values():
         off = bound.values - exact
@@ -125,7 +125,7 @@ def test_the_better_bound_is_chosen_by_its_mean_and_not_at_each_datapoint(
     assert high.mean > low.mean
     monkeypatch.setattr(gaps, "importance_bound", lambda *_, **__: importance)
     monkeypatch.setattr(gaps, "annealed_importance_bound", lambda *_, **__: Annealed(annealed, 0.7))
-    found = inference_gaps(model, ExactGuide(model), {"full-rank": optimal(model, FullRank)}, data, SETTINGS)
+    found = take_apart(model, ExactGuide(model), {"full-rank": optimal(model, FullRank)}, data, SETTINGS)
     assert found.best == better
     assert found.log_px is high
     torch.testing.assert_close(found.inference.values, high.values.double() - found.guide.values.double())
@@ -149,7 +149,7 @@ def test_a_mode_that_is_lost_on_a_tenth_is_said_though_the_mean_falls_short(
 
     monkeypatch.setattr(gaps, "annealed_importance_bound", annealed)
     monkeypatch.setattr(gaps, "importance_bound", lambda *_, **__: Estimate(exact - 9))
-    found = inference_gaps(model, ExactGuide(model), {"full-rank": optimal(model, FullRank)}, data, SETTINGS)
+    found = take_apart(model, ExactGuide(model), {"full-rank": optimal(model, FullRank)}, data, SETTINGS)
     assert found.best == "annealed"
     assert len(found.notes) == 1
     assert found.beyond_local.mean < 0
@@ -189,7 +189,7 @@ def test_a_family_that_failed_is_named_wherever_it_stands(place: int) -> None:
     local = {"planar": broken, **local} if place == 0 else {**local, "planar": broken}
     message = r"family 'planar': the ELBO of its local fit is not finite on 2 of 5 datapoints; leave .* `infer_rate`"
     with pytest.raises(UserError, match=message):
-        inference_gaps(model, perturbed(model), local, data, SETTINGS)
+        take_apart(model, perturbed(model), local, data, SETTINGS)
 
 
 def test_a_guide_that_failed_is_named() -> None:
@@ -199,7 +199,7 @@ def test_a_guide_that_failed_is_named() -> None:
     with torch.no_grad():
         guide.encoder.net[0].bias.fill_(torch.nan)
     with pytest.raises(UserError, match="the guide's ELBO is not finite on 5 of 5"):
-        inference_gaps(model, guide, {"full-rank": optimal(model, FullRank)}, data, SETTINGS)
+        take_apart(model, guide, {"full-rank": optimal(model, FullRank)}, data, SETTINGS)
 
 
 @pytest.mark.parametrize("value", [math.nan, -math.inf, math.inf])
@@ -209,32 +209,32 @@ def test_a_bound_that_failed_does_not_win(monkeypatch: pytest.MonkeyPatch, value
     data = Dataset(simulate(model, 3))
     failed = Estimate(torch.tensor([-1.0, value, -1.0]))
     monkeypatch.setattr(gaps, "importance_bound", lambda *_, **__: failed)
-    found = inference_gaps(model, perturbed(model), {"full-rank": optimal(model, FullRank)}, data, SETTINGS)
+    found = take_apart(model, perturbed(model), {"full-rank": optimal(model, FullRank)}, data, SETTINGS)
     assert found.best == "annealed"
     assert math.isfinite(found.inference.mean)
     assert found.to_dict()["bounds"]["importance"] == dict.fromkeys(("mean", "stderr", "monte_carlo_stderr"))
     json.dumps(found.to_dict(), allow_nan=False)
     monkeypatch.setattr(gaps, "annealed_importance_bound", lambda *_, **__: Annealed(failed, 0.7))
     with pytest.raises(UserError, match="the bound on log p"):
-        inference_gaps(model, perturbed(model), {"full-rank": optimal(model, FullRank)}, data, SETTINGS)
+        take_apart(model, perturbed(model), {"full-rank": optimal(model, FullRank)}, data, SETTINGS)
 
 
 def test_dynamic_data_is_refused() -> None:
     model, guide = vae_pair()
     with pytest.raises(ValueError, match="fixed data"):
-        inference_gaps(model, guide, {"diagonal": guide}, stripes_data(4), SETTINGS)
+        take_apart(model, guide, {"diagonal": guide}, stripes_data(4), SETTINGS)
 
 
 def test_no_family_is_refused() -> None:
     model, guide = vae_pair()
     with pytest.raises(ValueError, match="at least one family"):
-        inference_gaps(model, guide, {}, stripes_data(4, dynamic=False), SETTINGS)
+        take_apart(model, guide, {}, stripes_data(4, dynamic=False), SETTINGS)
 
 
 def test_settings_are_checked() -> None:
     model, guide = vae_pair()
     with pytest.raises(UserError, match="--chains"):
-        inference_gaps(model, guide, {"diagonal": guide}, stripes_data(4, dynamic=False), GapsConfig(chains=0))
+        take_apart(model, guide, {"diagonal": guide}, stripes_data(4, dynamic=False), GapsConfig(chains=0))
 
 
 # --- As it is written -------------------------------------------------------------------------------------------------
@@ -252,7 +252,7 @@ def test_as_json(taken: tuple[LinearGaussian, Dataset, Amortized, Gaps]) -> None
 def test_one_datapoint_has_no_standard_error() -> None:
     model = oracle()
     data = Dataset(simulate(model, 1))
-    plain = inference_gaps(model, perturbed(model), {"diagonal": optimal(model, Diagonal)}, data, SETTINGS).to_dict()
+    plain = take_apart(model, perturbed(model), {"diagonal": optimal(model, Diagonal)}, data, SETTINGS).to_dict()
     assert plain["inference"]["stderr"] is None
     json.dumps(plain, allow_nan=False)
 
@@ -264,11 +264,11 @@ def test_a_seed_repeats_it_and_the_programs_stay() -> None:
     local = {"planar": amortized(model, data.x, Planar)}
     before = [param.detach().clone() for program in (model, guide, *local.values()) for param in program.parameters()]
     done = list[int]()
-    first = inference_gaps(model, guide, local, data, SETTINGS, done.append)
+    first = take_apart(model, guide, local, data, SETTINGS, done.append)
     assert sum(done) == 6 * SETTINGS.total
     torch.manual_seed(9)
     state = torch.get_rng_state()
-    assert inference_gaps(model, guide, local, data, SETTINGS).to_dict() == first.to_dict()
+    assert take_apart(model, guide, local, data, SETTINGS).to_dict() == first.to_dict()
     assert torch.equal(torch.get_rng_state(), state)
     params = [param for program in (model, guide, *local.values()) for param in program.parameters()]
     assert all(torch.equal(one, other) for one, other in zip(before, params, strict=True))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ppl_vae.data import Dataset
-from ppl_vae.evaluation import Estimate, GapsConfig, inference_gaps, simulate
+from ppl_vae.evaluation import Estimate, GapsConfig, simulate, take_apart
 from ppl_vae.evaluation.gaps import FamilyGap
 from ppl_vae.guides import Diagonal, Latents, PerDatapoint
 from ppl_vae.guides.unseen import fit_locally
@@ -44,7 +44,7 @@ def test_of_an_exact_posterior_nothing_is_missing(name: str) -> None:
     """What starts from it is log p(x) to rounding; annealing from the prior is right in the mean; all gaps are 0."""
     oracle = EXACT[name]()
     data, log_px = drawn(oracle, 60)
-    found = inference_gaps(oracle.model, oracle.guide, {"exact": oracle.guide}, data, SETTINGS)
+    found = take_apart(oracle.model, oracle.guide, {"exact": oracle.guide}, data, SETTINGS)
     for each in ("importance", "annealed"):
         torch.testing.assert_close(found.bounds[each].values.double(), log_px, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found.guide.values.double(), log_px, rtol=1e-5, atol=1e-5)
@@ -67,7 +67,7 @@ def taken_apart(oracle: Oracle, data: Dataset, log_px: Tensor, local: nn.Module)
     A q that is narrower than the posterior can have weights of infinite variance, as the one of two latents has: in a
     sample they are too small in the mean, and no standard error tells by how much. They may not be too large.
     """
-    found = inference_gaps(oracle.model, oracle.guide, {"diagonal": local}, data, SETTINGS)
+    found = take_apart(oracle.model, oracle.guide, {"diagonal": local}, data, SETTINGS)
     for bound in found.bounds.values():
         ratios = (bound.values.double() - log_px).exp()
         assert float(ratios.mean()) - 1 < 5 * float(ratios.std()) / len(ratios) ** 0.5
@@ -118,4 +118,4 @@ def test_discrete_latents_are_refused_in_words() -> None:
     oracle = discrete()
     data, _ = drawn(oracle, 8)
     with pytest.raises(UserError, match="site 'k'"):
-        inference_gaps(oracle.model, oracle.guide, {"exact": oracle.guide}, data, SETTINGS)
+        take_apart(oracle.model, oracle.guide, {"exact": oracle.guide}, data, SETTINGS)

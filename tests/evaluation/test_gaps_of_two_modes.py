@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ppl_vae.data import Dataset
-from ppl_vae.evaluation import Estimate, Gaps, GapsConfig, inference_gaps
+from ppl_vae.evaluation import Estimate, Gaps, GapsConfig, take_apart
 from ppl_vae.guides import Diagonal, Latents, PerDatapoint
 from ppl_vae.guides.unseen import fit_locally
 from ppl_vae.inference.fitting import InferConfig
@@ -44,7 +44,7 @@ def taken() -> Measured:
     model, data = TwoModes(), Dataset(torch.tensor(ONES))
     guide, local = rows(model, data, MEAN - 0.2, SCALE), rows(model, data, MEAN, SCALE)
     settings = GapsConfig(chains=16, temperatures=6, prior_temperatures=40, leapfrog=5, engine="eager")
-    found = inference_gaps(model, guide, {"diagonal": local}, data, settings)
+    found = take_apart(model, guide, {"diagonal": local}, data, settings)
     return Measured(found, log_px(ONES), np.full(12, elbo_of(ONES[0], MEAN - 0.2, SCALE)))
 
 
@@ -84,7 +84,7 @@ def test_annealing_that_falls_short_is_a_note_and_no_warning() -> None:
     model, data = TwoModes(), Dataset(torch.zeros(200, 8, dtype=torch.float64))
     local = rows(model, data, 0.0, 0.34)
     settings = GapsConfig(chains=2, temperatures=2, prior_temperatures=1, engine="eager")
-    found = inference_gaps(model, local, {"diagonal": local}, data, settings)
+    found = take_apart(model, local, {"diagonal": local}, data, settings)
     assert found.warnings == []
     (note,) = found.notes
     assert "raise `prior_temperatures`" in note
@@ -98,7 +98,7 @@ def test_the_gap_of_local_fits_on_a_hundred_datapoints() -> None:
     model, data = TwoModes(), drawn(100)
     x = data.x.numpy()
     fitted = fit_locally(model, Diagonal(1), Latents.of(model, data.probe()), data, InferConfig())
-    found = inference_gaps(model, fitted.guide, {"diagonal": fitted.guide}, data, GapsConfig(engine="eager"))
+    found = take_apart(model, fitted.guide, {"diagonal": fitted.guide}, data, GapsConfig(engine="eager"))
     truth = log_px(x) - best_elbo(x)
     assert truth.mean() > 0.4
     assert found.best == "annealed_from_prior"
@@ -117,7 +117,7 @@ def test_the_gap_of_a_trained_guide() -> None:
     fit(model, guide, train, settings=settings, progress=False)
     latents = Latents.of(model, data.probe())
     local = fit_locally(model, Diagonal(1), latents, data, InferConfig(), init=guide.params).guide
-    found = inference_gaps(model, guide, {"diagonal": local}, data, GapsConfig(engine="eager"))
+    found = take_apart(model, guide, {"diagonal": local}, data, GapsConfig(engine="eager"))
     with torch.no_grad():
         q = guide.family(guide.params(next(data.batches(100))))
     x, exact = data.x.numpy(), log_px(data.x.numpy())

@@ -15,6 +15,7 @@ from ppl_vae.figures.numbers import with_error
         (120.0, "-24 ± 120"),
         (0.0, "-24.12"),
         (float("nan"), "-24.12"),
+        (float("inf"), "-24.12 ± inf"),
     ],
 )
 def test_errors_have_two_digits(stderr, text):

@@ -74,7 +74,7 @@ def test_an_end_that_one_start_alone_has_found_is_no_convergence_and_is_said() -
     assert "on 5 one start alone has found it" in notes_on(found)[0]
     assert doubts_about(found, settings) == [
         "on 5 of 5 datapoints one start alone has found the best local fit, so a better one may be missed; raise "
-        "--infer-starts."
+        "`infer_starts`."
     ]
 
 

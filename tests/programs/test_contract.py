@@ -124,7 +124,7 @@ def test_an_enumeration_that_is_asked_for_from_outside_the_site() -> None:
 
 def test_what_is_all_right_passes() -> None:
     on = Given(Model(""), Guide(""), Dataset(X))
-    for call in (EVALUATIONS["bounds.elbo"], EVALUATIONS["check.check_pair"], EVALUATIONS["gaps.inference_gaps"]):
+    for call in (EVALUATIONS["bounds.elbo"], EVALUATIONS["check.check_pair"], EVALUATIONS["gaps.take_apart"]):
         call(on)
     drawn = graphical_model(Model("global"), all_of(X))
     assert [variable.name for variable in drawn.variables] == ["w", "z", "x"]

@@ -4,14 +4,15 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ppl_vae.baselines.ngrams import ngram_log_prob
-from ppl_vae.data import Dataset
-from ppl_vae.evaluation import Estimate
-from ppl_vae.predictive.rendering import shows_means
-from ppl_vae.programs.layout import num_steps, step_name
-from ppl_vae.runs.opened import OpenedRun
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.evaluation.estimate import Estimate
+from ppl_vae.figures.numbers import with_error
+from ppl_vae.programs.centre import has_mean
+from ppl_vae.programs.layout import Layout, num_steps, step_name
+from ppl_vae.runtime.shown import Row, Shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +41,11 @@ class PerStep:
         return float(residuals.std() / len(residuals) ** 0.5 / self.steps.double().mean())
 
     def __str__(self) -> str:
-        return f"{self.mean:.3f}" + ("" if math.isnan(self.stderr) else f" ± {self.stderr:.3f}")
+        return with_error(self.mean, self.stderr, 3)
 
 
 @dataclass(frozen=True, eq=False)
-class BesideNGrams:
+class BesideNGrams(Shown):
     """What a sequence model says of data, per step, and what n-grams say of the same data.
 
     Args:
@@ -64,33 +65,43 @@ class BesideNGrams:
             plain[name] = {"mean": each.mean if math.isfinite(each.mean) else None, "stderr": stderr}
         return plain
 
-    def rows(self) -> list[tuple[str, str]]:
+    def rows(self) -> list[Row]:
+        """A row for each estimate, nats per step."""
+        return [{"name": name, "mean": each.mean, "stderr": each.stderr} for name, each in self.estimates.items()]
+
+    def in_words(self) -> list[tuple[str, str]]:
         """Names and values, in words."""
         return [(name.replace("_", " "), str(each)) for name, each in self.estimates.items()]
 
+    def __str__(self) -> str:
+        lines = (f"  {name:<14}{value}" for name, value in self.in_words())
+        return "\n".join([f"nats per {self.step}:", *lines])
 
-def beside_ngrams(opened: OpenedRun, name: str, estimate: Estimate, data: Dataset) -> BesideNGrams | None:
-    """An estimate per step, beside n-grams that are counted on the run's training data.
+
+def has_steps(model: nn.Module, data: Dataset, layout: Layout) -> bool:
+    """Whether the data is of sequences and the model one of sequences: its x has no mean, as what comes next depends on
+    what came before.
 
     Args:
-        opened: the run.
+        model: p(x, z).
+        data: not dynamic.
+        layout: of its observations; of plain ones, rows of bits are steps.
+    """
+    steps = layout != "plain" or (len(data.event_shape) == 2 and bool(((data.x == 0) | (data.x == 1)).all()))
+    return steps and not has_mean(model, data.probe())
+
+
+def beside_ngrams(name: str, estimate: Estimate, data: Dataset, train: Dataset, layout: Layout) -> BesideNGrams:
+    """An estimate per step, beside n-grams that are counted on training data.
+
+    Args:
         name: of the estimate.
         estimate: of log p(x), or of a bound on it.
         data: what it was made on, not dynamic.
-
-    Returns:
-        None unless the run's model is one of sequences; nor of a point's elbo, which is comparable to none.
+        train: what to count on, not dynamic.
+        layout: of both.
     """
-    layout = opened.info.layout
-    if layout == "plain" or shows_means(opened.pair.model, opened.info) or (name == "elbo" and opened.is_point):
-        return None
-    train = opened.split("train").fixed(0).x
     steps = num_steps(data.x, layout).cpu()
-    unigram, bigram = (ngram_log_prob(train, data.x, layout, order).cpu() for order in (1, 2))
+    unigram, bigram = (ngram_log_prob(train.x, data.x, layout, order).cpu() for order in (1, 2))
     values = {name: estimate.values, "unigram": unigram, "bigram": bigram, "above_bigram": estimate.values - bigram}
     return BesideNGrams(step_name(layout), {key: PerStep(each, steps) for key, each in values.items()})
-
-
-def per_step_lines(found: BesideNGrams) -> list[str]:
-    """The same as lines of a table."""
-    return [f"nats per {found.step}:", *(f"  {name:<14}{value}" for name, value in found.rows())]

@@ -1,0 +1,77 @@
+"""An evaluation as one result: what is told of a pair without a run or a command line."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from ppl_vae.data import Dataset
+from ppl_vae.diagnostics import calibrate_pair, diagnose, evaluate
+from ppl_vae.evaluation import AnnealingConfig, EvaluateConfig
+from ppl_vae.guides import Diagonal, FullRank, Latents, PerDatapoint
+from ppl_vae.inference.fitting import InferConfig
+from ppl_vae.programs.caveats import POINT_IN_WORDS
+from tests.pairs import optimal, oracle, simulate
+
+MODEL = oracle(size=3, latent_dim=2)
+DATA = Dataset(simulate(MODEL, 8))
+SHORT = InferConfig(infer_starts=1, infer_steps=4, infer_window=2)
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ppl_vae.diagnostics.evaluation._DRAWS", 100)
+
+
+def test_it_says_all_that_is_known() -> None:
+    found = evaluate(MODEL, optimal(MODEL, Diagonal), DATA)
+    assert found.diagnostics is not None
+    text = str(found)
+    assert text.startswith("elbo  ")
+    for part in (str(found.diagnostics), "active units 2 of 2", "± standard error over datapoints", "estimator elbo"):
+        assert part in text
+    assert list(found.to_dict())[:3] == ["elbo", "stderr", "monte_carlo_stderr"]
+    assert [row["name"] for row in found.rows()] == ["elbo", "reconstruction", "kl"]
+    assert "<td>reconstruction</td>" in found._repr_html_()
+    table = found.per_datapoint()
+    assert torch.equal(table["elbo"], found.results["elbo"].values)
+    assert found.to_csv().splitlines()[0] == "index,elbo,reconstruction,kl,log_px,k_hat,ess"
+    assert found.protocol.data == "given"
+
+
+def test_warnings_are_those_that_are_printed() -> None:
+    """Of a bound that rises beyond its error, chains that hardly move, fits that have not converged."""
+    guide = PerDatapoint(Latents.of(MODEL, DATA.probe()), Diagonal(2), 3)
+    annealing = AnnealingConfig(temperatures=3, leapfrog=1, start="guide", engine="eager")
+    settings = EvaluateConfig(estimator="ais", num_samples=4, annealing=annealing, infer=SHORT)
+    found = evaluate(MODEL, guide, replace(DATA, first=9), settings)
+    stuck = replace(found, estimated=found.estimated._replace(acceptance=0.1), point=True)
+    assert any("`temperatures`" in warning for warning in stuck.warnings)
+    assert any("had not converged; raise `infer_steps`" in warning for warning in stuck.warnings)
+    assert POINT_IN_WORDS in stuck.warnings
+    assert all(f"warning: {warning}" in str(stuck).splitlines() for warning in stuck.warnings)
+    assert "--" not in str(stuck)
+    assert found.to_dict()["local_fits"]["converged"] == 0
+    assert found.diagnostics is None
+
+
+def test_a_calibration_of_a_guide_with_rows_is_one_result() -> None:
+    guide = PerDatapoint(Latents.of(MODEL, DATA.probe()), FullRank(2), 3)
+    settings = EvaluateConfig(estimator="sbc", num_samples=7, limit=20, infer=SHORT)
+    found = calibrate_pair(MODEL, guide, DATA, settings)
+    assert str(found).startswith(found.calibration.verdict)
+    assert "20 of 20 local fits had not converged" in str(found)
+    assert list(found.to_dict())[-2:] == ["local_fits", "protocol"]
+    assert (found.protocol.split, found.protocol.num_datapoints) == ("simulated", 20)
+    assert [row["coordinate"] for row in found.rows()] == list(found.calibration.names)
+    assert isinstance(found.figure("mine"), Figure)
+
+
+def test_diagnostics_show_themselves() -> None:
+    found = diagnose(MODEL, optimal(MODEL, Diagonal), DATA, 100)
+    assert str(found).startswith("on the first 8 datapoints, 100 draws of each:\n  effective sample size ")
+    assert [row["unit"] for row in found.rows()] == ["z1", "z2"]
+    assert isinstance(found.figure("KL"), Figure)
+    warned = replace(found, warnings=("collapse",))
+    assert str(warned).endswith("\nwarning: collapse")
