@@ -25,6 +25,7 @@ from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.effects import once, side_loss
 from ppl_vae.programs.latents import FamilyProgram
 from ppl_vae.programs.pair import constant
+from ppl_vae.runtime.config import Few, Rate
 
 Training = Literal["unroll", "separate"]
 
@@ -38,22 +39,24 @@ class SemiAmortized(Guide):
     Args:
         proposal: an amortized guide; where the refinement starts, and whose family is refined.
         model: whose ELBO the refinement climbs. Its parameters stay the model's.
-        num_steps: T, at least 1.
-        rate: step size, above 0.
-        training: ``unroll`` or ``separate``.
+        refinement_steps: Gradient steps from the encoder's proposal.
+        refinement_rate: Their step size.
+        refinement_training: Differentiate through the refinement, or train the encoder on its own bound.
     """
 
     def __init__(
         self,
         proposal: Amortized,
         model: nn.Module,
-        num_steps: int = 5,
-        rate: float = 0.05,
-        training: Training = "unroll",
+        *,
+        refinement_steps: Few = 5,
+        refinement_rate: Rate = 0.05,
+        refinement_training: Training = "unroll",
     ) -> None:
         super().__init__(proposal.latents, proposal.family)
         self.proposal = proposal
-        self.num_steps, self.rate, self.unroll = num_steps, rate, training == "unroll"
+        self.num_steps, self.rate = refinement_steps, refinement_rate
+        self.unroll = refinement_training == "unroll"
         # In a list, so that the model's parameters are not registered a second time as the guide's.
         self._model = [model]
 

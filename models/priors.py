@@ -18,6 +18,9 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, constraints
 
 from ppl_vae.networks.dense import positive
+from ppl_vae.runtime.config import Few
+
+NUM_COMPONENTS = 100
 
 Component = Callable[[Tensor], dist.TorchDistribution]
 
@@ -62,10 +65,10 @@ class MixtureOfGaussians(Prior):
 
     Args:
         latent_dim: D.
-        num_components: K, at least 1.
+        num_components: How many components, K.
     """
 
-    def __init__(self, latent_dim: int, num_components: int) -> None:
+    def __init__(self, latent_dim: int, *, num_components: Few = NUM_COMPONENTS) -> None:
         super().__init__(latent_dim)
         self.logits = nn.Parameter(torch.zeros(num_components))
         self.loc = nn.Parameter(torch.randn(num_components, latent_dim))
@@ -89,14 +92,20 @@ class VampPrior(Prior):
         family: q's, with a density.
         encoder: q's, from x ``(K, *event)``, and labels ``(K,)`` where the guide reads them, to parameters of q.
         x_mean: mean of the training data, ``(*event)``, in [0, 1], around which the pseudo-inputs start.
-        num_components: K, at least 1.
+        num_components: How many components, K.
         num_classes: pseudo-input k has label k mod ``num_classes``; 0 if the encoder reads x alone.
     """
 
     y: Tensor | None
 
     def __init__(
-        self, family: nn.Module, encoder: nn.Module, x_mean: Tensor, num_components: int, num_classes: int = 0
+        self,
+        family: nn.Module,
+        encoder: nn.Module,
+        x_mean: Tensor,
+        *,
+        num_components: Few = NUM_COMPONENTS,
+        num_classes: int = 0,
     ) -> None:
         super().__init__(int(family.latent_dim))  # type: ignore[arg-type]
         self.family, self.encoder = family, encoder

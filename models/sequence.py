@@ -1,7 +1,10 @@
 """The sequence VAE: a latent for the whole, an LSTM for the steps (Bowman et al. 2016)."""
 
+from typing import Annotated
+
 import pyro
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from ppl_vae.models.autoregressive import Autoregressive
@@ -22,8 +25,8 @@ class SequenceVAE(Model):
         decoder: from z and the past to logits.
         latent_dim: size of z.
         layout: of the observations.
-        word_dropout: in [0, 1).
         prior: p(z), over ``latent_dim`` numbers; the standard normal if None.
+        word_dropout: How often, in training, the decoder is not told the step before, so that it has to ask z.
     """
 
     def __init__(
@@ -31,8 +34,9 @@ class SequenceVAE(Model):
         decoder: RecurrentDecoder,
         latent_dim: int,
         layout: Layout = "plain",
-        word_dropout: float = 0.0,
         prior: Prior | None = None,
+        *,
+        word_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3,
     ) -> None:
         super().__init__()
         self.decoder, self.layout, self.word_dropout = decoder, layout, word_dropout

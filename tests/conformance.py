@@ -67,7 +67,8 @@ def vae(likelihood: Likelihood | None = None, prior: Prior | None = None) -> VAE
 
 def vamp(family: Callable[[int], Family]) -> VAE:
     q = family(2)
-    return vae(prior=VampPrior(q, Encoder((3, 4), q.num_params, (8,), "tanh"), torch.full((3, 4), 0.3), 4))
+    encoder = Encoder((3, 4), q.num_params, (8,), "tanh")
+    return vae(prior=VampPrior(q, encoder, torch.full((3, 4), 0.3), num_components=4))
 
 
 def hierarchical() -> HierarchicalVAE:
@@ -101,7 +102,7 @@ def conv_vae(*event: int) -> VAE:
 
 
 def sequence_vae(layout: Layout, length: int, columns: int) -> SequenceVAE:
-    return SequenceVAE(RecurrentDecoder(2, (length, columns), (6,)), 2, layout)
+    return SequenceVAE(RecurrentDecoder(2, (length, columns), (6,)), 2, layout, word_dropout=0.0)
 
 
 WORDS = encode_text(["ab", "b", "aba", "ca", "cccc", "a"], "abc", 4)
@@ -120,7 +121,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Observations]] = {
     "continuous-bernoulli": (lambda: vae(ContinuousBernoulli()), Observations(GREYS)),
     "batch-norm": (lambda: VAE(Normalised(2, 12, (3, 4)), 2), Observations(bits(6, seed=3))),
     "normal": (lambda: vae(Normal()), Observations(GREYS)),
-    "mixture-prior": (lambda: vae(prior=MixtureOfGaussians(2, 3)), Observations(bits(6, seed=3))),
+    "mixture-prior": (lambda: vae(prior=MixtureOfGaussians(2, num_components=3)), Observations(bits(6, seed=3))),
     "hierarchical": (hierarchical, Observations(bits(6, seed=3))),
     "two-layer-linear-gaussian": (lambda: TwoLayerLinearGaussian((5,), 3, 2), Observations(REALS)),
 }
@@ -159,7 +160,7 @@ def per_datapoint(model: nn.Module, latents: Latents, family: Family, data: Obse
 PARAMETERISATIONS: dict[str, Callable[[nn.Module, Latents, Family, Observations], Guide]] = {
     "amortized": amortized,
     "per-datapoint": per_datapoint,
-    "semi-amortized": lambda model, *rest: SemiAmortized(amortized(model, *rest), model, num_steps=2),
+    "semi-amortized": lambda model, *rest: SemiAmortized(amortized(model, *rest), model, refinement_steps=2),
 }
 
 

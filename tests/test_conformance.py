@@ -57,7 +57,7 @@ def test_a_refined_point_is_a_function_of_its_own_x_alone() -> None:
     torch.manual_seed(0)
     model = VAE(Decoder(2, (3, 4), (8,), "tanh"), 2)
     proposal = Amortized(Latents.of(model, all_of(bits(2))), Point(2), Encoder((3, 4), 2, (8,)))
-    guide = SemiAmortized(proposal, model, num_steps=3, rate=0.3)
+    guide = SemiAmortized(proposal, model, refinement_steps=3, refinement_rate=0.3)
     x = bits(6, seed=3)
     with torch.no_grad():
         whole = guide.params(all_of(x))

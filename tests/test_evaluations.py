@@ -122,7 +122,7 @@ def test_latents_of_a_row_do_not_depend_on_its_neighbours() -> None:
 def test_handlers_between_two_blocks_are_heard_in_the_inner_one() -> None:
     """As annealing's is, which holds a guide that draws its parameters to the ones that it has drawn once."""
     model, proposal = normalised()
-    guide = SemiAmortized(proposal, model, num_steps=2)
+    guide = SemiAmortized(proposal, model, refinement_steps=2)
     latents = Latents.of(model, all_of(X))
     vector = torch.zeros(2, len(X), 2)
     with frozen(model, guide):
@@ -137,7 +137,7 @@ def test_handlers_between_two_blocks_are_heard_in_the_inner_one() -> None:
 
 def test_the_model_that_a_guide_climbs_is_evaluated_with_it() -> None:
     model, proposal = normalised()
-    guide = SemiAmortized(proposal, model, num_steps=2)
+    guide = SemiAmortized(proposal, model, refinement_steps=2)
     before = snapshot(model, guide)
     posterior_moments(guide, all_of(X))
     assert changed(before, snapshot(model, guide)) == []

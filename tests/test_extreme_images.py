@@ -42,7 +42,7 @@ def amortized(model: nn.Module, latents: Latents, family: Family) -> Amortized:
 
 
 def semi_amortized(model: nn.Module, latents: Latents, family: Family) -> SemiAmortized:
-    return SemiAmortized(amortized(model, latents, family), model, num_steps=3)
+    return SemiAmortized(amortized(model, latents, family), model, refinement_steps=3)
 
 
 def fitted(model: nn.Module, family: Family, latents: Latents, data: Dataset) -> PerDatapoint:

@@ -14,18 +14,19 @@ from ppl_vae.data import DataConfig
 from ppl_vae.data.torchvision_sets import NAMES
 from ppl_vae.evaluation import EvaluateConfig
 from ppl_vae.inference.fitting import InferConfig
-from ppl_vae.registry.build import PairConfig
 from ppl_vae.registry.files import names_file
+from ppl_vae.registry.pair_config import PairConfig, split_guide, unusual
 from ppl_vae.registry.trust import hashes_of, remember
 from ppl_vae.reports.comparison import write_comparison_report
 from ppl_vae.reports.comparison_table import as_csv, as_markdown, as_terminal, of_comparisons, summarise
 from ppl_vae.runs.command_line import command
 from ppl_vae.runs.comparison import Job, check_jobs, run_jobs
+from ppl_vae.runs.migration import migrated_pair
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered
 from ppl_vae.runs.references import reference_rows
 from ppl_vae.runs.run import TrainConfig
-from ppl_vae.runtime.config import Count, CountOrZero, Few, config, to_plain
+from ppl_vae.runtime.config import Count, CountOrZero, Few, config, from_plain, to_plain
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import write_text
 from ppl_vae.runtime.folders import claimed
@@ -43,7 +44,8 @@ class CompareConfig:
     """What is compared, and on what terms."""
 
     guides: tuple[str, ...] = ("amortized", "mean-field", "semi-amortized")
-    """Guides to compare: GUIDE or GUIDE:FAMILY, for instance amortized:iaf, mean-field, path/to/file.py:Class."""
+    """Guides to compare: GUIDE or GUIDE:FAMILY, for instance amortized:iaf, mean-field, path/to/file.py:Class,
+    amortized:path/to/file.py:Class."""
     seeds: Few = 3
     """How many seeds, counted up from --seed; each guide is trained and evaluated once with each."""
     settings: TrainConfig = field(default_factory=_fixed_bits)
@@ -89,8 +91,8 @@ class Compare:
         if max(terms.settings.fit.seed, terms.infer.infer_seed) > _LAST_SEED - terms.seeds + 1:
             raise UserError(f"--seed, --infer-seed: {terms.seeds} seeds counted up from there leave 64 bits.")
         jobs = [self._job(name, number) for name in terms.guides for number in range(terms.seeds)]
-        check_jobs(jobs, self.out, say_what_was_read, self._warn)
-        remember(hashes_of(terms.settings.pair.model, *terms.guides))  # named by the user
+        jobs = check_jobs(jobs, self.out, say_what_was_read, self._warn)
+        remember(hashes_of(*(name for job in jobs for name in job.settings.pair.parts.values())))  # named by the user
         with claimed(self.out, lambda: numbered(Path("runs"), "compare"), self._see_terms) as claim:
             write_text(claim.path / "compare.yaml", self._recorded)
             print(f"folder   {claim.path}")
@@ -140,7 +142,7 @@ class Compare:
         page = write_comparison_report(
             out,
             f"{out.name}: {caption}",
-            _shared_terms(terms),
+            _shared_terms(terms, jobs),
             table,
             report.get("references"),
             out / "comparison.png",
@@ -154,6 +156,7 @@ class Compare:
     def _job(self, name: str, number: int) -> Job:
         """The job of a guide and a seed, counted from 0. All of its draws are its own, those of evaluation too."""
         guide, family = split_guide(name)
+        named = (guide,) if name == guide else (guide, family)
         terms = self.terms
         seed = terms.settings.fit.seed + number
         infer = replace(terms.infer, infer_seed=terms.infer.infer_seed + number)
@@ -166,7 +169,7 @@ class Compare:
             EvaluateConfig(num_samples=few, limit=terms.limit, seed=seed, infer=infer),
             EvaluateConfig(estimator="iwae", num_samples=terms.num_samples, limit=terms.limit, seed=seed, infer=infer),
         )
-        stem = name.replace(":", "-") if not names_file(name) else f"{Path(guide).stem}-{guide.rpartition(':')[2]}"
+        stem = "-".join(f"{Path(part).stem}-{part.rpartition(':')[2]}" if names_file(part) else part for part in named)
         return Job(name, f"{stem}-seed{seed}", settings, *bounds)
 
     @property
@@ -191,22 +194,17 @@ def _without_places(record: bytes) -> Any:
         terms = yaml.safe_load(record)
         for name in ("data", "data_root"):
             del terms["settings"]["data"][name]
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, RecursionError):
+        pair = from_plain(PairConfig, migrated_pair(terms["settings"]["pair"]))
+        terms["settings"]["pair"] = unusual(pair)
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, RecursionError, UserError):
         return record
     return terms
 
 
-def _shared_terms(terms: CompareConfig) -> dict[str, Any]:
+def _shared_terms(terms: CompareConfig, jobs: list[Job]) -> dict[str, Any]:
     """The settings that all runs have; guide, family and seed are each run's own."""
     plain = to_plain(terms)
     plain["settings"]["pair"] = {k: v for k, v in plain["settings"]["pair"].items() if k not in ("guide", "family")}
+    plain["settings"]["pair"]["settings"] = {k: v for job in jobs for k, v in job.settings.pair.settings.items()}
     plain["settings"]["fit"] = {k: v for k, v in plain["settings"]["fit"].items() if k != "seed"}
     return plain
-
-
-def split_guide(name: str) -> tuple[str, str]:
-    """GUIDE or GUIDE:FAMILY as (guide, family); a user's file keeps its own colon."""
-    if names_file(name):
-        return name, PairConfig.family
-    guide, _, family = name.partition(":")
-    return guide, family or PairConfig.family

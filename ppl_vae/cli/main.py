@@ -178,19 +178,22 @@ def as_flags(text: str, command: Any) -> str:
     """
     if "`" not in text:
         return text
+    from ppl_vae.registry.pair_config import our_settings
     from ppl_vae.runs.run import TrainConfig
 
-    known = {*_settings(command), *_settings(TrainConfig())}
+    known = {*_settings(command), *_settings(TrainConfig()), *our_settings()}
     return re.sub(r"`(\w+)`", lambda found: f"--{found[1].replace('_', '-')}" if found[1] in known else found[0], text)
 
 
 def _settings(command: Any) -> Iterator[str]:
-    """Names of the fields, at any depth."""
+    """Names of the fields, at any depth, and of what a pair has set."""
     from dataclasses import fields, is_dataclass
 
     for each in fields(command) if is_dataclass(command) else ():
         yield each.name
         yield from _settings(getattr(command, each.name))
+    if isinstance(command, dict):
+        yield from command
 
 
 def _complain(message: str, status: int, group: "Group | None" = None) -> int:
@@ -219,12 +222,12 @@ def _parse(arguments: list[str]) -> Any:
 
     from ppl_vae.runtime.config import checked
 
+    default, pair = _default_and_pair(name, command, rest)
     captured = io.StringIO()
     try:
         with redirect_stderr(captured):
-            default = _default(rest) if name == "train" else {}
             prefixes = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-            parsed = tyro.cli(command, prog=f"ppl-vae {name}", args=rest, config=prefixes, **default)
+            parsed = tyro.cli(command, prog=f"ppl-vae {name}", args=rest, config=prefixes, registry=pair, **default)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
@@ -239,33 +242,31 @@ def _at_home(word: str) -> str:
     return f"{flag}={home}" if is_flag and flag.startswith("--") else word
 
 
-def _default(arguments: list[str]) -> dict[str, Any]:
-    """With ``--resume RUN`` the settings that are not given are the run's, with ``--preset NAME`` the preset's."""
-    path, preset = (_value_of(flag, arguments) for flag in ("--resume", "--preset"))
-    if path is not None and preset is not None:
-        raise UserError("--preset and --resume exclude each other: a resumed run keeps its settings.")
-    if not path and not preset:
-        return {}
-    from ppl_vae.cli.train import Train
+def _default_and_pair(name: str, command: Any, arguments: list[str]) -> tuple[dict[str, Any], Any]:
+    """What is not given, and how the flags of a pair are read, where the command has them.
+
+    With ``--resume RUN`` the settings that are not given are the run's, with ``--preset NAME`` the preset's.
+    """
+    if name not in ("train", "compare"):
+        return {}, None
+    from ppl_vae.cli.pair_flags import flags_of_run, named_in, pair_flags, pairs_compared, value_of
+    from ppl_vae.registry.pair_config import PairConfig
+
+    if name == "compare":
+        return {}, pair_flags(command, pairs_compared(arguments), arguments)
     from ppl_vae.registry.presets import PRESETS
     from ppl_vae.runs.run import Run, TrainConfig
 
+    path, preset = (value_of(flag, arguments) for flag in ("--resume", "--preset"))
+    if path is not None and preset is not None:
+        raise UserError("--preset and --resume exclude each other: a resumed run keeps its settings.")
     if path:
-        return {"default": Train(settings=Run.open(Path(path)).record.config)}
-    if preset not in PRESETS:
-        raise unknown_name("preset", str(preset), PRESETS)
-    return {"default": Train(settings=TrainConfig(pair=PRESETS[preset]))}
-
-
-def _value_of(flag: str, arguments: list[str]) -> str | None:
-    """What a flag is given last, as ``--flag value`` or ``--flag=value``; None if it is not there."""
-    found = None
-    for word, value in zip(arguments, [*arguments, ""][1:], strict=True):
-        if word == flag:
-            found = value
-        elif word.startswith(f"{flag}="):
-            found = word.removeprefix(f"{flag}=")
-    return found
+        settings = Run.open(Path(path)).record.config
+        return {"default": command(settings=settings)}, flags_of_run(settings.pair, arguments)
+    if preset and preset not in PRESETS:
+        raise unknown_name("preset", preset, PRESETS)
+    settings = TrainConfig(pair=PRESETS[preset] if preset else PairConfig())
+    return {"default": command(settings=settings)}, pair_flags(command, [named_in(arguments, settings.pair)], arguments)
 
 
 def _one_line(box: str, command: str) -> str:

@@ -1,36 +1,67 @@
-"""Encoders and decoders by the flags ``--net``, ``--hidden``, ``--channels`` and ``--activation``."""
+"""Encoders and decoders by the settings ``net``, ``hidden``, ``channels`` and ``activation``."""
 
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from torch import Tensor
 
 from ppl_vae.networks.convolutional import ConvDecoder, ConvEncoder
-from ppl_vae.networks.dense import Decoder, Encoder
+from ppl_vae.networks.dense import Activation, Decoder, Encoder
 from ppl_vae.networks.recurrent import RecurrentDecoder, RecurrentEncoder, logits_of_rates
 from ppl_vae.programs.layout import Layout
+from ppl_vae.runtime.config import Size
 from ppl_vae.runtime.errors import UserError
 
 Net = Literal["mlp", "conv"]
 
+READ_BY: dict[str, tuple[str, ...]] = {
+    "mlp": ("hidden", "activation"),
+    "conv": ("hidden", "channels", "activation"),
+    "recurrent": ("hidden",),
+}
+"""Which of the settings networks of a kind read."""
 
-class Networks(NamedTuple):
-    """What makes a run's networks for observations of one shape."""
 
-    event_shape: tuple[int, ...]
-    layout: Layout
-    net: Net
-    hidden: tuple[int, ...]
-    channels: tuple[int, ...]
-    activation: str
+class Networks:
+    """What makes a run's networks for observations of one shape.
+
+    Args:
+        event_shape: of one observation.
+        layout: how it is laid out.
+        net: fully connected (mlp) or convolutional (conv).
+        hidden: Widths of the encoder's fully connected hidden layers from x upwards; the decoder has them in reverse.
+            No width: linear.
+        channels: With `net` conv: widths of the encoder's convolutions from x upwards, each of which halves height and
+            width; the decoder has them in reverse. `hidden` comes behind them.
+        activation: Nonlinearity after each hidden layer.
+
+    Attributes:
+        read: the names of the settings that the networks which have been made read.
+    """
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        layout: Layout,
+        net: Net = "mlp",
+        *,
+        hidden: tuple[Size, ...] = (400,),
+        channels: tuple[Size, ...] = (32, 64),
+        activation: Activation = "relu",
+    ) -> None:
+        self.event_shape, self.layout, self.net = event_shape, layout, net
+        self.hidden, self.channels, self.activation = hidden, channels, activation
+        self.read: set[str] = set()
 
     def encoder(self, out_size: int, num_classes: int = 0) -> Encoder | ConvEncoder:
         """As :class:`ppl_vae.networks.dense.Encoder`."""
+        self.read |= {"net", *READ_BY[self.net]}
         if self.net == "conv":
             return ConvEncoder(self.event_shape, out_size, self.channels, self.hidden, self.activation, num_classes)
         return Encoder(self.event_shape, out_size, self.hidden, self.activation, num_classes)
 
     def decoder(self, latent_dim: int, start: Tensor, num_classes: int = 0) -> Decoder | ConvDecoder:
         """As :class:`ppl_vae.networks.dense.Decoder`; the widths are the encoder's in reverse."""
+        self.read |= {"net", *READ_BY[self.net]}
         hidden, channels = self.hidden[::-1], self.channels[::-1]
         if self.net == "conv":
             return ConvDecoder(latent_dim, self.event_shape, channels, hidden, self.activation, start, num_classes)
@@ -38,6 +69,7 @@ class Networks(NamedTuple):
 
     def recurrent_encoder(self, out_size: int) -> RecurrentEncoder:
         """For sequences; see :class:`ppl_vae.networks.recurrent.RecurrentEncoder`."""
+        self.read |= {*READ_BY["recurrent"]}
         return RecurrentEncoder(self.event_shape, out_size, self.hidden, self.layout)
 
     def recurrent_decoder(self, latent_dim: int, x_mean: Tensor) -> RecurrentDecoder:
@@ -47,10 +79,11 @@ class Networks(NamedTuple):
             UserError: observations that are no sequences, or networks of another kind asked for.
         """
         if self.net != "mlp":
-            raise UserError(f"the sequence model's networks are recurrent, not {self.net}; leave --net out.")
+            raise UserError(f"the sequence model's networks are recurrent, not {self.net}; leave `net` out.")
         if len(self.event_shape) != 2:
             raise UserError(
                 f"the sequence model needs x of shape (N, steps, size), not {self.event_shape} for each; reshape x."
             )
+        self.read |= {*READ_BY["recurrent"]}
         start = logits_of_rates(x_mean, self.layout)
         return RecurrentDecoder(latent_dim, self.event_shape, self.hidden[::-1], start)

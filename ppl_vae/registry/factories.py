@@ -1,11 +1,13 @@
-"""The names of models, guides, families, likelihoods, priors, and what makes each one of a run's settings.
+"""The names of models, guides, families, likelihoods and priors, and what makes each.
 
-What is named, a function here or a class in a user's file, is called with those of the available settings that its
-signature asks for by name (:mod:`ppl_vae.registry.build` lists them), so that both follow one rule.
+What is named, a class or function here or a class in a user's file, is given what its signature asks for by name
+(:mod:`ppl_vae.registry.build` lists what there is); its keyword-only parameters are its settings
+(:mod:`ppl_vae.registry.settings`).
 """
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -23,7 +25,6 @@ from ppl_vae.guides import (
     Point,
     SemiAmortized,
 )
-from ppl_vae.guides.semi_amortized import Training
 from ppl_vae.models import (
     VAE,
     ConditionalVAE,
@@ -37,13 +38,27 @@ from ppl_vae.models.priors import MixtureOfGaussians, Prior, StandardNormal, Vam
 from ppl_vae.networks.architecture import Networks
 from ppl_vae.networks.dense import Encoder
 from ppl_vae.programs.layout import Layout
-from ppl_vae.runtime.errors import UserError, unknown_name
-
-LikelihoodName = Literal["bernoulli", "continuous-bernoulli", "normal"]
-PriorName = Literal["standard-normal", "mixture", "vamp"]
+from ppl_vae.registry.settings import settings_from
+from ppl_vae.runtime.config import Size
+from ppl_vae.runtime.errors import UserError
 
 Factory = Callable[..., nn.Module]
 MakePrior = Callable[[int, int], Prior]  # of a size of z and a number of labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Settings that several makers read, each by a parameter of the name.
+
+    Args:
+        latent_dim: Size of z; of z1, in a model of two layers.
+        upper_latent_dim: Size of z2, in a model of two layers.
+        upper_hidden: Widths of the hidden layers between z1 and z2, in a model of two layers, from z1 upwards.
+    """
+
+    latent_dim: Size = 10
+    upper_latent_dim: Size = 5
+    upper_hidden: tuple[Size, ...] = (100,)
 
 
 def _vae(latent_dim: int, networks: Networks, x_mean: Tensor, likelihood: Likelihood, make_prior: MakePrior) -> VAE:
@@ -61,7 +76,7 @@ def _conditional(
     make_prior: MakePrior,
 ) -> ConditionalVAE:
     if not num_classes:
-        raise UserError("the conditional model needs labels and this data has none; add y, or use --model vae.")
+        raise UserError("the conditional model needs labels and this data has none; add y, or use `model` vae.")
     decoder = networks.decoder(latent_dim, likelihood.start(x_mean), num_classes)
     return ConditionalVAE(decoder, latent_dim, num_classes, likelihood, make_prior(latent_dim, num_classes))
 
@@ -78,24 +93,20 @@ def _hierarchical(
 ) -> HierarchicalVAE:
     prior = make_prior(upper_latent_dim, 0)
     if isinstance(prior, VampPrior):
-        raise UserError("the VampPrior is for models with one latent vector; use --prior mixture here.")
+        raise UserError("the VampPrior is for models with one latent vector; use `prior` mixture here.")
     decoder = networks.decoder(latent_dim, likelihood.start(x_mean))
     upper = Encoder((upper_latent_dim,), 2 * latent_dim, upper_hidden[::-1], activation)
     return HierarchicalVAE(decoder, upper, upper_latent_dim, likelihood, prior)
 
 
+@settings_from(SequenceVAE)
 def _sequence(
-    latent_dim: int,
-    networks: Networks,
-    layout: Layout,
-    word_dropout: float,
-    x_mean: Tensor,
-    make_prior: MakePrior,
+    latent_dim: int, networks: Networks, layout: Layout, x_mean: Tensor, make_prior: MakePrior, **settings: Any
 ) -> SequenceVAE:
     prior = make_prior(latent_dim, 0)
     if isinstance(prior, VampPrior):
-        raise UserError("the VampPrior is for images: half a character is no pseudo-input; use --prior mixture here.")
-    return SequenceVAE(networks.recurrent_decoder(latent_dim, x_mean), latent_dim, layout, word_dropout, prior)
+        raise UserError("the VampPrior is for images: half a character is no pseudo-input; use `prior` mixture here.")
+    return SequenceVAE(networks.recurrent_decoder(latent_dim, x_mean), latent_dim, layout, prior, **settings)
 
 
 MODELS: dict[str, Factory] = {
@@ -126,29 +137,23 @@ def _amortized(model: nn.Module, latents: Latents, family: Family, networks: Net
 def _per_datapoint(model: nn.Module, latents: Latents, family: Family, num_data: int) -> PerDatapoint:
     if isinstance(getattr(model, "prior", None), VampPrior):
         raise UserError(
-            "the VampPrior is a mixture of an encoder's posteriors, and this guide has no encoder; use --guide "
-            "amortized or semi-amortized, or --prior mixture."
+            "the VampPrior is a mixture of an encoder's posteriors, and this guide has no encoder; use `guide` "
+            "amortized or semi-amortized, or `prior` mixture."
         )
     return PerDatapoint(latents, family, num_data)
 
 
 def _mean_field(model: nn.Module, latents: Latents, family: Family, num_data: int) -> PerDatapoint:
     if not isinstance(family, Diagonal):
-        raise UserError("mean-field means the diagonal family; for another one say --guide per-datapoint.")
+        raise UserError("mean-field means the diagonal family; for another one say `guide` per-datapoint.")
     return _per_datapoint(model, latents, family, num_data)
 
 
+@settings_from(SemiAmortized)
 def _semi_amortized(
-    model: nn.Module,
-    latents: Latents,
-    family: Family,
-    networks: Networks,
-    refinement_steps: int,
-    refinement_rate: float,
-    refinement_training: Training,
+    model: nn.Module, latents: Latents, family: Family, networks: Networks, **settings: Any
 ) -> SemiAmortized:
-    proposal = _amortized(model, latents, family, networks)
-    return SemiAmortized(proposal, model, refinement_steps, refinement_rate, refinement_training)
+    return SemiAmortized(_amortized(model, latents, family, networks), model, **settings)
 
 
 GUIDES: dict[str, Factory] = {
@@ -166,75 +171,49 @@ FAMILIES: dict[str, Callable[[int], Family]] = {
     "iaf": InverseAutoregressive,
     "point": Point,
 }
-"""The families over a vector, whatever the latents; :func:`make_family` knows ``bottom-up`` too."""
-
-FAMILY_NAMES = (*FAMILIES, "bottom-up")
+"""The families over a vector, whatever the latents."""
 
 
 def family_name(family: Family | None) -> str | None:
-    """What a family is called here; None if it has no name, or there is none."""
+    """What a family is called: by its name here, or a user's own by that of its class; None if there is none."""
     kinds = {kind: name for name, kind in FAMILIES.items()} | {BottomUp: "bottom-up"}
-    return kinds.get(type(family))  # type: ignore[arg-type]
+    return None if family is None else kinds.get(type(family), type(family).__name__)
 
 
-def make_family(name: str, sizes: Sequence[int], hidden: tuple[int, ...], activation: str) -> Family:
-    """The family of that name.
-
-    Args:
-        name: one of ``FAMILY_NAMES``.
-        sizes: of the latents' sites, in the model's order.
-        hidden: widths of the networks from layer to layer, for ``bottom-up``.
-        activation: theirs.
-
-    Raises:
-        UserError: unknown name; or ``bottom-up`` for a single latent.
-    """
-    if name == "bottom-up":
-        if len(sizes) == 1:
-            raise UserError("--family bottom-up goes from layer to layer, and this model has one; use diagonal.")
-        return BottomUp(sizes, hidden, activation)
-    if name not in FAMILIES:
-        raise unknown_name("family", name, FAMILY_NAMES)
-    return FAMILIES[name](sum(sizes))
+def _bottom_up(sizes: tuple[int, ...], upper_hidden: tuple[int, ...], activation: str) -> BottomUp:
+    if len(sizes) == 1:
+        raise UserError("`family` bottom-up goes from layer to layer, and this model has one; use diagonal.")
+    return BottomUp(sizes, upper_hidden, activation)
 
 
-LIKELIHOODS: dict[LikelihoodName, Callable[[], Likelihood]] = {
+EVERY_FAMILY: dict[str, Factory] = {**FAMILIES, "bottom-up": _bottom_up}
+
+FAMILY_NAMES = tuple(EVERY_FAMILY)
+
+LIKELIHOODS: dict[str, Factory] = {
     "bernoulli": Bernoulli,
     "continuous-bernoulli": ContinuousBernoulli,
     "normal": Normal,
 }
 
 
-def make_prior(
-    name: PriorName,
-    num_components: int,
-    family: Callable[[int], Family],
-    networks: Networks,
-    x_mean: Tensor,
-    latent_dim: int,
-    num_classes: int,
-) -> Prior:
-    """The prior of that name.
+@settings_from(VampPrior)
+def _vamp(
+    latent_dim: int, family: Family, networks: Networks, x_mean: Tensor, num_classes: int, **settings: Any
+) -> VampPrior:
+    if isinstance(family, Point):
+        raise UserError("a point has no density to mix: take another `family` for `prior` vamp.")
+    encoder = networks.encoder(family.num_params, num_classes)
+    return VampPrior(family, encoder, x_mean, num_classes=num_classes, **settings)
 
-    Args:
-        name: which.
-        num_components: of the two mixtures.
-        family: of the VampPrior, from the size of z.
-        networks: which make its encoder.
-        x_mean: mean of the training data, ``(*event)``.
-        latent_dim: size of z.
-        num_classes: how many labels the guide tells apart; 0 if it reads x alone.
 
-    Raises:
-        UserError: a VampPrior of points.
-    """
-    match name:
-        case "standard-normal":
-            return StandardNormal(latent_dim)
-        case "mixture":
-            return MixtureOfGaussians(latent_dim, num_components)
-        case "vamp":
-            q = family(latent_dim)
-            if isinstance(q, Point):
-                raise UserError("a point has no density to mix: take another --family for --prior vamp.")
-            return VampPrior(q, networks.encoder(q.num_params, num_classes), x_mean, num_components, num_classes)
+PRIORS: dict[str, Factory] = {"standard-normal": StandardNormal, "mixture": MixtureOfGaussians, "vamp": _vamp}
+
+TABLES: Mapping[str, Mapping[str, Factory]] = {
+    "model": MODELS,
+    "guide": GUIDES,
+    "family": EVERY_FAMILY,
+    "likelihood": LIKELIHOODS,
+    "prior": PRIORS,
+}
+"""What makes each part of a pair, by kind and name."""

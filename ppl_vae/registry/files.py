@@ -1,37 +1,38 @@
-"""How the command line finds what makes a model or guide, by name or in a user's file, and calls it."""
+"""How what makes a part of a pair is found, by name or in a user's file, and called."""
 
 import hashlib
 import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 from torch import nn
 
-from ppl_vae.registry.factories import FAMILY_NAMES, Factory
+from ppl_vae.registry.factories import FAMILY_NAMES, TABLES, Factory
+from ppl_vae.registry.settings import parameters_of
 from ppl_vae.runtime.errors import UserError, is_out_of_memory, reason, unknown_name
 
 
-def find(kind: str, name: str, table: Mapping[str, Factory]) -> Factory:
-    """What makes the model or guide of that name.
+def find(kind: str, name: str) -> Factory:
+    """What makes the part of a pair of that name.
 
     Args:
-        kind: "model" or "guide", for the messages.
-        name: a key of the table, or ``path/to/file.py:Class``.
-        table: ``MODELS`` or ``GUIDES``.
+        kind: model, guide, family, likelihood or prior.
+        name: a key of the kind's table in :mod:`ppl_vae.registry.factories`, or ``path/to/file.py:Class``.
 
     Raises:
         UserError: unknown name, or a file that cannot be used.
     """
+    table = TABLES[kind]
     if names_file(name):
         return _from_file(kind, name)
     if name in FAMILY_NAMES and kind == "guide":
         raise UserError(
-            f"'{name}' is a family, not where q comes from; say --family {name} (compare: amortized:{name})."
+            f"'{name}' is a family, not where q comes from; say `family` {name} (compare: amortized:{name})."
         )
     if name not in table:
         raise unknown_name(kind, name, [*table, "path/to/file.py:Class"])
@@ -44,7 +45,7 @@ def names_file(name: str) -> bool:
 
 
 def file_of(name: str) -> Path | None:
-    """The user's file that a name of a model or guide names; None of one of ours."""
+    """The user's file that a name of a part names; None of one of ours."""
     return Path(name.rpartition(":")[0]) if names_file(name) and ":" in name else None
 
 
@@ -81,46 +82,35 @@ def source_hash(path: Path) -> str:
     return str(vars(ran)[_HASH]) if ran else hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _parameters(factory: Factory) -> Mapping[str, inspect.Parameter]:
-    try:
-        return inspect.signature(factory).parameters
-    except ValueError:  # a builtin's
-        return {}
-
-
-def asks_for(factory: Factory, *names: str) -> bool:
-    """Whether its signature has a parameter of one of these names."""
-    return not set(names).isdisjoint(_parameters(factory))
-
-
-def construct(kind: str, name: str, factory: Factory, available: Mapping[str, object]) -> nn.Module:
+def construct(kind: str, name: str, factory: Factory, available: Mapping[str, Callable[[], object]]) -> nn.Module:
     """Call it with what it asks for.
 
     Args:
-        kind: "model" or "guide", for the messages.
+        kind: of the part, for the messages.
         name: what the user called it, for the messages.
         factory: from :func:`find`.
-        available: what a signature can ask for, by name.
+        available: what gives what a signature can ask for, by name; called, in its order, for what it does ask for.
 
     Raises:
         UserError: the signature asks for something else, or the call fails.
     """
-    asked = _parameters(factory).values()
+    asked = parameters_of(factory).values()
     rest = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     for parameter in asked:
         if parameter.name not in available and parameter.default is parameter.empty and parameter.kind not in rest:
             raise UserError(
                 f"{kind} {name}: its constructor asks for '{parameter.name}', which is not to be had; "
-                f"it can ask for {', '.join(sorted(available))}."
+                f"it can ask for {', '.join(sorted(available))}. (A setting of its own has a type or a default.)"
             )
+    arguments = {p.name: available[p.name]() for p in asked if p.name in available}
     try:
-        made = factory(**{p.name: available[p.name] for p in asked if p.name in available})
+        made = factory(**arguments)
     except UserError:
         raise
     except (Exception, SystemExit) as error:  # whatever a user's own constructor raises
         raise UserError(f"{kind} {name} could not be made: {reason(error)}") from error
     if not isinstance(made, nn.Module):
-        raise UserError(f"{kind} {name} is no module; derive it from pyro.nn.PyroModule.")
+        raise UserError(f"{kind} {name} is no module; derive it from {_BASES.get(kind, 'pyro.nn.PyroModule')}.")
     return made
 
 
@@ -140,6 +130,11 @@ def _from_file(kind: str, name: str) -> Factory:
     return found
 
 
+_BASES = {
+    "family": "ppl_vae.guides.Family",
+    "likelihood": "ppl_vae.models.likelihoods.Likelihood",
+    "prior": "ppl_vae.models.priors.Prior",
+}
 _PREFIX = "ppl_vae_user_"  # of the names of modules that are made of users' files
 _HASH = "__sha256__"  # of a module that was made of a user's file
 

@@ -1,13 +1,13 @@
 """Whose code a run may run: users' files that this user has named in training here, or has consented to.
 
-A run names its model and guide by file, and opening it runs them. Each file that was trusted is remembered by its
+A run names parts of its pair by file, and opening it runs them. Each file that was trusted is remembered by its
 SHA-256, a line each, in ``ppl_vae/trusted`` of the user's own state folder (``$XDG_STATE_HOME`` or ``~/.local/state``).
 A file is the source that is named: what it imports is not looked at.
 """
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ppl_vae.registry.files import file_of, has_run, source_hash
@@ -15,7 +15,7 @@ from ppl_vae.runtime.errors import UserError, reason
 
 
 def hashes_of(*names: str) -> dict[str, str]:
-    """SHA-256 by path of the users' files among these names of a model and a guide, as far as they are there."""
+    """SHA-256 by path of the users' files among these names of parts, as far as they are there."""
     files = [file for name in names if (file := file_of(name)) and file.is_file()]
     return {str(file): source_hash(file) for file in files}
 
@@ -35,20 +35,21 @@ def remember(files: Mapping[str, str]) -> None:
         print(f"note: it is not remembered which files you trust ({reason(error)}).", file=sys.stderr)
 
 
-def check_trusted(run: Path, names: tuple[str, str], recorded: Mapping[str, str], consent: bool) -> None:
+def check_trusted(run: Path, names: Iterable[str], recorded: Mapping[str, str], consent: bool) -> None:
     """See that the code of a run may be run, and say if it is another than the run was trained with.
 
     Args:
         run: the run directory, for the messages.
-        names: of its model and its guide.
+        names: of the parts of its pair.
         recorded: the hashes of their files when it was trained, by path.
         consent: whether the user consents; what is consented to is remembered.
 
     Raises:
         UserError: a file is not there; or it is not trusted, and there is no consent.
     """
-    files, known = hashes_of(*names), _known()
-    for path in filter(None, map(file_of, names)):
+    paths, known = [path for name in names if (path := file_of(name))], _known()
+    files = {str(path): source_hash(path) for path in paths if path.is_file()}
+    for path in paths:
         if str(path) not in files:
             of_hash = f" (SHA-256 {recorded[str(path)]})" if str(path) in recorded else ""
             raise UserError(

@@ -18,8 +18,8 @@ from ppl_vae.figures.numbers import error_alone, with_error
 from ppl_vae.programs.caveats import POINT_IN_WORDS, words_of
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
-from ppl_vae.registry.factories import MODELS
-from ppl_vae.registry.files import asks_for, find, names_file
+from ppl_vae.registry.files import names_file
+from ppl_vae.registry.pair_config import offered_to
 from ppl_vae.reports.page import bullets, lines_of_code, page, paragraph, picture_of, table
 from ppl_vae.runs.command_line import train_command
 from ppl_vae.runs.opened import OpenedRun
@@ -214,21 +214,15 @@ class _Report:
         shape = " × ".join(map(str, info.event_shape))
         model, guide = (f"{sum(param.numel() for param in part.parameters()):,}" for part in self.pair)
         dropped = "" if fit.drop == "nothing" else f", without {fit.drop}"
-        hidden, channels = (" ".join(map(str, widths)) or "none" for widths in (pair.hidden, pair.channels))
-        widths = f"hidden {hidden}" if pair.net == "mlp" else f"channels {channels}, hidden {hidden}"
-        if asks_for(find("model", pair.model, MODELS), "upper_latent_dim"):
-            upper = " ".join(map(str, pair.upper_hidden)) or "none"
-            widths += f", upper_latent_dim {pair.upper_latent_dim}, upper_hidden {upper}"
-        if pair.prior != "standard-normal":
-            widths += f", {pair.num_components} components of the prior"
-        sizes = f"{model} parameters in the model, {guide} in the guide"
+        words = {name: setting.words for name, setting in offered_to(pair).items()}
         return [
             ("model", pair.model),
             ("guide", pair.guide if names_file(pair.guide) else f"{pair.guide} × {pair.family}"),
             ("data", f"{self.config.data.data}, {info.num_data:,} training datapoints of shape {shape}"),
             ("binarization", self.config.data.binarization),
             ("data fingerprint", info.fingerprint),
-            ("sizes", f"latent_dim {pair.latent_dim}, {widths}; {sizes}"),
+            ("sizes", f"{model} parameters in the model, {guide} in the guide"),
+            *((name, _with_words(value, words.get(name, ""))) for name, value in pair.settings.items()),
             (
                 "objective",
                 f"{fit.objective}, num_particles {fit.num_particles}, KL weight {final_kl_weight(fit):g}, "
@@ -257,6 +251,13 @@ class _Report:
         if "iwae" in self.protocols:
             commands.append(f"{evaluate} --estimator iwae --limit {NUM_DATAPOINTS}")
         return commands
+
+
+def _with_words(value: object, words: str) -> str:
+    """A setting as the page shows it: its value, and the first sentence of what its maker says of it."""
+    shown = (" ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
+    first = words.partition(". ")[0].removesuffix(".").replace("`", "")
+    return f"{shown}: {first[:1].lower()}{first[1:]}" if first else shown
 
 
 def _words(split: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ppl_vae.data.torchvision_sets import NAMES
+from ppl_vae.registry.pair_config import PairConfig, unusual
 from ppl_vae.runs.run import TrainConfig
 
 
@@ -29,14 +30,22 @@ def command(name: str, settings: Any, default: Any, out: Path, reads_root: bool)
     words = ["ppl-vae", *name.split()]
     for flag, value in _changed(settings, default):
         if flag != "data_root" or reads_root:
-            words += ["--" + flag.replace("_", "-"), *map(str, value if isinstance(value, tuple) else (value,))]
+            words += _flag(flag.replace("_", "-"), value)
     return shlex.join([*words, "--out", str(out)])
 
 
 def _changed(settings: Any, default: Any) -> Iterator[tuple[str, Any]]:
     for column in fields(settings):
         value, usual = getattr(settings, column.name), getattr(default, column.name)
-        if is_dataclass(value):
+        if isinstance(value, PairConfig):
+            yield from unusual(value).items()
+        elif is_dataclass(value):
             yield from _changed(value, usual)
         elif value != usual:
             yield column.name, value
+
+
+def _flag(name: str, value: object) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    return [f"--{name}", *map(str, value if isinstance(value, tuple | list) else (value,))]

@@ -23,6 +23,7 @@ from ppl_vae.inference.fitting import InferConfig, Inferred
 from ppl_vae.programs.check import advice_on_likelihood
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
+from ppl_vae.registry.build import settled_together
 from ppl_vae.registry.files import users_errors_told
 from ppl_vae.registry.trust import check_trusted
 from ppl_vae.runs.evaluating import evaluate_run
@@ -85,7 +86,7 @@ def check_jobs(
     out: Path | None,
     on_data: Callable[[Splits], object] | None = None,
     warn: Callable[[str], object] = warned,
-) -> None:
+) -> list[Job]:
     """See that every job can begin or go on, before anything is written.
 
     Args:
@@ -93,6 +94,9 @@ def check_jobs(
         out: the comparison's folder, which may hold some of it; None for a new one.
         on_data: called with the data when it has been seen that every job can.
         warn: called with each thing that is to be known of the numbers to come, in words.
+
+    Returns:
+        the jobs, each with the settings that its pair reads.
 
     Raises:
         UserError: a job's settings or data cannot be used or are not those that it was begun with, or two jobs would
@@ -115,20 +119,24 @@ def check_jobs(
                 f"the data '{job.settings.data.data}' is not what {run.path} was begun with; say by `data` where that "
                 "is, or compare anew in another `out`."
             )
+    info = DataInfo.of(splits)
+    pairs = settled_together([job.settings.pair for job in jobs], info)
+    jobs = [job._replace(settings=replace(job.settings, pair=pair)) for job, pair in zip(jobs, pairs, strict=True)]
     for job in jobs:
-        pair = build_to_reopen(job.settings, DataInfo.of(splits), splits.train)
+        pair = build_to_reopen(job.settings, info, splits.train)
         if job.settings.fit.patience and tables_of(pair.guide):
             raise UserError(
                 f"{job.guide} has no validation ELBO, so `patience` cannot be the same for all; leave it out."
             )
         objective_of(job.settings.fit).check(*pair, splits.train.probe())
     for job, run in begun:
-        names = job.settings.pair.model, job.settings.pair.guide
+        names = job.settings.pair.parts.values()
         check_trusted(run.path, names, run.record.files, consent=True)  # named by the user; may have changed
     for words in (*advice_on_likelihood(*pair, splits.train.probe()), *unseen_in(splits)):
         warn(words)
     if on_data:
         on_data(splits)
+    return jobs
 
 
 def run_jobs(jobs: list[Job], out: Path, workers: int | None, warn: Callable[[str], object] = warned) -> list[Result]:

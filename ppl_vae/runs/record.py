@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import yaml
 
 from ppl_vae.runs.leftovers import clear, has_learned, refuse_existing_run
+from ppl_vae.runs.migration import migrated
 from ppl_vae.runs.paths import numbered
 from ppl_vae.runtime.config import from_plain, to_plain
 from ppl_vae.runtime.errors import UserError
@@ -136,7 +137,7 @@ def read_record(path: Path, kind: type[_T], command: str) -> _T:
     if not _is_short(file):
         raise UserError(f"{file}: damaged, a record is not that long; restore it or train again.")
     try:
-        return from_plain(kind, yaml.safe_load(file.read_text()))
+        return from_plain(kind, migrated(yaml.safe_load(file.read_text())))
     except (yaml.YAMLError, ValueError, RecursionError):
         raise UserError(f"{file}: damaged, it is not YAML; restore it or train again.") from None
     except UserError as error:

@@ -18,7 +18,8 @@ import torch
 
 from ppl_vae.data import DataConfig
 from ppl_vae.data.info import DataInfo
-from ppl_vae.registry.build import Pair, PairConfig, build_pair
+from ppl_vae.registry.build import Pair, build_pair
+from ppl_vae.registry.pair_config import PairConfig
 from ppl_vae.registry.trust import check_trusted, hashes_of
 from ppl_vae.runs.record import RunDirectory, is_baseline, versions
 from ppl_vae.runtime import checkpoint
@@ -57,12 +58,12 @@ class Record:
     info: DataInfo
     versions: dict[str, str] = field(default_factory=versions)
     files: dict[str, str] = field(default_factory=dict)
-    """SHA-256 by path of the users' files that model and guide came from."""
+    """SHA-256 by path of the users' files that parts of the pair came from."""
 
     @classmethod
     def of(cls, settings: TrainConfig, info: DataInfo) -> "Record":
         """The record of a run that is made, or goes on, now."""
-        return cls(settings, info, files=hashes_of(settings.pair.model, settings.pair.guide))
+        return cls(settings, info, files=hashes_of(*settings.pair.parts.values()))
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,7 @@ class Run(RunDirectory[Record]):
         Raises:
             UserError: the checkpoint is missing, damaged, or of another pair; or a file that is not trusted.
         """
-        names = self.record.config.pair.model, self.record.config.pair.guide
-        check_trusted(self.path, names, self.record.files, trust)
+        check_trusted(self.path, self.record.config.pair.parts.values(), self.record.files, trust)
         settings = self.record.config  # with its seed: a constructor may draw what is in no state_dict
         pair = build_pair(settings.pair, self.record.info, x_mean=None, seed=settings.fit.seed)
         check_outcome(self.checkpoint, checkpoint.outline(self.checkpoint), *pair)  # sizes before contents

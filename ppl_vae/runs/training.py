@@ -13,7 +13,7 @@ from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import unseen_in
 from ppl_vae.data.reading import read_data
 from ppl_vae.programs.check import advice_on_likelihood
-from ppl_vae.registry.build import Pair, build_pair
+from ppl_vae.registry.build import Pair, build_pair, settled
 from ppl_vae.registry.trust import remember
 from ppl_vae.runs.film import Camera, check_film
 from ppl_vae.runs.leftovers import clear_partials, refuse_existing_run
@@ -73,8 +73,9 @@ def begun(
         if out and group.is_first:
             refuse_existing_run(out)
     splits = group.one_before_all(lambda: read_data(settings.data))
-    resolved = replace(settings, pair=settings.pair.absolute(), data=settings.data.absolute())
-    record = Record.of(resolved, DataInfo.of(splits))
+    info = DataInfo.of(splits)
+    resolved = replace(settings, pair=settled(settings.pair.absolute(), info), data=settings.data.absolute())
+    record = Record.of(resolved, info)
     pair = build_to_reopen(resolved, record.info, splits.train)  # fails before anything is written
     remember(record.files)  # named by the user
     if film:
@@ -130,6 +131,8 @@ def continued(
         if done > settings.fit.epochs:
             raise UserError(f"{path} has {done} epochs already; name more by `epochs`, not fewer.")
         pair = run.load_pair(torch.device("cpu"), trust=trust)
+        read = settled(settings.pair, run.record.info, refuse=False)  # earlier versions recorded what nothing read, too
+        settings = replace(settings, pair=read)
         TrainingState(*pair, splits.train, settings.fit).check(run.checkpoint)  # before anything is written
         now = Run(run.path, Record.of(settings, run.record.info))
         if film:
@@ -210,6 +213,8 @@ def differences(old: Any, new: Any) -> set[str]:
         before, after = getattr(old, column.name), getattr(new, column.name)
         if is_dataclass(before):
             names |= differences(before, after)
+        elif isinstance(before, dict):
+            names |= {name for name in before | after if before.get(name) != after.get(name)}
         elif before != after:
             names.add(column.name)
     return names

@@ -101,13 +101,19 @@ def test_sharing_a_guide_among_runs_of_a_comparison(cli, tmp_path):
         (["--prior", "vamp", "--guide", "mean-field"], "has no encoder"),
         (["--prior", "vamp", "--family", "point"], "no density to mix"),
         (["--prior", "vamp", "--model", "hierarchical"], "one latent vector"),
-        (["--prior", "mixture", "--model", "linear-gaussian"], "--prior: model linear-gaussian takes none"),
-        (["--likelihood", "normal", "--model", "linear-gaussian"], "--likelihood: model linear-gaussian takes none"),
-        (["--upper-latent-dim", "3"], "--upper-latent-dim: model vae takes none"),
-        (["--word-dropout", "0.5"], "--word-dropout: model vae takes none"),
-        (["--num-components", "7"], "add --prior mixture"),
-        (["--channels", "4", "8"], "add --net conv"),
-        (["--upper-hidden", "3"], "--upper-hidden: a model of one layer has none"),
+        (
+            ["--prior", "mixture", "--model", "linear-gaussian"],
+            "--prior: nothing in this pair reads it; what does: --model vae,",
+        ),
+        (["--likelihood", "normal", "--model", "linear-gaussian"], "--likelihood: nothing in this pair reads it"),
+        (["--upper-latent-dim", "3"], "what does: --model hierarchical, two-layer-linear-gaussian."),
+        (["--word-dropout", "0.5"], "--word-dropout: nothing in this pair reads it; what does: --model sequence."),
+        (
+            ["--num-components", "7"],
+            "--num-components: nothing in this pair reads it; what does: --prior mixture, vamp.",
+        ),
+        (["--channels", "4", "8"], "--channels: nothing in this pair reads it; what does: --net conv."),
+        (["--upper-hidden", "3"], "what does: --model hierarchical; --family bottom-up."),
         (["--family", "bottom-up"], "this model has one; use diagonal"),
         (["--likelihood", "poisson"], "poisson"),
         (["--prior", "horseshoe"], "horseshoe"),
@@ -141,10 +147,8 @@ def test_presets_are_the_papers_architectures(cli, tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "few.npz", x=(rng.random((20, 3, 3)) > 0.5))
     expected = {
-        "burda-1": {"model": "vae", "latent_dim": 50, "hidden": [200, 200], "activation": "tanh"},
+        "burda-1": {"latent_dim": 50, "hidden": [200, 200], "activation": "tanh"},
         "burda-2": {
-            "model": "hierarchical",
-            "family": "bottom-up",
             "latent_dim": 100,
             "hidden": [200, 200],
             "upper_latent_dim": 50,
@@ -152,17 +156,19 @@ def test_presets_are_the_papers_architectures(cli, tmp_path):
             "activation": "tanh",
         },
     }
+    parts = {"burda-1": ("vae", "diagonal"), "burda-2": ("hierarchical", "bottom-up")}
     for name, settings in expected.items():
         run = tmp_path / name
         flags = ["--preset", name, "--data", tmp_path / "few.npz", "--epochs", "1", "--device", "cpu", "--out", run]
         status, _, err = cli("train", *flags)
         assert (status, err) == (0, "")
         pair = yaml.safe_load((run / "config.yaml").read_text())["config"]["pair"]
-        assert pair | settings == pair
+        assert pair["settings"] == settings
+        assert (pair["model"], pair["family"]) == parts[name]
     status, _, _ = cli("train", "--preset", "burda-1", "--latent-dim", "3", *flags[2:-1], tmp_path / "mine")
     assert status == 0
-    pair = yaml.safe_load((tmp_path / "mine" / "config.yaml").read_text())["config"]["pair"]
-    assert (pair["latent_dim"], pair["hidden"]) == (3, [200, 200])  # a flag that is given wins
+    settings = yaml.safe_load((tmp_path / "mine" / "config.yaml").read_text())["config"]["pair"]["settings"]
+    assert (settings["latent_dim"], settings["hidden"]) == (3, [200, 200])  # a flag that is given wins
 
 
 def test_a_traverse_says_that_an_upper_layer_acts_through_the_lower_one(cli, tmp_path):

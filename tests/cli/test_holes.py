@@ -11,7 +11,7 @@ from ppl_vae.data import load
 from ppl_vae.predictive.draws import decode
 from ppl_vae.predictive.holes import empty_places
 from ppl_vae.predictive.walks import codes_of
-from ppl_vae.registry.build import PairConfig
+from ppl_vae.registry.pair_config import PairConfig
 from ppl_vae.runs.opened import OpenedRun
 from ppl_vae.runs.run import Run
 from ppl_vae.training.config import FitConfig

@@ -251,7 +251,7 @@ def test_npz_of_any_shape(shown, cli, tmp_path, npz, shape):
 def test_linear_gaussian_by_name(cli, tmp_path):
     flags = ["--model", "linear-gaussian", "--binarization", "none", "--family", "full-rank", "--epochs", "2"]
     assert cli("train", *flags, "--hidden", "--out", tmp_path / "run")[0] == 0
-    assert len(Run.open(tmp_path / "run").record.config.pair.hidden) == 0
+    assert Run.open(tmp_path / "run").record.config.pair.settings["hidden"] == []
 
 
 def test_tensorboard_events(cli, tmp_path):

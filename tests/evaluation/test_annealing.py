@@ -251,7 +251,7 @@ def test_sigmoid_is_denser_at_both_ends() -> None:
 
 def semi_amortized(training: Any = "unroll") -> tuple[nn.Module, nn.Module]:
     model, guide = vae_pair()
-    return model, SemiAmortized(guide, model, num_steps=2, training=training)
+    return model, SemiAmortized(guide, model, refinement_steps=2, refinement_training=training)
 
 
 STARTS = {

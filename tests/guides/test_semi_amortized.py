@@ -31,7 +31,7 @@ every_training = pytest.mark.parametrize("training", TRAININGS)
 def semi(training: Training = "unroll", family: type[Family] = Diagonal, **more: float) -> SemiAmortized:
     """Of the oracle, with a linear encoder as it comes; ``_model[0]`` is the oracle."""
     model = oracle()
-    return SemiAmortized(amortized(model, simulate(model, 4), family), model, training=training, **more)
+    return SemiAmortized(amortized(model, simulate(model, 4), family), model, refinement_training=training, **more)
 
 
 def batch_of(num: int = 6) -> Batch:
@@ -67,7 +67,7 @@ def test_more_steps_reach_further() -> None:
     ends = []
     for num_steps in (1, 40):
         torch.manual_seed(0)
-        guide = semi(num_steps=num_steps)
+        guide = semi(refinement_steps=num_steps)
         ends.append(elbo(guide._model[0], guide, data, 20).elbo.values)
     difference = ends[1] - ends[0]
     assert difference.mean() > 5 * difference.std() / len(data) ** 0.5
@@ -75,7 +75,7 @@ def test_more_steps_reach_further() -> None:
 
 def test_a_step_is_rate_times_the_clipped_gradient() -> None:
     """One step from the proposal, against the gradient of the closed-form part plus one draw's reconstruction."""
-    guide = semi(num_steps=1, rate=0.03)
+    guide = semi(refinement_steps=1, refinement_rate=0.03)
     batch = batch_of()
     start = guide.proposal.params(batch).detach().requires_grad_()
     torch.manual_seed(3)
@@ -108,7 +108,7 @@ def central_difference(loss: Callable[[], Tensor], param: Tensor, place: tuple[i
 @pytest.mark.parametrize("family", slow_after(1, [FullRank, Diagonal, Planar]))
 def test_unroll_differentiates_through_the_refinement(family: type[Family]) -> None:
     """On fixed noise the gradients of encoder and model are the derivatives of the loss that is computed."""
-    guide, batch = semi("unroll", family, num_steps=3), batch_of()
+    guide, batch = semi("unroll", family, refinement_steps=3), batch_of()
     model = guide._model[0]
     encoder = guide.proposal.encoder.net[0]
     loss_of(model, guide, batch).backward()
@@ -218,7 +218,7 @@ def test_switches_are_put_back_when_the_model_fails() -> None:
             raise RuntimeError("on purpose")
 
     model = Failing((5,), 3).double()
-    guide = SemiAmortized(semi().proposal, model, training="separate")
+    guide = SemiAmortized(semi().proposal, model, refinement_training="separate")
     with pytest.raises(RuntimeError, match="on purpose"):
         guide.params(batch_of())
     assert all(param.requires_grad for param in model.parameters())
@@ -294,7 +294,7 @@ def test_two_latents(training: Training) -> None:
     model = TwoLatents()
     x = torch.linspace(-1, 2, 24).cos().mul(2).reshape(6, 4)
     proposal: Amortized = amortized(model, x)
-    guide = SemiAmortized(proposal, model, training=training)
+    guide = SemiAmortized(proposal, model, refinement_training=training)
     check_pair(model, guide, all_of(x))
     loss_of(model, guide, all_of(x)).backward()
     assert all(param.grad is not None and param.grad.abs().max() > 0 for param in guide.parameters())
@@ -305,10 +305,10 @@ def test_two_latents(training: Training) -> None:
 def test_separate_training_reaches_an_encoder_that_the_prior_shares() -> None:
     """A VampPrior's encoder is the model's too, which the proposal's bound holds constant."""
     family = Diagonal(2)
-    prior = VampPrior(family, Encoder((3, 4), 4, (8,)), torch.full((3, 4), 0.3), 4)
+    prior = VampPrior(family, Encoder((3, 4), 4, (8,)), torch.full((3, 4), 0.3), num_components=4)
     model = VAE(Decoder(2, (3, 4), (8,)), 2, prior=prior)
     proposal = Amortized(Latents.of(model, all_of(bits(2))), family, prior.encoder)
-    guide = SemiAmortized(proposal, model, num_steps=2, training="separate")
+    guide = SemiAmortized(proposal, model, refinement_steps=2, refinement_training="separate")
     guide._proposal_bound(all_of(bits(6))).backward()
     assert all(param.grad is not None and param.grad.abs().max() > 0 for param in prior.encoder.parameters())
     assert prior.raw_inputs.grad is None

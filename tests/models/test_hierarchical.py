@@ -31,7 +31,7 @@ def test_two_layers_in_one_plate() -> None:
 
 
 def test_a_mixture_on_top() -> None:
-    model = hierarchical(prior=MixtureOfGaussians(2, 3))
+    model = hierarchical(prior=MixtureOfGaussians(2, num_components=3))
     trace = poutine.trace(model).get_trace(all_of(bits(5)))
     trace.compute_log_prob()
     z2 = trace.nodes["z2"]["value"]

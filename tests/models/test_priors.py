@@ -21,7 +21,7 @@ from tests.pairs import all_of, amortized, bits
 
 
 def mixture(num_components: int = 3) -> MixtureOfGaussians:
-    prior = MixtureOfGaussians(2, num_components).double()
+    prior = MixtureOfGaussians(2, num_components=num_components).double()
     with torch.no_grad():
         prior.logits.copy_(torch.linspace(-1, 2, num_components))
         prior.raw_scale.copy_(torch.linspace(-2, 1, 2 * num_components).reshape(num_components, 2))
@@ -41,7 +41,7 @@ def test_a_mixtures_density_is_torchs() -> None:
 def test_a_vamppriors_density_is_the_mean_of_posteriors(kind) -> None:
     family = kind(2).double()
     encoder = Encoder((3, 4), family.num_params, (8,)).double()
-    prior = VampPrior(family, encoder, torch.full((3, 4), 0.3, dtype=torch.float64), 5).double()
+    prior = VampPrior(family, encoder, torch.full((3, 4), 0.3, dtype=torch.float64), num_components=5).double()
     z = torch.randn(7, 2, dtype=torch.float64)
     inputs = prior.raw_inputs.sigmoid()
     each = torch.stack([family(encoder(one.unsqueeze(0)).squeeze(0)).log_prob(z) for one in inputs])
@@ -72,7 +72,7 @@ def test_densities_have_the_gradients_of_differences() -> None:
         return torch.func.functional_call(learned, named).log_prob(z)
 
     assert torch.autograd.gradcheck(log_prob, (z, *params))
-    vamp = VampPrior(FullRank(2), Encoder((3, 4), 5, (8,), "tanh"), torch.full((3, 4), 0.3), 3).double()
+    vamp = VampPrior(FullRank(2), Encoder((3, 4), 5, (8,), "tanh"), torch.full((3, 4), 0.3), num_components=3).double()
     assert torch.autograd.gradcheck(
         lambda z, inputs: torch.func.functional_call(vamp, {"raw_inputs": inputs}).log_prob(z), (z, vamp.raw_inputs)
     )
@@ -81,7 +81,7 @@ def test_densities_have_the_gradients_of_differences() -> None:
 def test_pseudo_inputs_have_labels_where_the_guide_reads_them() -> None:
     family = Diagonal(2)
     encoder = Encoder((3, 4), 4, (8,), num_classes=3)
-    prior = VampPrior(family, encoder, torch.full((3, 4), 0.3), 4, num_classes=3)
+    prior = VampPrior(family, encoder, torch.full((3, 4), 0.3), num_components=4, num_classes=3)
     assert prior.y.tolist() == [0, 1, 2, 0]
     expected = family(encoder(prior.raw_inputs.sigmoid(), prior.y)).log_prob(torch.zeros(2)).exp().mean().log()
     torch.testing.assert_close(prior().log_prob(torch.zeros(2)), expected)
@@ -112,7 +112,7 @@ def test_a_vampprior_and_its_guide_are_one_network() -> None:
     """A step moves the encoder once, by both gradients, and a copy of the pair is a pair of its own."""
     torch.manual_seed(0)
     family = Diagonal(2)
-    prior = VampPrior(family, Encoder((3, 4), 4, (8,)), torch.full((3, 4), 0.3), 4)
+    prior = VampPrior(family, Encoder((3, 4), 4, (8,)), torch.full((3, 4), 0.3), num_components=4)
     model = VAE(Decoder(2, (3, 4), (8,)), 2, prior=prior)
     guide = Amortized(Latents.of(model, all_of(bits(2))), family, prior.encoder)
     assert {id(param) for param in guide.parameters()} < {id(param) for param in model.parameters()}
@@ -127,7 +127,7 @@ def test_a_separately_trained_proposal_keeps_its_own_bounds_gradient() -> None:
     """The encoder is the prior's too, which that bound takes for a constant: it is not to take the proposal with it."""
     torch.manual_seed(0)
     family = Diagonal(2)
-    prior = VampPrior(family, Encoder((3, 4), 4, (8,)), torch.full((3, 4), 0.3), 4)
+    prior = VampPrior(family, Encoder((3, 4), 4, (8,)), torch.full((3, 4), 0.3), num_components=4)
     model, batch = VAE(Decoder(2, (3, 4), (8,)), 2, prior=prior), all_of(bits(5))
     proposal = Amortized(Latents.of(model, batch), family, prior.encoder)
     alone = FamilyProgram(proposal.latents, family, proposal.params(batch))
@@ -136,7 +136,7 @@ def test_a_separately_trained_proposal_keeps_its_own_bounds_gradient() -> None:
         loss = TraceELBO(analytic_kl=True).terms(model, alone, batch).loss
     expected = torch.autograd.grad(loss, list(prior.encoder.parameters()))
     assert max(gradient.abs().max() for gradient in expected) > 0.01
-    guide = SemiAmortized(proposal, model, training="separate")
+    guide = SemiAmortized(proposal, model, refinement_training="separate")
     torch.manual_seed(1)
     found = torch.autograd.grad(-guide._proposal_bound(batch), list(prior.encoder.parameters()))
     torch.testing.assert_close(found, expected)
@@ -160,8 +160,8 @@ def test_a_learned_prior_beats_the_standard_normal(kind: str) -> None:
         family, encoder = Diagonal(1), Encoder((3, 4), 2, (16,))
         priors: dict[str, Prior] = {
             "standard-normal": StandardNormal(1),
-            "mixture": MixtureOfGaussians(1, 4),
-            "vamp": VampPrior(family, encoder, data.x.mean(0), 4),
+            "mixture": MixtureOfGaussians(1, num_components=4),
+            "vamp": VampPrior(family, encoder, data.x.mean(0), num_components=4),
         }
         model = VAE(Decoder(1, (3, 4), (16,)), 1, prior=priors[name])
         latents = Latents.of(model, all_of(data.x[:2]))

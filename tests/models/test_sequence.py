@@ -23,7 +23,7 @@ from tests.pairs import all_of
 
 
 def model_of(layout: Layout = "text", word_dropout: float = 0.0, hidden: int = 6) -> SequenceVAE:
-    return SequenceVAE(RecurrentDecoder(2, WORDS.shape[1:], (hidden,)), 2, layout, word_dropout)
+    return SequenceVAE(RecurrentDecoder(2, WORDS.shape[1:], (hidden,)), 2, layout, word_dropout=word_dropout)
 
 
 def test_samples_z_and_observes_x_in_the_plate() -> None:
@@ -68,7 +68,7 @@ def test_a_refinement_is_the_same_in_either_precision(training: Training) -> Non
     model = model_of()
     latents = Latents.of(model, all_of(WORDS))
     proposal = Amortized(latents, Point(2), RecurrentEncoder(WORDS.shape[1:], 2, (6,), "text"))
-    guide = SemiAmortized(proposal, model, 3, 0.3, training)
+    guide = SemiAmortized(proposal, model, refinement_steps=3, refinement_rate=0.3, refinement_training=training)
     found = {}
     for dtype in (torch.float32, torch.float64):
         model.to(dtype)
@@ -90,7 +90,7 @@ def test_it_learns_more_than_a_bigram_knows() -> None:
     data = Dataset(x)
     bigram = ngram_log_prob(x, x, "text", 2).mean().item()
     torch.manual_seed(0)
-    model = SequenceVAE(RecurrentDecoder(2, x.shape[1:], (16,)), 2, "text", 0.2)
+    model = SequenceVAE(RecurrentDecoder(2, x.shape[1:], (16,)), 2, "text", word_dropout=0.2)
     guide = Amortized(Latents.of(model, all_of(x)), Diagonal(2), RecurrentEncoder(x.shape[1:], 4, (16,), "text"))
     assert elbo(model, guide, data, 20).elbo.mean < bigram - 1
     step = EagerStep(model, guide, TraceELBO(4), PairOptimizer(model, guide, OptimizerConfig(learning_rate=0.02)), data)

@@ -171,7 +171,8 @@ def test_a_refinement_is_differentiated_through() -> None:
     """Twice through the convolutions: the encoder's gradient by differences."""
     torch.manual_seed(0)
     model, proposal = (program.double() for program in conv_pair((5, 6)))
-    guide, batch = SemiAmortized(proposal, model, num_steps=2, rate=0.3), all_of(half_lit(4, 5, 6).double())
+    guide = SemiAmortized(proposal, model, refinement_steps=2, refinement_rate=0.3)
+    batch = all_of(half_lit(4, 5, 6).double())
     weight = proposal.encoder.conv[0].weight
 
     def total() -> Tensor:

@@ -333,7 +333,7 @@ def chain_tied() -> tuple[nn.Module, nn.Module, Tensor]:
 
 def semi_amortized(training: str) -> tuple[nn.Module, nn.Module, Tensor]:
     model, proposal = vae_pair()
-    return model, SemiAmortized(proposal, model, 1, 0.05, training), bits(2)
+    return model, SemiAmortized(proposal, model, refinement_steps=1, refinement_training=training), bits(2)
 
 
 GUIDES: dict[str, Callable[[], tuple[nn.Module, nn.Module, Tensor]]] = {

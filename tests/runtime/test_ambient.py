@@ -36,7 +36,7 @@ def pair(kind: str = "amortized") -> tuple[nn.Module, nn.Module]:
     torch.manual_seed(1)
     model = VAE(Decoder(2, (3, 4), (8,), "tanh"), 2)
     guide = Amortized(Latents.of(model, all_of(X)), Diagonal(2), Encoder((3, 4), 4, (8,), "tanh"))
-    return model, guide if kind == "amortized" else SemiAmortized(guide, model, num_steps=2)
+    return model, guide if kind == "amortized" else SemiAmortized(guide, model, refinement_steps=2)
 
 
 def numbers(found: object) -> list[object]:

@@ -1,0 +1,140 @@
+"""The names of a pair's parts, and what is set of their settings."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from ppl_vae.networks.architecture import READ_BY, Net, Networks
+from ppl_vae.registry.factories import GUIDES, TABLES, Factory, Sizes
+from ppl_vae.registry.files import find, names_file
+from ppl_vae.registry.settings import Setting, offered_by, parameters_of, plain
+from ppl_vae.runtime.config import config
+from ppl_vae.runtime.errors import UserError
+
+
+@config
+class PairConfig:
+    """Which model and guide, of which parts; and the settings of these makers, as far as they are set.
+
+    Args:
+        model: The generative program p(x, z): vae, conditional, hierarchical (z2 → z1 → x), sequence, linear-gaussian,
+            two-layer-linear-gaussian, or path/to/file.py:Class.
+        guide: The variational program q(z | x): amortized, per-datapoint, mean-field, semi-amortized, or file.py:Class.
+        family: What q is: diagonal, low-rank, full-rank, planar, iaf, point; bottom-up, q(z1 | x) q(z2 | z1); or
+            file.py:Class.
+        likelihood: What the decoder's output means: bernoulli for bits; continuous-bernoulli or normal (its scale
+            learned) for grey levels, with `binarization` none; or file.py:Class.
+        prior: p(z): standard-normal; mixture, of Gaussians; vamp, of the guide's posteriors at learned pseudo-inputs;
+            or file.py:Class.
+        net: Encoder and decoder of our models and guides: fully connected (mlp), or convolutional (data of images
+            only).
+        settings: by name, numbers, words and lists of them; what is not here has the default of its signature.
+    """
+
+    model: str = "vae"
+    guide: str = "amortized"
+    family: str = "diagonal"
+    likelihood: str = "bernoulli"
+    prior: str = "standard-normal"
+    net: Net = "mlp"
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Have the settings as they are recorded, lists for tuples, so that equal ones are equal."""
+        object.__setattr__(self, "settings", {name: plain(value) for name, value in self.settings.items()})
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """The names of the parts, by kind."""
+        return {kind: getattr(self, kind) for kind in TABLES}
+
+    @property
+    def chosen(self) -> list[str]:
+        """What is set: the parts that are not the usual ones, and the settings."""
+        parts = ("family", "likelihood", "prior", "net")
+        return [*(kind for kind in parts if getattr(self, kind) != getattr(PairConfig, kind)), *self.settings]
+
+    @property
+    def in_words(self) -> str:
+        """The pair as captions name it; a guide of the user's own has no family."""
+        model, guide, family, likelihood, prior = (Path(name).name for name in self.parts.values())
+        unusual = [
+            words
+            for words, usual in (
+                (f"{likelihood} likelihood", self.likelihood == PairConfig.likelihood),
+                (f"{prior} prior", self.prior == PairConfig.prior),
+            )
+            if not usual
+        ]
+        of_family = "" if names_file(self.guide) else f" × {family}"
+        return ", ".join([model, f"{guide}{of_family}", *unusual])
+
+    def absolute(self) -> "PairConfig":
+        """The same with a user's files by absolute path, good from any working directory."""
+        files = {kind: str(Path(name).absolute()) for kind, name in self.parts.items() if names_file(name)}
+        return replace(self, **cast(dict[str, Any], files))
+
+
+def split_guide(name: str) -> tuple[str, str]:
+    """GUIDE or GUIDE:FAMILY as (guide, family); a user's file keeps its own colon."""
+    guide, _, family = name.partition(":")
+    if guide not in GUIDES and names_file(name):
+        return name, PairConfig.family
+    return guide, family or PairConfig.family
+
+
+def makers_of(settings: PairConfig) -> dict[str, Factory]:
+    """What makes the parts of a pair, by kind.
+
+    Raises:
+        UserError: unknown names, or a user's file that cannot be used.
+    """
+    return {kind: find(kind, name) for kind, name in settings.parts.items()}
+
+
+def offered_to(*pairs: PairConfig) -> dict[str, Setting]:
+    """All settings that may be set beside these names: those of the named makers, then those of all of ours."""
+    return _offered([maker for pair in pairs for maker in makers_of(pair).values()])
+
+
+def unusual(pair: PairConfig) -> dict[str, Any]:
+    """The parts and settings of a pair that are not as they would be if nobody had said anything."""
+    parts = {kind: getattr(pair, kind) for kind in (*TABLES, "net")}
+    offered = offered_to(pair)
+    return {kind: name for kind, name in parts.items() if name != getattr(PairConfig, kind)} | {
+        name: value
+        for name, value in pair.settings.items()
+        if name not in offered or value != plain(offered[name].default)
+    }
+
+
+def our_settings() -> dict[str, Setting]:
+    """The settings of all of our makers."""
+    return _offered([])
+
+
+def _offered(named: Sequence[Callable[..., object]]) -> dict[str, Setting]:
+    ours = (maker for table in TABLES.values() for maker in table.values())
+    return offered_by([*named, Sizes, Networks, *ours])
+
+
+def unread_error(names: Sequence[str]) -> UserError:
+    """The error for what was set and nothing in a pair reads; it says what would read it."""
+    each = ((f"`{name}`: nothing in this pair reads it", "; ".join(readers_of(name))) for name in names)
+    return UserError(" ".join(f"{what}; what does: {readers}." if readers else f"{what}." for what, readers in each))
+
+
+def readers_of(name: str) -> list[str]:
+    """What of ours reads a setting or a part, in words."""
+    asked = {"prior": "make_prior", "net": "networks"}.get(name, name)
+    found = [
+        f"`{kind}` {', '.join(makers)}"
+        for kind, table in TABLES.items()
+        if (makers := [key for key, maker in table.items() if asked in parameters_of(maker)])
+    ]
+    if name in READ_BY["mlp"]:
+        found.append("models and guides with networks")
+    elif name in READ_BY["conv"]:
+        found.append("`net` conv")
+    return found

@@ -1,0 +1,225 @@
+"""The settings of a pair on the command line: those that its parts have, ours and a user's, and no other."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from ppl_vae.runs.run import Run
+from tests.cli import own_parts
+
+FILE = Path(own_parts.__file__)
+RECORD = Path(__file__).parent / "flat_record"
+MINE = Path(__file__).parents[2] / "examples" / "mine.py"
+TINY = ["--epochs", "1", "--hidden", "3", "--latent-dim", "2", "--device", "cpu"]
+
+
+@pytest.fixture
+def few(npz):
+    rng = np.random.default_rng(0)
+    return ["--data", npz(x=rng.random((20, 3, 3)) > 0.5), "--binarization", "none", "--validation-fraction", "0"]
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A user's file beside the run, and how to name its parts."""
+    file = shutil.copy(FILE, tmp_path / "mine.py")
+    return lambda *kinds: [word for kind in kinds for word in (f"--{kind[0]}", f"{file}:{kind[1]}")]
+
+
+ALL = (("model", "Student"), ("family", "Heavy"), ("likelihood", "Blurred"), ("prior", "Wide"))
+
+# What is set, and what would read it.
+MISUSES = {
+    "refinement of an encoder": (["--refinement-steps", "9"], "--refinement-steps", "--guide semi-amortized."),
+    "its training": (["--refinement-training", "separate"], "--refinement-training", "--guide semi-amortized."),
+    "widths of rows and a line": (
+        ["--hidden", "3", "--model", "linear-gaussian", "--guide", "per-datapoint"],
+        "--hidden",
+        "models and guides with networks.",
+    ),
+    "activation of an LSTM": (["--activation", "tanh", "--model", "sequence"], "--activation", "--model hierarchical"),
+    "family of a user's guide": (
+        ["--family", "full-rank", "--guide", f"{MINE}:Guide", "--model", f"{MINE}:Mine"],
+        "--family",
+        "--guide amortized, per-datapoint, mean-field, semi-amortized; --prior vamp.",
+    ),
+    "networks of rows and a line": (
+        ["--net", "conv", "--model", "linear-gaussian", "--guide", "per-datapoint"],
+        "--net",
+        "--model vae, conditional, hierarchical, sequence; --guide amortized, semi-amortized; --prior vamp.",
+    ),
+    "activation of rows and a line": (
+        ["--activation", "tanh", "--model", "linear-gaussian", "--guide", "per-datapoint"],
+        "--activation",
+        "models and guides with networks.",
+    ),
+    "word dropout of pixels": (["--word-dropout", "0.5"], "--word-dropout", "--model sequence."),
+    "components of one": (["--num-components", "7"], "--num-components", "--prior mixture, vamp."),
+    "convolutions of none": (["--channels", "4", "8"], "--channels", "--net conv."),
+    "given as it is anyway": (["--refinement-steps", "5"], "--refinement-steps", "--guide semi-amortized."),
+    "a user's setting": (["--tail", "3", "--family", f"{FILE}:Heavy", "--guide", f"{MINE}:Guide"], "--tail", "it."),
+}
+
+
+@pytest.mark.parametrize("row", MISUSES)
+def test_what_nothing_in_the_pair_reads_is_refused_in_one_line_that_says_what_would(cli, few, tmp_path, row):
+    flags, name, readers = MISUSES[row]
+    status, out, err = cli("train", *few, *flags, "--out", tmp_path / "run")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert f"{name}: nothing in this pair reads it" in err
+    assert readers in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--tail", "0.5"], "--tail: must be greater than 1, got 0.5"),
+        (["--tail", "heavy"], "--tail"),
+        (["--tial", "3"], "did you mean --tail?"),
+        (["--shape", "square"], "invalid choice 'square'"),
+        (["--hidden", "0"], "--hidden: must be greater than 0"),
+    ],
+)
+def test_a_users_setting_has_its_type_and_range(cli, few, own, tmp_path, flags, words):
+    status, out, err = cli("train", *few, *own(*ALL), *flags, "--out", tmp_path / "run")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert words in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_help_has_the_settings_of_what_is_named(cli, own, capsys):
+    with pytest.raises(SystemExit):
+        cli("train", *own(*ALL), "--help")
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--dof FLOAT Degrees of freedom of the noise. More of them make lighter tails. (default: 5.0)" in said
+    assert "--tail FLOAT Degrees of freedom of q. (default: 4.0)" in said
+    assert "--shape {round,flat}" in said
+    assert "With --guide semi-amortized: gradient steps from the encoder's proposal. (default: 5)" in said
+
+
+def test_a_setting_of_the_name_of_a_flag_is_refused(cli, own):
+    status, _, err = cli("train", *own(("model", "Taken")))
+    assert (status, err.count("\n")) == (2, 1)
+    assert "its setting 'epochs' has the name of a flag that is there already; rename it." in err
+
+
+def test_a_setting_without_a_default_is_asked_for(cli, few, own, tmp_path):
+    status, _, err = cli("train", *few, *own(("model", "Needy")), "--out", tmp_path / "run")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "--order" in err
+
+
+def test_a_run_records_what_its_pair_reads_and_goes_on_without_running_its_files_to_know_them(
+    cli, few, own, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    run = tmp_path / "run"
+    words = ["--dof", "4", "--tail", "3", "--flipped", "0.2", "--width", "2"]
+    assert cli("train", *few, *TINY, *own(*ALL), *words, "--out", run)[0] == 0
+    record = yaml.safe_load((run / "config.yaml").read_text())
+    assert record["config"]["pair"] == {
+        "model": f"{tmp_path / 'mine.py'}:Student",
+        "guide": "amortized",
+        "family": f"{tmp_path / 'mine.py'}:Heavy",
+        "likelihood": f"{tmp_path / 'mine.py'}:Blurred",
+        "prior": f"{tmp_path / 'mine.py'}:Wide",
+        "net": "mlp",
+        "settings": {
+            "dof": 4.0,
+            "tail": 3.0,
+            "flipped": 0.2,
+            "width": 2.0,
+            "shape": "round",
+            "latent_dim": 2,
+            "hidden": [3],
+            "activation": "relu",
+        },
+    }
+    assert list(record["files"]) == [str(tmp_path / "mine.py")]
+    status, _, err = cli("train", "--resume", run, "--tail", "4", "--epochs", "2")
+    assert (status, "--tail cannot change when a run goes on" in err) == (2, True)
+    assert cli("train", "--resume", run, "--tail", "3", "--epochs", "2")[0] == 0
+    assert yaml.safe_load((run / "config.yaml").read_text())["config"]["pair"] == record["config"]["pair"]
+    # A default that changes in the file later is not that of a run which was made before.
+    text = (tmp_path / "mine.py").read_text().replace('"round", "flat"] = "round"', '"round", "flat"] = "flat"')
+    (tmp_path / "mine.py").write_text(text)
+    assert Run.open(run).record.config.pair.settings["shape"] == "round"
+
+
+@pytest.mark.slow  # 20 seconds
+def test_ones_own_parts_end_to_end(cli, few, own, tmp_path, shown):
+    """Train, resume, evaluate, compare and the reports, with settings of the model, family, likelihood and prior."""
+    run, file = tmp_path / "run", tmp_path / "mine.py"
+    words = ["--dof", "4", "--tail", "3"]
+    with shown("training"):
+        assert cli("train", *few, *TINY, *own(*ALL), *words, "--out", run)[0] == 0
+        status, out, err = cli("train", "--resume", run, "--epochs", "2")
+    assert (status, err) == (0, "")
+    page = (run / "report.html").read_text()
+    assert "4.0: degrees of freedom of the noise</td>" in page
+    assert f"--family {file}:Heavy --likelihood {file}:Blurred --prior {file}:Wide --dof 4.0 --tail 3.0" in page
+    status, out, err = cli("evaluate", run, "--estimator", "iwae", "--num-samples", "20")
+    assert (status, err) == (0, "")
+    assert "log_px" in out
+    guides = ["--guides", "amortized", f"amortized:{file}:Heavy", "mean-field"]
+    parts = own(*(part for part in ALL if part[0] != "family"))
+    terms = [*guides, *few, *TINY, *parts, *words, "--seeds", "1", "--workers", "1", "--num-samples", "20"]
+    terms += ["--infer-steps", "20", "--infer-window", "10", "--infer-starts", "1"]
+    status, out, err = cli("compare", *terms, "--out", tmp_path / "table")
+    assert (status, err) == (0, "")
+    found = {each.parent.name: yaml.safe_load(each.read_text()) for each in (tmp_path / "table").glob("*/config.yaml")}
+    assert set(found) == {"amortized-seed0", "amortized-mine-Heavy-seed0", "mean-field-seed0"}
+    settings = {name: each["config"]["pair"]["settings"] for name, each in found.items()}
+    assert [each["dof"] for each in settings.values()] == [4.0, 4.0, 4.0]
+    assert {name: each.get("tail") for name, each in settings.items()} == {
+        "amortized-seed0": None,
+        "amortized-mine-Heavy-seed0": 3.0,
+        "mean-field-seed0": None,
+    }
+    page = (tmp_path / "table" / "report.html").read_text()
+    assert "--dof 4.0 --tail 3.0" in page
+    assert cli("compare", *terms, "--out", tmp_path / "table")[0] == 0  # the same command goes on
+    status, _, err = cli("compare", *terms, "--dof", "5", "--out", tmp_path / "table")
+    assert (status, "other terms" in err) == (2, True)
+    status, _, err = cli("compare", *terms, "--refinement-steps", "5", "--out", tmp_path / "new")
+    assert (status, "--refinement-steps: nothing in this pair reads it" in err) == (2, True)
+
+
+# --- Records of before ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def flat(tmp_path, monkeypatch):
+    """A run from when all settings stood side by side, those too that nothing read (here 9 refinement steps)."""
+    shutil.copytree(RECORD, tmp_path / "flat")
+    monkeypatch.chdir(tmp_path / "flat")
+    return tmp_path / "flat"
+
+
+def test_a_run_of_an_earlier_version_opens_as_what_it_was(cli, flat):
+    """Its bound, of as many draws from the same seed, is what that version gave."""
+    status, out, err = cli("evaluate", flat, "--split", "train", "--estimator", "iwae", "--num-samples", "5", "--json")
+    assert (status, err) == (0, "")
+    assert float(out.split('"log_px": ')[1].split(",")[0]) == pytest.approx(-6.401518106460571, rel=1e-5)
+    assert Run.open(flat).record.config.pair.settings["refinement_steps"] == 9
+
+
+def test_a_run_of_an_earlier_version_goes_on_and_is_recorded_as_now(cli, flat):
+    status, _, err = cli("train", "--resume", flat, "--epochs", "3")
+    assert (status, err) == (0, "")
+    pair = yaml.safe_load((flat / "config.yaml").read_text())["config"]["pair"]
+    assert pair["settings"] == {"latent_dim": 2, "hidden": [3], "activation": "relu"}
+    assert len(Run.open(flat).history()) == 3
+    status, _, err = cli("train", "--resume", flat, "--epochs", "4", "--hidden", "4")
+    assert (status, "--hidden cannot change when a run goes on" in err) == (2, True)
+
+
+def test_what_is_no_setting_of_an_earlier_version_is_no_record(cli, flat):
+    file = flat / "config.yaml"
+    file.write_text(file.read_text().replace("word_dropout", "word_drop"))
+    status, _, err = cli("evaluate", flat)
+    assert (status, "config.yaml" in err, "word-drop" in err) == (2, True, True)
