@@ -89,8 +89,8 @@ def test_traced_steps_drop_it_too(drop, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"drop": "kl", "kl_weight": 4.0}, "leaves no KL in the loss for --kl-weight"),
-        ({"drop": "kl", "kl_warmup": 3}, "leaves no KL in the loss for --kl-weight or --kl-warmup"),
+        ({"drop": "kl", "kl_weight": 4.0}, "leaves no KL in the loss for `kl_weight`"),
+        ({"drop": "kl", "kl_warmup": 3}, "leaves no KL in the loss for `kl_weight` or `kl_warmup`"),
         ({"drop": "reconstruction", "kl_weight": 0.0}, "leaves nothing of the loss"),
     ],
 )
@@ -101,5 +101,5 @@ def test_a_term_that_is_dropped_has_no_factor(settings, message):
 
 @pytest.mark.parametrize("objective", ["iwae", "dreg"])
 def test_an_importance_bound_has_no_such_term(objective):
-    with pytest.raises(UserError, match="--drop kl: an importance bound has no such term"):
+    with pytest.raises(UserError, match="`drop` kl: an importance bound has no such term"):
         objective_of(FitConfig(objective=objective, drop="kl"))

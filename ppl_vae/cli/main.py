@@ -232,7 +232,10 @@ def _parse(arguments: list[str]) -> Any:
         if stop.code in (0, None):
             raise
         raise UserError(_one_line(captured.getvalue(), name)) from None
-    return checked(parsed)
+    try:
+        return checked(parsed)
+    except UserError as error:
+        raise UserError(as_flags(str(error), parsed)) from None
 
 
 def _at_home(word: str) -> str:

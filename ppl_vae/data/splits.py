@@ -114,7 +114,7 @@ class Splits(NamedTuple):
         split: Dataset | None = getattr(self, name)
         if split is None:
             raise UserError(
-                f"this data has no {name} split (its fraction is 0, or it has too few rows); use --split train."
+                f"this data has no {name} split (its fraction is 0, or it has too few rows); use `split` train."
             )
         return split
 

@@ -53,7 +53,7 @@ def _open(name: str, root: Path, *, train: bool) -> Any:
     except Exception as error:  # a build that does not match torch's can raise anything
         raise UserError(
             f"torchvision does not load ({reason(error)}); install torch and torchvision together, from one index, "
-            "or use --data digits or an .npz."
+            "or use `data` digits or an .npz."
         ) from None
     class_name, options = _SETS[name]
     folder = folder_of(name, root)
@@ -69,7 +69,7 @@ def _open(name: str, root: Path, *, train: bool) -> Any:
                 empty.rmdir()
         raise UserError(
             f"{name} is not in '{root}' and could not be downloaded there ({reason(error)}); "
-            f"pass --data-root FOLDER where FOLDER/{class_name}/raw holds its files."
+            f"pass `data_root` FOLDER where FOLDER/{class_name}/raw holds its files."
         ) from None
 
 

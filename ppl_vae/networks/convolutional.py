@@ -147,10 +147,10 @@ def _pyramid(event_shape: Sequence[int], num_layers: int) -> tuple[list[tuple[in
         case shape:
             raise UserError(
                 f"convolutions take images, (H, W) or (H, W, C), and an observation here has shape {shape}; "
-                "reshape it, or use --net mlp."
+                "reshape it, or use `net` mlp."
             )
     if num_layers == 0:
-        raise UserError("a convolutional network has at least one layer; give --channels a width, or use --net mlp.")
+        raise UserError("a convolutional network has at least one layer; give `channels` a width, or use `net` mlp.")
     sizes = [(height, width)]
     for _ in range(num_layers):
         height, width = (height + 1) // 2, (width + 1) // 2

@@ -85,7 +85,7 @@ class LSTM(nn.Module):
 
 def _layers(in_size: int, hidden: Sequence[int]) -> nn.ModuleList:
     if not hidden:
-        raise UserError("a recurrent network needs a hidden layer: give --hidden a width.")
+        raise UserError("a recurrent network needs a hidden layer: give `hidden` a width.")
     return nn.ModuleList([LSTM(below, width) for below, width in pairwise((in_size, *hidden))])
 
 

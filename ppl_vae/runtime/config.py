@@ -64,9 +64,9 @@ def from_plain(kind: type[T], plain: object) -> T:
         first = error.errors()[0]
         # A union (``int | None``) adds the name of the branch to the location; the field is what the user typed.
         fields = [str(part) for part in first["loc"] if str(part).isidentifier() and str(part) not in _BRANCHES]
-        name = fields[-1].replace("_", "-") if fields else "configuration"
+        name = f"`{fields[-1]}`" if fields else "the configuration"
         problem = first["msg"].replace("Input should", "must").replace("Value error, ", "")
-        raise UserError(f"--{name}: {problem}, got {_shown(first['input'])}.") from None
+        raise UserError(f"{name}: {problem}, got {_shown(first['input'])}.") from None
 
 
 def changed(config: T, named: Mapping[str, object]) -> T:

@@ -23,12 +23,12 @@ def choose_device(name: str = "auto") -> torch.device:
     number = int(name.partition(":")[2] or 0)
     if device.type == "cuda" and number >= torch.cuda.device_count():
         raise UserError(
-            f"device '{name}' is not there ({torch.cuda.device_count()} CUDA devices); use --device auto or cpu."
+            f"device '{name}' is not there ({torch.cuda.device_count()} CUDA devices); use `device` auto or cpu."
         )
     if device.type == "cpu" and number:
         raise UserError(f"device '{name}' is not there; there is one cpu.")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UserError("device 'mps' is not there; use --device auto or cpu.")
+        raise UserError("device 'mps' is not there; use `device` auto or cpu.")
     if device.type not in ("cpu", "cuda", "mps"):
         raise UserError(f"device '{name}' is not supported; use auto, cpu, mps, cuda or cuda:N.")
     return device

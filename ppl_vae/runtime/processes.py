@@ -80,7 +80,7 @@ class Group:
         if self.local_size > torch.cuda.device_count():
             raise UserError(
                 f"{self.local_size} processes on a machine of {torch.cuda.device_count()} CUDA devices; start no more "
-                "processes than devices, or use --device cpu."
+                "processes than devices, or use `device` cpu."
             )
         torch.cuda.set_device(self.local_rank)
         return torch.device("cuda", self.local_rank)

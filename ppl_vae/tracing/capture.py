@@ -62,7 +62,7 @@ def refuse_untraced(engine: Engine, error: NotTraceableError) -> None:
         UserError: it was.
     """
     if engine == "traced":
-        raise UserError(f"what is asked for cannot be traced ({error}); use --engine auto.") from error
+        raise UserError(f"what is asked for cannot be traced ({error}); use `engine` auto.") from error
 
 
 def trace(function: Function, examples: Iterable[Tensor]) -> GraphModule:

@@ -60,13 +60,13 @@ def objective_of(settings: FitConfig) -> Objective:
         UserError: terms of a bound that has none are to be dropped, or a factor is set of a term that is.
     """
     if settings.drop == "kl" and (settings.kl_weight not in (0.0, 1.0) or settings.kl_warmup):
-        raise UserError("--drop kl leaves no KL in the loss for --kl-weight or --kl-warmup; leave them out.")
+        raise UserError("`drop` kl leaves no KL in the loss for `kl_weight` or `kl_warmup`; leave them out.")
     if settings.drop == "reconstruction" and settings.kl_weight == 0:
-        raise UserError("--drop reconstruction with --kl-weight 0 leaves nothing of the loss; raise --kl-weight.")
+        raise UserError("`drop` reconstruction with `kl_weight` 0 leaves nothing of the loss; raise `kl_weight`.")
     match settings.objective:
         case "iwae" | "dreg":
             if settings.drop != "nothing":
-                raise UserError(f"--drop {settings.drop}: an importance bound has no such term; use --objective elbo.")
+                raise UserError(f"`drop` {settings.drop}: an importance bound has no such term; use `objective` elbo.")
             return ImportanceWeighted(settings.num_particles, doubly_reparameterised=settings.objective == "dreg")
         case _:
             return TraceELBO(

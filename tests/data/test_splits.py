@@ -135,7 +135,7 @@ def test_load_says_what_it_takes(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [Table(), np.zeros((2, 3))])
 def test_what_is_no_name_is_not_printed(value: Any) -> None:
-    with pytest.raises(UserError, match=f"^--data: must be a valid string, got a {type(value).__name__}.$"):
+    with pytest.raises(UserError, match=f"^`data`: must be a valid string, got a {type(value).__name__}.$"):
         load(DataConfig(data=value))
 
 

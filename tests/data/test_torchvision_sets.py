@@ -91,7 +91,7 @@ def test_neither_there_nor_to_be_had(fake: ModuleType, tmp_path: Path, error: Ex
 
     fake.datasets.MNIST = fail
     root = tmp_path / "not" / "there"
-    with pytest.raises(UserError, match=r"mnist is not in .*could not be downloaded.*--data-root") as caught:
+    with pytest.raises(UserError, match=r"mnist is not in .*could not be downloaded.*`data_root`") as caught:
         read("mnist", root)
     assert "\n" not in str(caught.value)
     assert str(root) in str(caught.value)

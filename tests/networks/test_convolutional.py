@@ -134,13 +134,13 @@ def test_channels_are_last() -> None:
 @pytest.mark.parametrize("event", [(64,), (), (2, 3, 4, 5)], ids=str)
 def test_what_is_no_image(event: tuple[int, ...]) -> None:
     for make in (lambda: ConvEncoder(event, 4), lambda: ConvDecoder(3, event)):
-        with pytest.raises(UserError, match=r"images, \(H, W\) or \(H, W, C\), .* use --net mlp"):
+        with pytest.raises(UserError, match=r"images, \(H, W\) or \(H, W, C\), .* use `net` mlp"):
             make()
 
 
 def test_no_layers_and_unknown_activation() -> None:
     for kind, sizes in ((ConvEncoder, ((5, 6), 4)), (ConvDecoder, (3, (5, 6)))):
-        with pytest.raises(UserError, match=r"at least one layer; give --channels"):
+        with pytest.raises(UserError, match=r"at least one layer; give `channels`"):
             kind(*sizes, channels=())
         with pytest.raises(UserError, match="unknown activation 'relo'"):
             kind(*sizes, activation="relo")

@@ -122,7 +122,7 @@ def test_bf16_comes_out_in_single_precision_and_near() -> None:
 
 
 def test_no_hidden_layer_is_refused() -> None:
-    with pytest.raises(UserError, match="--hidden"):
+    with pytest.raises(UserError, match="`hidden`"):
         RecurrentEncoder((5, 3), 4, ())
-    with pytest.raises(UserError, match="--hidden"):
+    with pytest.raises(UserError, match="`hidden`"):
         RecurrentDecoder(2, (5, 3), ())

@@ -82,34 +82,34 @@ def test_frozen() -> None:
 @pytest.mark.parametrize(
     ("plain", "message"),
     [
-        ({}, r"--name: Field required"),
-        ({"name": "x", "kind": "c"}, r"--kind: must be 'a' or 'b', got 'c'\."),
-        ({"name": "x", "colour": 1}, r"--colour: "),
-        ({"name": "x", "inner": {"rate": 0}}, r"--rate: must be greater than 0, got 0\."),
-        ({"name": "x", "inner": {"rate": float("nan")}}, r"--rate: must be a finite number"),
-        ({"name": "x", "inner": {"rate": "fast"}}, r"--rate: must be a valid number.*got 'fast'"),
-        ({"name": "x", "inner": {"limit": 0}}, r"--limit: must be greater than 0, got 0\."),
-        ({"name": "x", "inner": {"limit": 1.5}}, r"--limit: must be a valid integer"),
-        ({"name": "x", "sizes": [1, 0]}, r"--sizes: must be greater than 0, got 0\."),
-        ({"name": "x", "inner": 3}, r"--inner: must be a dictionary"),
-        ([], r"--configuration: "),
-        (None, r"--configuration: "),
+        ({}, r"`name`: Field required"),
+        ({"name": "x", "kind": "c"}, r"`kind`: must be 'a' or 'b', got 'c'\."),
+        ({"name": "x", "colour": 1}, r"`colour`: "),
+        ({"name": "x", "inner": {"rate": 0}}, r"`rate`: must be greater than 0, got 0\."),
+        ({"name": "x", "inner": {"rate": float("nan")}}, r"`rate`: must be a finite number"),
+        ({"name": "x", "inner": {"rate": "fast"}}, r"`rate`: must be a valid number.*got 'fast'"),
+        ({"name": "x", "inner": {"limit": 0}}, r"`limit`: must be greater than 0, got 0\."),
+        ({"name": "x", "inner": {"limit": 1.5}}, r"`limit`: must be a valid integer"),
+        ({"name": "x", "sizes": [1, 0]}, r"`sizes`: must be greater than 0, got 0\."),
+        ({"name": "x", "inner": 3}, r"`inner`: must be a dictionary"),
+        ([], r"the configuration: "),
+        (None, r"the configuration: "),
     ],
 )
-def test_bad_values_name_the_flag_in_one_line(plain: object, message: str) -> None:
+def test_bad_values_name_the_setting_in_one_line(plain: object, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         from_plain(Outer, plain)
     assert "\n" not in str(caught.value)
 
 
-def test_underscores_become_dashes() -> None:
-    with pytest.raises(UserError, match=r"^--batch-size: must be greater than or equal to 1, got -1\.$"):
+def test_a_setting_is_named_as_python_names_it() -> None:
+    with pytest.raises(UserError, match=r"^`batch_size`: must be greater than or equal to 1, got -1\.$"):
         checked(FitConfig(batch_size=-1))
 
 
 @pytest.mark.parametrize("changes", [{"epochs": 1.5}, {"epochs": "many"}, {"device": 3}])
 def test_a_wrong_type_is_an_error_without_a_warning(changes: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=f"^--{next(iter(changes))}: must be a valid"):
+    with pytest.raises(UserError, match=f"^`{next(iter(changes))}`: must be a valid"):
         checked(FitConfig(**changes))
 
 
@@ -138,15 +138,15 @@ def test_every_number_on_the_command_line_has_an_upper_end(command: str) -> None
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (InferConfig(infer_rate=1e300), r"^--infer-rate: must be less than or equal to 10, got 1e\+300\.$"),
-        (InferConfig(infer_rate=1e-320), r"^--infer-rate: must be greater than or equal to 0.000001, got 1e-320\.$"),
-        (InferConfig(infer_halvings=10**400), r"^--infer-halvings: must be less than or equal to 60, got 1"),
-        (AnnealingConfig(temperatures=10**400), r"^--temperatures: must be less than or equal to 10000000, got 1"),
-        (FitConfig(epochs=10**20), r"^--epochs: must be less than 2147483648, got 1"),
-        (OptimizerConfig(learning_rate=1e300), r"^--learning-rate: must be less than or equal to 1.*, got 1e\+300\.$"),
+        (InferConfig(infer_rate=1e300), r"^`infer_rate`: must be less than or equal to 10, got 1e\+300\.$"),
+        (InferConfig(infer_rate=1e-320), r"^`infer_rate`: must be greater than or equal to 0.000001, got 1e-320\.$"),
+        (InferConfig(infer_halvings=10**400), r"^`infer_halvings`: must be less than or equal to 60, got 1"),
+        (AnnealingConfig(temperatures=10**400), r"^`temperatures`: must be less than or equal to 10000000, got 1"),
+        (FitConfig(epochs=10**20), r"^`epochs`: must be less than 2147483648, got 1"),
+        (OptimizerConfig(learning_rate=1e300), r"^`learning_rate`: must be less than or equal to 1.*, got 1e\+300\.$"),
     ],
 )
-def test_absurd_numbers_name_flag_and_limit_in_one_line(settings: Any, message: str) -> None:
+def test_absurd_numbers_name_setting_and_limit_in_one_line(settings: Any, message: str) -> None:
     with pytest.raises(UserError, match=message) as caught:
         checked(settings)
     assert len(str(caught.value)) < 150
