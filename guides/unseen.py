@@ -13,7 +13,7 @@ from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.parts import factored
-from ppl_vae.programs.rows import tables_of
+from ppl_vae.programs.rows import has_rows, tables_of
 from ppl_vae.runtime.config import to_plain
 
 # Shares from which on a warning is worth it: of fits that had not converged, of optima that one start alone has found.
@@ -124,16 +124,9 @@ def fitted_for(
         other per-datapoint guide one of the same family whose rows are fitted to this data, the model frozen.
     """
     parts = factored(guide)
-    if parts is None or has_rows(guide, data):
+    if parts is None or has_rows(guide, data.first, len(data)):
         return Fitted(guide)
     return Fitted(*fit_locally(model, parts.family, parts.latents, data, settings, advance=advance))
-
-
-def has_rows(guide: nn.Module, data: Dataset) -> bool:
-    """Whether these datapoints are among those that it was trained on, of a guide with a row for each of them; of any
-    other there is nothing to miss."""
-    rows = [(table.first, table.first + len(table.weight)) for table in tables_of(guide)]
-    return all(first <= data.first and data.first + len(data) <= end for first, end in rows)
 
 
 def is_point(guide: nn.Module, data: Dataset) -> bool:
@@ -144,7 +137,7 @@ def is_point(guide: nn.Module, data: Dataset) -> bool:
         data: whose x and y it is tried on.
     """
     probe = data.head(2).fixed(0).probe()
-    for table in tables_of(guide) if not has_rows(guide, data) else ():
+    for table in tables_of(guide) if not has_rows(guide, data.first, len(data)) else ():
         probe = probe._replace(
             index=table.first + torch.arange(len(probe.x), device=probe.x.device) % len(table.weight)
         )

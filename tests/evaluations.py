@@ -10,8 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ppl_vae import Batch, evaluation
+from ppl_vae import Batch, UserError, evaluation
 from ppl_vae.data import Dataset, checks
+from ppl_vae.data.info import DataInfo
 from ppl_vae.diagnostics import aggregate, calibrated, calibration, diagnosis, units
 from ppl_vae.diagnostics import evaluation as whole
 from ppl_vae.evaluation import (
@@ -27,12 +28,25 @@ from ppl_vae.evaluation import (
     simulation,
     weight_tails,
 )
+from ppl_vae.explorer import exploring
 from ppl_vae.guides import Diagonal, unseen
 from ppl_vae.inference import ends, fitting, starts
 from ppl_vae.objectives import elbo
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.objectives.importance_weighted import ImportanceWeighted
-from ppl_vae.predictive import draws, walks
+from ppl_vae.predictive import (
+    codes,
+    directions,
+    distributions,
+    draws,
+    generators,
+    interpolation,
+    nearest,
+    planes,
+    rendering,
+    traversal,
+    walks,
+)
 from ppl_vae.programs import centre, check, density, log_joint, structure
 from ppl_vae.programs.latents import Latents
 from ppl_vae.training import film
@@ -76,6 +90,7 @@ MODULES = (
         starts,
         ends,
     ),
+    *(codes, directions, distributions, generators, interpolation, nearest, planes, rendering, traversal, exploring),
 )
 """Where to look for them."""
 
@@ -106,9 +121,27 @@ class Given(NamedTuple):
     def latents(self) -> Latents:
         return Latents.of(self.model, self.batch)
 
+    @property
+    def info(self) -> DataInfo:
+        """What is known of the data."""
+        return DataInfo(self.event, 0, len(self.data), "")
+
+    @property
+    def of_data(self) -> tuple[nn.Module, nn.Module, Dataset, DataInfo]:
+        return self.model, self.guide, self.data, self.info
+
     def z(self, *leading: int) -> Tensor:
         """Some values of z."""
         return torch.linspace(-1, 1, 2 * torch.Size(leading).numel()).reshape(*leading, 2)
+
+
+def refused(said: str, function: Callable[..., object], *given: object) -> None:
+    """Call a function that refuses this pair in these words, once it has run it."""
+    try:
+        function(*given)
+    except UserError as error:
+        if said not in str(error):
+            raise
 
 
 EVALUATIONS: dict[str, Callable[[Given], object]] = {
@@ -126,6 +159,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "bounds.importance_bound": lambda on: bounds.importance_bound(on.model, on.guide, on.data, 2),
     "calibration.calibrate": lambda on: calibration.calibrate(on.model, on.guide, on.event, 20, 7),
     "simulation.simulate": lambda on: simulation.simulate(on.model, on.event, 3),
+    "check.advice_on_likelihood": lambda on: check.advice_on_likelihood(on.model, on.guide, on.batch),
     "check.check_pair": lambda on: check.check_pair(on.model, on.guide, on.batch),
     "checks.check_runs": lambda on: checks.check_runs(on.data, on.model, on.guide),
     "check.seeded_log_weights": lambda on: check.seeded_log_weights(on.model, on.guide, on.batch),
@@ -139,7 +173,6 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "unseen.fit_locally": lambda on: unseen.fit_locally(
         on.model, Diagonal(2), on.latents, on.data, _FITS, lambda batch: on.guide.params(batch)
     ),
-    "unseen.has_rows": lambda on: unseen.has_rows(on.guide, on.data),
     "unseen.is_point": lambda on: unseen.is_point(on.guide, on.data),
     "unseen.fitted_for": lambda on: unseen.fitted_for(on.model, on.guide, on.data, _FITS),
     "unseen.guide_for": lambda on: unseen.guide_for(on.model, on.guide, on.data, _FITS),
@@ -202,6 +235,29 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     ),
     "units.units": lambda on: units.units(on.model, on.guide, on.data),
     "weight_tails.weight_tails": lambda on: weight_tails.weight_tails(on.model, on.guide, on.data, 100),
+    "codes.decode_ways": lambda on: codes.decode_ways(on.model, on.data, on.info, on.z(2, 3), None, 0),
+    "codes.encode": lambda on: codes.encode(on.model, on.guide, on.data, torch.tensor([1, 0])),
+    "codes.label_number": lambda on: codes.label_number(on.model, on.info, None),
+    "codes.labels_for": lambda on: codes.labels_for(on.model, on.info, None, torch.zeros(2)),
+    "directions.arithmetic": lambda on: directions.arithmetic(*on.of_data, subtract=[0], add=[1]),
+    "distributions.conditional": lambda on: refused("takes no labels", distributions.conditional, on.model, on.info),
+    "distributions.posterior": lambda on: distributions.posterior(*on.of_data),
+    "distributions.prior": lambda on: distributions.prior(on.model, on.info, 3),
+    "exploring.explored": lambda on: refused("cannot be explored", exploring.explored, *on.of_data),
+    "generators.of_model": lambda on: generators.of_model(on.model, on.info).sheet(2, 2),
+    "interpolation.interpolate": lambda on: interpolation.interpolate(*on.of_data, images=[0, 2]),
+    "nearest.neighbours": lambda on: nearest.neighbours(*on.of_data, images=[0, 2], count=2),
+    "planes.grid": lambda on: planes.grid(on.model, on.info, 3, spacing="quantiles"),
+    "planes.hollow_plane": lambda on: refused("no place between", planes.hollow_plane, *on.of_data, 1),
+    "rendering.centre": lambda on: rendering.centre(on.model, on.info),
+    "rendering.device_of": lambda on: rendering.device_of(on.model),
+    "rendering.is_drawn": lambda on: rendering.is_drawn(on.model, on.info),
+    "rendering.shown_of": lambda on: rendering.shown_of(
+        on.model, on.info, draws.prior_predictive(on.model, on.event, 2)
+    ),
+    "rendering.shows_means": lambda on: rendering.shows_means(on.model, on.info),
+    "rendering.takes_labels": lambda on: rendering.takes_labels(on.model, on.info),
+    "traversal.traverse": lambda on: traversal.traverse(*on.of_data, units.units(on.model, on.guide, on.data), image=1),
     # Methods, which are not looked for.
     "latents.Latents.of": lambda on: Latents.of(on.model, on.batch),
     "TraceELBO.check": lambda on: TraceELBO(analytic_kl=True).check(on.model, on.guide, on.batch),
@@ -215,8 +271,14 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
 QUESTIONS = {
     *(
         "centre.has_mean",
-        "unseen.has_rows",
         "unseen.is_point",
+        "codes.label_number",
+        "codes.labels_for",
+        "rendering.centre",
+        "rendering.device_of",
+        "rendering.is_drawn",
+        "rendering.shows_means",
+        "rendering.takes_labels",
         "check.check_pair",
         "checks.check_runs",
         "check.likelihood_label",

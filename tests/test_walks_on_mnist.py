@@ -10,7 +10,7 @@ from ppl_vae.guides import Amortized, Diagonal, Latents
 from ppl_vae.models import VAE
 from ppl_vae.models.likelihoods import Bernoulli
 from ppl_vae.networks.dense import Decoder, Encoder
-from ppl_vae.predictive.walks import codes_of, decode_codes, direction, interpolate, shifted
+from ppl_vae.predictive.walks import codes_of, decode_codes, direction, shifted, ways
 
 pytestmark = pytest.mark.slow
 
@@ -60,8 +60,8 @@ def test_ways_between_images_pass_smoothly(trained):
     for path in ("linear", "spherical"):
         largest = []
         for steps in (21, 41):
-            ways = torch.cat([interpolate(codes[row : row + 2], steps, path) for row in range(0, 200, 2)])
-            means = decode_codes(model, latents, ways, (28, 28))
+            found = torch.cat([ways(codes[row : row + 2], steps, path) for row in range(0, 200, 2)])
+            means = decode_codes(model, latents, found, (28, 28))
             changes = means.diff(dim=1).abs().flatten(2).mean(-1)  # of a pixel, (ways, steps − 1)
             assert (changes.amax(1) / changes.mean(1)).max() < 3
             largest.append(changes.max())

@@ -1,26 +1,21 @@
 """``ppl-vae generators``: what baselines and trained models generate, side by side."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor
 from tyro.conf import Positional
 
-from ppl_vae import figures
-from ppl_vae.data import DataConfig, Dataset, Splits
+from ppl_vae.data import DataConfig
 from ppl_vae.data.info import DataInfo
-from ppl_vae.data.labels import MOST_LABELS
-from ppl_vae.predictive.draws import label_sheet, prior_predictive
-from ppl_vae.predictive.rendering import images_of, shown_of, shows_means, takes_labels
+from ppl_vae.predictive.generators import Generator, generators, labels_in, of_baseline, of_model
 from ppl_vae.runs.baseline import BaselineRun
-from ppl_vae.runs.opened import OpenedRun, check_drawable, open_run, refuse_unlike
+from ppl_vae.runs.opened import check_drawable, open_run, refuse_unlike
 from ppl_vae.runs.opening import Opening
-from ppl_vae.runs.paths import numbered, refuse_existing_arrays, write_new, write_together
+from ppl_vae.runs.paths import numbered, refuse_existing_arrays, write_samples
 from ppl_vae.runs.record import is_baseline
 from ppl_vae.runtime.config import Seed, config
 from ppl_vae.runtime.errors import UserError
@@ -66,122 +61,49 @@ class Generators:
             raise UserError("name one or more runs: ppl-vae generators RUN RUN.")
         if self.by_label and self.rows:
             raise UserError("--rows: with --by-label there is a row for each label; leave one of them out.")
-        rows = self.rows or 2
         refuse_existing_arrays(self.out or _free())
         sources = [_open(path, self.device, self.opening) for path in self.run_directories]
         first = sources[0]
         check_drawable(first.info.event_shape)
         refuse_unlike([(source.path, source.settings, source.info.fingerprint) for source in sources])
         splits = self.opening.read(first.path, first.info, first.settings)
-        labels = self._labels(splits)
-        blocks = {"data": _shown(splits.test or splits.train, rows, self.columns, labels)}
-        arrays = {"data": blocks["data"]}
-        for number, source in enumerate(sources):
-            with seeded(self.seed, source.device):
-                means = (
-                    source.plain(rows * self.columns).unflatten(0, (rows, self.columns))
-                    if labels is None
-                    else source.by_label(labels, self.columns)
-                )
-            blocks[f"{number + 1}. {source.in_words}"] = arrays[f"means_{number}"] = means.cpu()
-        names = [] if labels is None else [str(label) for label in first.info.labels_of(labels).tolist()]
-        runs = ", ".join(path.name for path in self.run_directories)
-        what = "p(x)" if labels is None else f"p(x | y), a row for each label y from {names[0]} to {names[-1]}"
-        caption = (
-            f"{Path(first.settings.data).name} ({runs}). Data, and draws from {what}, without the noise of pixels: "
-            "E[x | latents], or of baselines E[x | principal components]."
-        )
-        if any(not source.shows_means for source in sources):
-            caption += " Of sequence models draws of x itself."
-        images = images_of(first.info, *blocks.values())
-        figure = figures.blocks(dict(zip(blocks, images, strict=True)), names, caption)
-        values = {name: value.numpy() for name, value in arrays.items()}
-        out = write_new(self.out, _free, lambda out: write_together(out, values, figure))
+        labels = labels_in(splits.train) if self.by_label else None
+        sheets = {f"{k}. {source.in_words}": self._sheet(source, labels) for k, source in enumerate(sources, start=1)}
+        all_means = all(source.generator.shows_means for source in sources)
+        made = generators(sheets, splits.test or splits.train, first.info, labels, all_means=all_means)
+        title = f"{Path(first.settings.data).name} ({', '.join(path.name for path in self.run_directories)})"
+        out = write_samples(self.out, _free, made, title)
         print(f"arrays   {out}")
         print(f"picture  {out.with_suffix('.png')}")
 
-    def _labels(self, splits: Splits) -> Tensor | None:
-        if not self.by_label:
-            return None
-        if splits.train.y is None:
-            raise UserError("--by-label: this data has no labels.")
-        labels: Tensor = splits.train.y.unique()
-        return labels[:MOST_LABELS]
+    def _sheet(self, source: "_Source", labels: Tensor | None) -> Tensor:
+        with seeded(self.seed, source.device):
+            try:
+                return source.generator.sheet(self.rows or 2, self.columns, labels)
+            except UserError as error:
+                raise UserError(f"{source.path}: {error}") from None
 
 
-class _Source(ABC):
-    """Something that images are drawn from."""
+class _Source(NamedTuple):
+    """A run that observations are drawn from."""
 
-    def __init__(self, path: Path, info: DataInfo, settings: DataConfig, in_words: str, device: torch.device) -> None:
-        self.path, self.info, self.settings, self.in_words, self.device = path, info, settings, in_words, device
-
-    @property
-    def shows_means(self) -> bool:
-        """Whether what is drawn is shown by its mean, without noise."""
-        return True
-
-    @abstractmethod
-    def plain(self, num: int) -> Tensor:
-        """Draws from p(x), ``(num, *event)``."""
-
-    @abstractmethod
-    def by_label(self, labels: Tensor, num: int) -> Tensor:
-        """Draws from p(x | y) for each label, ``(labels, num, *event)``."""
-
-
-class _Baseline(_Source):
-    def __init__(self, run: BaselineRun) -> None:
-        record = run.record
-        super().__init__(run.path, record.info, record.config.data, record.in_words, torch.device("cpu"))
-        self.classifier = run.load()
-
-    def plain(self, num: int) -> Tensor:
-        return self.classifier.sample(num).means
-
-    def by_label(self, labels: Tensor, num: int) -> Tensor:
-        return torch.stack([self.classifier.sample(num, label).means for label in self.info.labels_of(labels).tolist()])
-
-
-class _Trained(_Source):
-    def __init__(self, opened: OpenedRun) -> None:
-        record = opened.run.record
-        super().__init__(opened.run.path, record.info, record.config.data, opened.in_words, opened.device)
-        self.model = opened.pair.model
-
-    @property
-    def shows_means(self) -> bool:
-        return shows_means(self.model, self.info)
-
-    def plain(self, num: int) -> Tensor:
-        if takes_labels(self.model, self.info):
-            raise UserError(f"{self.path}: a conditional model has no p(y) to draw labels from; say --by-label.")
-        shown, _ = shown_of(self.model, self.info, prior_predictive(self.model, self.info.event_shape, num))
-        return shown
-
-    def by_label(self, labels: Tensor, num: int) -> Tensor:
-        if not takes_labels(self.model, self.info):
-            raise UserError(f"{self.path}: its model takes no labels; leave --by-label out.")
-        return label_sheet(self.model, self.info.event_shape, labels, num)
+    path: Path
+    info: DataInfo
+    settings: DataConfig
+    in_words: str
+    device: torch.device
+    generator: Generator
 
 
 def _open(path: Path, device: str, opening: Opening) -> _Source:
     if is_baseline(path):
-        return _Baseline(BaselineRun.open(path))
-    return _Trained(open_run(path, device, opening))
-
-
-def _shown(data: Dataset, rows: int, columns: int, labels: Tensor | None) -> Tensor:
-    """The first observations, or the first of each label, ``(rows, columns, *event)``; NaN where there are no more."""
-    if labels is None:
-        chosen: Sequence[Tensor] = data.x[: rows * columns].split(columns)
-    else:
-        assert data.y is not None
-        chosen = [data.x[data.y == label][:columns] for label in labels]
-        rows = len(labels)
-    shown = torch.full((rows, columns, *data.event_shape), torch.nan)
-    for row, images in enumerate(chosen):
-        shown[row, : len(images)] = images
-    return shown
+        baseline = BaselineRun.open(path)
+        found = baseline.record
+        classifier = of_baseline(baseline.load(), found.info)
+        return _Source(path, found.info, found.config.data, found.in_words, torch.device("cpu"), classifier)
+    opened = open_run(path, device, opening)
+    drawn = of_model(opened.pair.model, opened.info)
+    return _Source(path, opened.info, opened.run.record.config.data, opened.in_words, opened.device, drawn)
 
 
 def _free() -> Path:

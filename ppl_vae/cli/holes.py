@@ -4,21 +4,14 @@ from dataclasses import field
 from pathlib import Path
 from typing import Annotated
 
-import torch
 from pydantic import Field
-from torch import Tensor
 from tyro.conf import Positional
 
-from ppl_vae import figures
 from ppl_vae.data import Dataset
-from ppl_vae.guides.unseen import has_rows
-from ppl_vae.predictive.draws import decode, plane_site
-from ppl_vae.predictive.holes import empty_places
-from ppl_vae.predictive.rendering import image_of, takes_labels
-from ppl_vae.predictive.walks import codes_of
+from ppl_vae.predictive.planes import HollowPlane, holes, hollow_plane
 from ppl_vae.runs.opened import OpenedRun, SplitName, check_drawable, open_run, refuse_unlike
 from ppl_vae.runs.opening import Opening
-from ppl_vae.runs.paths import numbered, refuse_existing_arrays, write_new, write_together
+from ppl_vae.runs.paths import numbered, refuse_existing_arrays, write_samples
 from ppl_vae.runtime.config import Count, Seed, config
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded
@@ -66,52 +59,22 @@ class Holes:
         records = [run.run.record for run in opened]
         paths = self.run_directories
         refuse_unlike([(p, r.config.data, r.info.fingerprint) for p, r in zip(paths, records, strict=True)])
-        arrays: dict[str, Tensor] = {}
-        planes, labels = [], None
-        for number, run in enumerate(opened):
+        planes = {}
+        for number, run in enumerate(opened, start=1):
             data = run.split(self.split, self.limit).fixed(self.seed)
-            found = self._plane(run, data)
-            name = f"{number + 1}. {run.in_words}" if len(opened) > 1 else run.in_words
-            images = image_of(run.info, found["means"])
-            planes.append(figures.LatentPlane(name, found["codes"].cpu(), found["places"].cpu(), images))
-            arrays |= {f"{key}_{number}": value for key, value in found.items()}
-            labels = None if data.y is None else run.info.labels_of(data.y)
-        if labels is not None:
-            arrays["labels"] = labels
-        runs = ", ".join(run.run.path.name for run in opened)
-        caption = (
-            f"{Path(opened[0].run.record.config.data.data).name} ({runs}). Codes of {len(data):,} {self.split} data "
-            "(means of q(z | x)); numbered, the largest empty discs among the nine in ten nearest to their median, "
-            "none overlapping a larger one; below, E[x | z] at their centres."
-        )
-        figure = figures.latent_holes(planes, None if labels is None else labels.cpu(), caption)
-        values = {name: value.cpu().numpy() for name, value in arrays.items()}
-        out = write_new(self.out, _free, lambda out: write_together(out, values, figure))
+            name = f"{number}. {run.in_words}" if len(opened) > 1 else run.in_words
+            planes[name] = self._plane(run, data)
+        title = f"{Path(records[0].config.data.data).name} ({', '.join(run.run.path.name for run in opened)})"
+        out = write_samples(self.out, _free, holes(planes, data, run.info, self.split), title)
         print(f"arrays   {out}")
         print(f"picture  {out.with_suffix('.png')}")
 
-    def _plane(self, opened: OpenedRun, data: Dataset) -> dict[str, Tensor]:
-        """Codes ``(N, 2)``, places ``(K, 2)``, radii ``(K,)``, means ``(K, *event)``."""
-        model, guide = opened.pair
-        path = opened.run.path
-        name = plane_site(model, opened.event_shape)
-        if not name:
-            raise UserError(f"{path}: its latents are no plane; train a model of one latent with --latent-dim 2.")
-        if takes_labels(model, opened.info):
-            raise UserError(
-                f"{path}: a conditional model decodes a place differently for each label; name another run."
-            )
-        if not has_rows(guide, data):
-            raise UserError(f"{path}: its guide knows its training data only; say --split train.")
-        with seeded(self.seed, opened.device):
-            codes = codes_of(model, guide, data)
+    def _plane(self, run: OpenedRun, data: Dataset) -> HollowPlane:
+        with seeded(self.seed, run.device):
             try:
-                centres, radii = empty_places(codes.cpu().numpy(), self.num_places)
-            except ValueError as error:
-                raise UserError(f"{path}: {error} Is it trained? Raise --limit.") from None
-            places = torch.from_numpy(centres).to(codes)
-            means = decode(model, {name: places}, opened.event_shape)
-        return {"codes": codes, "places": places, "radii": torch.from_numpy(radii), "means": means}
+                return hollow_plane(*run.pair, data, run.info, self.num_places)
+            except UserError as error:
+                raise UserError(f"{run.run.path}: {error}") from None
 
 
 def _free() -> Path:

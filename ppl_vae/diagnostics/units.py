@@ -45,6 +45,7 @@ class Units(NamedTuple):
               variances under q(z | x) and p(z), from draws where they have no closed form. It sees only those;
             * ``none``: q is a point.
         variance_of_means: Var_x(E_q[vᵤ | x]), ``(D,)``, less the part that is noise of the draws.
+        num_data: how many datapoints it is the mean over.
     """
 
     names: tuple[str, ...]
@@ -52,6 +53,7 @@ class Units(NamedTuple):
     kl_stderr: Tensor
     methods: dict[str, KLMethod]
     variance_of_means: Tensor
+    num_data: int
 
     @property
     def active(self) -> Tensor:
@@ -100,6 +102,7 @@ def units(model: nn.Module, guide: nn.Module, data: Dataset) -> Units:
         kl_stderr=kl.std(0) / len(kl) ** 0.5,
         methods=methods,
         variance_of_means=(mean.var(0) - noise.mean(0)).clamp(min=0.0),
+        num_data=len(data),
     )
 
 

@@ -1,1 +1,24 @@
-"""Draws and expectations of prior, posterior and conditional predictive distributions, and walks between codes."""
+"""Draws and expectations of prior, posterior and conditional predictive distributions, and walks between codes.
+
+Each of these takes a pair and data, and returns :class:`Samples`: arrays by name, which draw themselves.
+"""
+
+from ppl_vae.predictive.directions import arithmetic
+from ppl_vae.predictive.distributions import conditional, posterior, prior
+from ppl_vae.predictive.interpolation import interpolate
+from ppl_vae.predictive.nearest import neighbours
+from ppl_vae.predictive.planes import grid
+from ppl_vae.predictive.samples import Samples
+from ppl_vae.predictive.traversal import traverse
+
+__all__ = [
+    "Samples",
+    "arithmetic",
+    "conditional",
+    "grid",
+    "interpolate",
+    "neighbours",
+    "posterior",
+    "prior",
+    "traverse",
+]

@@ -47,14 +47,19 @@ def images_of(info: DataInfo, *parts: ArrayLike | Tensor) -> list[NDArray[np.flo
     return [part.reshape(*shape, *images.shape[1:]) for part, shape in zip(cut, shapes, strict=True)]
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model's parameters are."""
+    return next(model.parameters(), torch.zeros(())).device
+
+
 def takes_labels(model: nn.Module, info: DataInfo) -> bool:
     """Whether a model of this data reads labels, so that it decodes and generates for given ones only."""
-    return reads_labels(model, example(info, next(model.parameters(), torch.zeros(())).device))
+    return reads_labels(model, example(info, device_of(model)))
 
 
 def shows_means(model: nn.Module, info: DataInfo) -> bool:
     """Whether x given z is shown by its mean, not by what is likeliest (:func:`ppl_vae.programs.centre.has_mean`)."""
-    return has_mean(model, example(info, next(model.parameters(), torch.zeros(())).device))
+    return has_mean(model, example(info, device_of(model)))
 
 
 def shown_of(model: nn.Module, info: DataInfo, draws: Draws) -> tuple[Tensor, str]:

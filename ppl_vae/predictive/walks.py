@@ -93,7 +93,7 @@ def draws_along(model: nn.Module, latents: Latents, codes: Tensor, event_shape: 
     return torch.stack(steps, dim=1)
 
 
-def interpolate(points: Tensor, num_steps: int, path: Path = "linear") -> Tensor:
+def ways(points: Tensor, num_steps: int, path: Path = "linear") -> Tensor:
     """The way from each point to the next, both ends included.
 
     ``linear``: a + t (b − a). ``spherical``: sin((1 − t) θ) / sin θ a + sin(t θ) / sin θ b, θ the angle between a and

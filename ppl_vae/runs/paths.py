@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ppl_vae.figures.style import rendered
+from ppl_vae.predictive.samples import Samples
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import TakenError, make_folder, remove_folder, write_arrays, write_bytes
 
@@ -60,6 +61,24 @@ def write_new(out: Path | None, free: Callable[[], Path], write: Callable[[Path]
                 raise
         else:
             return path
+
+
+def write_samples(out: Path | None, free: Callable[[], Path], samples: Samples, title: str) -> Path:
+    """Write samples to a new place, and return it: the arrays, beside them their picture, and text or music as such.
+
+    Args:
+        out: the ``.npz``; None for the first place that is free.
+        free: names one, see :func:`numbered`.
+        samples: what was sampled.
+        title: what the picture's caption begins with.
+
+    Raises:
+        TakenError: there is something at one of the places.
+        CannotWriteError: it cannot be written.
+    """
+    arrays = {name: value.cpu().numpy() for name, value in samples.arrays.items()}
+    figure = samples.figure(title)
+    return write_new(out, free, lambda path: write_together(path, arrays, figure, samples.files(path.stem)))
 
 
 def write_figure(path: Path, figure: Figure) -> None:

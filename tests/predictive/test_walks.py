@@ -14,11 +14,11 @@ from ppl_vae.predictive.walks import (
     codes_of,
     decode_codes,
     direction,
-    interpolate,
     nearest,
     prior_quantiles,
     shifted,
     traversals,
+    ways,
 )
 from tests.pairs import TwoLatents, all_of, amortized, bits, optimal, oracle, simulate
 
@@ -30,20 +30,20 @@ POINTS = torch.tensor([[3.0, 0.0], [0.0, 1.0], [-2.0, 0.0]], dtype=torch.float64
 
 @pytest.mark.parametrize("path", ["linear", "spherical"])
 def test_a_way_begins_and_ends_at_the_points_themselves(path):
-    ways = interpolate(POINTS, 7, path)
-    assert ways.shape == (2, 7, 2)
-    assert torch.equal(ways[:, 0], POINTS[:-1])
-    assert torch.equal(ways[:, -1], POINTS[1:])
+    found = ways(POINTS, 7, path)
+    assert found.shape == (2, 7, 2)
+    assert torch.equal(found[:, 0], POINTS[:-1])
+    assert torch.equal(found[:, -1], POINTS[1:])
 
 
 def test_linear_steps_are_equal():
-    steps = interpolate(POINTS, 9).diff(dim=1)
+    steps = ways(POINTS, 9).diff(dim=1)
     torch.testing.assert_close(steps, steps[:, :1].expand_as(steps))
 
 
 def test_spherical_keeps_the_radius_and_the_angular_speed():
     points = torch.tensor([[2.0, 0.0], [0.0, 2.0]], dtype=torch.float64)
-    linear, spherical = (interpolate(points, 5, path)[0] for path in ("linear", "spherical"))
+    linear, spherical = (ways(points, 5, path)[0] for path in ("linear", "spherical"))
     assert linear.norm(dim=-1).min() < 1.5  # what the circle is for
     torch.testing.assert_close(spherical.norm(dim=-1), torch.full((5,), 2.0, dtype=torch.float64))
     angles = torch.atan2(spherical[:, 1], spherical[:, 0])
@@ -53,13 +53,13 @@ def test_spherical_keeps_the_radius_and_the_angular_speed():
 @pytest.mark.parametrize("end", [[2.0, 0.0], [-1.0, 0.0], [0.0, 0.0]], ids=["parallel", "opposite", "origin"])
 def test_where_there_is_no_single_circle_the_way_is_straight(end):
     points = torch.tensor([[1.0, 0.0], end])
-    assert torch.equal(interpolate(points, 4, "spherical"), interpolate(points, 4, "linear"))
+    assert torch.equal(ways(points, 4, "spherical"), ways(points, 4, "linear"))
 
 
 @pytest.mark.parametrize(("count", "steps"), [(1, 5), (3, 1)])
 def test_a_way_needs_two_points_and_two_steps(count, steps):
     with pytest.raises(ValueError, match="2 points and 2 steps"):
-        interpolate(POINTS[:count], steps)
+        ways(POINTS[:count], steps)
 
 
 # --- Arithmetic, traversal, neighbours ------------------------------------------------------------------------------

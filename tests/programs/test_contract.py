@@ -67,14 +67,20 @@ class Guide(Latents):
         return torch.zeros(len(batch.x), 4)
 
 
-# It draws any program's variables as they are; the others run no program.
+# It draws any program's variables as they are; the others run no program, or none but to ask whether it reads labels.
 LENIENT = {
     "structure.graphical_model",
     "structure.reads_labels",
     "fingerprint.fingerprint_of",
     "unseen.fitted_for",
     "unseen.guide_for",
-    "unseen.has_rows",
+    "codes.label_number",
+    "codes.labels_for",
+    "distributions.conditional",
+    "exploring.explored",
+    "rendering.device_of",
+    "rendering.is_drawn",
+    "rendering.takes_labels",
     "starts.placing",
 }
 

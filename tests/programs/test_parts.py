@@ -7,11 +7,10 @@ import torch
 from pyro.nn import PyroModule
 
 from ppl_vae import Batch
-from ppl_vae.data import Dataset
 from ppl_vae.guides import Diagonal, FullRank, InverseAutoregressive, Latents, PerDatapoint, Planar
-from ppl_vae.guides.unseen import has_rows
 from ppl_vae.programs.centre import centre_of, has_mean
 from ppl_vae.programs.parts import factored, has_learned
+from ppl_vae.programs.rows import has_rows
 from ppl_vae.runtime.errors import UserError
 from tests.pairs import PriorGuide, all_of, bits, vae_pair
 
@@ -55,8 +54,8 @@ def test_rows() -> None:
     _, guide = vae_pair()
     local = PerDatapoint(guide.latents, Diagonal(2), 4, first=2)
     for first, answer in ((2, True), (1, False), (3, False)):
-        assert has_rows(local, Dataset(X, first=first)) is answer
-    assert has_rows(guide, Dataset(X, first=10))
+        assert has_rows(local, first, len(X)) is answer
+    assert has_rows(guide, 10, len(X))
 
 
 class Steps(PyroModule):

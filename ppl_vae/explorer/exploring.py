@@ -1,0 +1,194 @@
+"""From a pair and data to what the page shows: the models, networks and families that a browser can compute."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ppl_vae.data import Binarization, Dataset
+from ppl_vae.data.info import DataInfo
+from ppl_vae.data.labels import rows_of
+from ppl_vae.diagnostics.units import Units, units
+from ppl_vae.explorer.networks import Dense, Layer, layers_of
+from ppl_vae.explorer.page import Contents, Placement
+from ppl_vae.guides import Amortized, Diagonal, Family, FullRank, LowRank, Point, SemiAmortized
+from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian
+from ppl_vae.models.likelihoods import Bernoulli, Normal
+from ppl_vae.models.priors import StandardNormal
+from ppl_vae.networks.convolutional import ConvDecoder
+from ppl_vae.networks.dense import Decoder, Encoder
+from ppl_vae.predictive.draws import posterior_moments
+from ppl_vae.programs.pair import frozen
+from ppl_vae.programs.rows import tables_of
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.seeding import seeded
+
+_NUM_EXAMPLES = 32  # images that are shown, not only their place
+_BATCH_SIZE = 100
+
+# The families that the page computes, by its names for them.
+_FAMILIES: dict[type[Family], Literal["diagonal", "low-rank", "full-rank", "point"]] = {
+    Diagonal: "diagonal",
+    LowRank: "low-rank",
+    FullRank: "full-rank",
+    Point: "point",
+}
+
+_CLIPPED = "Means outside [0, 1] are drawn as the nearer end."
+_KL_IN_WORDS = "a unit's KL is that of q from the prior, in nats, on average over them."
+_BITS = "A new image is cut at ½ into bits, "
+_ON_GREY = {
+    "dynamic": _BITS + "since this run's guide saw bits only (drawn anew at every visit).",
+    "static": _BITS + "since this run's guide saw bits only (drawn once).",
+    "threshold": _BITS + "as this run's data was.",
+    "none": "A new image keeps its grey levels, as this run's data did.",
+}
+
+
+def explored(
+    model: nn.Module,
+    guide: nn.Module,
+    data: Dataset,
+    info: DataInfo,
+    binarization: Binarization = "none",
+    title: str = "explorer",
+    subtitle: str = "",
+    split: str = "test",
+    called: str = "",
+    seed: int = 0,
+    advance: Callable[[int], object] | None = None,
+) -> Contents:
+    """What a page shows of a pair: ``html(explored(...))`` is the page.
+
+    Args:
+        model: a VAE, conditional or not, of fully connected networks and a standard normal prior, or a linear-Gaussian.
+        guide: q(z | x), with an answer to the data.
+        data: whose places are shown, and on which the KL of each unit is found; two images or more.
+        info: of the training data.
+        binarization: how grey levels became bits for the guide; new images become so likewise.
+        title: of the page.
+        subtitle: what the pair is, in a line; how many units z has is added.
+        split: what the page calls the data.
+        called: how the model is called where it is refused; by its class if empty.
+        seed: of the bits of grey levels, and of draws.
+        advance: called with the number of images done.
+
+    Raises:
+        UserError: the page cannot compute this model, there is a single image, or the guide puts one nowhere.
+    """
+    decoded = _decoded(model, called or type(model).__name__)
+    if len(data) < 2:
+        raise UserError(f"the {split} data has a single image; name another `split`.")
+    data = data.fixed(seed)
+    with seeded(seed, data.x.device), frozen(model, guide):
+        means = []
+        for batch in data.batches(_BATCH_SIZE):
+            means.append(posterior_moments(guide, batch)["z"].mean.cpu())
+            if advance:
+                advance(len(batch.x))
+        used = units(model, guide, data)
+    codes = torch.cat(means).float().numpy()
+    if not np.isfinite(codes).all():
+        raise UserError("the guide puts images at places that are not finite; its training went wild: train again.")
+    placement, placing = _placement(guide, binarization)
+    return Contents(
+        title=title,
+        subtitle=", ".join(filter(None, (subtitle, f"z of {len(used.names)} units"))),
+        notes=[f"The dots are {len(data)} images of the {split} data; {_KL_IN_WORDS}", *decoded.notes],
+        placing=placing,
+        decoder=decoded.layers,
+        link=decoded.link,
+        event_shape=info.event_shape,
+        num_classes=decoded.num_classes,
+        classes=[str(label) for label in info.labels],
+        offered=rows_of(info).numbers.tolist() if decoded.num_classes else [],
+        names=used.names,
+        kl=used.kl.numpy(),
+        order=_order(used),
+        means=codes,
+        labels=None if data.y is None else data.y.cpu().numpy(),
+        images=(data.x[:_NUM_EXAMPLES].clamp(0, 1) * 255).round().byte().cpu().numpy(),
+        placement=placement,
+    )
+
+
+class _Decoded(NamedTuple):
+    """How the page decodes: from z to the link's argument, the link, how many labels are taken, what is to be said."""
+
+    layers: list[Layer]
+    link: Literal["sigmoid", "identity"]
+    num_classes: int
+    notes: list[str]
+
+
+def _decoded(model: nn.Module, called: str) -> _Decoded:
+    """The decoder of a model.
+
+    Raises:
+        UserError: the model is not one that can be explored.
+    """
+    if type(model) is LinearGaussian:
+        weight, bias = model.weight.detach().cpu().numpy(), model.mean.detach().cpu().numpy()
+        return _Decoded([Dense(weight, bias)], "identity", 0, [_CLIPPED])
+    if type(model) in (VAE, ConditionalVAE) and type(model.decoder) is Decoder:
+        if not isinstance(model.prior, StandardNormal):
+            raise UserError(
+                "the page draws z from N(0, I), and this model has another prior; 'ppl-vae sample' draws from it."
+            )
+        try:
+            layers, classes = layers_of(model.decoder.net), model.decoder.num_classes
+        except ValueError as error:  # somebody has put layers of their own into it
+            raise UserError(f"the page cannot compute this decoder: {error}.") from None
+        if isinstance(model.likelihood, Bernoulli):
+            return _Decoded(layers, "sigmoid", classes, [])
+        if isinstance(model.likelihood, Normal):
+            return _Decoded(layers, "identity", classes, [_CLIPPED])
+    if type(model) in (VAE, ConditionalVAE) and type(model.decoder) is ConvDecoder:
+        raise UserError(
+            "this run's decoder is convolutional, and the page computes fully connected ones; train with `net` mlp "
+            "to explore, or draw with 'ppl-vae sample', which takes any."
+        )
+    raise UserError(
+        f"model {called} cannot be explored; runs of `model` vae, conditional and linear-gaussian can, with fully "
+        "connected networks and `likelihood` bernoulli or normal; 'ppl-vae sample' takes any."
+    )
+
+
+def _placement(guide: nn.Module, binarization: Binarization) -> tuple[Placement | None, list[str]]:
+    """How new images are placed, if they can be, and what is to be said of it."""
+    if tables_of(guide):
+        why = "this guide has a row for each training image and no encoder; 'ppl-vae infer' fits rows to new ones."
+        return None, [f"New images cannot be placed here: {why}"]
+    proposal = guide.proposal if type(guide) is SemiAmortized else guide
+    # Of a class of somebody's own, though it inherits, nothing says what it computes.
+    if type(proposal) is not Amortized or not (encoder := _encoder(proposal)):
+        return None, ["New images cannot be placed here: the guide is not one whose encoder this page can compute."]
+    family = _FAMILIES.get(type(proposal.family))
+    if family is None:
+        why = "q is a normalising flow, whose moments this page does not compute; 'ppl-vae infer' draws from it."
+        return None, [f"New images cannot be placed here: {why}"]
+    notes = [_ON_GREY[binarization]]
+    if proposal is not guide:
+        notes.append("This guide refines its encoder's proposal; of a new image the page shows the proposal only.")
+    if family == "point":
+        notes.append("q is a point, without an ellipse.")
+    return Placement(encoder, family, binarization != "none"), notes
+
+
+def _encoder(guide: Amortized) -> list[Layer]:
+    """The layers of a guide's encoder; none where it is another, or somebody has put layers of their own into it."""
+    if type(guide.encoder) is not Encoder:
+        return []
+    try:
+        return layers_of(guide.encoder.net)
+    except ValueError:
+        return []
+
+
+def _order(used: Units) -> NDArray[np.int64]:
+    """The units from the largest KL to the smallest; where q is a point, by how far its place moves over the data."""
+    key = used.variance_of_means if used.kl.isnan().all() else used.kl
+    return torch.argsort(key, descending=True, stable=True).numpy()

@@ -1,0 +1,133 @@
+"""Sheets of draws from the prior, posterior and conditional predictive distributions."""
+
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+from ppl_vae import figures
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.data.info import DataInfo
+from ppl_vae.data.labels import number_of, rows_of
+from ppl_vae.predictive.codes import GuideFor
+from ppl_vae.predictive.draws import label_sheet, posterior_predictive, prior_predictive
+from ppl_vae.predictive.rendering import (
+    centre,
+    device_of,
+    image_of,
+    images_of,
+    is_drawn,
+    shown_of,
+    strips_of,
+    takes_labels,
+)
+from ppl_vae.predictive.samples import Samples
+from ppl_vae.programs.rows import check_rows
+from ppl_vae.runtime.errors import UserError
+
+_SHEET_COLUMNS = 12
+
+
+def prior(model: nn.Module, info: DataInfo, num_samples: int = 64) -> Samples:
+    """z ~ p(z), x ~ p(x | z), from torch's own generator: the latents by site, means, x, and a sheet of the means.
+
+    Args:
+        model: p(x, z).
+        info: of its training data.
+        num_samples: how many draws.
+
+    Raises:
+        UserError: the model reads labels, and has no p(y) to draw them from.
+    """
+    if takes_labels(model, info):
+        raise UserError("this model is conditional on labels, and has no p(y) of them; draw from `conditional`.")
+    draws = prior_predictive(model, info.event_shape, num_samples)
+    shown, words = shown_of(model, info, draws)
+    return Samples(
+        {**draws.latents, "means": draws.means, "x": draws.x},
+        info,
+        f"Prior predictive: {words}.",
+        lambda caption: figures.sheet(image_of(info, shown), caption),
+        sequences={"x": draws.x},
+    )
+
+
+def posterior(
+    model: nn.Module,
+    guide: nn.Module,
+    data: Dataset,
+    info: DataInfo,
+    split: str = "test",
+    seed: int = 0,
+    unseen: GuideFor | None = None,
+) -> Samples:
+    """z ~ q(z | x), x' ~ p(x' | z), from torch's own generator: observations, latents, means, x, and their pairs.
+
+    Args:
+        model: p(x, z).
+        guide: q(z | x).
+        data: the observations, each of which is drawn for once.
+        info: of the training data.
+        split: what the caption calls the data.
+        seed: of the bits of grey levels.
+        unseen: gives the guide for datapoints that this one may have no answer to, for instance by local inference.
+
+    Raises:
+        UserError: the guide has rows for other datapoints.
+    """
+    if unseen is None:
+        check_rows(guide, data.first, len(data))
+    data = data.fixed(seed)
+    batch = data.batch(torch.arange(len(data), device=data.x.device))
+    draws = posterior_predictive(model, unseen(data) if unseen else guide, batch)
+    latents = {name: value[0] for name, value in draws.latents.items()}
+    drawn = is_drawn(model, info)
+    reconstructed = draws.x[0] if drawn else draws.means[0]
+    what = "x ~ p(x | z)" if drawn else centre(model, info)
+
+    def draw(caption: str) -> Figure:
+        above, below = images_of(info, batch.x, reconstructed)
+        return figures.reconstructions(above, below, caption)
+
+    return Samples(
+        {"observations": batch.x, **latents, "means": draws.means[0], "x": draws.x[0]},
+        info,
+        f"{split} data; below, {what} for one z ~ q(z | x).",
+        draw,
+        sequences={"observation": batch.x, "reconstruction": reconstructed},
+    )
+
+
+def conditional(model: nn.Module, info: DataInfo, num_samples: int = 64, label: int | None = None) -> Samples:
+    """z ~ p(z), x ~ p(x | z, y), from torch's own generator: latents, means and x of one label.
+
+    Without a label it is the means of a sheet: a row for each label that training saw, at most 50, a z for each column.
+
+    Args:
+        model: p(z) p(x | z, y).
+        info: of its training data.
+        num_samples: how many draws; of the sheet, how many columns, at most 12.
+        label: y, as the data has it.
+
+    Raises:
+        UserError: the model reads no labels, or training saw no such label.
+    """
+    if not takes_labels(model, info):
+        raise UserError("this run's model takes no labels; train one with `model` conditional.")
+    if label is None:
+        rows = rows_of(info)
+        sheet = label_sheet(model, info.event_shape, rows.numbers, min(num_samples, _SHEET_COLUMNS))
+        names = [f"y = {name}" for name in rows.names]
+        return Samples(
+            {"means": sheet},
+            info,
+            f"E[x | z, y]: {rows.words}, a column for each z ~ p(z).",
+            lambda caption: strips_of(info, sheet, names, (), caption),
+        )
+    y = torch.full((num_samples,), number_of(info, label, "label"), device=device_of(model))
+    draws = prior_predictive(model, info.event_shape, num_samples, y)
+    return Samples(
+        {**draws.latents, "means": draws.means, "x": draws.x},
+        info,
+        f"E[x | z, y = {label}] for z ~ p(z).",
+        lambda caption: figures.sheet(image_of(info, draws.means), caption),
+    )

@@ -1,0 +1,142 @@
+"""The plane of a two-dimensional latent: cut into squares, and the empty places among the codes on it."""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from ppl_vae import figures
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.data.info import DataInfo, example
+from ppl_vae.predictive.codes import label_number
+from ppl_vae.predictive.draws import decode, has_standard_normal_prior, latent_grid, plane_site
+from ppl_vae.predictive.holes import empty_places
+from ppl_vae.predictive.rendering import centre, device_of, image_of, takes_labels
+from ppl_vae.predictive.samples import Samples
+from ppl_vae.predictive.walks import codes_of, prior_quantiles
+from ppl_vae.programs.rows import has_rows
+from ppl_vae.runtime.errors import UserError
+
+Spacing = Literal["equal", "quantiles"]
+
+
+def grid(
+    model: nn.Module,
+    info: DataInfo,
+    steps: int = 20,
+    span: float = 3.0,
+    spacing: Spacing = "equal",
+    label: int | None = None,
+) -> Samples:
+    """E[x | z] on the plane of a 2-D latent, cut into squares: z, the values along either axis, and means.
+
+    Args:
+        model: p(x, z), with one latent of size 2.
+        info: of its training data.
+        steps: points in each direction, at least 2.
+        span: with equal spacing, from -span to span in each direction.
+        spacing: points equally spaced, or at quantiles of the prior N(0, 1), each with as much mass around it.
+        label: of a conditional model, as the data has it.
+
+    Raises:
+        UserError: the latent is no plane; a label is missing, or there is none of it; quantiles of another prior.
+    """
+    number = label_number(model, info, label)
+    if not plane_site(model, info.event_shape):
+        raise UserError("a grid needs one latent of size 2; train a model of one latent with `latent_dim` 2.")
+    if label is None and takes_labels(model, info):
+        raise UserError("this model is conditional on labels; say which by `label`.")
+    if spacing == "quantiles" and not has_standard_normal_prior(model, example(info, device_of(model))):
+        raise UserError("`spacing` quantiles is for the prior N(0, I), and this model has another; use equal.")
+    what = centre(model, info, "z" if label is None else f"z, y = {label}")
+    if spacing == "equal":
+        axis = torch.linspace(-span, span, steps)
+        low, high, names = -span, span, ("z1", "z2")
+        words = f"{what} over the latent plane."
+    else:
+        axis = prior_quantiles(steps)
+        low, high, names = 0.5 / steps, 1 - 0.5 / steps, ("Φ(z1)", "Φ(z2)")
+        words = f"{what} at quantiles of the prior N(0, 1), Φ its distribution function: all cells have the same mass."
+    means = latent_grid(model, info.event_shape, axis, number)
+    return Samples(
+        {"z": axis, "means": means},
+        info,
+        words,
+        lambda caption: figures.grid(image_of(info, means), low, high, caption, names),
+    )
+
+
+class HollowPlane(NamedTuple):
+    """A latent plane and its empty places.
+
+    Args:
+        codes: means of q(z | x), ``(N, 2)``.
+        places: centres of the largest empty discs, ``(K, 2)``.
+        radii: of those discs, ``(K,)``.
+        means: E[x | z] at the centres, ``(K, *event)``.
+    """
+
+    codes: Tensor
+    places: Tensor
+    radii: Tensor
+    means: Tensor
+
+
+def hollow_plane(model: nn.Module, guide: nn.Module, data: Dataset, info: DataInfo, num_places: int = 8) -> HollowPlane:
+    """The codes of data on a latent plane, its largest empty places, and what decodes from them.
+
+    Args:
+        model: p(x, z), with one latent of size 2.
+        guide: q(z | x), with an answer to the data.
+        data: not dynamic.
+        info: of the training data.
+        num_places: how many, the largest first.
+
+    Raises:
+        UserError: the latent is no plane, the model reads labels, the guide has no row for the data, or its codes leave
+            no place between them.
+    """
+    name = plane_site(model, info.event_shape)
+    if not name:
+        raise UserError("its latents are no plane; train a model of one latent with `latent_dim` 2.")
+    if takes_labels(model, info):
+        raise UserError("a conditional model decodes a place differently for each label; name another run.")
+    if not has_rows(guide, data.first, len(data)):
+        raise UserError("its guide knows its training data only; say `split` train.")
+    codes = codes_of(model, guide, data)
+    try:
+        centres, radii = empty_places(codes.cpu().numpy(), num_places)
+    except ValueError as error:
+        raise UserError(f"{error} Is it trained? Raise `limit`.") from None
+    places = torch.from_numpy(centres).to(codes)
+    return HollowPlane(codes, places, torch.from_numpy(radii), decode(model, {name: places}, info.event_shape))
+
+
+def holes(planes: Mapping[str, HollowPlane], data: Dataset, info: DataInfo, split: str = "test") -> Samples:
+    """Latent planes side by side: of plane k codes_k, places_k, radii_k and means_k; and the data's labels.
+
+    Args:
+        planes: by name, of pairs that were trained on the same data.
+        data: whose codes they show.
+        info: of the training data.
+        split: what the caption calls the data.
+    """
+    arrays = {f"{key}_{k}": value for k, plane in enumerate(planes.values()) for key, value in plane._asdict().items()}
+    labels = None if data.y is None else info.labels_of(data.y)
+    if labels is not None:
+        arrays["labels"] = labels
+
+    def draw(caption: str) -> Figure:
+        drawn = [
+            figures.LatentPlane(name, plane.codes.cpu(), plane.places.cpu(), image_of(info, plane.means))
+            for name, plane in planes.items()
+        ]
+        return figures.latent_holes(drawn, None if labels is None else labels.cpu(), caption)
+
+    what = (
+        f"Codes of {len(data):,} {split} data (means of q(z | x)); numbered, the largest empty discs among the nine in "
+        "ten nearest to their median, none overlapping a larger one; below, E[x | z] at their centres."
+    )
+    return Samples(arrays, info, what, draw)
