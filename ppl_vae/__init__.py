@@ -13,7 +13,7 @@ TYPE_CHECKING = False  # as typing's, which takes milliseconds to import, in whi
 
 if TYPE_CHECKING:
     from ppl_vae.data import DataConfig, Dataset, load
-    from ppl_vae.diagnostics import calibrate, diagnose
+    from ppl_vae.diagnostics import calibrate, diagnose, evaluate
     from ppl_vae.evaluation import (
         annealed_importance_bound,
         bidirectional_bounds,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 else:
     _HOMES = {
         **dict.fromkeys(("DataConfig", "Dataset", "load"), "data"),
-        **dict.fromkeys(("calibrate", "diagnose"), "diagnostics"),
+        **dict.fromkeys(("calibrate", "diagnose", "evaluate"), "diagnostics"),
         **dict.fromkeys(
             (
                 *("annealed_importance_bound", "bidirectional_bounds", "elbo", "importance_bound", "inference_gaps"),
@@ -67,6 +67,7 @@ __all__ = [
     "check_pair",
     "diagnose",
     "elbo",
+    "evaluate",
     "fit",
     "importance_bound",
     "infer",

@@ -34,7 +34,12 @@ SMALLER = {
     "bench": "--sizes digits --contenders eager --repeats 1 --steps 1 --device cpu",
 }
 # What Python blocks say, and what is run in its place.
-SMALLER_PYTHON = {"epochs=40": "epochs=2", "num_samples=500": "num_samples=20"}
+SMALLER_PYTHON = {
+    "epochs=40": "epochs=2",
+    "num_samples=500": "num_samples=20",
+    "infer_starts=2": "infer_starts=1, infer_steps=5",
+    "chains=2)": 'chains=2, temperatures=3, prior_temperatures=3, engine="eager")',
+}
 # Needs MNIST and minutes: it is parsed, no more.
 ONLY_PARSED = ("bench --only epoch",)
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.diagnostics.diagnosis import Diagnostics, diagnose
+from ppl_vae.diagnostics.per_datapoint import as_csv, per_datapoint
 from ppl_vae.evaluation.estimate import Estimate, Origin, Protocol, errors_line, rows_of, table_of
 from ppl_vae.evaluation.estimators import EvaluateConfig, Evaluated, estimates, fitted_to
-from ppl_vae.evaluation.per_datapoint import as_csv, per_datapoint
 from ppl_vae.evaluation.per_step import BesideNGrams, beside_ngrams, has_steps
 from ppl_vae.evaluation.significance import still_rising
 from ppl_vae.evaluation.weight_tails import WeightTails, weight_tails
@@ -19,7 +19,7 @@ from ppl_vae.guides.unseen import doubts_about, lines_about, told_of
 from ppl_vae.programs.caveats import POINT_IN_WORDS
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.layout import Layout
-from ppl_vae.runtime.config import checked, to_plain
+from ppl_vae.runtime.config import changed, checked, to_plain
 from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.shown import Row, Shown
@@ -77,7 +77,7 @@ class Evaluation(Shown):
         return rows_of(self.results)
 
     def per_datapoint(self) -> dict[str, Tensor]:
-        """What was found of each datapoint, see :func:`ppl_vae.evaluation.per_datapoint.per_datapoint`."""
+        """What was found of each datapoint, see :func:`ppl_vae.diagnostics.per_datapoint.per_datapoint`."""
         return per_datapoint(self.results, self.weights)
 
     def to_csv(self) -> str:
@@ -166,6 +166,7 @@ def evaluate(
     train: Callable[[], Dataset] | None = None,
     layout: Layout = "plain",
     progress: bool | None = None,
+    **named: object,
 ) -> Evaluation:
     """Estimate log p(x) or the ELBO of a pair on data, and say what is to be known of the numbers.
 
@@ -181,11 +182,12 @@ def evaluate(
         train: gives the training data, on which n-grams are counted; called only for a model of sequences.
         layout: of an observation.
         progress: show progress bars; None shows them on a terminal only.
+        named: settings by name, in place of those in ``settings``: ``estimator="iwae", num_samples=500``.
 
     Raises:
-        UserError: as :func:`ppl_vae.evaluation.estimates`.
+        UserError: no setting has that name, or as :func:`ppl_vae.evaluation.estimates`.
     """
-    settings = checked(settings or EvaluateConfig())
+    settings = checked(changed(settings or EvaluateConfig(), named))
     found = estimates(model, guide, data, settings, origin, progress)
     if each and not settings.looks_at_guide:  # annealing has looked at no guide, the table has columns of one
         found = found._replace(fitted=fitted_to(model, guide, found.data, settings.infer, progress))

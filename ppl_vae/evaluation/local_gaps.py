@@ -24,7 +24,7 @@ from ppl_vae.programs.check import check_pair
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.parts import factored, has_learned
 from ppl_vae.programs.rows import tables_of
-from ppl_vae.runtime.config import checked, to_plain
+from ppl_vae.runtime.config import changed, checked, to_plain
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.shown import Row, Shown
@@ -138,6 +138,7 @@ def inference_gaps(
     *,
     origin: Callable[[str], Origin] | None = None,
     progress: bool | None = None,
+    **named: object,
 ) -> InferenceGaps:
     """Take the inference gap of a trained pair apart, by a q of each family fitted to each datapoint alone.
 
@@ -151,11 +152,12 @@ def inference_gaps(
         infer: of the fits; the defaults if None.
         origin: where the data of a name comes from, for the protocol.
         progress: show progress bars; None shows them on a terminal only.
+        named: settings of the estimates by name, in place of those in ``settings``: ``chains=8``.
 
     Raises:
-        UserError: the guide is a point, or as :func:`ppl_vae.evaluation.take_apart`.
+        UserError: no setting has that name, the guide is a point, or as :func:`ppl_vae.evaluation.take_apart`.
     """
-    settings, infer = checked(settings or GapsConfig()), checked(infer or InferConfig())
+    settings, infer = checked(changed(settings or GapsConfig(), named)), checked(infer or InferConfig())
     parts = {"data": data} if isinstance(data, Dataset) else data
     parts = {name: part.fixed(settings.seed) for name, part in parts.items()}
     first = next(iter(parts.values()))

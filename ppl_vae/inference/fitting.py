@@ -15,7 +15,8 @@ kept, and how far the others end below it is told. Only what a second start has 
 """
 
 from collections.abc import Callable
-from typing import Annotated, NamedTuple
+from dataclasses import dataclass, fields
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -31,6 +32,7 @@ from ppl_vae.programs.latents import FamilyProgram, Latents
 from ppl_vae.programs.pair import frozen, modules_behind
 from ppl_vae.runtime.config import Count, Seed, checked, config
 from ppl_vae.runtime.seeding import seeded, stream
+from ppl_vae.runtime.shown import Row, Shown
 
 # Adam's usual β₂ = 0.999 remembers a thousand steps, longer than most climbs: one huge early gradient, as constrained
 # latents give them, then shortens every step to the end, and the datapoint "converges" nats below its optimum.
@@ -62,7 +64,8 @@ class InferConfig:
     """Seed of the draws."""
 
 
-class Inferred(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Inferred(Shown):
     """The outcome of local inference.
 
     Args:
@@ -80,6 +83,16 @@ class Inferred(NamedTuple):
     converged: Tensor
     spread: Tensor
     alone: Tensor
+
+    def rows(self) -> list[Row]:
+        """A row for each datapoint; its parameters apart."""
+        columns = {name: getattr(self, name).tolist() for name in ("steps", "converged", "spread", "alone")}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def __str__(self) -> str:
+        num, converged, apart = len(self.converged), int(self.converged.sum()), int((self.spread > 0).sum())
+        alike = "all starts of each end alike" if not apart else f"on {apart} the starts end at different ELBOs"
+        return f"{converged} of {num} local fits have converged, after {int(self.steps.max())} steps at most; {alike}"
 
 
 def infer(
@@ -127,7 +140,7 @@ def infer(
             parts.append(_best_of(model, family, latents, batch, starts, settings))
             if advance:
                 advance(len(batch.x))
-    return Inferred(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    return Inferred(*(torch.cat([getattr(part, each.name) for part in parts]) for each in fields(Inferred)))
 
 
 def _best_of(

@@ -237,7 +237,9 @@ def _evaluated(job: Job, opened: OpenedRun, seconds: float) -> Result:
     figures["evaluation_seconds"] = time.perf_counter() - start
     figures["parameters"] = sum(param.numel() for param in guide.parameters())
     protocols = protocol.to_dict() | {"num_samples_log_px": job.bound.draws}
-    return Result(job.guide, figures, log_px, protocols, fitted.fits and _told(fitted.fits, job.elbo.infer))
+    return Result(
+        job.guide, figures, log_px, protocols, None if fitted.fits is None else _told(fitted.fits, job.elbo.infer)
+    )
 
 
 def _told(fits: Inferred, infer: InferConfig) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from ppl_vae import UserError, diagnostics
 from ppl_vae.cli.main import main
 from ppl_vae.diagnostics import calibration, evaluation
 from ppl_vae.evaluation import Estimate, EvaluateConfig, Protocol, estimators
@@ -16,6 +17,7 @@ from ppl_vae.evaluation.fingerprint import fingerprint_of
 from ppl_vae.evaluation.significance import still_rising
 from ppl_vae.figures.numbers import error_alone
 from ppl_vae.models import ConditionalVAE
+from ppl_vae.runs.opened import open_run
 from ppl_vae.runs.run import Run
 
 TINY = ["--latent-dim", "2", "--hidden", "16", "--epochs", "1"]
@@ -189,6 +191,17 @@ def test_diagnostics_are_of_as_many_as_were_asked_for(plain, trained, monkeypatc
     found = plain(trained)["diagnostics"]
     assert found["num_datapoints"] == 15
     assert found["aggregate"]["num_datapoints"] == 359  # all of them tell more of the mutual information
+
+
+def test_python_says_what_the_command_says(cli, plain, trained):
+    opened = open_run(trained, "cpu")
+    settings = {"origin": opened.origin("test"), "limit": 20, "num_samples": 4, "seed": 3}
+    found = diagnostics.evaluate(*opened.pair, opened.split("test"), **settings)
+    flags = [trained, "--limit", 20, "--num-samples", 4, "--seed", 3]
+    assert cli("evaluate", *flags)[1] == f"{found}\n"
+    assert plain(*flags) == found.to_dict()
+    with pytest.raises(UserError, match="unknown setting 'num_sample'"):
+        diagnostics.evaluate(*opened.pair, opened.split("test"), num_sample=4)
 
 
 # --- Errors and warnings ----------------------------------------------------------------------------------------------
