@@ -41,11 +41,6 @@ def write_comparison_report(
         picture: the figure.
         command: that makes this comparison.
     """
-    warnings = words_of(table.protocol)
-    if any(row.figures["elbo"] is None for row in table.rows):
-        warnings.append(POINT_IN_WORDS)
-    if table.rows[0].seeds == 1:
-        warnings.append("One seed: how much of a difference is the chance of training cannot be told.")
     results = [rows_of(map(cells, table.rows), HEAD), paragraph(footnote(table))]
     if table.ranking.differences:
         results += [rows_of(map(difference_cells, table.ranking.differences), DIFFERENCES)]
@@ -62,8 +57,18 @@ def write_comparison_report(
         sections["Pyro's own inference"] = paragraph(references["title"]) + bullets(lines)
     sections["Do it again"] = lines_of_code([command])
     path = out / "report.html"
-    write_text(path, page(title, warnings, sections))
+    write_text(path, page(title, warnings_of(table), sections))
     return path
+
+
+def warnings_of(table: Table) -> list[str]:
+    """What is to be known before the numbers are used, in words; the doubts about local fits are in the table."""
+    found = words_of(table.protocol)
+    if any(row.figures["elbo"] is None for row in table.rows):
+        found.append(POINT_IN_WORDS)
+    if table.rows[0].seeds == 1:
+        found.append("One seed: how much of a difference is the chance of training cannot be told.")
+    return found
 
 
 def _flat(terms: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

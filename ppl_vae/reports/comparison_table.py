@@ -67,7 +67,7 @@ def summarise(results: list[Result]) -> Table:
         if differing:
             raise UserError(
                 f"{result.guide} was not evaluated like {results[0].guide} ({', '.join(differing)} differ), so the two "
-                "cannot be ranked; compare them on the same terms, in a new --out."
+                "cannot be ranked; compare them on the same terms, in a new `out`."
             )
     by_guide: dict[str, list[Result]] = {}
     for result in results:

@@ -80,14 +80,15 @@ def changed(config: T, named: Mapping[str, object]) -> T:
         UserError: no field has that name.
     """
     for name in named:
-        if name not in (known := _names(config)):
+        if name not in (known := field_names(config)):
             raise unknown_name("setting", name, known)
     return cast(T, _changed(config, named)) if named else config
 
 
-def _names(config: Any) -> list[str]:
+def field_names(config: Any) -> list[str]:
+    """The names of a configuration's fields, at any depth, as flags have them."""
     inner = [(each.name, getattr(config, each.name)) for each in fields(config)]
-    return [name for own, value in inner for name in (_names(value) if is_dataclass(value) else [own])]
+    return [name for own, value in inner for name in (field_names(value) if is_dataclass(value) else [own])]
 
 
 def _changed(config: Any, named: Mapping[str, object]) -> Any:

@@ -1,0 +1,71 @@
+"""A comparison in Python: the runs of ``compare``, as a result that prints, draws and tabulates itself."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ppl_vae import UserError
+from ppl_vae.guides import Amortized, PerDatapoint
+from ppl_vae.reports.comparing import compare
+from ppl_vae.reports.comparison_table import as_terminal
+from ppl_vae.runs.terms import names_of
+
+FEW: dict[str, Any] = {
+    "seeds": 1,
+    "epochs": 1,
+    "hidden": (4,),
+    "latent_dim": 2,
+    "limit": 10,
+    "num_samples": 10,
+    "device": "cpu",
+}
+
+
+class OfThisFile:
+    """A guide's class that has a file."""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
+def test_a_comparison_needs_names_and_nothing_else(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    np.savez(tmp_path / "grey.npz", x=np.random.default_rng(0).random((60, 2, 2)))
+    found = compare(["amortized", "amortized:point"], tmp_path / "grey.npz", workers=1, **FEW)
+    assert capsys.readouterr().out == ""
+    assert str(found) == as_terminal(found.table)
+    rows = found.rows()
+    assert [row["guide"] for row in rows] == ["amortized", "amortized:point"]
+    assert [row["best_rank"] for row in rows] == [1, None]
+    assert rows[0]["log_px"] == found.table.rows[0].figures["log_px"][0]  # type: ignore[index]
+    assert rows[0]["log_px_margin"] is None  # of one seed
+    assert isinstance(rows[0]["log_px"], float)
+    assert math.isfinite(rows[0]["log_px"])
+    assert rows[1]["elbo"] is None
+    assert found._repr_html_().count("<tr>") == 3
+    assert {axes.get_label() for axes in found.figure().axes} == {"bounds", "seconds"}
+    assert [words.split(":")[0] for words in found.warnings] == ["A point has no density", "One seed"]
+    assert found.files == {}
+    assert found.terms.settings.data.binarization == "static"
+
+
+def test_guides_are_named_by_class_too() -> None:
+    names = names_of(["amortized:iaf", Amortized, PerDatapoint, OfThisFile])
+    assert names == ("amortized:iaf", "amortized", "per-datapoint", f"{Path(__file__)}:OfThisFile")
+    nowhere = type("Nowhere", (), {"__module__": "a_notebook"})
+    with pytest.raises(UserError, match=r"^guide Nowhere is in no file"):
+        names_of([nowhere])
+
+
+def test_what_cannot_be_compared_is_refused() -> None:
+    for settings, words in (
+        ({"epoch": 1}, "`epoch`: nothing in this pair reads it."),
+        ({"guide": "mean-field"}, "`guide` and `family` have no place here; name what to compare by `guides`."),
+        ({"seeds": 2, "seed": 2**63 - 1}, "`seed`, `infer_seed`: 2 seeds counted up from there leave 64 bits."),
+    ):
+        with pytest.raises(UserError) as refused:
+            compare(["amortized"], **settings)  # type: ignore[arg-type]
+        assert str(refused.value).startswith(words)
+    with pytest.raises(UserError, match=r"^`guides`: name each guide once"):
+        compare(["amortized", "amortized:diagonal"])
