@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ppl_vae.predictive.draws import posterior_predictive, prior_predictive
     from ppl_vae.programs.batch import Batch
     from ppl_vae.programs.check import check_pair
+    from ppl_vae.registry.pairs import build_guide, build_model
     from ppl_vae.runs.opened import opened as open
     from ppl_vae.runtime.errors import UserError
     from ppl_vae.training import FitConfig, fit
@@ -43,6 +44,7 @@ else:
         "infer": "inference.fitting",
         **dict.fromkeys(("posterior_predictive", "prior_predictive"), "predictive.draws"),
         "Batch": "programs.batch",
+        **dict.fromkeys(("build_guide", "build_model"), "registry.pairs"),
         "check_pair": "programs.check",
         "open": "runs.opened",
         "UserError": "runtime.errors",
@@ -63,6 +65,8 @@ __all__ = [
     "UserError",
     "annealed_importance_bound",
     "bidirectional_bounds",
+    "build_guide",
+    "build_model",
     "calibrate",
     "check_pair",
     "diagnose",

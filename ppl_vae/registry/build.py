@@ -28,8 +28,9 @@ from torch import Tensor, nn
 from ppl_vae.data.info import DataInfo, example
 from ppl_vae.guides import Latents
 from ppl_vae.networks.architecture import Networks
+from ppl_vae.registry.factories import Factory
 from ppl_vae.registry.files import construct
-from ppl_vae.registry.pair_config import PairConfig, makers_of, offered_to, unread_error
+from ppl_vae.registry.pair_config import PairConfig, makers_of, offered_beside, unread_error
 from ppl_vae.registry.settings import NOTHING, Setting, missing, plain, settings_of, typed
 from ppl_vae.runtime.seeding import seeded, stream
 
@@ -53,7 +54,7 @@ def build_pair(settings: PairConfig, info: DataInfo, x_mean: Tensor | None, seed
     Raises:
         UserError: unknown names, a user's class that cannot be used, or a setting out of its range.
     """
-    return _Assembly(settings, info, x_mean).pair(seed)
+    return Assembly(settings, info, x_mean).pair(seed)
 
 
 def settled(settings: PairConfig, info: DataInfo, *, refuse: bool = True) -> PairConfig:
@@ -76,7 +77,7 @@ def settled_together(pairs: Sequence[PairConfig], info: DataInfo) -> list[PairCo
 
 
 def _settled(pairs: Sequence[PairConfig], info: DataInfo, *, refuse: bool) -> list[PairConfig]:
-    assemblies = [_Assembly(pair, info, None) for pair in pairs]
+    assemblies = [Assembly(pair, info, None) for pair in pairs]
     for assembly in assemblies:
         assembly.pair(0)
     read = {name for assembly in assemblies for name in assembly.read}
@@ -86,7 +87,7 @@ def _settled(pairs: Sequence[PairConfig], info: DataInfo, *, refuse: bool) -> li
     return [each.settled() for each in assemblies]
 
 
-class _Assembly:
+class Assembly:
     """A pair in the making: what its makers can ask for, and what they have read.
 
     Attributes:
@@ -94,22 +95,38 @@ class _Assembly:
         read: the names of settings and parts that were asked for.
     """
 
-    def __init__(self, settings: PairConfig, info: DataInfo, x_mean: Tensor | None) -> None:
+    def __init__(
+        self,
+        settings: PairConfig,
+        info: DataInfo,
+        x_mean: Tensor | None,
+        makers: Mapping[str, Factory] | None = None,
+    ) -> None:
         self.settings, self.info = settings, info
         self.x_mean = torch.full(info.event_shape, 0.5) if x_mean is None else x_mean
-        self.makers, self.offered = makers_of(settings), offered_to(settings)
+        self.makers = makers or makers_of(settings)
+        self.offered = offered_beside(list(self.makers.values()))
         self._read: set[str] = set()
 
     @property
     def read(self) -> set[str]:
+        """The names of settings and parts that were asked for."""
         return self._read | (self.networks.read if "networks" in vars(self) else set())
 
     def pair(self, seed: int) -> Pair:
         """The pair, its weights drawn from the seed."""
         with seeded(stream(seed, "initial weights")):
-            self.model = self._made("model", self._of_data | self._parts)
-            of_guide = {"model": lambda: self.model, "latents": lambda: self.latents, "family": self._family_of_guide}
-            return Pair(self.model, self._made("guide", self._of_data | self._parts | of_guide))
+            self.model = self.make_model()
+            return Pair(self.model, self.make_guide())
+
+    def make_model(self) -> nn.Module:
+        """A model, its weights drawn from torch's own generator."""
+        return self._made("model", self._of_data | self._parts)
+
+    def make_guide(self) -> nn.Module:
+        """A guide of ``self.model``, likewise."""
+        of_guide = {"model": lambda: self.model, "latents": lambda: self.latents, "family": self._family_of_guide}
+        return self._made("guide", self._of_data | self._parts | of_guide)
 
     def settled(self) -> PairConfig:
         """The pair's settings as it has read them."""
@@ -124,11 +141,13 @@ class _Assembly:
 
     @cached_property
     def networks(self) -> Networks:
+        """What makes encoders and decoders."""
         values = typed(settings_of(Networks), {name: self.plain(name) for name in settings_of(Networks)})
         return Networks(self.info.event_shape, self.info.layout, self.settings.net, **values)
 
     @cached_property
     def latents(self) -> Latents:
+        """Those of the model."""
         return Latents.of(self.model, example(self.info))
 
     @property

@@ -95,7 +95,7 @@ def makers_of(settings: PairConfig) -> dict[str, Factory]:
 
 def offered_to(*pairs: PairConfig) -> dict[str, Setting]:
     """All settings that may be set beside these names: those of the named makers, then those of all of ours."""
-    return _offered([maker for pair in pairs for maker in makers_of(pair).values()])
+    return offered_beside([maker for pair in pairs for maker in makers_of(pair).values()])
 
 
 def unusual(pair: PairConfig) -> dict[str, Any]:
@@ -111,10 +111,11 @@ def unusual(pair: PairConfig) -> dict[str, Any]:
 
 def our_settings() -> dict[str, Setting]:
     """The settings of all of our makers."""
-    return _offered([])
+    return offered_beside([])
 
 
-def _offered(named: Sequence[Callable[..., object]]) -> dict[str, Setting]:
+def offered_beside(named: Sequence[Callable[..., object]]) -> dict[str, Setting]:
+    """The settings of these makers, then those of all of ours."""
     ours = (maker for table in TABLES.values() for maker in table.values())
     return offered_by([*named, Sizes, Networks, *ours])
 

@@ -222,4 +222,4 @@ def test_what_is_no_setting_of_an_earlier_version_is_no_record(cli, flat):
     file = flat / "config.yaml"
     file.write_text(file.read_text().replace("word_dropout", "word_drop"))
     status, _, err = cli("evaluate", flat)
-    assert (status, "config.yaml" in err, "word-drop" in err) == (2, True, True)
+    assert (status, "config.yaml" in err, "word_drop" in err) == (2, True, True)

@@ -1,0 +1,108 @@
+"""Models and guides from their classes, for data: what a notebook calls."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from ppl_vae.data.info import DataInfo
+from ppl_vae.data.splits import Splits
+from ppl_vae.networks.architecture import Net
+from ppl_vae.registry.build import Assembly
+from ppl_vae.registry.factories import TABLES, Factory
+from ppl_vae.registry.files import find
+from ppl_vae.registry.pair_config import PairConfig, unread_error
+from ppl_vae.runtime.seeding import seeded, stream
+
+Part = str | Callable[..., nn.Module]
+"""A part of a pair: its name on the command line, ``path/to/file.py:Class``, or the class."""
+
+
+def build_model(
+    model: Part,
+    data: Splits,
+    *,
+    likelihood: Part = "bernoulli",
+    prior: Part = "standard-normal",
+    net: Net = "mlp",
+    seed: int = 0,
+    **settings: object,
+) -> nn.Module:
+    """A new model p(x, z) for data: it has their shape, and begins at their mean.
+
+    Args:
+        model: the class, ours or your own, or its name.
+        data: of :func:`ppl_vae.load`.
+        likelihood: what the decoder's output means, where the model takes one.
+        prior: p(z), where the model takes one.
+        net: of encoder and decoder: mlp, or conv for images.
+        seed: of its weights; the caller's generators are left alone.
+        settings: of its own, keyword-only parameters of its class, and of its parts: ``latent_dim=10``,
+            ``hidden=(400,)``.
+
+    Raises:
+        UserError: unknown names or settings, one that nothing in the model reads, or one out of its range.
+    """
+    parts: dict[str, Part] = {"model": model, "likelihood": likelihood, "prior": prior}
+    assembly = _assembly(parts, net, data, settings)
+    with seeded(stream(seed, "initial weights")):
+        made = assembly.make_model()
+    _refuse_unread(assembly)
+    return made
+
+
+def build_guide(
+    guide: Part,
+    model: nn.Module,
+    data: Splits,
+    *,
+    family: Part = "diagonal",
+    net: Net = "mlp",
+    seed: int = 0,
+    **settings: object,
+) -> nn.Module:
+    """A new guide q(z | x) of a model.
+
+    Args:
+        guide: the class, ours or your own, or its name: where q comes from.
+        model: p(x, z), anybody's.
+        data: that the model was built for; a per-datapoint guide has a row for each of ``data.train``.
+        family: what q is, the class or its name, where the guide takes one.
+        net: of its encoder: mlp, or conv for images.
+        seed: of its weights; the caller's generators are left alone.
+        settings: as for :func:`build_model`.
+
+    Raises:
+        UserError: as :func:`build_model`; or the guide cannot be one of this model.
+    """
+    assembly = _assembly({"guide": guide, "family": family}, net, data, settings)
+    assembly.model = model
+    with seeded(stream(seed, "initial weights of a guide")):
+        made = assembly.make_guide()
+    _refuse_unread(assembly)
+    return made
+
+
+def _assembly(parts: dict[str, Part], net: Net, data: Splits, settings: dict[str, Any]) -> Assembly:
+    found = {kind: _found(kind, part) for kind, part in parts.items()}
+    names: dict[str, Any] = {kind: name for kind, (name, _) in found.items()}
+    makers = {kind: find(kind, getattr(PairConfig, kind)) for kind in TABLES} | {
+        kind: maker for kind, (_, maker) in found.items()
+    }
+    config = PairConfig(**names, net=net, settings=settings)
+    return Assembly(config, DataInfo.of(data), data.train.x.mean(0), makers)
+
+
+def _found(kind: str, part: Part) -> tuple[str, Factory]:
+    """The name of a part and what makes it; a class of ours is made as the command line makes it."""
+    if isinstance(part, str):
+        return part, find(kind, part)
+    for name, maker in TABLES[kind].items():
+        if part is maker or getattr(maker, "__annotations__", {}).get("return") is part:
+            return name, maker
+    return getattr(part, "__name__", kind), part
+
+
+def _refuse_unread(assembly: Assembly) -> None:
+    if unread := [name for name in assembly.settings.chosen if name not in assembly.read]:
+        raise unread_error(unread)
