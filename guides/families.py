@@ -6,7 +6,9 @@ with a reparameterised sample and an exact log-density. ``params = 0`` is the ne
 N(0, I) to within the family's floor. Any finite parameters give a proper distribution.
 
 To add a family: copy :class:`Diagonal`, keep ``params = 0`` neutral, name it in ``ppl_vae/registry/factories.py`` and
-add its line to ``tests/conformance.py``. Every parameterisation then has it.
+add its line to ``tests/conformance.py``; or leave it in a file of your own and pass ``--family path/to/file.py:Mine``.
+Every parameterisation then has it. Keyword-only parameters of the constructor are its settings
+(:mod:`ppl_vae.registry.settings`).
 """
 
 from abc import ABC, abstractmethod

@@ -14,9 +14,11 @@ The contract, all of it Pyro's own:
 Engine, guides and command line need nothing more, and take any module that keeps it; :class:`Model` only makes an
 incomplete one fail early. To add a model:
 
-1. copy ``models/vae.py`` (or, in a file of your own, ``examples/mine.py``) and make it yours;
-2. name it in ``ppl_vae/registry/factories.py`` if the command line should know it (or leave it in your own file and
-   pass ``--model path/to/file.py:Mine``);
+1. copy ``models/vae.py`` (or, in a file of your own, ``examples/mine.py``) and make it yours; a setting of its own is a
+   keyword-only parameter of the constructor, with its range in ``Annotated`` and its words under ``Args:``
+   (:mod:`ppl_vae.registry.settings`): flag, help, record and report follow;
+2. name it in ``ppl_vae/registry/factories.py`` if it should have a name (or leave it in your own file and pass
+   ``--model path/to/file.py:Mine``);
 3. add its line to the conformance table, ``tests/conformance.py``.
 """
 

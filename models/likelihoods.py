@@ -5,7 +5,9 @@
     Normal                 x real,        p(x) = N(x; η, σ²), one σ for all pixels, learned
 
 The first is a probability, of bits; the other two are densities, of grey levels, and their nats compare with those of
-no Bernoulli. To add one: copy a class, name it in ``ppl_vae/registry/factories.py``.
+no Bernoulli. To add one: copy a class and name it in ``ppl_vae/registry/factories.py``, or leave it in your own file
+and pass ``--likelihood path/to/file.py:Mine``. Keyword-only parameters of the constructor are its settings
+(:mod:`ppl_vae.registry.settings`).
 """
 
 from abc import ABC, abstractmethod

@@ -5,7 +5,9 @@
     VampPrior         1/K Σₖ q(z | uₖ): an encoder's posteriors at K learned pseudo-inputs (Tomczak and Welling 2018)
 
 The best prior for a guide is its aggregate posterior E_x[q(z | x)]; the second and third can come near it.
-To add one: copy :class:`MixtureOfGaussians` and name it in ``ppl_vae/registry/factories.py``.
+To add one: copy :class:`MixtureOfGaussians` and name it in ``ppl_vae/registry/factories.py``, or leave it in your
+own file and pass ``--prior path/to/file.py:Mine``. Keyword-only parameters of the constructor are its settings
+(:mod:`ppl_vae.registry.settings`).
 """
 
 from abc import ABC, abstractmethod

@@ -54,7 +54,7 @@ class Infer:
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
     trust: bool = False
-    """Run the files that the run names as its model and guide, though they have not been run here before."""
+    """Run the files that the run names as parts of its pair, though they have not been run here before."""
 
     infer: InferConfig = field(default_factory=InferConfig)
     """Local inference, where the guide has no answer to unseen data."""

@@ -52,7 +52,7 @@ class Train:
     """Go on with this run, with its settings; only --epochs, --device and --engine may differ, and --data and
     --data-root where its data has moved."""
     trust: bool = False
-    """With --resume, run the files that the run names as its model and guide, though they have not been run here
+    """With --resume, run the files that the run names as parts of its pair, though they have not been run here
     before."""
     preset: PresetName | None = None
     """A pair of the literature, whose flags these stand for and others override: burda-1 and burda-2, the architectures

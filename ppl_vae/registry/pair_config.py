@@ -8,7 +8,7 @@ from typing import Any, cast
 from ppl_vae.networks.architecture import READ_BY, Net, Networks
 from ppl_vae.registry.factories import GUIDES, TABLES, Factory, Sizes
 from ppl_vae.registry.files import find, names_file
-from ppl_vae.registry.settings import Setting, offered_by, parameters_of, plain
+from ppl_vae.registry.settings import Setting, is_plain, offered_by, parameters_of, plain
 from ppl_vae.runtime.config import config
 from ppl_vae.runtime.errors import UserError
 
@@ -41,7 +41,14 @@ class PairConfig:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Have the settings as they are recorded, lists for tuples, so that equal ones are equal."""
+        """Have the settings as they are recorded, lists for tuples, so that equal ones are equal.
+
+        Raises:
+            ValueError: a setting is none, which in a record that was changed by hand may be.
+        """
+        for name, value in self.settings.items():
+            if not name.isidentifier() or not is_plain(value):
+                raise ValueError(f"{name} is to be a number, a word or a list of them")
         object.__setattr__(self, "settings", {name: plain(value) for name, value in self.settings.items()})
 
     @property

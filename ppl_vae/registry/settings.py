@@ -122,6 +122,13 @@ def plain(value: object) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def is_plain(value: object) -> bool:
+    """Whether a value can be that of a setting."""
+    if isinstance(value, list | tuple):
+        return all(is_plain(each) for each in value)
+    return value is None or isinstance(value, bool | int | float | str | Path)
+
+
 def described(maker: Callable[..., object]) -> dict[str, str]:
     """What the docstring says under ``Args:``, by parameter, each on one line."""
     found: dict[str, str] = {}
@@ -144,20 +151,20 @@ def _kind(parameter: inspect.Parameter) -> Any:
     if kind is NOTHING or isinstance(kind, str):
         several = isinstance(default, list | tuple) and len(default)
         kind = tuple[type(default[0]), ...] if several else type(default)  # type: ignore[misc]
-    return kind if _is_plain(kind) else None
+    return kind if _is_written(kind) else None
 
 
-def _is_plain(kind: Any) -> bool:
+def _is_written(kind: Any) -> bool:
     parts = get_args(kind)
     match get_origin(kind):
         case origin if origin is Annotated:
-            return _is_plain(parts[0])
+            return _is_written(parts[0])
         case origin if origin is Literal:
             return True
         case origin if origin in (Union, UnionType):
-            return all(part is NoneType or _is_plain(part) for part in parts)
+            return all(part is NoneType or _is_written(part) for part in parts)
         case origin if origin in (tuple, list, Sequence):
-            return bool(parts) and all(part is ... or _is_plain(part) for part in parts)
+            return bool(parts) and all(part is ... or _is_written(part) for part in parts)
     return kind in (int, float, bool, str, Path)
 
 

@@ -164,7 +164,7 @@ def opened(
         device: where to compute, ``auto`` or a device's name.
         data: where its data is now, if that has moved.
         data_root: where the folder of torchvision's data sets is now, if that has moved.
-        trust: run the files that it names as its model and guide, though they have not been run here before.
+        trust: run the files that it names as parts of its pair, though they have not been run here before.
 
     Raises:
         UserError: it is no run, it is damaged, its code is not trusted, or the device is not there.

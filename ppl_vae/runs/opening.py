@@ -21,7 +21,7 @@ class Opening:
     data_root: Path | None = None
     """Where the folder of torchvision's data sets is now, if that has moved."""
     trust: bool = False
-    """Run the files that the run names as its model and guide, though they have not been run here before."""
+    """Run the files that the run names as parts of its pair, though they have not been run here before."""
 
     def read(self, run: Path, info: DataInfo, recorded: DataConfig) -> Splits:
         """The data of a run, as :func:`read_again`; a folder that is named now is one to download into too."""

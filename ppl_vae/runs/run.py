@@ -94,7 +94,7 @@ class Run(RunDirectory[Record]):
 
         Args:
             device: where it goes.
-            trust: run the files that it names as its model and guide, whether they have been run before or not.
+            trust: run the files that it names as parts of its pair, whether they have been run before or not.
 
         Raises:
             UserError: the checkpoint is missing, damaged, or of another pair; or a file that is not trusted.

@@ -105,7 +105,7 @@ def continued(
         path: of the run.
         settings: its own, but for ``epochs``, ``device`` and ``engine``, and ``data`` and ``data_root`` where its data
             has moved.
-        trust: run the files that it names as its model and guide, whether they have been run before or not.
+        trust: run the files that it names as parts of its pair, whether they have been run before or not.
         film: see that a film of it can be taken.
         warn: called with each thing that is to be known of the numbers to come, in words.
 

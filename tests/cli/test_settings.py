@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import yaml
 
+from ppl_vae.cli.pair_flags import flags_of_run
+from ppl_vae.registry.pair_config import PairConfig
 from ppl_vae.runs.run import Run
 from tests.cli import own_parts
 
@@ -216,6 +218,20 @@ def test_a_run_of_an_earlier_version_goes_on_and_is_recorded_as_now(cli, flat):
     assert len(Run.open(flat).history()) == 3
     status, _, err = cli("train", "--resume", flat, "--epochs", "4", "--hidden", "4")
     assert (status, "--hidden cannot change when a run goes on" in err) == (2, True)
+
+
+@pytest.mark.parametrize(("old", "new"), [("latent_dim: 2", "latent_dim: {a: 1}"), ("hidden:", "hid den:")])
+def test_a_record_with_what_can_be_no_setting_is_refused(cli, flat, old, new):
+    file = flat / "config.yaml"
+    file.write_text(file.read_text().replace(old, new))
+    for command in (("evaluate", flat), ("train", "--resume", flat, "--epochs", "3")):
+        status, out, err = cli(*command)
+        assert (status, out, err.count("\n"), "config.yaml" in err) == (2, "", 1, True)
+
+
+def test_to_go_on_with_a_run_no_file_is_run_before_it_is_trusted():
+    pair = PairConfig("/nowhere/mine.py:Model", settings={"dof": 4.0, "widths": [1, 2], "none": [], "rank": None})
+    flags_of_run(pair, ["--dof", "3"])
 
 
 def test_what_is_no_setting_of_an_earlier_version_is_no_record(cli, flat):

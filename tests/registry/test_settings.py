@@ -13,6 +13,7 @@ from ppl_vae.data.info import DataInfo
 from ppl_vae.models import SequenceVAE
 from ppl_vae.registry.build import build_pair, settled
 from ppl_vae.registry.factories import GUIDES, MODELS, PRIORS
+from ppl_vae.registry.local_families import local_families
 from ppl_vae.registry.pair_config import PairConfig, our_settings, split_guide
 from ppl_vae.registry.settings import NOTHING, described, offered_by, settings_of, typed
 from tests.cli import own_parts
@@ -172,6 +173,13 @@ def test_settings_reach_the_users_classes() -> None:
     model, guide = build_pair(PairConfig(f"{OWN}:Student", settings=settings, **parts), INFO, None, 0)
     assert (model.dof, guide.family.tail, model.likelihood.flipped) == (4.0, 3.0, 0.2)
     assert model.prior.scale.tolist() == [2.0, 2.0, 2.0]
+
+
+def test_a_users_family_goes_by_the_name_of_its_class() -> None:
+    guide = build_pair(PairConfig(family=f"{OWN}:Heavy"), INFO, None, 0).guide
+    families = local_families(guide, guide.latents, ())
+    assert list(families) == ["Heavy", "full-rank"]
+    assert families["Heavy"] is guide.family
 
 
 def test_a_setting_without_a_default_has_to_be_given() -> None:
