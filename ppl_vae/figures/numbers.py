@@ -2,6 +2,8 @@
 
 import math
 
+_ROUNDING, _MOST_DECIMALS = 1e-6, 7
+
 
 def with_error(mean: float, stderr: float, digits: int = 2, width: int = 0) -> str:
     """A number ± its standard error, with two significant digits of the error, so that it is never 0.00.
@@ -19,10 +21,12 @@ def with_error(mean: float, stderr: float, digits: int = 2, width: int = 0) -> s
 
 
 def error_alone(stderr: float) -> str:
-    """An error above 0 with two significant digits."""
+    """An error above 0 with two significant digits; what only rounding makes, as a power of ten."""
+    if stderr < _ROUNDING:
+        return f"{stderr:.1e}"
     return f"{stderr:.{_decimals(stderr)}f}" if math.isfinite(stderr) else f"{stderr}"
 
 
 def _decimals(stderr: float) -> int:
     exponent = int(f"{stderr:.1e}".partition("e")[2])  # of the rounded error: 0.0996 is 0.10
-    return max(0, 1 - exponent)
+    return min(_MOST_DECIMALS, max(0, 1 - exponent))

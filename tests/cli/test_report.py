@@ -147,7 +147,7 @@ def test_numbers_are_those_of_its_commands(cli, trained):
             assert page.rows[name][-2:] == [str(expected), str(bound["protocol"][name])], name
     assert page.rows["num_datapoints"][-2:] == ["359", "20"]
     ess = bound["diagnostics"]["weights"]["ess"]
-    assert f"effective sample size {ess['mean']:.1f} ± {ess['stderr']:.1f} of 1000 draws" in page.entries
+    assert f"effective sample size {with_error(ess['mean'], ess['stderr'], 1)} of 1000 draws" in page.entries
     assert f"active units {bound['diagnostics']['units']['num_active']} of 2" in page.entries
     # The aggregate posterior is of all the datapoints, as for the first command, the rest of as many as for the second.
     said = [f"Warning: {each}" for found in (bound, elbo) for each in all_of(found["diagnostics"])]

@@ -16,6 +16,7 @@ from ppl_vae.figures.numbers import with_error
         (0.0, "-24.12"),
         (float("nan"), "-24.12"),
         (float("inf"), "-24.12 ± inf"),
+        (6.5e-16, "-24.1234500 ± 6.5e-16"),
     ],
 )
 def test_errors_have_two_digits(stderr, text):
