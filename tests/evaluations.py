@@ -209,6 +209,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "log_joint.draw": lambda on: log_joint.draw(on.guide, on.latents, on.batch, 3),
     "log_joint.draw_with_likelihood": lambda on: log_joint.draw_with_likelihood(on.model, on.latents, on.batch, 3),
     "log_joint.log_guide": lambda on: log_joint.log_guide(on.guide, on.latents, on.batch, on.z(2, len(on.data))),
+    "log_joint.log_likelihood": lambda on: log_joint.log_likelihood(on.model, on.batch, {"z": on.z(2, len(on.data))}),
     "log_joint.log_prior_and_likelihood": lambda on: log_joint.log_prior_and_likelihood(
         on.model, on.latents, on.batch, on.z(2, len(on.data))
     ),

@@ -18,7 +18,6 @@ from typing import Any, Literal
 
 import torch
 from matplotlib.figure import Figure
-from pyro import poutine
 from torch import Tensor, nn
 
 from ppl_vae import figures
@@ -27,7 +26,8 @@ from ppl_vae.diagnostics.units import unit_names
 from ppl_vae.evaluation.simulation import simulate
 from ppl_vae.predictive.draws import posterior_samples
 from ppl_vae.programs.batch import Batch
-from ppl_vae.programs.pair import frozen, in_particles, per_datapoint
+from ppl_vae.programs.log_joint import log_likelihood
+from ppl_vae.programs.pair import frozen
 from ppl_vae.programs.rows import check_rows
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
@@ -221,13 +221,8 @@ def _ranks(
 def _coordinates(model: nn.Module, batch: Batch, values: dict[str, Tensor]) -> Tensor:
     """What is ranked, ``(draws, batch, D)``: values by site, ``(draws, batch, *event)``, and log p(x | z) of them."""
     num = len(next(iter(values.values())))
-    given = values if num > 1 else {site: value.squeeze(0) for site, value in values.items()}
-    trace = poutine.trace(poutine.condition(in_particles(model, num), data=dict(given))).get_trace(batch)
-    observed = [name for name in trace.observation_nodes if name not in values]
-    trace.compute_log_prob(lambda name, site: name in observed)
-    terms = [per_datapoint(trace.nodes[name]["unscaled_log_prob"], batch, num) for name in observed]
     latents = [value.reshape(num, len(batch.x), -1) for value in values.values()]
-    return torch.cat([*latents, torch.stack(terms).sum(0).unsqueeze(-1)], dim=-1)
+    return torch.cat([*latents, log_likelihood(model, batch, values).unsqueeze(-1)], dim=-1)
 
 
 def judge(ranks: Tensor, num_samples: int, names: tuple[str, ...]) -> Calibration:

@@ -11,6 +11,7 @@ from torch.distributions import Independent, Normal
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.centre import centre_of
 from ppl_vae.programs.contract import no_x, trace_in_plate
+from ppl_vae.programs.log_joint import log_likelihood
 from ppl_vae.programs.pair import frozen, in_particles, latent_sites
 from ppl_vae.runtime.seeding import preserved
 
@@ -263,10 +264,5 @@ def expected_reconstruction(model: nn.Module, latents: dict[str, Tensor], batch:
         latents: draws by site, ``(num_samples, batch, *latent_event)``, from whatever sampler.
         batch: the observations.
     """
-    num_samples = len(next(iter(latents.values())))
     with frozen(model):
-        program = in_particles(poutine.condition(model, data=latents), num_samples)
-        trace = trace_in_plate(model, batch, program)
-        trace.compute_log_prob(lambda name, site: name == "x")
-    log_prob = trace.nodes["x"]["unscaled_log_prob"]
-    return log_prob.expand(num_samples, len(batch.x)).mean(0)
+        return log_likelihood(model, batch, latents).mean(0)

@@ -38,6 +38,22 @@ def log_prior_and_likelihood(model: nn.Module, latents: Latents, batch: Batch, v
     return _sum(trace, list(values), batch, len(vector)) + log_det, likelihood
 
 
+def log_likelihood(model: nn.Module, batch: Batch, values: Mapping[str, Tensor]) -> Tensor:
+    """log p(x | z) at latents of whatever origin, masks honoured, unscaled by any plate.
+
+    Args:
+        model: p(x, z).
+        batch: the datapoints.
+        values: of the latents by site, ``(num_samples, batch, *latent_event)``.
+
+    Returns:
+        ``(num_samples, batch)``, in nats.
+    """
+    num_samples = len(next(iter(values.values())))
+    trace = _conditioned(model, batch, values, num_samples)
+    return _sum(trace, [name for name in trace.observation_nodes if name not in values], batch, num_samples)
+
+
 def log_guide(guide: nn.Module, latents: Latents, batch: Batch, vector: Tensor) -> Tensor:
     """log q(v | x), unscaled by any plate: ``(num_samples, batch)``, in nats.
 

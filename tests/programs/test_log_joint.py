@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import pytest
 import torch
 from pyro import poutine
 from pyro.nn import PyroModule
+from scipy.stats import norm
 from torch import Tensor, nn
 from torch.distributions import Dirichlet, Gamma, Normal
 
@@ -15,8 +17,15 @@ from ppl_vae import Batch, UserError
 from ppl_vae.guides import Diagonal, Family, FullRank, InverseAutoregressive, LowRank, PerDatapoint, Planar
 from ppl_vae.models import ConditionalVAE
 from ppl_vae.networks.dense import Decoder
+from ppl_vae.predictive.draws import expected_reconstruction
 from ppl_vae.programs.latents import Latents
-from ppl_vae.programs.log_joint import draw, draw_with_likelihood, log_guide, log_prior_and_likelihood
+from ppl_vae.programs.log_joint import (
+    draw,
+    draw_with_likelihood,
+    log_guide,
+    log_likelihood,
+    log_prior_and_likelihood,
+)
 from ppl_vae.programs.pair import frozen
 from tests.pairs import PriorGuide, TwoLatents, all_of, amortized, oracle, simulate
 
@@ -130,6 +139,44 @@ def test_scales_are_ignored_and_masks_are_honoured() -> None:
     _, likelihood = log_prior_and_likelihood(Handled(model, poutine.mask(mask=kept)), latents, all_of(X), vector)
     assert plain[1].abs().min() > 0.1
     assert torch.equal(likelihood, torch.where(kept, plain[1], 0.0))
+
+
+class Masked(PyroModule):
+    """z ~ N(0, 1); each x_j ~ N(z, 1), of which only the first ones of a row are seen."""
+
+    def forward(self, batch: Batch) -> None:
+        seen = torch.arange(4) < torch.arange(1, 6)[:, None]  # (5, 4): more in each row
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z = pyro.sample("z", dist.Normal(torch.zeros((), dtype=torch.float64), 1.0))
+            pyro.sample("x", dist.Normal(z[..., None].expand(*z.shape, 4), 1.0).mask(seen).to_event(1), obs=batch.x)
+
+
+@pytest.mark.parametrize("num_samples", [1, 3])
+def test_what_is_masked_is_no_part_of_the_likelihood_wherever_it_is_asked_for(num_samples: int) -> None:
+    z = torch.randn(num_samples, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    seen = np.arange(4) < np.arange(1, 6)[:, None]
+    expected = (norm.logpdf(X.numpy(), z.numpy()[..., None]) * seen).sum(-1)
+    model = Masked()
+    np.testing.assert_allclose(log_likelihood(model, all_of(X), {"z": z}).numpy(), expected)
+    np.testing.assert_allclose(expected_reconstruction(model, {"z": z}, all_of(X)).numpy(), expected.mean(0))
+
+
+class MaskedRow(PyroModule):
+    """z ~ N(0, 1), x ~ N(z, 1), of rows that are seen or not."""
+
+    def forward(self, batch: Batch) -> None:
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z = pyro.sample("z", dist.Normal(torch.zeros((), dtype=torch.float64), 1.0))
+            with poutine.mask(mask=torch.arange(len(batch.x)) % 2 == 0):
+                pyro.sample("x", dist.Normal(z[..., None].expand(*z.shape, 4), 1.0).to_event(1), obs=batch.x)
+
+
+def test_rows_that_are_masked_have_none() -> None:
+    """Of the simulated rows of a calibration, or of those of an estimate by NUTS: what was not seen says nothing."""
+    z = torch.linspace(-1, 1, 10, dtype=torch.float64).reshape(2, 5)
+    expected = norm.logpdf(X.numpy(), z.numpy()[..., None]).sum(-1) * (np.arange(5) % 2 == 0)
+    np.testing.assert_allclose(log_likelihood(MaskedRow(), all_of(X), {"z": z}).numpy(), expected)
+    np.testing.assert_allclose(expected_reconstruction(MaskedRow(), {"z": z}, all_of(X)).numpy(), expected.mean(0))
 
 
 def test_subsampled_plate_does_not_scale() -> None:
