@@ -166,7 +166,7 @@ def diagnose(
             )
             if advance:
                 advance(len(few))
-    warnings, of_bound = tuple(_judge(by_unit, over_data)), tuple(_judge_bound(missed))
+    warnings, of_bound = tuple(_judge(by_unit, over_data)), tuple(of_missed(missed))
     return Diagnostics(len(few), num_samples, weights, missed, by_unit, over_data, tuple(notes), warnings, of_bound)
 
 
@@ -189,13 +189,14 @@ def _judge(by_unit: Units, over_data: Aggregate | None) -> list[str]:
         information = over_data.mutual_information
         if information.mean < _NO_INFORMATION:
             found.append(
-                "z says next to nothing about x: mutual information "
+                "under this guide z says next to nothing about x: mutual information "
                 f"{with_error(information.mean, information.stderr, 3)} nats."
             )
     return found
 
 
-def _judge_bound(missed: LeftOut | None) -> list[str]:
+def of_missed(missed: LeftOut | None) -> list[str]:
+    """What an importance bound lacks, in words, where draws from the prior find it."""
     if not (missed and missed.telling):
         return []
     return [

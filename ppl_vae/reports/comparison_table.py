@@ -26,18 +26,22 @@ class Table(NamedTuple):
         ranking: what is known of that order.
         protocol: that all share, with the seeds of the trainings and their evaluations.
         local_fits: by guide, how the fits to the test data went after each training; without those that fit nothing.
+        bound_warnings: by guide, what is wrong with the bound of each training.
     """
 
     rows: list[Row]
     ranking: Ranking
     protocol: dict[str, Any]
     local_fits: dict[str, list[dict[str, Any]]]
+    bound_warnings: dict[str, list[list[str]]]
 
     def to_dict(self) -> dict[str, Any]:
         """As dictionaries and numbers, None for what is not known."""
         ranking = self.ranking
         rows = [
-            row.to_dict() | {"tied_with": ranking.tied_with(row.guide), "local_fits": self.local_fits.get(row.guide)}
+            row.to_dict()
+            | {"tied_with": ranking.tied_with(row.guide), "local_fits": self.local_fits.get(row.guide)}
+            | {"bound_warnings": self.bound_warnings[row.guide]}
             for row in self.rows
         ]
         differences = [
@@ -87,7 +91,9 @@ def summarise(results: list[Result]) -> Table:
     seeds = list(dict.fromkeys(result.protocol["seed"] for result in results))
     protocol = {name: value for name, value in shared(results[0].protocol).items() if name != "seed"}
     fits = {guide: [each.local_fits for each in mine if each.local_fits] for guide, mine in by_guide.items()}
-    return Table(rows, ranking, protocol | {"seeds": seeds}, {guide: found for guide, found in fits.items() if found})
+    told = {guide: found for guide, found in fits.items() if found}
+    wrong = {guide: [each.bound_warnings for each in mine] for guide, mine in by_guide.items()}
+    return Table(rows, ranking, protocol | {"seeds": seeds}, told, wrong)
 
 
 def _over_seeds(results: Sequence[Result]) -> dict[str, tuple[float, float, float] | None]:
@@ -205,13 +211,17 @@ def of_comparisons(ranking: Ranking) -> str:
 
 
 def of_fits(table: Table) -> list[str]:
-    """How local fits to the test data went, where there is anything to say."""
+    """How local fits to the test data went, and what is wrong with bounds, where there is anything to say."""
     lines = []
     for guide, trainings in table.local_fits.items():
         for number, fits in enumerate(trainings, start=1):
             which = f"{guide}, training {number}" if len(trainings) > 1 else guide
             lines += [f"{which}: {note}" for note in fits["notes"]]
             lines += [f"warning: {which}: {doubt}" for doubt in fits["warnings"]]
+    for guide, bounds in table.bound_warnings.items():
+        for number, wrong in enumerate(bounds, start=1):
+            which = f"{guide}, training {number}" if len(bounds) > 1 else guide
+            lines += [f"warning: {which}: {each}" for each in wrong]
     return lines
 
 

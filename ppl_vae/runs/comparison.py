@@ -5,19 +5,23 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
-from ppl_vae.data import Splits, load
+from ppl_vae.data import Dataset, Splits, load
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import unseen_in
 from ppl_vae.data.reading import read_data
+from ppl_vae.diagnostics.diagnosis import MIN_SAMPLES, of_missed
 from ppl_vae.evaluation.estimate import Protocol
 from ppl_vae.evaluation.estimators import EvaluateConfig
+from ppl_vae.evaluation.prior_draws import left_out
+from ppl_vae.evaluation.weight_tails import weight_tails
 from ppl_vae.guides.unseen import counts_of, doubts_about, notes_on
 from ppl_vae.inference.fitting import InferConfig, Inferred
 from ppl_vae.programs.check import advice_on_likelihood
@@ -34,11 +38,14 @@ from ppl_vae.runs.training import Training, train_run
 from ppl_vae.runtime.errors import UserError, reason, warned
 from ppl_vae.runtime.files import write_text
 from ppl_vae.runtime.folders import locked
+from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.workers import WorkerKilledError, work_off
 from ppl_vae.training import objective_of
 
 # Figures of a run, beside its seconds and parameters; the two bounds first.
 NATS = ("elbo", "log_px", "reconstruction", "kl")
+# Draws from the guide and from the prior, of each datapoint: as many as diagnostics take at most.
+_DRAWS_FOR_MODES = 1000
 
 
 class Job(NamedTuple):
@@ -72,6 +79,7 @@ class Result:
             seed put the noise of evaluation into the spread over seeds.
         local_fits: counts of how the fits to the test data went, what is to be known of them in words (``notes``), and
             what is wrong with them (``warnings``); None where nothing was fitted.
+        bound_warnings: what is wrong with the importance bound, in words: a mode that the guide misses.
     """
 
     guide: str
@@ -79,6 +87,7 @@ class Result:
     log_px: list[float] | None
     protocol: dict[str, Any]
     local_fits: dict[str, Any] | None = None
+    bound_warnings: list[str] = field(default_factory=list)
 
 
 def check_jobs(
@@ -226,20 +235,27 @@ def _evaluated(job: Job, opened: OpenedRun, seconds: float) -> Result:
     start = time.perf_counter()
     parts, protocol, data, fitted, *_ = evaluate_run(opened, job.elbo, progress=False)
     figures: dict[str, float | None] = {name: parts[name].mean for name in ("elbo", "reconstruction", "kl")}
-    guide, log_px = opened.pair.guide, None
+    guide, log_px, wrong = opened.pair.guide, None, []
     if not has_density(fitted.guide, data.probe()):  # its "elbo" bounds nothing and must not be ranked
         figures |= {"elbo": None, "log_px": None, "log_px_monte_carlo": None}
     else:
         bound = evaluate_run(opened, job.bound, progress=False).results["log_px"]
         figures |= {"log_px": bound.mean, "log_px_monte_carlo": bound.to_dict()["monte_carlo_stderr"]}
         log_px = bound.values.tolist()
+        wrong = _missed(opened.pair.model, fitted.guide, data, job.bound)
     figures["seconds"] = seconds
     figures["evaluation_seconds"] = time.perf_counter() - start
     figures["parameters"] = sum(param.numel() for param in guide.parameters())
     protocols = protocol.to_dict() | {"num_samples_log_px": job.bound.draws}
-    return Result(
-        job.guide, figures, log_px, protocols, None if fitted.fits is None else _told(fitted.fits, job.elbo.infer)
-    )
+    told = None if fitted.fits is None else _told(fitted.fits, job.elbo.infer)
+    return Result(job.guide, figures, log_px, protocols, told, wrong)
+
+
+def _missed(model: nn.Module, guide: nn.Module, data: Dataset, settings: EvaluateConfig) -> list[str]:
+    """What the guide leaves out, and its bound with it: a lower bound that misses a mode says little of the model."""
+    data, draws = data.fixed(settings.seed), max(MIN_SAMPLES, min(settings.draws, _DRAWS_FOR_MODES))
+    with seeded(stream(settings.seed, "comparison: modes"), data.x.device):
+        return of_missed(left_out(model, data, weight_tails(model, guide, data, draws), draws))
 
 
 def _told(fits: Inferred, infer: InferConfig) -> dict[str, Any]:

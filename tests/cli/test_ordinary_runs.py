@@ -114,3 +114,17 @@ def test_a_missed_mode_has_one(cli, tmp_path):
     assert warnings_of(cli, "evaluate", tmp_path / "run", "--estimator", "elbo") == []
     (warning,) = warnings_of(cli, "evaluate", tmp_path / "run", "--estimator", "iwae")
     assert "the guide leaves part of the posterior out, such as a mode" in warning
+
+
+def test_a_comparison_says_whose_bound_misses_a_mode(cli, tmp_path):
+    """Beside one whose bound is whole it would be ranked by that."""
+    (tmp_path / "modes.py").write_text(TWO_MODES)
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(300, 1, generator=generator, dtype=torch.float64)
+    bits = torch.rand(300, 8, generator=generator, dtype=torch.float64) < torch.sigmoid(3 * (z**2 - 1))
+    np.savez(tmp_path / "bits.npz", x=bits.float().numpy())
+    pair = ["--model", f"{tmp_path}/modes.py:TwoModes", "--data", tmp_path / "bits.npz"]
+    few = ["--epochs", "1", "--seeds", "1", "--workers", "1", "--limit", "40", "--device", "cpu"]
+    status, out, err = cli("compare", *pair, *few, "--guides", "amortized", "mean-field", "--out", tmp_path / "both")
+    assert status == 0, err
+    assert "warning: mean-field: the guide leaves part of the posterior out, such as a mode" in out
