@@ -4,21 +4,15 @@ import json
 import shlex
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from tqdm import tqdm
 
 from ppl_vae.bench.contenders import TITLES, Name
-from ppl_vae.bench.epoch import measure_epoch
-from ppl_vae.bench.evaluation import measure_evaluation
-from ppl_vae.bench.machine import describe_machine
-from ppl_vae.bench.scaling import measure_scaling
+from ppl_vae.bench.parts import Part, SizeName, measure, num_tables
 from ppl_vae.bench.settings import Clock
-from ppl_vae.bench.sizes import SIZES
-from ppl_vae.bench.startup import measure_imports, measure_starts
-from ppl_vae.bench.steps import measure_steps
 from ppl_vae.bench.table import as_markdown
 from ppl_vae.bench.threads import limit_threads
 from ppl_vae.runs.paths import refuse_existing_file
@@ -26,9 +20,6 @@ from ppl_vae.runtime.config import Count, Few, config
 from ppl_vae.runtime.device import choose_device
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import write_text
-
-SizeName = Literal["digits", "mnist", "burda", "burda-iwae"]
-Part = Literal["steps", "evaluation", "scaling", "startup", "epoch"]
 
 
 @config
@@ -91,31 +82,11 @@ class Bench:
         print(everything if self.json else tables)
 
     def _measured(self, device: str) -> dict[str, Any]:
-        results: dict[str, Any] = {"command": self._command()}
-        results["machine"] = describe_machine(device)  # now: its load is that of others
-        parts = len(set(self.only) - {"steps"}) + (len(self.sizes) if "steps" in self.only else 0)
-        with tqdm(total=parts, unit="table", leave=False, dynamic_ncols=True, disable=None) as bar:
+        total = num_tables(self.only, self.sizes)
+        with tqdm(total=total, unit="table", leave=False, dynamic_ncols=True, disable=None) as bar:
             clock = Clock(device, self.repeats, self.seconds, self.steps, bar.set_description)
-            if "epoch" in self.only:  # first: its loader forks, which jax objects to once it is there
-                results["epoch"] = measure_epoch(self.data_root, clock)
-                bar.update()
-            if "steps" in self.only:
-                results["steps"] = {}
-                for name in self.sizes:
-                    results["steps"][name] = measure_steps(name, SIZES[name], self._names(), clock)
-                    bar.update()
-            if "evaluation" in self.only:
-                results["evaluation"] = measure_evaluation(clock)
-                bar.update()
-            if "scaling" in self.only:
-                results["scaling"] = measure_scaling(clock)
-                bar.update()
-            if "startup" in self.only:
-                size = SIZES["mnist"]
-                imports, starts = measure_imports(clock), measure_starts(size, clock)
-                results["startup"] = {"size": str(size), "imports": imports, "starts": starts}
-                bar.update()
-        return results
+            measured = measure(self.only, self.sizes, self._names(), self.data_root, clock, bar.update)
+        return {"command": self._command(), **measured}
 
     def _names(self) -> list[Name]:
         """Who takes part, each once, in the table's order."""

@@ -3,30 +3,21 @@
 from dataclasses import field
 from pathlib import Path
 
-import numpy as np
-import torch
-from tqdm import tqdm
 from tyro.conf import Positional
 
 from ppl_vae.cli.main import as_flags
 from ppl_vae.cli.surroundings import say_as_it_is
-from ppl_vae.data import Dataset, binarized
+from ppl_vae.data import binarized
 from ppl_vae.data.labels import numbers_of, unseen_among
 from ppl_vae.data.sources import read_input
-from ppl_vae.evaluation import elbo
-from ppl_vae.guides.unseen import doubts_about, fitted_for, notes_on
-from ppl_vae.inference.fitting import InferConfig, Inferred
-from ppl_vae.predictive.draws import posterior_moments, posterior_samples
+from ppl_vae.diagnostics.latents import infer_latents
+from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.programs.batch import UNSEEN
-from ppl_vae.programs.check import advice_on_likelihood, check_pair
-from ppl_vae.runs.opened import OpenedRun, open_run
+from ppl_vae.runs.opened import open_run
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import refuse_existing_file
 from ppl_vae.runtime.config import Count, Seed, config
 from ppl_vae.runtime.files import write_arrays
-from ppl_vae.runtime.seeding import seeded, stream
-
-_BATCH_SIZE = 256
 
 
 @config
@@ -72,33 +63,15 @@ class Infer:
         # Rows of nobody's split: a per-datapoint guide has none for them.
         binarization = opened.run.record.config.data.binarization if info.layout == "plain" else "none"
         data = binarized(x, y, binarization, self.seed, first=UNSEEN)
-        arrays, fits = self._infer(opened, data.to(opened.device).fixed(self.seed))
-        write_arrays(self.out, arrays, new=True)
+        data = data.to(opened.device).fixed(self.seed)
+        latents = infer_latents(*opened.pair, data, self.infer, num_samples=self.num_samples, seed=self.seed)
+        for words in latents.advice:
+            say_as_it_is(f"warning: {as_flags(words, self)}")
+        write_arrays(self.out, latents.arrays, new=True)
         for note in notes:
             print(f"data     {note}")
-        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-        print(f"latents  {self.out}: {shapes}")
-        if fits:
-            for note in notes_on(fits):
-                print(f"fits     {note}")
-            for doubt in doubts_about(fits, self.infer):
-                print(as_flags(f"warning  {doubt}", self))
-
-    def _infer(self, opened: OpenedRun, data: Dataset) -> tuple[dict[str, np.ndarray], Inferred | None]:
-        model = opened.pair.model
-        with tqdm(total=len(data), unit="datapoint", desc="inferring", disable=None, leave=False) as bar:
-            guide, fits = fitted_for(model, opened.pair.guide, data, self.infer, bar.update)
-        check_pair(model, guide, data.probe())
-        for words in advice_on_likelihood(model, guide, data.probe()):
-            say_as_it_is(f"warning: {as_flags(words, self)}")
-        arrays = {"elbo": elbo(model, guide, data, self.num_samples, self.seed).elbo.values.numpy()}
-        moments, samples = [], []
-        with seeded(stream(self.seed, "samples"), opened.device):
-            for batch in data.batches(_BATCH_SIZE):
-                moments.append(posterior_moments(guide, batch))
-                samples.append(posterior_samples(guide, batch, self.num_samples))
-        for name in moments[0]:
-            arrays[f"{name}_mean"] = torch.cat([part[name].mean for part in moments]).cpu().numpy()
-            arrays[f"{name}_std"] = torch.cat([part[name].std for part in moments]).cpu().numpy()
-            arrays[f"{name}_samples"] = torch.cat([part[name] for part in samples], dim=1).cpu().numpy()
-        return arrays, fits
+        print(f"latents  {self.out}: {latents}")
+        for note in latents.notes:
+            print(f"fits     {note}")
+        for doubt in latents.doubts:
+            print(as_flags(f"warning  {doubt}", self))

@@ -1,13 +1,13 @@
 """``ppl-vae train``: SVI training of a model/guide pair."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import field
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
+from ppl_vae.cli.going_on import told_how_to_go_on
 from ppl_vae.cli.main import as_flags
 from ppl_vae.cli.surroundings import say_as_it_is, say_what_was_read
 from ppl_vae.registry.presets import PresetName
@@ -16,14 +16,11 @@ from ppl_vae.reports.film import film_of
 from ppl_vae.reports.pictures import draw_run
 from ppl_vae.reports.report import write_report
 from ppl_vae.runs.film import film_folder
-from ppl_vae.runs.leftovers import has_learned
-from ppl_vae.runs.run import Run, TrainConfig
+from ppl_vae.runs.run import TrainConfig
 from ppl_vae.runs.training import Training, begun, continued, train_run
 from ppl_vae.runtime.config import config, to_plain
 from ppl_vae.runtime.errors import UserError
-from ppl_vae.runtime.files import CannotWriteError
-from ppl_vae.runtime.interrupt import Interrupted
-from ppl_vae.runtime.processes import LostContactError, current
+from ppl_vae.runtime.processes import current
 from ppl_vae.training.metrics import History
 
 
@@ -67,10 +64,15 @@ class Train:
         plain = to_plain(self.settings)
         plain["data"] |= {"data": None, "data_root": None}  # where it is may differ by machine, what is in it may not
         current().agree(**plain, resume=self.resume is not None, film=self.film)
-        with self._opened() as training, _told_how_to_go_on(training.run):
+        with self._opened() as training, told_how_to_go_on(training.run):
             filmed = self.film or film_folder(training.run).is_dir()  # a resumed film goes on
-            extras = {"tensorboard": self.tensorboard, "film": filmed}
-            history = train_run(training, **extras, on_engine=_say_engine, warn=self._warn)
+            history = train_run(
+                training,
+                tensorboard=self.tensorboard,
+                film=filmed,
+                on_engine=lambda why: tqdm.write(f"engine   {why}"),
+                warn=self._warn,
+            )
             if current().is_first:
                 self._show(training, history)
 
@@ -103,27 +105,3 @@ class Train:
 
     def _warn(self, message: str) -> None:
         say_as_it_is(f"warning: {as_flags(message, self)}")
-
-
-@contextmanager
-def _told_how_to_go_on(run: Run) -> Iterator[None]:
-    """What stops a training inside the block says by which command it goes on."""
-    command = f"train --resume {run.path}"
-    try:
-        yield
-    except LostContactError:
-        ours = current().command
-        raise LostContactError(f"lost contact with another process; go on with: {ours} {command}") from None
-    except KeyboardInterrupt as interrupt:
-        if (interrupt.args and not isinstance(interrupt, Interrupted)) or not run.checkpoint.exists():
-            raise  # it says so itself, or there is nothing to go on with
-        lost = "" if isinstance(interrupt, Interrupted) else " from its last checkpoint"
-        raise Interrupted(f"stopped; go on{lost} with: ppl-vae {command}") from None
-    except CannotWriteError as error:
-        if not has_learned(run.path):
-            raise
-        raise CannotWriteError(f"{error} Then go on with: {current().command} {command}") from None
-
-
-def _say_engine(why: str) -> None:
-    tqdm.write(f"engine   {why}")

@@ -43,7 +43,7 @@ def draw_baseline(
     Args:
         run: where.
         classifier: fitted.
-        metrics: as :func:`ppl_vae.cli.baseline.judge` returns.
+        metrics: as :func:`ppl_vae.baselines.judging.judge` returns.
         drawn: E[x | t] of draws from p(x), ``(n, *event)``.
         by_label: of draws from each p(x | y), ``(C, m, *event)``.
 
@@ -116,7 +116,7 @@ def write_baseline_report(
     Args:
         run: where.
         classifier: fitted.
-        metrics: as :func:`ppl_vae.cli.baseline.judge` returns, and ``seconds`` of the fit.
+        metrics: as :func:`ppl_vae.baselines.judging.judge` returns, and ``seconds`` of the fit.
         pictures: to show.
     """
     config, test = run.record.config, metrics["test"]

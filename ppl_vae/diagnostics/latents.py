@@ -1,0 +1,109 @@
+"""The latents of given observations: moments and draws of q(z | x), and how far to trust them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ppl_vae.data import Dataset
+from ppl_vae.evaluation import elbo
+from ppl_vae.guides.unseen import doubts_about, fitted_for, notes_on
+from ppl_vae.inference.fitting import InferConfig, Inferred
+from ppl_vae.predictive.draws import posterior_moments, posterior_samples
+from ppl_vae.programs.check import advice_on_likelihood, check_pair
+from ppl_vae.runtime.progress import bar
+from ppl_vae.runtime.seeding import seeded, stream
+from ppl_vae.runtime.shown import Row, Shown
+
+_BATCH_SIZE = 256
+
+
+@dataclass(frozen=True, eq=False)
+class InferredLatents(Shown):
+    """The latents of N observations.
+
+    Args:
+        arrays: ``elbo``, ``(N,)``, in nats; and for each latent site ``SITE_mean`` and ``SITE_std`` of q(z | x),
+            ``(N, *latent)``, and ``SITE_samples``, ``(num_samples, N, *latent)``.
+        fits: how local inference went, where the guide had no answer to these observations; else None.
+        settings: of local inference.
+        advice: what is to be known of the elbo, in words.
+    """
+
+    arrays: dict[str, NDArray[np.floating]]
+    fits: Inferred | None
+    settings: InferConfig
+    advice: tuple[str, ...] = ()
+
+    def rows(self) -> list[Row]:
+        """One for each observation: its elbo, and mean and standard deviation of each unit of its latents."""
+        num = len(self.arrays["elbo"])
+        columns = {"elbo": self.arrays["elbo"]}
+        for name, values in self.arrays.items():
+            if name.endswith(("_mean", "_std")):
+                columns |= {f"{name}_{unit}": column for unit, column in enumerate(values.reshape(num, -1).T)}
+        return [{name: float(values[row]) for name, values in columns.items()} for row in range(num)]
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be known of local fits whose starts did not all end alike, in words."""
+        return notes_on(self.fits) if self.fits else []
+
+    @property
+    def doubts(self) -> list[str]:
+        """Signs that local fits are no optima, in words, with what to do."""
+        return doubts_about(self.fits, self.settings) if self.fits else []
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is to be known before the numbers are used, in words."""
+        return [*self.advice, *self.doubts]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {array.shape}" for name, array in self.arrays.items())
+
+
+def infer_latents(
+    model: nn.Module,
+    guide: nn.Module,
+    data: Dataset,
+    settings: InferConfig | None = None,
+    *,
+    num_samples: int = 10,
+    seed: int = 0,
+    progress: bool | None = None,
+) -> InferredLatents:
+    """The posterior of observations, as the guide has it; where it has no answer to them, one of its family fitted to
+    them, the model frozen.
+
+    Args:
+        model: p(x, z), trained.
+        guide: trained with it.
+        data: not dynamic, on the device of the pair. Rows that no split has begin at
+            :data:`ppl_vae.programs.batch.UNSEEN`.
+        settings: of local inference, where it is needed; the defaults if None.
+        num_samples: draws of z for each observation.
+        seed: of the draws.
+        progress: show a progress bar; None shows it on a terminal only.
+
+    Raises:
+        UserError: the pair cannot be used on this data.
+    """
+    settings = settings or InferConfig()
+    with bar(len(data), "datapoint", "inferring", progress) as done:
+        guide, fits = fitted_for(model, guide, data, settings, done.update)
+    check_pair(model, guide, data.probe())
+    advice = advice_on_likelihood(model, guide, data.probe())
+    arrays = {"elbo": elbo(model, guide, data, num_samples, seed).elbo.values.numpy()}
+    moments, samples = [], []
+    with seeded(stream(seed, "samples"), data.x.device):
+        for batch in data.batches(_BATCH_SIZE):
+            moments.append(posterior_moments(guide, batch))
+            samples.append(posterior_samples(guide, batch, num_samples))
+    for name in moments[0]:
+        arrays[f"{name}_mean"] = torch.cat([part[name].mean for part in moments]).cpu().numpy()
+        arrays[f"{name}_std"] = torch.cat([part[name].std for part in moments]).cpu().numpy()
+        arrays[f"{name}_samples"] = torch.cat([part[name] for part in samples], dim=1).cpu().numpy()
+    return InferredLatents(arrays, fits, settings, tuple(advice))
