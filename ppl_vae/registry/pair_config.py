@@ -136,10 +136,11 @@ def unread_error(names: Sequence[str]) -> UserError:
 def readers_of(name: str) -> list[str]:
     """What of ours reads a setting or a part, in words."""
     asked = {"prior": "make_prior", "net": "networks"}.get(name, name)
+    sized = ("family", "prior") if name == "latent_dim" else ()  # by what the model's latents come to
     found = [
         f"`{kind}` {', '.join(makers)}"
         for kind, table in TABLES.items()
-        if (makers := [key for key, maker in table.items() if asked in parameters_of(maker)])
+        if kind not in sized and (makers := [key for key, maker in table.items() if asked in parameters_of(maker)])
     ]
     if name in READ_BY["mlp"]:
         found.append("models and guides with networks")

@@ -112,7 +112,7 @@ class Mine(PyroModule):
 def test_a_users_bernoulli_that_refuses_grey_levels(cli, tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(VALIDATING)
-    flags = ["--model", f"{file}:Mine", *SMALL, "--out", tmp_path / "run"]
+    flags = ["--model", f"{file}:Mine", "--hidden", "8", "--epochs", "1", "--out", tmp_path / "run"]
     status, out, err = cli("train", *flags, "--binarization", "none")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "site 'x': the model's Bernoulli refuses grey levels; binarize the data" in err

@@ -62,6 +62,11 @@ MISUSES = {
     "components of one": (["--num-components", "7"], "--num-components", "--prior mixture, vamp."),
     "convolutions of none": (["--channels", "4", "8"], "--channels", "--net conv."),
     "given as it is anyway": (["--refinement-steps", "5"], "--refinement-steps", "--guide semi-amortized."),
+    "size of z": (
+        ["--latent-dim", "3", "--model", f"{FILE}:Fixed"],
+        "--latent-dim",
+        "what does: --model vae, conditional, hierarchical, sequence, linear-gaussian, two-layer-linear-gaussian.",
+    ),
     "a user's setting": (["--tail", "3", "--family", f"{FILE}:Heavy", "--guide", f"{MINE}:Guide"], "--tail", "it."),
 }
 
@@ -153,7 +158,7 @@ def test_a_run_records_what_its_pair_reads_and_goes_on_without_running_its_files
 
 
 @pytest.mark.slow  # 20 seconds
-def test_ones_own_parts_end_to_end(cli, few, own, tmp_path, shown):
+def test_ones_own_parts_end_to_end(cli, few, own, tmp_path, shown, monkeypatch):
     """Train, resume, evaluate, compare and the reports, with settings of the model, family, likelihood and prior."""
     run, file = tmp_path / "run", tmp_path / "mine.py"
     words = ["--dof", "4", "--tail", "3"]
@@ -167,7 +172,8 @@ def test_ones_own_parts_end_to_end(cli, few, own, tmp_path, shown):
     status, out, err = cli("evaluate", run, "--estimator", "iwae", "--num-samples", "20")
     assert (status, err) == (0, "")
     assert "log_px" in out
-    guides = ["--guides", "amortized", f"amortized:{file}:Heavy", "mean-field"]
+    monkeypatch.chdir(tmp_path)
+    guides = ["--guides", "amortized", "amortized:mine.py:Heavy", "mean-field"]
     parts = own(*(part for part in ALL if part[0] != "family"))
     terms = [*guides, *few, *TINY, *parts, *words, "--seeds", "1", "--workers", "1", "--num-samples", "20"]
     terms += ["--infer-steps", "20", "--infer-window", "10", "--infer-starts", "1"]
