@@ -22,11 +22,12 @@ if TYPE_CHECKING:
         inference_gaps,
         simulate,
     )
-    from ppl_vae.inference.fitting import infer
+    from ppl_vae.inference.fitting import InferConfig, infer
     from ppl_vae.predictive.draws import posterior_predictive, prior_predictive
     from ppl_vae.programs.batch import Batch
     from ppl_vae.programs.check import check_pair
     from ppl_vae.registry.pairs import build_guide, build_model
+    from ppl_vae.reports.comparing import compare
     from ppl_vae.runs.opened import opened as open
     from ppl_vae.runtime.errors import UserError
     from ppl_vae.training import FitConfig, fit
@@ -41,11 +42,12 @@ else:
             ),
             "evaluation",
         ),
-        "infer": "inference.fitting",
+        **dict.fromkeys(("InferConfig", "infer"), "inference.fitting"),
         **dict.fromkeys(("posterior_predictive", "prior_predictive"), "predictive.draws"),
         "Batch": "programs.batch",
         **dict.fromkeys(("build_guide", "build_model"), "registry.pairs"),
         "check_pair": "programs.check",
+        "compare": "reports.comparing",
         "open": "runs.opened",
         "UserError": "runtime.errors",
         **dict.fromkeys(("FitConfig", "fit"), "training"),
@@ -62,6 +64,7 @@ __all__ = [
     "DataConfig",
     "Dataset",
     "FitConfig",
+    "InferConfig",
     "UserError",
     "annealed_importance_bound",
     "bidirectional_bounds",
@@ -69,6 +72,7 @@ __all__ = [
     "build_model",
     "calibrate",
     "check_pair",
+    "compare",
     "diagnose",
     "elbo",
     "evaluate",
