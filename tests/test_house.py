@@ -1,6 +1,7 @@
 """The laws of the house that can be counted."""
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -197,3 +198,50 @@ def test_no_room_is_too_full_and_no_file_too_long() -> None:
     assert {room: count for room, count in rooms.items() if count > 18 and room != "bench"} == {}
     lengths = {name: len((PACKAGE / name).read_text().splitlines()) for name, _ in _sources()}
     assert {name: length for name, length in lengths.items() if length > 300} == {}
+
+
+# --- The library does, the command line says --------------------------------------------------------------------------
+
+# They build command lines, for messages and the report's "Do it again".
+_WRITES_COMMANDS = {"runs/command_line.py", "reports/report.py", "runtime/processes.py"}
+_SPEAKING = ("cli/", "bench/")
+# What still prints; a line may go, none may come.
+PRINTS = {"registry/trust.py"}
+
+
+def flags_named(tree: ast.AST) -> list[int]:
+    """The lines of texts, docstrings apart, in which a flag is named."""
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+        if re.search(r"(?<![\w-])--[a-z]", node.value)
+    ]
+
+
+def test_below_the_command_line_no_message_names_a_flag() -> None:
+    below = [each for each in _sources() if not each[0].startswith(_SPEAKING) and each[0] not in _WRITES_COMMANDS]
+    found = {f"{name}:{line}" for name, tree in below for line in flags_named(tree)}
+    going_on = {name for name in found if name.startswith("runs/leftovers.py")}  # 'ppl-vae train --resume RUN'
+    assert found - going_on == set()
+    assert len(going_on) <= 1
+    assert flags_named(ast.parse('f"raise --epochs of {x}"')) == [1]
+
+
+def test_below_the_command_line_nothing_prints() -> None:
+    def prints(tree: ast.AST) -> bool:
+        return any(
+            isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "print" for n in ast.walk(tree)
+        )
+
+    assert {name for name, tree in _sources() if not name.startswith(_SPEAKING) and prints(tree)} == PRINTS
+    assert prints(ast.parse("def f(): print(1)"))
+
+
+def test_commands_are_short() -> None:
+    """What parses them, and settles where they run, is longer."""
+    helping = {"cli/main.py", "cli/surroundings.py", "cli/pair_flags.py"}
+    lines = {name: len((PACKAGE / name).read_text().splitlines()) for name, _ in _sources() if name.startswith("cli/")}
+    assert {name: count for name, count in lines.items() if count > 120 and name not in helping} == {}
+    assert sum(lines.values()) <= 2_100

@@ -58,7 +58,7 @@ class Evaluate:
         if self.per_datapoint:
             if self.settings.simulates:
                 raise UserError(f"--per-datapoint is for elbo, iwae and ais, not for {self.settings.estimator}.")
-            refuse_existing_file(self.per_datapoint, "--per-datapoint")
+            refuse_existing_file(self.per_datapoint, "per_datapoint")
         opened = open_run(self.run_directory, self.device, self.opening)
         if self.settings.estimator == "sbc":
             self._calibrate(opened)

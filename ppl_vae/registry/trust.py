@@ -62,7 +62,7 @@ def check_trusted(run: Path, names: Iterable[str], recorded: Mapping[str, str], 
             since = ", and it has changed since the run was trained" if file in changed else ""
             raise UserError(
                 f"{run} runs the code of '{file}' (SHA-256 {digest}), which you have not run before{since}; read it, "
-                "then add --trust."
+                "then add `trust`."
             )
     if consent:
         remember(files)

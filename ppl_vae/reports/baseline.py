@@ -125,7 +125,7 @@ def write_baseline_report(
     unfinished = [str(y) for y, mixture in zip(labels, classifier.classes, strict=True) if not mixture.converged]
     if unfinished:
         warnings.append(
-            f"Not converged after {config.iterations} iterations: label {', '.join(unfinished)}; raise --iterations."
+            f"Not converged after {config.iterations} iterations: label {', '.join(unfinished)}; raise `iterations`."
         )
     rows = [(f"accuracy, {name} data", percent(metrics[name]["accuracy"])) for name in metrics if name != "seconds"]
     by_label = [(f"label {label}", percent(share), f"{share['num']:,}") for label, share in test["by_label"].items()]

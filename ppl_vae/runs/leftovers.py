@@ -32,14 +32,14 @@ def refuse_existing_run(path: Path, record: str | None = None) -> None:
     """
     if _is_trained(path):
         raise UserError(
-            f"{path} holds a run already; go on with it by 'ppl-vae train --resume {path}', or choose another --out."
+            f"{path} holds a run already; go on with it by 'ppl-vae train --resume {path}', or choose another `out`."
         )
     if (path / "baseline.npz").exists():
         other = record is not None and _text(path / _RECORD) != record
         if other or (path / "report.html").exists():
-            raise UserError(f"{path} holds a baseline already; choose another --out.")
+            raise UserError(f"{path} holds a baseline already; choose another `out`.")
     if os.path.lexists(path) and _leftovers(path) is None:
-        raise UserError(f"{path} exists and is not empty; choose another --out.")
+        raise UserError(f"{path} exists and is not empty; choose another `out`.")
 
 
 def has_learned(path: Path) -> bool:

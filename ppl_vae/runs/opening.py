@@ -44,11 +44,11 @@ def read_again(run: Path, info: DataInfo, settings: DataConfig, *, download: boo
         UserError: the data is not there, or it is other data than the run's.
     """
     if names_file(settings.data) and not Path(settings.data).exists():
-        raise UserError(f"{run}: its data is not at '{settings.data}'; say by --data where it is now.")
+        raise UserError(f"{run}: its data is not at '{settings.data}'; say by `data` where it is now.")
     if settings.data in NAMES and not download and not any(folder_of(settings.data, settings.data_root).glob("*")):
         folder = folder_of(settings.data, Path("FOLDER"))
         raise UserError(
-            f"{run}: {settings.data} is not in '{settings.data_root}'; pass --data-root FOLDER where {folder} holds "
+            f"{run}: {settings.data} is not in '{settings.data_root}'; pass `data_root` FOLDER where {folder} holds "
             "its files."
         )
     splits = read_data(settings)
@@ -56,6 +56,6 @@ def read_again(run: Path, info: DataInfo, settings: DataConfig, *, download: boo
         splits = splits.unnumbered()
     if info.labels != splits.classes or not info.is_of(splits):
         raise UserError(
-            f"the data '{settings.data}' is not what {run} was trained on; say by --data where that is, or train again."
+            f"the data '{settings.data}' is not what {run} was trained on; say by `data` where that is, or train again."
         )
     return splits

@@ -13,21 +13,21 @@ from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import TakenError, make_folder, remove_folder, write_arrays, write_bytes
 
 
-def refuse_existing_file(path: Path, flag: str = "--out") -> None:
-    """Raise a UserError if a file cannot be made at that path, which the flag names."""
+def refuse_existing_file(path: Path, setting: str = "out") -> None:
+    """Raise a UserError if a file cannot be made at that path, which the setting names."""
     if path.exists():
-        raise UserError(f"{path} exists; choose another {flag}.")
+        raise UserError(f"{path} exists; choose another `{setting}`.")
     if not path.parent.is_dir():
-        raise UserError(f"{path.parent} is no folder; make it, or choose another {flag}.")
+        raise UserError(f"{path.parent} is no folder; make it, or choose another `{setting}`.")
     if not os.access(path.parent, os.W_OK):
-        raise UserError(f"{path.parent} cannot be written to; choose another {flag}.")
+        raise UserError(f"{path.parent} cannot be written to; choose another `{setting}`.")
 
 
 def refuse_existing_arrays(path: Path) -> None:
     """Raise a UserError if :func:`write_together` cannot write there: no .npz by name, or a file in the way of it or
     of its picture."""
     if path.suffix != ".npz":
-        raise UserError(f"--out {path}: name a file that ends in .npz.")
+        raise UserError(f"`out` {path}: name a file that ends in .npz.")
     for suffix in (".npz", ".png", ".svg"):
         refuse_existing_file(path.with_suffix(suffix))
 

@@ -266,7 +266,7 @@ def test_a_baseline_killed_in_its_pictures_is_made_again_by_the_same_command(cli
 
 
 def test_a_finished_baseline_is_in_the_way(baseline):
-    with pytest.raises(UserError, match="holds a baseline already; choose another --out"):
+    with pytest.raises(UserError, match="holds a baseline already; choose another `out`"):
         refuse_existing_run(baseline, (baseline / "config.yaml").read_text())
 
 
