@@ -157,7 +157,7 @@ def test_a_run_records_what_its_pair_reads_and_goes_on_without_running_its_files
     assert Run.open(run).record.config.pair.settings["shape"] == "round"
 
 
-@pytest.mark.slow  # 20 seconds
+@pytest.mark.slow  # half a minute
 def test_ones_own_parts_end_to_end(cli, few, own, tmp_path, shown, monkeypatch):
     """Train, resume, evaluate, compare and the reports, with settings of the model, family, likelihood and prior."""
     run, file = tmp_path / "run", tmp_path / "mine.py"
