@@ -23,7 +23,7 @@ from ppl_vae.networks.recurrent import differentiable_twice
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.effects import once, side_loss
-from ppl_vae.programs.latents import FamilyProgram
+from ppl_vae.programs.given import FamilyProgram
 from ppl_vae.programs.pair import constant
 from ppl_vae.runtime.config import Few, Rate
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae.programs.batch import Batch
-from ppl_vae.programs.latents import FamilyProgram, Latents
+from ppl_vae.programs.given import FamilyProgram
+from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.log_weights import chunks, log_weights
 from ppl_vae.runtime.seeding import seeded, stream
 

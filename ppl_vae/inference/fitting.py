@@ -28,7 +28,8 @@ from ppl_vae.inference.ends import LEAST, SIGNIFICANT, judged
 from ppl_vae.inference.starts import CANDIDATES, starting_rows
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.programs.batch import Batch
-from ppl_vae.programs.latents import FamilyProgram, Latents
+from ppl_vae.programs.given import FamilyProgram
+from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.pair import frozen, modules_behind
 from ppl_vae.runtime.config import Count, Seed, checked, config
 from ppl_vae.runtime.seeding import seeded, stream

@@ -11,7 +11,6 @@ from ppl_vae.data.labels import number_of
 from ppl_vae.predictive.codes import GuideFor, decode_ways, encode, labels_for, rows_among, saw_bits
 from ppl_vae.predictive.rendering import centre, strips_of, takes_labels
 from ppl_vae.predictive.samples import Samples
-from ppl_vae.predictive.walks import direction, shifted
 from ppl_vae.runtime.errors import UserError
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
@@ -113,3 +112,30 @@ def _members(
     if not len(members):
         raise UserError(f"`{name}` {label}: none of the first {limit} {split} datapoints; raise `limit`.")
     return members
+
+
+def direction(start: Tensor, end: Tensor) -> Tensor:
+    """The mean of one group's codes less the mean of another's: what must be added to go from the one to the other.
+
+    Args:
+        start: codes ``(n, D)``.
+        end: codes ``(m, D)``.
+
+    Returns:
+        ``(D,)``.
+    """
+    return end.mean(0) - start.mean(0)
+
+
+def shifted(codes: Tensor, along: Tensor, strengths: Tensor) -> Tensor:
+    """Codes moved along a direction, by each of several multiples of it.
+
+    Args:
+        codes: ``(n, D)``.
+        along: ``(D,)``.
+        strengths: ``(S,)``; 0 is the code itself.
+
+    Returns:
+        ``(n, S, D)``.
+    """
+    return codes[:, None] + strengths[:, None] * along

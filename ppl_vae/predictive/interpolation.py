@@ -10,7 +10,7 @@ from ppl_vae.data.info import DataInfo
 from ppl_vae.predictive.codes import GuideFor, decode_ways, encode, label_number, labels_for, rows_among, saw_bits
 from ppl_vae.predictive.rendering import centre, shows_means, strips_of
 from ppl_vae.predictive.samples import Samples
-from ppl_vae.predictive.walks import CodeKind, Path, ways
+from ppl_vae.predictive.walks import CodeKind, Path
 from ppl_vae.runtime.errors import UserError
 
 
@@ -36,7 +36,7 @@ def interpolate(
         data: where the observations come from.
         info: of the training data.
         images: rows of the data, two or more; by default the first and the next one of another label.
-        path: the straight line, or a great circle; see :func:`ppl_vae.predictive.walks.ways`.
+        path: the straight line, or a great circle; see :func:`ways`.
         codes: means of q(z | x), or samples of it, from torch's own generator.
         steps: on each way, both ends included.
         label: that a conditional model decodes with; by default that of the observation where a way begins.
@@ -85,3 +85,39 @@ def _smoothness(means: Tensor) -> str:
     steps = (means[:, 1:] - means[:, :-1]).abs().flatten(2).mean(-1)
     ends = (means[:, -1] - means[:, 0]).abs().flatten(1).mean(-1)
     return f"steps    the mean pixel changes by at most {steps.max():.3f} in a step, {ends.max():.3f} from end to end"
+
+
+def ways(points: Tensor, num_steps: int, path: Path = "linear") -> Tensor:
+    """The way from each point to the next, both ends included.
+
+    ``linear``: a + t (b − a). ``spherical``: sin((1 − t) θ) / sin θ a + sin(t θ) / sin θ b, θ the angle between a and
+    b (Shoemake 1985; for latents White 2016). Draws of N(0, I) in many dimensions have nearly the same length √D; the
+    linear way between two of them passes through shorter vectors, where the prior has hardly any mass, and the
+    spherical one does not. Where θ is 0 or π, or an end is 0, there is no such circle, or no single one; then the way
+    is linear.
+
+    Args:
+        points: ``(P, D)``, at least 2.
+        num_steps: codes on each way, at least 2, t equally spaced from 0 to 1.
+        path: which way.
+
+    Returns:
+        ``(P − 1, num_steps, D)``; it begins and ends at the points themselves.
+
+    Raises:
+        ValueError: fewer than 2 points or steps.
+    """
+    if len(points) < 2 or num_steps < 2:
+        raise ValueError(f"a way needs 2 points and 2 steps or more, got {len(points)} and {num_steps}.")
+    start, end = points[:-1, None], points[1:, None]  # (P − 1, 1, D)
+    t = torch.linspace(0, 1, num_steps).to(points)[:, None]  # (num_steps, 1)
+    way = start + t * (end - start)
+    if path == "spherical":
+        cosine = torch.nn.functional.cosine_similarity(start, end, dim=-1).clamp(-1, 1)[..., None]
+        angle = cosine.acos()  # (P − 1, 1, 1)
+        sine = angle.sin()
+        arc = ((1 - t) * angle).sin() / sine * start + (t * angle).sin() / sine * end
+        lengths = start.norm(dim=-1, keepdim=True) * end.norm(dim=-1, keepdim=True)
+        way = torch.where((sine > 1e-4) & (lengths > 0), arc, way)
+    way[:, :1], way[:, -1:] = start, end
+    return way

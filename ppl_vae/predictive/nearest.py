@@ -1,16 +1,16 @@
 """The nearest observations in latent space."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
 from ppl_vae.predictive.codes import GuideFor, encode, rows_among, saw_bits
 from ppl_vae.predictive.rendering import strips_of
 from ppl_vae.predictive.samples import Samples
-from ppl_vae.predictive.walks import nearest
 from ppl_vae.runtime.errors import UserError
 
 
@@ -79,3 +79,34 @@ def neighbours(
         ),
         words,
     )
+
+
+class Neighbours(NamedTuple):
+    """The nearest codes to each of some queries, nearest first.
+
+    Args:
+        index: rows among the candidates, ``(M, k)``.
+        distance: Euclidean, ``(M, k)``.
+    """
+
+    index: Tensor  # type: ignore[assignment]  # tuple.index, which nobody calls here
+    distance: Tensor
+
+
+def nearest(queries: Tensor, candidates: Tensor, count: int) -> Neighbours:
+    """Nearest neighbours in latent space.
+
+    Args:
+        queries: codes ``(M, D)``.
+        candidates: codes ``(N, D)``.
+        count: k, at most N.
+
+    Raises:
+        ValueError: more neighbours than candidates.
+    """
+    if count > len(candidates):
+        raise ValueError(f"there are {len(candidates)} candidates, so no {count} neighbours.")
+    # Not through a matrix product, whose rounding would put a query at a distance from itself.
+    distances = torch.cdist(queries, candidates, compute_mode="donot_use_mm_for_euclid_dist")
+    distance, index = distances.topk(count, largest=False)
+    return Neighbours(index, distance)

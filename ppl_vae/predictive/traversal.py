@@ -10,7 +10,6 @@ from ppl_vae.data.info import DataInfo
 from ppl_vae.predictive.codes import GuideFor, decode_ways, encode, label_number, labels_for, rows_among
 from ppl_vae.predictive.rendering import centre, strips_of, takes_labels
 from ppl_vae.predictive.samples import Samples
-from ppl_vae.predictive.walks import traversals
 from ppl_vae.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -95,3 +94,19 @@ def _without_effect(names: list[str], means: Tensor) -> tuple[str, ...]:
     return (
         (f"units    {', '.join(still)}: nothing changes while the other latents stay where they are",) if still else ()
     )
+
+
+def traversals(code: Tensor, units: Tensor, values: Tensor) -> Tensor:
+    """One unit after the other set to each of several values, the others left as they are.
+
+    Args:
+        code: ``(D,)``.
+        units: which, ``(U,)`` integers from 0.
+        values: ``(S,)``.
+
+    Returns:
+        ``(U, S, D)``.
+    """
+    walks = code.expand(len(units), len(values), -1).clone()
+    walks[torch.arange(len(units), device=code.device), :, units] = values.to(code)
+    return walks

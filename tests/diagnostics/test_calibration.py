@@ -22,7 +22,7 @@ from ppl_vae.inference.fitting import infer
 from ppl_vae.models import LinearGaussian
 from ppl_vae.networks.dense import Encoder
 from ppl_vae.programs.batch import UNSEEN
-from ppl_vae.programs.latents import FamilyProgram
+from ppl_vae.programs.given import FamilyProgram
 from ppl_vae.runtime.errors import UserError
 from tests.conformance import conditional_vae
 from tests.pairs import PriorGuide, TwoLatents, all_of, amortized, bits, optimal, oracle, vae_pair

@@ -19,7 +19,8 @@ from ppl_vae.models.priors import VampPrior
 from ppl_vae.networks.dense import Decoder, Encoder
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.programs.check import check_pair
-from ppl_vae.programs.latents import FamilyProgram, Latents
+from ppl_vae.programs.given import FamilyProgram
+from ppl_vae.programs.latents import Latents
 from ppl_vae.svi import OptimizerConfig
 from tests.marks import slow_after
 from tests.pairs import TwoLatents, all_of, amortized, bits, oracle, simulate

@@ -246,7 +246,7 @@ def test_dynamic_data_is_refused() -> None:
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(UserError, match="infer-window"):
+    with pytest.raises(UserError, match="infer_window"):
         infer(oracle(), Diagonal(3), Dataset(simulate(oracle(), 2)), settings=climb(infer_window=0))
 
 

@@ -13,7 +13,7 @@ from ppl_vae.models.priors import MixtureOfGaussians, Prior, StandardNormal, Vam
 from ppl_vae.networks.dense import Decoder, Encoder, positive
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.predictive.draws import has_standard_normal_prior
-from ppl_vae.programs.latents import FamilyProgram
+from ppl_vae.programs.given import FamilyProgram
 from ppl_vae.programs.pair import constant
 from ppl_vae.svi import OptimizerConfig
 from tests.marks import slow_after
