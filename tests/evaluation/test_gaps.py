@@ -233,7 +233,7 @@ def test_no_family_is_refused() -> None:
 
 def test_settings_are_checked() -> None:
     model, guide = vae_pair()
-    with pytest.raises(UserError, match="--chains"):
+    with pytest.raises(UserError, match="`chains`"):
         take_apart(model, guide, {"diagonal": guide}, stripes_data(4, dynamic=False), GapsConfig(chains=0))
 
 
