@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -30,3 +31,21 @@ def test_settings_are_given_by_name() -> None:
     assert len(history) == 2
     with pytest.raises(pv.UserError, match=r"^unknown setting 'epoch' .*did you mean 'epochs'\?$"):
         pv.fit(model, guide, data.train, epoch=2)
+
+
+@pytest.mark.parametrize("wrong", ["tensor", "splits"])
+def test_what_is_no_data_set_is_said_by_all_alike(wrong: str) -> None:
+    model, guide = vae_pair()
+    splits = pv.load("digits")
+    data: Any = splits if wrong == "splits" else splits.train.x
+    for call in (
+        lambda: pv.fit(model, guide, data),
+        lambda: pv.elbo(model, guide, data),
+        lambda: pv.importance_bound(model, guide, data, 2),
+        lambda: pv.annealed_importance_bound(model, guide, data, 2),
+        lambda: pv.evaluate(model, guide, data),
+        lambda: pv.diagnose(model, guide, data),
+        lambda: pv.infer(model, guide.family, data),
+    ):
+        with pytest.raises(pv.UserError, match=r"^the data is a (Splits|Tensor); make it a ppl_vae\.data\.Dataset"):
+            call()

@@ -38,7 +38,8 @@ def check_rows_are_there(data: object, *more: object) -> None:
     for part in (data, *more):
         if not isinstance(part, Dataset) and (part is data or part is not None):
             raise UserError(
-                f"the data is a {type(part).__name__}; make it a ppl_vae.data.Dataset(x, y) of tensors, x float32."
+                f"the data is a {type(part).__name__}; make it a ppl_vae.data.Dataset(x, y) of tensors, x float32, or "
+                "take a part of what ppl_vae.load gives, as data.test."
             )
     if isinstance(data, Dataset) and len(data) == 0:
         raise UserError("the data has no rows; give at least one datapoint.")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from ppl_vae import figures
-from ppl_vae.data.checks import check_runs
+from ppl_vae.data.checks import check_rows_are_there, check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.diagnostics.aggregate import Aggregate, aggregate
 from ppl_vae.diagnostics.units import ACTIVE_VARIANCE, Units, units
@@ -138,6 +138,7 @@ def diagnose(
         raise UserError(f"diagnostics need at least {MIN_SAMPLES} samples for the weights' tail, got {num_samples}.")
     if len(data) < 2:
         raise UserError("diagnostics compare datapoints with each other: give at least 2.")
+    check_rows_are_there(data)
     check_rows(guide, data.first, len(data))
     data = data.fixed(seed)
     few, device = data.head(num_datapoints), data.x.device

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ppl_vae.data.checks import check_rows_are_there
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.diagnostics.diagnosis import Diagnostics, diagnose
 from ppl_vae.diagnostics.per_datapoint import as_csv, per_datapoint
@@ -188,6 +189,7 @@ def evaluate(
         UserError: no setting has that name, or as :func:`ppl_vae.evaluation.estimates`.
     """
     settings = checked(changed(settings or EvaluateConfig(), named))
+    check_rows_are_there(data)
     found = estimates(model, guide, data, settings, origin, progress)
     if each and not settings.looks_at_guide:  # annealing has looked at no guide, the table has columns of one
         found = found._replace(fitted=fitted_to(model, guide, found.data, settings.infer, progress))

@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ppl_vae.data.checks import check_runs
+from ppl_vae.data.checks import check_rows_are_there, check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation import hmc
 from ppl_vae.evaluation.estimate import Estimate
@@ -120,6 +120,7 @@ def annealed_importance_bound(
     Returns:
         the bound in nats per datapoint; bigger is better.
     """
+    check_rows_are_there(data)
     return _run(model, guide, data.fixed(seed), None, num_chains, settings, latents, seed, advance)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ppl_vae.data.checks import check_runs
+from ppl_vae.data.checks import check_rows_are_there, check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.estimate import Estimate, rows_of, table_of
 from ppl_vae.evaluation.streams import NUM_STREAMS, Streams, dealt, log_mean_over_draws, mean_over_draws
@@ -67,6 +67,7 @@ def elbo(
     Raises:
         UserError: the pair cannot run on this data, or the guide has rows for others.
     """
+    check_rows_are_there(data)
     check_rows(guide, data.first, len(data))
     sums = []
     data = data.fixed(seed)
@@ -114,6 +115,7 @@ def importance_bound(
     Raises:
         UserError: the pair cannot run on this data, or the guide has rows for others.
     """
+    check_rows_are_there(data)
     check_rows(guide, data.first, len(data))
     found = []
     data = data.fixed(seed)

@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ppl_vae.data.checks import check_runs
+from ppl_vae.data.checks import check_rows_are_there, check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.inference.ends import LEAST, SIGNIFICANT, judged
 from ppl_vae.inference.starts import CANDIDATES, starting_rows
@@ -128,6 +128,7 @@ def infer(
         ValueError: the data is dynamic, or the rows are of another shape.
     """
     settings = checked(settings or InferConfig())
+    check_rows_are_there(data)
     if data.dynamic:
         raise ValueError("local inference needs data that stays the same: take data.fixed(seed) first")
     latents = latents or Latents.of(model, data.probe())

@@ -12,6 +12,7 @@ from ppl_vae.registry.build import Assembly
 from ppl_vae.registry.factories import TABLES, Factory
 from ppl_vae.registry.files import find
 from ppl_vae.registry.pair_config import PairConfig, unread_error
+from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
 
 Part = str | Callable[..., nn.Module]
@@ -97,6 +98,8 @@ def _found(kind: str, part: Part) -> tuple[str, Factory]:
     """The name of a part and what makes it; a class of ours is made as the command line makes it."""
     if isinstance(part, str):
         return part, find(kind, part)
+    if isinstance(part, nn.Module):
+        raise UserError(f"`{kind}` is a {type(part).__name__} that is made already; pass the class, or its name.")
     for name, maker in TABLES[kind].items():
         if part is maker or getattr(maker, "__annotations__", {}).get("return") is part:
             return name, maker

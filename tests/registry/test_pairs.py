@@ -61,6 +61,7 @@ def test_what_nothing_reads_is_refused() -> None:
         (lambda: pv.build_model(VAE, DATA, latent_dim=0), "`latent_dim`: must be greater than 0, got 0."),
         (lambda: pv.build_guide(Amortized, model, DATA, refinement_steps=9), "`refinement_steps`: nothing in this"),
         (lambda: pv.build_guide("amortised", model, DATA), "unknown guide 'amortised'"),
+        (lambda: pv.build_guide(Amortized, model, DATA, family=FullRank(2)), "`family` is a FullRank that is made"),
     ):
         with pytest.raises(pv.UserError, match=f"^{re.escape(line)}"):
             make()
