@@ -24,32 +24,32 @@ def test_a_diverging_run_is_an_error_and_the_checkpoint_stays_sound(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("changes", "flag"),
+    ("changes", "name"),
     [
-        ({"epochs": 0}, "--epochs"),
-        ({"epochs": -3}, "--epochs"),
-        ({"batch_size": 0}, "--batch-size"),
-        ({"num_particles": 0}, "--num-particles"),
-        ({"kl_weight": -0.1}, "--kl-weight"),
-        ({"kl_weight": float("nan")}, "--kl-weight"),
-        ({"kl_weight": float("inf")}, "--kl-weight"),
-        ({"kl_warmup": -1}, "--kl-warmup"),
-        ({"patience": -1}, "--patience"),
-        ({"seed": -1}, "--seed"),
-        ({"objective": "elbow"}, "--objective"),
-        ({"optimizer": OptimizerConfig(learning_rate=0.0)}, "--learning-rate"),
-        ({"optimizer": OptimizerConfig(learning_rate=float("nan"))}, "--learning-rate"),
-        ({"optimizer": OptimizerConfig(adam_epsilon=0.0)}, "--adam-epsilon"),
-        ({"optimizer": OptimizerConfig(clip_norm=0.0)}, "--clip-norm"),
-        ({"optimizer": OptimizerConfig(clip_norm=float("nan"))}, "--clip-norm"),
-        ({"optimizer": OptimizerConfig(schedule="linear")}, "--schedule"),
+        ({"epochs": 0}, "epochs"),
+        ({"epochs": -3}, "epochs"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"num_particles": 0}, "num_particles"),
+        ({"kl_weight": -0.1}, "kl_weight"),
+        ({"kl_weight": float("nan")}, "kl_weight"),
+        ({"kl_weight": float("inf")}, "kl_weight"),
+        ({"kl_warmup": -1}, "kl_warmup"),
+        ({"patience": -1}, "patience"),
+        ({"seed": -1}, "seed"),
+        ({"objective": "elbow"}, "objective"),
+        ({"optimizer": OptimizerConfig(learning_rate=0.0)}, "learning_rate"),
+        ({"optimizer": OptimizerConfig(learning_rate=float("nan"))}, "learning_rate"),
+        ({"optimizer": OptimizerConfig(adam_epsilon=0.0)}, "adam_epsilon"),
+        ({"optimizer": OptimizerConfig(clip_norm=0.0)}, "clip_norm"),
+        ({"optimizer": OptimizerConfig(clip_norm=float("nan"))}, "clip_norm"),
+        ({"optimizer": OptimizerConfig(schedule="linear")}, "schedule"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_settings_out_of_range_name_the_flag(changes: dict[str, Any], flag: str) -> None:
+def test_settings_out_of_range_are_named(changes: dict[str, Any], name: str) -> None:
     model, guide = vae_pair()
     before = weights(model, guide)
-    with pytest.raises(UserError, match=f"^{flag}: must be") as caught:
+    with pytest.raises(UserError, match=f"^`{name}`: must be") as caught:
         fit(model, guide, TRAIN, VALIDATION, settings(**changes))
     assert "\n" not in str(caught.value)
     assert_same(weights(model, guide), before)

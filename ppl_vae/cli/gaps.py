@@ -64,7 +64,7 @@ class Gaps:
         if self.out:
             _refuse_folder(self.out)
         if not self.splits or len(set(self.splits)) < len(self.splits):
-            raise UserError("--splits: name each split once, at least one.")
+            raise UserError("`splits`: name each split once, at least one.")
         opened = open_run(self.run_directory, self.device, self.opening)
         data: dict[str, Dataset] = {split: _split(opened, split, self.limit) for split in self.splits}
         latents = Latents.of(opened.pair.model, next(iter(data.values())).probe())
@@ -95,7 +95,7 @@ def _split(opened: OpenedRun, name: SplitName, limit: int) -> Dataset:
     try:
         return opened.split(name, limit)
     except UserError as error:
-        raise UserError(str(error).replace("use --split ", "use --splits ")) from None
+        raise UserError(str(error).replace("use `split` ", "use `splits` ")) from None
 
 
 def _refuse_folder(path: Path) -> None:

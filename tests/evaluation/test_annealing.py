@@ -486,8 +486,8 @@ def test_more_chains_are_closer() -> None:
     [
         ({"num_chains": 0}, ValueError, "num_chains must be at least 1, got 0"),
         ({"settings": AnnealingConfig(temperatures=4, start="guide")}, ValueError, "need one"),
-        ({"settings": AnnealingConfig(temperatures=0)}, UserError, "--temperatures"),
-        ({"settings": AnnealingConfig(leapfrog=0)}, UserError, "--leapfrog"),
+        ({"settings": AnnealingConfig(temperatures=0)}, UserError, "`temperatures`"),
+        ({"settings": AnnealingConfig(leapfrog=0)}, UserError, "`leapfrog`"),
     ],
 )
 def test_bad_settings_are_refused(arguments: dict[str, Any], error: type[Exception], message: str) -> None:

@@ -120,7 +120,7 @@ def by_annealing(model: LinearGaussian, guide: nn.Module, data: Dataset) -> Once
 
 def refined(model: LinearGaussian, family: type[Family]) -> SemiAmortized:
     """It draws in its refinement, as long steps as tell."""
-    return SemiAmortized(optimal(model, family), model, num_steps=2, rate=0.2)
+    return SemiAmortized(optimal(model, family), model, refinement_steps=2, refinement_rate=0.2)
 
 
 CASES = {

@@ -10,7 +10,7 @@ def test_a_guide_that_draws_to_find_its_q_is_known() -> None:
     model = oracle()
     batch = all_of(simulate(model, 3))
     proposal = amortized(model, batch.x, Planar)
-    refined = SemiAmortized(proposal, model, num_steps=2, rate=0.1)
+    refined = SemiAmortized(proposal, model, refinement_steps=2, refinement_rate=0.1)
     assert not is_drawn(proposal, batch)
     assert is_drawn(refined, batch)
     assert has_density(refined, batch)
