@@ -17,9 +17,9 @@ _KNOWING = {"registry/factories.py", "registry/files.py", "explorer/exploring.py
 
 
 def _sources() -> Iterator[tuple[str, ast.Module]]:
-    for folder in (PACKAGE, PACKAGE / "models", PACKAGE / "guides"):  # glob goes through no link
-        for path in sorted(folder.glob("**/*.py") if folder == PACKAGE else folder.glob("*.py")):
-            yield str(path.relative_to(PACKAGE)), ast.parse(path.read_text())
+    linked = [path for room in ("models", "guides") for path in (PACKAGE / room).glob("*.py")]  # glob follows no link
+    for path in sorted({*PACKAGE.glob("**/*.py"), *linked}):
+        yield str(path.relative_to(PACKAGE)), ast.parse(path.read_text())
 
 
 def _own_classes() -> set[str]:

@@ -130,7 +130,7 @@ def test_chains_and_nested_plates(tracked: bool, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_users_example() -> None:
-    path = Path(__file__).parents[1] / "examples" / "mine.py"
+    path = Path(__file__).parents[2] / "examples" / "mine.py"
     if not path.exists():
         pytest.skip("needs the checkout, not an installed wheel")
     spec = importlib.util.spec_from_file_location("mine", path)
