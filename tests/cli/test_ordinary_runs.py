@@ -116,6 +116,7 @@ def test_a_missed_mode_has_one(cli, tmp_path):
     assert "the guide leaves part of the posterior out, such as a mode" in warning
 
 
+@pytest.mark.slow
 def test_a_comparison_says_whose_bound_misses_a_mode(cli, tmp_path):
     """Beside one whose bound is whole it would be ranked by that."""
     (tmp_path / "modes.py").write_text(TWO_MODES)
