@@ -20,6 +20,8 @@ IMPOSSIBLE = 3e-5
 """The same for a result that cannot be, since the evaluation is then refused: 4 standard errors of a Gaussian."""
 ONE_ERROR = 0.16
 """How often a Gaussian is higher than by one standard error, which is what a ± says."""
+ROUNDING = 1e-4
+"""Nats that sums of float32 may be off by: where nothing varies, as under an exact posterior, that is all there is."""
 
 
 def errors_of_chance(freedom: float | Tensor, level: float = LEVEL, looks: int = 1) -> Tensor:
@@ -60,7 +62,7 @@ def each_beyond_chance(more: Tensor, variance: Tensor, freedom: int, level: floa
         freedom: of it; of a sum of variances, the least of theirs.
         level: of each datapoint.
     """
-    return more > errors_of_chance(freedom, level) * variance.sqrt()
+    return more > errors_of_chance(freedom, level) * variance.sqrt() + ROUNDING
 
 
 def more_than_chance(count: int, num: int, each: float) -> bool:

@@ -103,3 +103,9 @@ def test_a_rise_is_held_to_what_few_datapoints_tell() -> None:
     assert still_rising(bound([0.0, 2.0], 2.5))
     assert still_rising(bound([0.0], 1.0))
     assert not still_rising(Estimate(torch.zeros(3)))
+
+
+def test_rounding_is_no_difference() -> None:
+    """Under an exact posterior nothing varies, and the two estimates differ in their last digits."""
+    more = torch.tensor([1e-6, 5e-5, 0.01])
+    assert each_beyond_chance(more, torch.zeros(3), 15, 1e-4).tolist() == [False, False, True]
