@@ -40,7 +40,7 @@ def refuse_unlike(runs: Sequence[tuple[Path, DataConfig, str]]) -> None:
     for path, others, found in runs[1:]:
         if found != fingerprint:
             differing = [
-                f"--{each.name.replace('_', '-')} {getattr(settings, each.name)} and {getattr(others, each.name)}"
+                f"`{each.name}` {getattr(settings, each.name)} and {getattr(others, each.name)}"
                 for each in fields(DataConfig)
                 if each.name != "data_root" and getattr(settings, each.name) != getattr(others, each.name)
             ]

@@ -101,15 +101,20 @@ def test_an_ordinary_comparison_has_no_warning(cli, runs, name):
     assert warnings_of(cli, "compare", *COMPARED[name], *few) == []
 
 
+def two_modes(folder, num):
+    """The model in a file, and so many draws of it in another, as flags."""
+    (folder / "modes.py").write_text(TWO_MODES)
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(num, 1, generator=generator, dtype=torch.float64)
+    bits = torch.rand(num, 8, generator=generator, dtype=torch.float64) < torch.sigmoid(3 * (z**2 - 1))
+    np.savez(folder / "bits.npz", x=bits.float().numpy())
+    return ["--model", f"{folder}/modes.py:TwoModes", "--data", folder / "bits.npz"]
+
+
 @pytest.mark.slow
 def test_a_missed_mode_has_one(cli, tmp_path):
     """A Gaussian q, well trained, has one of two modes: the ELBO is what it is, but the importance bound is too low."""
-    (tmp_path / "modes.py").write_text(TWO_MODES)
-    generator = torch.Generator().manual_seed(0)
-    z = torch.randn(1000, 1, generator=generator, dtype=torch.float64)
-    bits = torch.rand(1000, 8, generator=generator, dtype=torch.float64) < torch.sigmoid(3 * (z**2 - 1))
-    np.savez(tmp_path / "bits.npz", x=bits.float().numpy())
-    pair = ["--model", f"{tmp_path}/modes.py:TwoModes", "--data", tmp_path / "bits.npz"]
+    pair = two_modes(tmp_path, 1000)
     assert cli("train", *pair, *QUICK, "--out", tmp_path / "run")[0] == 0
     assert warnings_of(cli, "evaluate", tmp_path / "run", "--estimator", "elbo") == []
     (warning,) = warnings_of(cli, "evaluate", tmp_path / "run", "--estimator", "iwae")
@@ -119,12 +124,7 @@ def test_a_missed_mode_has_one(cli, tmp_path):
 @pytest.mark.slow
 def test_a_comparison_says_whose_bound_misses_a_mode(cli, tmp_path):
     """Beside one whose bound is whole it would be ranked by that."""
-    (tmp_path / "modes.py").write_text(TWO_MODES)
-    generator = torch.Generator().manual_seed(0)
-    z = torch.randn(300, 1, generator=generator, dtype=torch.float64)
-    bits = torch.rand(300, 8, generator=generator, dtype=torch.float64) < torch.sigmoid(3 * (z**2 - 1))
-    np.savez(tmp_path / "bits.npz", x=bits.float().numpy())
-    pair = ["--model", f"{tmp_path}/modes.py:TwoModes", "--data", tmp_path / "bits.npz"]
+    pair = two_modes(tmp_path, 300)
     few = ["--epochs", "1", "--seeds", "1", "--workers", "1", "--limit", "40", "--device", "cpu"]
     status, out, err = cli("compare", *pair, *few, "--guides", "amortized", "mean-field", "--out", tmp_path / "both")
     assert status == 0, err
