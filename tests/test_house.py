@@ -211,7 +211,7 @@ PRINTS = {"registry/trust.py"}
 
 
 def flags_named(tree: ast.AST) -> list[int]:
-    """The lines of texts, docstrings apart, in which a flag is named, or begun; of a run, how it is gone on with may be."""
+    """The lines of texts, docstrings apart, that name or begin a flag; how a run is gone on with may be said."""
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     return [
         node.lineno
