@@ -44,10 +44,10 @@ def say_what_was_read(splits: "Splits") -> None:
 
 @contextmanager
 def news_said() -> Iterator[None]:
-    """Inside the block what the library logs is said on stderr."""
+    """Inside the block what the library logs is said on stderr, warnings as such."""
 
     def say_it(record: logging.LogRecord) -> bool:
-        say_as_it_is(record.getMessage())
+        say_as_it_is(("warning: " if record.levelno >= logging.WARNING else "") + record.getMessage())
         return False
 
     log, handler = logging.getLogger("ppl_vae"), logging.Handler()

@@ -5,13 +5,15 @@ SHA-256, a line each, in ``ppl_vae/trusted`` of the user's own state folder (``$
 A file is the source that is named: what it imports is not looked at.
 """
 
+import logging
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ppl_vae.registry.files import file_of, has_run, source_hash
 from ppl_vae.runtime.errors import UserError, reason
+
+_log = logging.getLogger(__name__)
 
 
 def hashes_of(*names: str) -> dict[str, str]:
@@ -21,7 +23,7 @@ def hashes_of(*names: str) -> dict[str, str]:
 
 
 def remember(files: Mapping[str, str]) -> None:
-    """Trust these files from now on; where that cannot be written down, one line on stderr says so."""
+    """Trust these files from now on; where that cannot be written down, the log says so."""
     known = _known()
     lines = [f"{digest}  {file!a}\n" for file, digest in files.items() if digest not in known]
     if not lines:
@@ -32,11 +34,11 @@ def remember(files: Mapping[str, str]) -> None:
         with store.open("a", encoding="ascii") as out:
             out.write("".join(lines))  # at once, so that two processes do not mix theirs
     except (OSError, RuntimeError) as error:  # of no home at all
-        print(f"note: it is not remembered which files you trust ({reason(error)}).", file=sys.stderr)
+        _log.warning("it is not remembered which files you trust (%s).", reason(error))
 
 
 def check_trusted(run: Path, names: Iterable[str], recorded: Mapping[str, str], consent: bool) -> None:
-    """See that the code of a run may be run, and say if it is another than the run was trained with.
+    """See that the code of a run may be run; the log says if it is another than the run was trained with.
 
     Args:
         run: the run directory, for the messages.
@@ -67,7 +69,7 @@ def check_trusted(run: Path, names: Iterable[str], recorded: Mapping[str, str], 
     if consent:
         remember(files)
     for file in sorted(changed):
-        print(f"warning: '{file}' has changed since {run} was trained with it.", file=sys.stderr)
+        _log.warning("'%s' has changed since %s was trained with it.", file, run)
 
 
 def _store() -> Path:

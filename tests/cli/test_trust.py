@@ -144,7 +144,7 @@ def test_trust_that_cannot_be_remembered(cli, elsewhere, tmp_path, monkeypatch):
     assert cli(*words)[0] == 2
     status, _, err = cli(*words, "--trust")
     assert (status, err.count("\n")) == (0, 1)
-    assert err.startswith("note: it is not remembered which files you trust (")
+    assert err.startswith("warning: it is not remembered which files you trust (")
 
 
 def test_a_compiled_file_beside_it_is_not_run(cli, elsewhere, tmp_path):
