@@ -10,7 +10,6 @@ from ppl_vae.guides.families import Diagonal, Family, FullRank, LowRank, Point
 from ppl_vae.guides.flows import InverseAutoregressive, Planar
 from ppl_vae.guides.per_datapoint import PerDatapoint
 from ppl_vae.guides.semi_amortized import SemiAmortized
-from ppl_vae.programs.latents import Latents
 
 __all__ = [
     "Amortized",
@@ -20,7 +19,6 @@ __all__ = [
     "FullRank",
     "Guide",
     "InverseAutoregressive",
-    "Latents",
     "LowRank",
     "PerDatapoint",
     "Planar",

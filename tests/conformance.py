@@ -21,7 +21,6 @@ from ppl_vae.guides import (
     FullRank,
     Guide,
     InverseAutoregressive,
-    Latents,
     LowRank,
     PerDatapoint,
     Planar,
@@ -40,7 +39,7 @@ from ppl_vae.models.priors import MixtureOfGaussians, Prior, VampPrior
 from ppl_vae.networks.convolutional import ConvDecoder, ConvEncoder
 from ppl_vae.networks.dense import Decoder, Encoder
 from ppl_vae.networks.recurrent import RecurrentDecoder, RecurrentEncoder
-from ppl_vae.programs.latents import LatentSite
+from ppl_vae.programs.latents import Latents, LatentSite
 from ppl_vae.programs.layout import Layout
 from ppl_vae.testing import Case, Pair
 from tests.pairs import TwoLatents, bits

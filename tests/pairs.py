@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from ppl_vae import Batch
 from ppl_vae.data import Dataset
-from ppl_vae.guides import Amortized, Diagonal, Family, Latents
+from ppl_vae.guides import Amortized, Diagonal, Family
 from ppl_vae.models import VAE, LinearGaussian, Model
 from ppl_vae.networks.dense import Decoder, Encoder, raw_scale
+from ppl_vae.programs.latents import Latents
 
 
 def all_of(x: Tensor, y: Tensor | None = None) -> Batch:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae import Batch, UserError, testing
-from ppl_vae.guides import Amortized, Diagonal, Guide, Latents, Point, SemiAmortized
+from ppl_vae.guides import Amortized, Diagonal, Guide, Point, SemiAmortized
 from ppl_vae.models import VAE, LinearGaussian, Model
 from ppl_vae.networks.dense import Decoder, Encoder
+from ppl_vae.programs.latents import Latents
 from ppl_vae.testing import CHECKS, OF_A_Q_WITHOUT_NOISE, Case
 from tests import conformance
 from tests.conformance import ALL_CASES, CASES

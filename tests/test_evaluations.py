@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from ppl_vae import Batch, FitConfig, UserError, fit
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo, importance_bound
-from ppl_vae.guides import Amortized, Diagonal, Latents, SemiAmortized
+from ppl_vae.guides import Amortized, Diagonal, SemiAmortized
 from ppl_vae.models import VAE
 from ppl_vae.predictive.draws import posterior_moments
 from ppl_vae.programs.check import check_pair
 from ppl_vae.programs.effects import Recall, Remember
+from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.log_joint import draw, log_guide
 from ppl_vae.programs.pair import evaluating, frozen
 from ppl_vae.programs.program import Program

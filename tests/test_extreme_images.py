@@ -15,7 +15,6 @@ from ppl_vae.guides import (
     Family,
     FullRank,
     InverseAutoregressive,
-    Latents,
     LowRank,
     PerDatapoint,
     Planar,
@@ -26,6 +25,7 @@ from ppl_vae.inference.fitting import InferConfig, infer
 from ppl_vae.models import VAE
 from ppl_vae.models.likelihoods import Bernoulli
 from ppl_vae.networks.dense import Decoder, Encoder
+from ppl_vae.programs.latents import Latents
 from tests.marks import slow_after
 
 FAMILIES = [Diagonal, LowRank, FullRank, Planar, InverseAutoregressive, Point]

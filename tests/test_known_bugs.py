@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from ppl_vae import Batch, FitConfig, UserError, fit
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo, importance_bound
-from ppl_vae.guides import Diagonal, FullRank, Latents, PerDatapoint
+from ppl_vae.guides import Diagonal, FullRank, PerDatapoint
 from ppl_vae.guides.unseen import fit_locally, guide_for
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.models import VAE, LinearGaussian
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.programs.check import likelihood_label
+from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.log_weights import log_weights
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer

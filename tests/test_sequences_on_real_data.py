@@ -7,9 +7,10 @@ from ppl_vae import FitConfig, fit
 from ppl_vae.baselines.ngrams import ngram_log_prob
 from ppl_vae.data import load
 from ppl_vae.evaluation import elbo
-from ppl_vae.guides import Amortized, Diagonal, Latents
+from ppl_vae.guides import Amortized, Diagonal
 from ppl_vae.models import SequenceVAE
 from ppl_vae.networks.recurrent import RecurrentDecoder, RecurrentEncoder
+from ppl_vae.programs.latents import Latents
 from ppl_vae.svi import OptimizerConfig
 
 pytestmark = pytest.mark.slow

@@ -6,13 +6,14 @@ from sklearn.linear_model import LogisticRegression
 
 from ppl_vae import FitConfig, fit
 from ppl_vae.data import DataConfig, load
-from ppl_vae.guides import Amortized, Diagonal, Latents
+from ppl_vae.guides import Amortized, Diagonal
 from ppl_vae.models import VAE
 from ppl_vae.models.likelihoods import Bernoulli
 from ppl_vae.networks.dense import Decoder, Encoder
 from ppl_vae.predictive.directions import direction, shifted
 from ppl_vae.predictive.interpolation import ways
 from ppl_vae.predictive.walks import codes_of, decode_codes
+from ppl_vae.programs.latents import Latents
 
 pytestmark = pytest.mark.slow
 

@@ -7,11 +7,12 @@ from torch import nn
 from ppl_vae.bench.minibatches import Minibatches
 from ppl_vae.bench.sizes import Size
 from ppl_vae.data import Dataset
-from ppl_vae.guides import Amortized, Diagonal, Latents, PerDatapoint
+from ppl_vae.guides import Amortized, Diagonal, PerDatapoint
 from ppl_vae.models import VAE
 from ppl_vae.networks.dense import Decoder, Encoder
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.objectives.importance_weighted import ImportanceWeighted
+from ppl_vae.programs.latents import Latents
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer, TracedStep
 
 

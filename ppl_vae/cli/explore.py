@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
-from torch import nn
 from tqdm import tqdm
 from tyro.conf import Positional
 
 from ppl_vae.explorer import explored, html
-from ppl_vae.programs.rows import tables_of
-from ppl_vae.runs.opened import SplitName, check_drawable, open_run
+from ppl_vae.predictive.rendering import check_drawable
+from ppl_vae.runs.opened import SplitName, open_run
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered, refuse_existing_file, write_new
 from ppl_vae.runtime.config import Seed, config
@@ -61,7 +60,7 @@ class Explore:
         opened = open_run(self.run_directory, self.device, self.opening)
         check_drawable(opened.event_shape)
         settings = opened.run.record.config
-        split = self._split(opened.pair.guide)
+        split = opened.answered(self.split)
         data = opened.split(split, self.num_images)
         with tqdm(total=len(data), unit="image", disable=None, leave=False, delay=_QUIET_SECONDS) as bar:
             contents = explored(
@@ -83,10 +82,3 @@ class Explore:
             lambda out: write_text(out, page, new=True),
         )
         print(f"explorer  {out} ({out.stat().st_size / 1e6:.1f} MB; open it in a browser)")
-
-    def _split(self, guide: nn.Module) -> SplitName:
-        if not tables_of(guide):
-            return self.split or "test"
-        if self.split not in (None, "train"):
-            raise UserError("this run's guide knows its training data only; use --split train.")
-        return "train"

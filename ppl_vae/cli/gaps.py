@@ -1,7 +1,6 @@
 """``ppl-vae gaps``: where the inference of a run loses its nats."""
 
 import json
-import os
 from dataclasses import field
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from ppl_vae.programs.latents import Latents
 from ppl_vae.registry.local_families import local_families
 from ppl_vae.runs.opened import OpenedRun, SplitName, open_run
 from ppl_vae.runs.opening import Opening
-from ppl_vae.runs.paths import numbered
+from ppl_vae.runs.paths import numbered, refuse_existing_folder
 from ppl_vae.runtime.config import Count, config
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import write_text
@@ -62,7 +61,7 @@ class Gaps:
     def run(self) -> None:
         """Measure, print, write."""
         if self.out:
-            _refuse_folder(self.out)
+            refuse_existing_folder(self.out)
         if not self.splits or len(set(self.splits)) < len(self.splits):
             raise UserError("`splits`: name each split once, at least one.")
         opened = open_run(self.run_directory, self.device, self.opening)
@@ -79,7 +78,7 @@ class Gaps:
     def _write(self, found: InferenceGaps, opened: OpenedRun, text: str) -> Path:
         recorded = opened.run.record.config
         figure = found.figure(f"{Path(recorded.data.data).name}: {recorded.in_words}")
-        with claimed(self.out, lambda: numbered(opened.run.path, "gaps"), _refuse_folder) as claim:
+        with claimed(self.out, lambda: numbered(opened.run.path, "gaps"), refuse_existing_folder) as claim:
             try:
                 write_text(claim.path / "gaps.json", text)
                 write_text(claim.path / "gaps.csv", found.to_csv())
@@ -96,12 +95,3 @@ def _split(opened: OpenedRun, name: SplitName, limit: int) -> Dataset:
         return opened.split(name, limit)
     except UserError as error:
         raise UserError(str(error).replace("use `split` ", "use `splits` ")) from None
-
-
-def _refuse_folder(path: Path) -> None:
-    """Raise a UserError if no folder can be made at that path; its parents are made with it."""
-    if os.path.lexists(path):
-        raise UserError(f"{path} exists; choose another --out.")
-    nearest = next(parent for parent in path.absolute().parents if parent.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise UserError(f"{nearest} is no folder that can be written to; choose another --out.")

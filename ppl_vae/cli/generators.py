@@ -12,8 +12,9 @@ from tyro.conf import Positional
 from ppl_vae.data import DataConfig
 from ppl_vae.data.info import DataInfo
 from ppl_vae.predictive.generators import Generator, generators, labels_in, of_baseline, of_model
+from ppl_vae.predictive.rendering import check_drawable
 from ppl_vae.runs.baseline import BaselineRun
-from ppl_vae.runs.opened import check_drawable, open_run, refuse_unlike
+from ppl_vae.runs.opened import open_run, refuse_unlike
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered, refuse_existing_arrays, write_samples
 from ppl_vae.runs.record import is_baseline

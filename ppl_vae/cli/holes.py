@@ -9,7 +9,8 @@ from tyro.conf import Positional
 
 from ppl_vae.data import Dataset
 from ppl_vae.predictive.planes import HollowPlane, holes, hollow_plane
-from ppl_vae.runs.opened import OpenedRun, SplitName, check_drawable, open_run, refuse_unlike
+from ppl_vae.predictive.rendering import check_drawable
+from ppl_vae.runs.opened import OpenedRun, SplitName, open_run, refuse_unlike
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered, refuse_existing_arrays, write_samples
 from ppl_vae.runtime.config import Count, Seed, config
@@ -56,15 +57,13 @@ class Holes:
         opened = [open_run(path, self.device, self.opening) for path in self.run_directories]
         for run in opened:
             check_drawable(run.event_shape)
-        records = [run.run.record for run in opened]
-        paths = self.run_directories
-        refuse_unlike([(p, r.config.data, r.info.fingerprint) for p, r in zip(paths, records, strict=True)])
+        refuse_unlike([(run.run.path, run.settings.data, run.info.fingerprint) for run in opened])
         planes = {}
         for number, run in enumerate(opened, start=1):
             data = run.split(self.split, self.limit).fixed(self.seed)
             name = f"{number}. {run.in_words}" if len(opened) > 1 else run.in_words
             planes[name] = self._plane(run, data)
-        title = f"{Path(records[0].config.data.data).name} ({', '.join(run.run.path.name for run in opened)})"
+        title = f"{Path(opened[0].settings.data.data).name} ({', '.join(run.run.path.name for run in opened)})"
         out = write_samples(self.out, _free, holes(planes, data, run.info, self.split), title)
         print(f"arrays   {out}")
         print(f"picture  {out.with_suffix('.png')}")

@@ -8,8 +8,8 @@ from pyro import poutine
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
+from ppl_vae.predictive.centre import centre_of
 from ppl_vae.programs.batch import Batch
-from ppl_vae.programs.centre import centre_of
 from ppl_vae.programs.contract import no_x, trace_in_plate
 from ppl_vae.programs.log_joint import log_likelihood
 from ppl_vae.programs.pair import frozen, in_particles, latent_sites

@@ -13,9 +13,10 @@ from ppl_vae.data.codecs import decode_notes, decode_text
 from ppl_vae.data.info import DataInfo, example
 from ppl_vae.data.midi import midi
 from ppl_vae.figures.sequences import piano_rolls, written
+from ppl_vae.predictive.centre import has_mean
 from ppl_vae.predictive.draws import Draws
-from ppl_vae.programs.centre import has_mean
 from ppl_vae.programs.structure import reads_labels
+from ppl_vae.runtime.errors import UserError
 
 
 def image_of(info: DataInfo, x: ArrayLike | Tensor) -> NDArray[np.float64]:
@@ -58,7 +59,7 @@ def takes_labels(model: nn.Module, info: DataInfo) -> bool:
 
 
 def shows_means(model: nn.Module, info: DataInfo) -> bool:
-    """Whether x given z is shown by its mean, not by what is likeliest (:func:`ppl_vae.programs.centre.has_mean`)."""
+    """Whether x given z is shown by its mean, not by what is likeliest (:func:`ppl_vae.predictive.centre.has_mean`)."""
     return has_mean(model, example(info, device_of(model)))
 
 
@@ -114,3 +115,21 @@ def files_of(info: DataInfo, stem: str, sequences: Mapping[str, Tensor]) -> dict
             for number, piece in enumerate(decode_notes(x.cpu()), start=1)
         }
     return {}
+
+
+def check_drawable(
+    event_shape: tuple[int, ...], instead: str = "'ppl-vae infer' and ppl_vae.predictive.draws give arrays."
+) -> None:
+    """See that observations of this shape can be drawn.
+
+    Args:
+        event_shape: of one observation.
+        instead: what to do where they cannot.
+
+    Raises:
+        UserError: they cannot.
+    """
+    try:
+        figures.mosaic(np.zeros((1, 1, *event_shape)))
+    except ValueError as error:
+        raise UserError(f"{error} {instead}") from None

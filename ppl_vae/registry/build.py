@@ -26,8 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae.data.info import DataInfo, example
-from ppl_vae.guides import Latents
 from ppl_vae.networks.architecture import Networks
+from ppl_vae.programs.latents import Latents
 from ppl_vae.registry.factories import Factory
 from ppl_vae.registry.files import construct
 from ppl_vae.registry.pair_config import PairConfig, makers_of, offered_beside, unread_error

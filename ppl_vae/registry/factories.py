@@ -18,7 +18,6 @@ from ppl_vae.guides import (
     Family,
     FullRank,
     InverseAutoregressive,
-    Latents,
     LowRank,
     PerDatapoint,
     Planar,
@@ -37,6 +36,7 @@ from ppl_vae.models.likelihoods import Bernoulli, ContinuousBernoulli, Likelihoo
 from ppl_vae.models.priors import MixtureOfGaussians, Prior, StandardNormal, VampPrior
 from ppl_vae.networks.architecture import Networks
 from ppl_vae.networks.dense import Encoder
+from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.layout import Layout
 from ppl_vae.registry.settings import settings_from
 from ppl_vae.runtime.config import Size

@@ -13,14 +13,15 @@ from matplotlib.figure import Figure
 from ppl_vae import figures
 from ppl_vae.data import DataConfig, Splits
 from ppl_vae.data.torchvision_sets import NAMES
+from ppl_vae.diagnostics.references import references
 from ppl_vae.registry.trust import hashes_of, remember
 from ppl_vae.reports.comparison import warnings_of, write_comparison_report
 from ppl_vae.reports.comparison_table import Table, as_csv, as_markdown, as_terminal, of_comparisons, summarise
 from ppl_vae.runs.command_line import command
 from ppl_vae.runs.comparison import check_jobs, run_jobs
+from ppl_vae.runs.opened import open_run
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered
-from ppl_vae.runs.references import reference_rows
 from ppl_vae.runs.terms import CompareConfig, jobs_of, names_of, refuse_other_terms, shared_terms
 from ppl_vae.runtime.config import changed, checked, field_names
 from ppl_vae.runtime.errors import warned
@@ -215,6 +216,12 @@ def _references(terms: CompareConfig, out: Path, folder: str) -> dict[str, Any]:
     kept, data = out / "references.json", terms.settings.data
     if not kept.is_file():
         opening = Opening(data=data.data, data_root=data.data_root)  # a finished run still records where it was
-        write_text(kept, json.dumps(reference_rows(out / folder, opening, terms.references, terms.infer), indent=2))
+        opened = open_run(out / folder, "cpu", opening)
+        test = opened.split("test", terms.references)
+        title = (
+            f"References on the first {len(test)} test datapoints of {folder}: ELBO, ± standard error over datapoints."
+        )
+        rows = references(*opened.pair, test, terms.infer)
+        write_text(kept, json.dumps({"title": title, "rows": rows}, indent=2))
     found: dict[str, Any] = json.loads(kept.read_text())
     return found

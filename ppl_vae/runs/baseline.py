@@ -23,7 +23,7 @@ from ppl_vae.baselines.bayes import BayesClassifier, Kind, Sampled, fit_classifi
 from ppl_vae.baselines.judging import judge
 from ppl_vae.data import DataConfig, Dataset, Splits
 from ppl_vae.data.info import DataInfo
-from ppl_vae.runs.opened import check_drawable
+from ppl_vae.predictive.rendering import check_drawable
 from ppl_vae.runs.record import RunDirectory, versions
 from ppl_vae.runtime.config import Count, Seed, Size, config
 from ppl_vae.runtime.errors import UserError, reason

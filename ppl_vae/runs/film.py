@@ -12,10 +12,9 @@ import torch
 from ppl_vae.data import Dataset, Splits
 from ppl_vae.data.info import DataInfo
 from ppl_vae.predictive.draws import plane_site
-from ppl_vae.predictive.rendering import takes_labels
+from ppl_vae.predictive.rendering import check_drawable, takes_labels
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.build import Pair
-from ppl_vae.runs.opened import check_drawable
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.files import make_folder, write_arrays

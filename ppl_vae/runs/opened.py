@@ -5,16 +5,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 
 from ppl_vae.data import DataConfig, Dataset, Splits
 from ppl_vae.data.info import DataInfo, example
 from ppl_vae.evaluation.estimate import Origin
-from ppl_vae.figures import mosaic
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.density import has_density
+from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.build import Pair
 from ppl_vae.registry.files import names_file
 from ppl_vae.runs.opening import Opening
@@ -112,7 +111,7 @@ class OpenedRun(NamedTuple):
     def in_words(self) -> str:
         """The pair as pictures of several runs name it."""
         config = self.run.record.config
-        if config.pair.family != "point" or names_file(config.pair.guide) or config.fit.drop == "reconstruction":
+        if not self.is_point or names_file(config.pair.guide) or config.fit.drop == "reconstruction":
             return config.in_words
         return "autoencoder" if final_kl_weight(config.fit) == 0 else "autoencoder, codes drawn to 0"
 
@@ -124,29 +123,26 @@ class OpenedRun(NamedTuple):
         """
         return self.data.get(name).head(limit).to(self.device)
 
+    def answered(self, split: SplitName | None = None) -> SplitName:
+        """The split to take, of those that the guide has an answer to: of a per-datapoint guide its training data.
+
+        Args:
+            split: what is asked for; None for the test data, or what the guide has an answer to.
+
+        Raises:
+            UserError: the guide has none to that split.
+        """
+        if not tables_of(self.pair.guide):
+            return split or "test"
+        if split not in (None, "train"):
+            raise UserError("this run's guide knows its training data only; use `split` train.")
+        return "train"
+
     def origin(self, split: str) -> Origin:
         """Where the datapoints of a split come from, for the protocol of an estimate."""
         config, info = self.run.record.config.data, self.info
         binarization = config.binarization if info.layout == "plain" else "none"
         return Origin(config.data, info.fingerprint, split, binarization, config.data_seed)
-
-
-def check_drawable(
-    event_shape: tuple[int, ...], instead: str = "'ppl-vae infer' and ppl_vae.predictive.draws give arrays."
-) -> None:
-    """See that observations of this shape can be drawn.
-
-    Args:
-        event_shape: of one observation.
-        instead: what to do where they cannot.
-
-    Raises:
-        UserError: they cannot.
-    """
-    try:
-        mosaic(np.zeros((1, 1, *event_shape)))
-    except ValueError as error:
-        raise UserError(f"{error} {instead}") from None
 
 
 def opened(

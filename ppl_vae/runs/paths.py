@@ -23,6 +23,15 @@ def refuse_existing_file(path: Path, setting: str = "out") -> None:
         raise UserError(f"{path.parent} cannot be written to; choose another `{setting}`.")
 
 
+def refuse_existing_folder(path: Path) -> None:
+    """Raise a UserError if no folder can be made at that path; its parents are made with it."""
+    if os.path.lexists(path):
+        raise UserError(f"{path} exists; choose another `out`.")
+    nearest = next(parent for parent in path.absolute().parents if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise UserError(f"{nearest} is no folder that can be written to; choose another `out`.")
+
+
 def refuse_existing_arrays(path: Path) -> None:
     """Raise a UserError if :func:`write_together` cannot write there: no .npz by name, or a file in the way of it or
     of its picture."""

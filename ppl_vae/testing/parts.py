@@ -5,12 +5,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ppl_vae.guides import Amortized, Diagonal, Family, Latents
+from ppl_vae.guides import Amortized, Diagonal, Family
 from ppl_vae.models import VAE
 from ppl_vae.models.likelihoods import Bernoulli, Likelihood
 from ppl_vae.models.priors import Prior, StandardNormal
 from ppl_vae.networks.dense import Decoder, Encoder
 from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.latents import Latents
 from ppl_vae.testing.case import Case, Pair
 
 _LATENT_DIM = 3

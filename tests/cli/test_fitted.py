@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from ppl_vae.data import Dataset
-from ppl_vae.guides import Diagonal, Latents, PerDatapoint
+from ppl_vae.guides import Diagonal, PerDatapoint
 from ppl_vae.guides.unseen import fitted_for, guide_for
 from ppl_vae.inference.fitting import InferConfig
+from ppl_vae.programs.latents import Latents
 from tests.pairs import optimal, oracle, simulate
 
 BRIEF = InferConfig(infer_steps=20)

@@ -141,7 +141,7 @@ def test_what_needs_no_data(cli, made, tmp_path, command):
 @pytest.mark.slow
 def test_a_comparison_goes_on_with_moved_data(cli, tmp_path, in_this_process, monkeypatch):
     for name in ("_autoguide", "_nuts"):  # seconds each
-        monkeypatch.setattr(f"ppl_vae.runs.references.{name}", lambda *_: torch.zeros(()))
+        monkeypatch.setattr(f"ppl_vae.diagnostics.references.{name}", lambda *_: torch.zeros(()))
     (tmp_path / "old").mkdir()
     np.savez(tmp_path / "old" / "mine.npz", x=images(60, 4))
     flags = ["--guides", "amortized", "mean-field", "--seeds", "1", *TINY, "--limit", "4", "--num-samples", "3"]

@@ -17,12 +17,13 @@ from ppl_vae.diagnostics import calibrate
 from ppl_vae.diagnostics import calibration as calibration_module
 from ppl_vae.diagnostics.calibration import judge
 from ppl_vae.evaluation import simulate
-from ppl_vae.guides import Amortized, Diagonal, FullRank, Latents, PerDatapoint, Point
+from ppl_vae.guides import Amortized, Diagonal, FullRank, PerDatapoint, Point
 from ppl_vae.inference.fitting import infer
 from ppl_vae.models import LinearGaussian
 from ppl_vae.networks.dense import Encoder
 from ppl_vae.programs.batch import UNSEEN
 from ppl_vae.programs.given import FamilyProgram
+from ppl_vae.programs.latents import Latents
 from ppl_vae.runtime.errors import UserError
 from tests.conformance import conditional_vae
 from tests.pairs import PriorGuide, TwoLatents, all_of, amortized, bits, optimal, oracle, vae_pair

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from ppl_vae.data import Dataset
 from ppl_vae.diagnostics import calibrate_pair, diagnose, evaluate
 from ppl_vae.evaluation import AnnealingConfig, EvaluateConfig
-from ppl_vae.guides import Diagonal, FullRank, Latents, PerDatapoint
+from ppl_vae.guides import Diagonal, FullRank, PerDatapoint
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.programs.caveats import POINT_IN_WORDS
+from ppl_vae.programs.latents import Latents
 from tests.pairs import optimal, oracle, simulate
 
 MODEL = oracle(size=3, latent_dim=2)

@@ -12,8 +12,9 @@ from ppl_vae import UserError
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import Estimate, Gaps, GapsConfig, gaps, take_apart
 from ppl_vae.evaluation.annealing import Annealed
-from ppl_vae.guides import Amortized, Diagonal, Family, FullRank, Latents, PerDatapoint, Planar
+from ppl_vae.guides import Amortized, Diagonal, Family, FullRank, PerDatapoint, Planar
 from ppl_vae.models import LinearGaussian
+from ppl_vae.programs.latents import Latents
 from tests.pairs import ExactGuide, amortized, optimal, oracle, simulate, stripes_data, vae_pair
 
 SETTINGS = GapsConfig(

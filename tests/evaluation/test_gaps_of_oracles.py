@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import Estimate, GapsConfig, simulate, take_apart
 from ppl_vae.evaluation.gaps import FamilyGap
-from ppl_vae.guides import Diagonal, Latents, PerDatapoint
+from ppl_vae.guides import Diagonal, PerDatapoint
 from ppl_vae.guides.unseen import fit_locally
 from ppl_vae.inference.fitting import InferConfig
+from ppl_vae.programs.latents import Latents
 from ppl_vae.runtime.errors import UserError
 from tests.conjugate import EXACT, INEXACT, Oracle, discrete, two_latents
 

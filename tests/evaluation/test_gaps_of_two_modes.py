@@ -8,9 +8,10 @@ import torch
 
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import Estimate, Gaps, GapsConfig, take_apart
-from ppl_vae.guides import Diagonal, Latents, PerDatapoint
+from ppl_vae.guides import Diagonal, PerDatapoint
 from ppl_vae.guides.unseen import fit_locally
 from ppl_vae.inference.fitting import InferConfig
+from ppl_vae.programs.latents import Latents
 from ppl_vae.runtime.seeding import seeded
 from ppl_vae.svi.optimizer import OptimizerConfig
 from ppl_vae.training import fit

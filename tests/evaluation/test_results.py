@@ -21,8 +21,9 @@ from ppl_vae.evaluation import (
 )
 from ppl_vae.evaluation.annealing import Annealed
 from ppl_vae.evaluation.estimate import errors_line
-from ppl_vae.guides import Diagonal, FullRank, Latents, PerDatapoint, Point
+from ppl_vae.guides import Diagonal, FullRank, PerDatapoint, Point
 from ppl_vae.inference.fitting import InferConfig
+from ppl_vae.programs.latents import Latents
 from tests.pairs import optimal, oracle, simulate
 
 MODEL = oracle(size=3, latent_dim=2)

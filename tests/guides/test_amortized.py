@@ -5,9 +5,10 @@ import torch
 from pyro import poutine
 from torch import nn
 
-from ppl_vae.guides import Amortized, Diagonal, FullRank, Guide, Latents
+from ppl_vae.guides import Amortized, Diagonal, FullRank, Guide
 from ppl_vae.models import VAE
 from ppl_vae.networks.dense import Decoder, Encoder
+from ppl_vae.programs.latents import Latents
 from tests.pairs import TwoLatents, all_of, amortized, bits, vae_pair
 
 

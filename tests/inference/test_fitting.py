@@ -13,12 +13,13 @@ from torch.distributions import Gamma
 from ppl_vae import Batch, UserError
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo, importance_bound
-from ppl_vae.guides import Diagonal, Family, FullRank, InverseAutoregressive, Latents, PerDatapoint, Planar, Point
+from ppl_vae.guides import Diagonal, Family, FullRank, InverseAutoregressive, PerDatapoint, Planar, Point
 from ppl_vae.inference.fitting import InferConfig, Inferred, _Climb, infer
 from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian
 from ppl_vae.networks.dense import Decoder
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.programs.check import check_pair
+from ppl_vae.programs.latents import Latents
 from tests.marks import slow_after
 from tests.pairs import TwoLatents, all_of, bits, optimal, oracle, simulate, stripes_data, vae_pair
 

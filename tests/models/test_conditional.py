@@ -7,11 +7,12 @@ from torch import Tensor
 from ppl_vae import Batch, UserError
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo
-from ppl_vae.guides import Amortized, Diagonal, FullRank, Latents, PerDatapoint, SemiAmortized
+from ppl_vae.guides import Amortized, Diagonal, FullRank, PerDatapoint, SemiAmortized
 from ppl_vae.models import ConditionalVAE
 from ppl_vae.networks.dense import Decoder, Encoder
 from ppl_vae.predictive.draws import decode, label_sheet, latent_grid, prior_predictive
 from ppl_vae.programs.check import check_pair
+from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.log_weights import log_weights
 from tests.pairs import bits
 

@@ -6,10 +6,11 @@ from torch.distributions import Bernoulli, Normal
 
 from ppl_vae.data import Dataset
 from ppl_vae.diagnostics import diagnose
-from ppl_vae.guides import Amortized, BottomUp, Latents
+from ppl_vae.guides import Amortized, BottomUp
 from ppl_vae.models import HierarchicalVAE
 from ppl_vae.models.priors import MixtureOfGaussians
 from ppl_vae.networks.dense import Decoder, Encoder, positive
+from ppl_vae.programs.latents import Latents
 from tests.pairs import all_of, bits
 
 

@@ -7,13 +7,14 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 from ppl_vae import FitConfig, fit
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo
-from ppl_vae.guides import Amortized, Diagonal, FullRank, InverseAutoregressive, Latents, SemiAmortized
+from ppl_vae.guides import Amortized, Diagonal, FullRank, InverseAutoregressive, SemiAmortized
 from ppl_vae.models import VAE
 from ppl_vae.models.priors import MixtureOfGaussians, Prior, StandardNormal, VampPrior
 from ppl_vae.networks.dense import Decoder, Encoder, positive
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.predictive.draws import has_standard_normal_prior
 from ppl_vae.programs.given import FamilyProgram
+from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.pair import constant
 from ppl_vae.svi import OptimizerConfig
 from tests.marks import slow_after

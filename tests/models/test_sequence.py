@@ -9,12 +9,13 @@ from ppl_vae.baselines.ngrams import ngram_log_prob
 from ppl_vae.data import Dataset
 from ppl_vae.data.codecs import encode_text
 from ppl_vae.evaluation import elbo
-from ppl_vae.guides import Amortized, Diagonal, Latents, Point, SemiAmortized
+from ppl_vae.guides import Amortized, Diagonal, Point, SemiAmortized
 from ppl_vae.guides.semi_amortized import Training
 from ppl_vae.models import SequenceVAE
 from ppl_vae.models.autoregressive import Autoregressive
 from ppl_vae.networks.recurrent import RecurrentDecoder, RecurrentEncoder
 from ppl_vae.objectives.elbo import TraceELBO
+from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.layout import Layout
 from ppl_vae.programs.pair import frozen
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer

@@ -13,9 +13,10 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 from ppl_vae import Batch, FitConfig, fit
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo
-from ppl_vae.guides import Amortized, BottomUp, Diagonal, FullRank, Latents
+from ppl_vae.guides import Amortized, BottomUp, Diagonal, FullRank
 from ppl_vae.models import TwoLayerLinearGaussian
 from ppl_vae.networks.dense import Encoder, raw_scale
+from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.log_weights import log_weights
 from ppl_vae.svi import OptimizerConfig
 from tests.pairs import all_of

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae import UserError
-from ppl_vae.guides import Amortized, Diagonal, Latents, SemiAmortized
+from ppl_vae.guides import Amortized, Diagonal, SemiAmortized
 from ppl_vae.models import VAE
 from ppl_vae.networks.convolutional import ConvDecoder, ConvEncoder
 from ppl_vae.networks.precision import computing_in
+from ppl_vae.programs.latents import Latents
 from tests.conformance import half_lit
 from tests.pairs import all_of
 

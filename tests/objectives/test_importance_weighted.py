@@ -17,21 +17,12 @@ from torch.distributions import Normal
 from ppl_vae import Batch, FitConfig, UserError, fit
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import importance_bound
-from ppl_vae.guides import (
-    Amortized,
-    Diagonal,
-    FullRank,
-    Guide,
-    InverseAutoregressive,
-    Latents,
-    Planar,
-    Point,
-    SemiAmortized,
-)
+from ppl_vae.guides import Amortized, Diagonal, FullRank, Guide, InverseAutoregressive, Planar, Point, SemiAmortized
 from ppl_vae.models import LinearGaussian
 from ppl_vae.networks.dense import positive
 from ppl_vae.objectives.elbo import Objective, TraceELBO
 from ppl_vae.objectives.importance_weighted import ImportanceWeighted
+from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.log_weights import log_weights
 from ppl_vae.programs.rows import RowTable, collect_leaves, tables_of
 from ppl_vae.runtime.seeding import stream

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ppl_vae import Batch
-from ppl_vae.guides import Amortized, Diagonal, FullRank, Latents
+from ppl_vae.guides import Amortized, Diagonal, FullRank
 from ppl_vae.models import VAE, LinearGaussian
 from ppl_vae.networks.dense import Decoder, Encoder
 from ppl_vae.predictive.draws import (
@@ -15,6 +15,7 @@ from ppl_vae.predictive.draws import (
     posterior_predictive,
     prior_predictive,
 )
+from ppl_vae.programs.latents import Latents
 
 
 @pytest.fixture

@@ -14,12 +14,13 @@ from ppl_vae import UserError, predictive
 from ppl_vae.data import Dataset
 from ppl_vae.data.info import DataInfo
 from ppl_vae.diagnostics.units import units
-from ppl_vae.guides import Diagonal, Latents, PerDatapoint
+from ppl_vae.guides import Diagonal, PerDatapoint
 from ppl_vae.guides.unseen import guide_for
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.predictive import Samples
 from ppl_vae.predictive.generators import generators, labels_in, of_model
 from ppl_vae.predictive.planes import holes, hollow_plane
+from ppl_vae.programs.latents import Latents
 from ppl_vae.runs.paths import write_samples
 from tests.cli.own import Encoded, Labelled, Unlabelled
 from tests.pairs import oracle, simulate

@@ -8,13 +8,14 @@ import torch
 from scipy.stats import norm
 
 from ppl_vae.data import Dataset
-from ppl_vae.guides import Amortized, Diagonal, Latents, PerDatapoint
+from ppl_vae.guides import Amortized, Diagonal, PerDatapoint
 from ppl_vae.predictive.directions import direction, shifted
 from ppl_vae.predictive.draws import decode, posterior_moments
 from ppl_vae.predictive.interpolation import ways
 from ppl_vae.predictive.nearest import nearest
 from ppl_vae.predictive.traversal import traversals
 from ppl_vae.predictive.walks import codes_of, decode_codes, prior_quantiles
+from ppl_vae.programs.latents import Latents
 from tests.pairs import TwoLatents, all_of, amortized, bits, optimal, oracle, simulate
 
 POINTS = torch.tensor([[3.0, 0.0], [0.0, 1.0], [-2.0, 0.0]], dtype=torch.float64)

@@ -11,12 +11,13 @@ from ppl_vae import Batch, FitConfig, UserError, fit
 from ppl_vae.data import Dataset
 from ppl_vae.diagnostics import diagnose
 from ppl_vae.evaluation import elbo, importance_bound
-from ppl_vae.guides import Amortized, Diagonal, Latents
+from ppl_vae.guides import Amortized, Diagonal
 from ppl_vae.models import ConditionalVAE
 from ppl_vae.models.base import Model
 from ppl_vae.networks.convolutional import ConvDecoder, ConvEncoder
 from ppl_vae.networks.dense import Decoder, Encoder
 from ppl_vae.programs.check import check_pair
+from ppl_vae.programs.latents import Latents
 from tests.pairs import bits
 
 CLASSES = 3

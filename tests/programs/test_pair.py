@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from ppl_vae import Batch, FitConfig, UserError, fit
 from ppl_vae.data import Dataset
-from ppl_vae.guides import FullRank, Latents
+from ppl_vae.guides import FullRank
 from ppl_vae.models import VAE, LinearGaussian
 from ppl_vae.networks.dense import Decoder
 from ppl_vae.programs.check import check_pair, likelihood_label
+from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.pair import frozen, per_datapoint, run_pair
 from tests.pairs import TwoLatents, all_of, amortized, bits, oracle, simulate, stripes, vae_pair
 

@@ -7,8 +7,9 @@ import torch
 from pyro.nn import PyroModule
 
 from ppl_vae import Batch
-from ppl_vae.guides import Diagonal, FullRank, InverseAutoregressive, Latents, PerDatapoint, Planar
-from ppl_vae.programs.centre import centre_of, has_mean
+from ppl_vae.guides import Diagonal, FullRank, InverseAutoregressive, PerDatapoint, Planar
+from ppl_vae.predictive.centre import centre_of, has_mean
+from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.parts import factored, has_learned
 from ppl_vae.programs.rows import has_rows
 from ppl_vae.runtime.errors import UserError

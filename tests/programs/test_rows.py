@@ -17,10 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ppl_vae import Batch, FitConfig, UserError, fit
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo, importance_bound
-from ppl_vae.guides import Diagonal, Family, Latents, PerDatapoint
+from ppl_vae.guides import Diagonal, Family, PerDatapoint
 from ppl_vae.guides.semi_amortized import SemiAmortized
 from ppl_vae.models import LinearGaussian
 from ppl_vae.objectives.elbo import TraceELBO
+from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.rows import RowTable, check_rows, collect_leaves, tables_of
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer
 from tests.pairs import all_of, amortized, optimal, oracle, simulate

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from ppl_vae import FitConfig, fit
 from ppl_vae.data import Dataset
-from ppl_vae.guides import Amortized, Diagonal, Latents, SemiAmortized
+from ppl_vae.guides import Amortized, Diagonal, SemiAmortized
 from ppl_vae.models import VAE
 from ppl_vae.networks.dense import Decoder, Encoder
+from ppl_vae.programs.latents import Latents
 from ppl_vae.runtime.ambient import apart
 from tests.evaluations import EVALUATIONS, Given
 from tests.pairs import all_of, bits

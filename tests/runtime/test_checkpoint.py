@@ -100,7 +100,8 @@ from pathlib import Path
 from ppl_vae import FitConfig, fit
 from ppl_vae.training import saving
 from ppl_vae.data import Dataset
-from ppl_vae.guides import Amortized, Diagonal, Latents
+from ppl_vae.guides import Amortized, Diagonal
+from ppl_vae.programs.latents import Latents
 from ppl_vae.models import VAE
 from ppl_vae.nets import Decoder, Encoder
 saving.CHECKPOINT_SECONDS = -1.0  # save after every epoch: nearly all the time goes into saving

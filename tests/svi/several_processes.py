@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from ppl_vae import Batch, FitConfig, fit
 from ppl_vae.data import Dataset
-from ppl_vae.guides import Diagonal, Family, Latents, PerDatapoint, Point
+from ppl_vae.guides import Diagonal, Family, PerDatapoint, Point
 from ppl_vae.models import LinearGaussian
+from ppl_vae.programs.latents import Latents
 from ppl_vae.runtime.interrupt import Interrupted
 from ppl_vae.runtime.processes import Group, joined
 from ppl_vae.svi import OptimizerConfig

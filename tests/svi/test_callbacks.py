@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from ppl_vae import Batch, FitConfig, UserError, fit
 from ppl_vae.data import Dataset
-from ppl_vae.guides import Amortized, Diagonal, Latents
+from ppl_vae.guides import Amortized, Diagonal
 from ppl_vae.models import VAE
 from ppl_vae.networks.dense import Decoder, Encoder
+from ppl_vae.programs.latents import Latents
 from ppl_vae.svi import TracedStep
 from ppl_vae.tracing.capture import compiled
 from ppl_vae.training.metrics import EpochMetrics

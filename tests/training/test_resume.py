@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from ppl_vae import UserError, fit
 from ppl_vae.data import Dataset
-from ppl_vae.guides import Diagonal, Latents, PerDatapoint
+from ppl_vae.guides import Diagonal, PerDatapoint
+from ppl_vae.programs.latents import Latents
 from ppl_vae.runtime import checkpoint
 from ppl_vae.runtime.interrupt import Interrupted
 from ppl_vae.training.config import FitConfig

@@ -14,7 +14,8 @@ from ppl_vae.guides.unseen import guide_for
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.predictive import Samples
 from ppl_vae.predictive.codes import GuideFor
-from ppl_vae.runs.opened import OpenedRun, check_drawable, open_run
+from ppl_vae.predictive.rendering import check_drawable
+from ppl_vae.runs.opened import OpenedRun, open_run
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered, refuse_existing_arrays, refuse_existing_file, write_samples
 from ppl_vae.runtime.config import Seed, config

@@ -3,15 +3,13 @@
 A reference takes each datapoint by itself, with fresh parameters, in Pyro's own words; nothing here is fast.
 """
 
-from pathlib import Path
-from typing import Any
-
 import torch
 from pyro.infer import MCMC, NUTS, Trace_ELBO
 from pyro.infer.autoguide import AutoIAFNormal, AutoMultivariateNormal, AutoNormal
 from torch import nn
 from tqdm import tqdm
 
+from ppl_vae.data import Dataset
 from ppl_vae.evaluation import Estimate, elbo
 from ppl_vae.figures.numbers import with_error
 from ppl_vae.guides import Diagonal
@@ -22,30 +20,26 @@ from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.pair import modules_behind
 from ppl_vae.programs.program import local_params, make_local
-from ppl_vae.runs.opened import open_run
-from ppl_vae.runs.opening import Opening
 from ppl_vae.runtime.seeding import seeded
 
 _STEPS, _RATE = 600, 0.02
 _NUM_SAMPLES = 200
 
 
-def reference_rows(path: Path, opening: Opening, count: int, settings: InferConfig) -> dict[str, Any]:
-    """ELBOs of our guides and of Pyro's on the first test datapoints of a run, and NUTS's posterior.
+def references(model: nn.Module, guide: nn.Module, data: Dataset, settings: InferConfig) -> dict[str, str]:
+    """ELBOs of a trained guide, of ours fitted to each datapoint and of Pyro's, and NUTS's posterior.
 
     Args:
-        path: the run.
-        opening: where its data is now.
-        count: how many datapoints.
+        model: p(x, z), on the CPU; its parameters are frozen from here on.
+        guide: q(z | x), trained with it.
+        data: a few datapoints; of randomly binarized data one draw is taken.
         settings: of our local inference.
 
     Returns:
-        a title and a text by name.
+        by the name of a guide its ELBO in nats per datapoint, ± the standard error over the datapoints.
     """
-    opened = open_run(path, "cpu", opening)
-    model, guide = opened.pair
     model.requires_grad_(False)
-    data = opened.split("test", count).fixed(0)
+    data = data.fixed(0)
     rows = {"its own guide": _text(elbo(model, guide_for(model, guide, data, settings), data, _NUM_SAMPLES).elbo)}
     latents = Latents.of(model, data.probe())
     diagonal = fit_locally(model, Diagonal(latents.size), latents, data, settings).guide
@@ -61,10 +55,7 @@ def reference_rows(path: Path, opening: Opening, count: int, settings: InferConf
         bar = tqdm(batches, desc="NUTS", disable=None, leave=False)
         reconstruction = _text(Estimate(torch.stack([_nuts(model, batch) for batch in bar])))
         rows["Pyro's NUTS"] = f"E[log p(x | z)] under the posterior {reconstruction}"
-    title = (
-        f"References on the first {len(data)} test datapoints of {path.name}: ELBO, ± standard error over datapoints."
-    )
-    return {"title": title, "rows": rows}
+    return rows
 
 
 def _text(estimate: Estimate) -> str:

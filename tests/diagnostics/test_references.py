@@ -4,12 +4,12 @@ import pyro
 import torch
 from pyro.infer.autoguide import AutoNormal
 
+from ppl_vae.diagnostics import references
 from ppl_vae.inference.fitting import InferConfig
-from ppl_vae.runs import references
-from ppl_vae.runs.opened import AS_RECORDED
+from tests.pairs import stripes_data, vae_pair
 
 
-def test_each_autoguide_starts_from_its_own_parameters(trained, monkeypatch):
+def test_each_autoguide_starts_from_its_own_parameters(monkeypatch):
     started = []
 
     class Watched(AutoNormal):
@@ -21,8 +21,9 @@ def test_each_autoguide_starts_from_its_own_parameters(trained, monkeypatch):
         monkeypatch.setattr(references, name, Watched)
     monkeypatch.setattr(references, "_STEPS", 3)
     monkeypatch.setattr(references, "_NUM_SAMPLES", 4)
-    found = references.reference_rows(trained, AS_RECORDED, 2, InferConfig(infer_window=2, infer_halvings=1))
-    assert {"Pyro's Watched", "Pyro's NUTS"} <= set(found["rows"])
+    data = stripes_data(2)
+    rows = references.references(*vae_pair(), data, InferConfig(infer_window=2, infer_halvings=1))
+    assert {"Pyro's Watched", "Pyro's NUTS", "its own guide"} <= set(rows)
     assert len(started) == 6
     assert all(torch.equal(scale, started[0][1]) for _, scale in started)  # the scale that an AutoGuide begins with
     assert not list(pyro.get_param_store().keys())
