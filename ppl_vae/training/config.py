@@ -1,13 +1,14 @@
 """The settings of a fit, and the objective that they name."""
 
 from dataclasses import field
+from inspect import signature
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from ppl_vae.networks.precision import Precision
-from ppl_vae.objectives.elbo import Objective, TraceELBO
-from ppl_vae.objectives.importance_weighted import ImportanceWeighted
+from ppl_vae.objectives.elbo import Objective
+from ppl_vae.objectives.named import OBJECTIVES, ObjectiveName
 from ppl_vae.runtime.config import Count, CountOrZero, Seed, config
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.svi import OptimizerConfig
@@ -22,7 +23,7 @@ class FitConfig:
     """Passes over the training data."""
     batch_size: Annotated[int, Field(ge=1, lt=2**31)] = 128
     """Datapoints in a step, of all processes together."""
-    objective: Literal["elbo", "elbo-analytic-kl", "iwae", "dreg"] = "elbo"
+    objective: ObjectiveName = "elbo"
     """What to maximise: the ELBO from draws of the guide, or with its KL in closed form; or the importance bound of
     num_particles draws (iwae), also with the guide's gradient along the draws alone (dreg)."""
     num_particles: Count = 1
@@ -63,14 +64,9 @@ def objective_of(settings: FitConfig) -> Objective:
         raise UserError("`drop` kl leaves no KL in the loss for `kl_weight` or `kl_warmup`; leave them out.")
     if settings.drop == "reconstruction" and settings.kl_weight == 0:
         raise UserError("`drop` reconstruction with `kl_weight` 0 leaves nothing of the loss; raise `kl_weight`.")
-    match settings.objective:
-        case "iwae" | "dreg":
-            if settings.drop != "nothing":
-                raise UserError(f"`drop` {settings.drop}: an importance bound has no such term; use `objective` elbo.")
-            return ImportanceWeighted(settings.num_particles, doubly_reparameterised=settings.objective == "dreg")
-        case _:
-            return TraceELBO(
-                settings.num_particles,
-                analytic_kl=settings.objective == "elbo-analytic-kl",
-                reconstruct=settings.drop != "reconstruction",
-            )
+    make = OBJECTIVES[settings.objective]
+    if settings.drop == "nothing":
+        return make(settings.num_particles)
+    if "reconstruct" not in signature(make).parameters:
+        raise UserError(f"`drop` {settings.drop}: an importance bound has no such term; use `objective` elbo.")
+    return make(settings.num_particles, reconstruct=settings.drop != "reconstruction")

@@ -9,6 +9,8 @@ from torch import nn
 from ppl_vae.data.checks import check_rows_are_there, check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.splits import Splits
+from ppl_vae.objectives.elbo import Objective
+from ppl_vae.objectives.named import ObjectiveName
 from ppl_vae.programs.check import check_pair
 from ppl_vae.programs.rows import check_rows, tables_of
 from ppl_vae.runtime.ambient import apart
@@ -26,6 +28,8 @@ from ppl_vae.training.trial import refuse_untrainable, sizes_to_come, try_steps
 
 __all__ = ["FitConfig", "fit", "objective_of"]
 
+_OF_AN_OBJECTIVE = ("objective", "num_particles", "drop")
+
 
 @turn("training")
 @apart()
@@ -37,6 +41,7 @@ def fit(
     validation: Dataset | None = None,
     settings: FitConfig | None = None,
     *,
+    objective: Objective | ObjectiveName | None = None,
     checkpoint_path: Path | str | None = None,
     resume: bool = False,
     on_epoch: Callable[[EpochMetrics], object] | None = None,
@@ -61,6 +66,8 @@ def fit(
         train: the data.
         validation: for the validation bound and early stopping.
         settings: how; the defaults of :class:`FitConfig` if None.
+        objective: what to maximise: a name, as in the settings, or an objective of your own, which is given again when
+            a fit is resumed. None is the settings'.
         checkpoint_path: written at the start, as training goes on, when it is interrupted and at the end.
         resume: go on from ``checkpoint_path``, in as many processes as you like. On the CPU, in as many as before, the
             weights are bit for bit those of never having stopped; of one process, all is.
@@ -83,7 +90,13 @@ def fit(
             while a step is compiled, is a bare KeyboardInterrupt, and the checkpoint the last one that was written.
         LostContactError: another process is gone; the last checkpoint is whole.
     """
+    if isinstance(objective, str):
+        named, objective = {**named, "objective": objective}, None
     settings = checked(changed(settings or FitConfig(), named))
+    if objective and (
+        unread := [name for name in _OF_AN_OBJECTIVE if getattr(settings, name) != getattr(FitConfig(), name)]
+    ):
+        raise UserError(f"`{unread[0]}` is read by objectives that are named; give it to your own when you make it.")
     check_rows_are_there(train, validation)
     checkpoint_path = Path(checkpoint_path) if checkpoint_path else None
     validation = validation if validation is not None and len(validation) else None
@@ -103,7 +116,7 @@ def fit(
     model.to(device)
     guide.to(device)
     train, validation = train.to(device), validation.to(device) if validation else None
-    objective = objective_of(settings)
+    objective = objective or objective_of(settings)
     with seeded(stream(settings.seed, "check"), device):
         probe = train.probe()
         check_pair(model, guide, probe)
