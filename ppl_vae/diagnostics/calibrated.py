@@ -1,9 +1,8 @@
 """Calibration of a pair as one result: the verdict, how the guide was fitted to the simulated data, the protocol."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
 from torch import nn
 
 from ppl_vae.data.dataset import Dataset
@@ -15,6 +14,9 @@ from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.runtime.config import checked, to_plain
 from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.shown import Row, Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,7 @@ class Calibrated(Shown):
         told = told_of(self.fitted, self.infer)
         return {**self.calibration.to_dict(), **told, "protocol": self.protocol.to_dict()}
 
-    def figure(self, title: str = "") -> Figure:
+    def figure(self, title: str = "") -> "Figure":
         """The ranks, drawn, with what was done and the verdict below; ``title`` says of what."""
         done = (
             f"{self.protocol.num_datapoints} simulations, rank of each latent among {self.protocol.num_samples} draws "

@@ -14,10 +14,9 @@ one more coordinate, on which the prior fails as soon as x says anything about z
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from ppl_vae import figures
@@ -32,6 +31,9 @@ from ppl_vae.programs.rows import check_rows
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.shown import Row, Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LEVEL = 0.01
 """How often a calibrated q is refused, at most."""
@@ -131,7 +133,7 @@ class Calibration(Shown):
         columns = ("coordinate", "failure", "p_histogram", "p_location", "p_scale")
         return [dict(zip(columns, row, strict=True)) for row in zip(self.names, self.failures, *p_values, strict=True)]
 
-    def figure(self, caption: str = "") -> Figure:
+    def figure(self, caption: str = "") -> "Figure":
         """The ranks, drawn (:func:`ppl_vae.figures.calibration`); a caption says what was done, and the verdict."""
         return figures.calibration(self.ranks, self.num_samples, self.names, caption)
 

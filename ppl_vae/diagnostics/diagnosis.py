@@ -3,9 +3,8 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from ppl_vae import figures
@@ -22,6 +21,9 @@ from ppl_vae.programs.rows import check_rows
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.shown import Row, Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MIN_SAMPLES = 100
 """Fewest draws for a k̂: the tail is then 20 weights (Vehtari et al. 2024 fit a fifth of the draws, or 3√K)."""
@@ -103,7 +105,7 @@ class Diagnostics(Shown):
         names = ("unit", "kl", "kl_stderr", "variance_of_means", "active")
         return [dict(zip(names, row, strict=True)) for row in zip(units.names, *columns, strict=True)]
 
-    def figure(self, caption: str = "") -> Figure:
+    def figure(self, caption: str = "") -> "Figure":
         """KL and activity of each unit, drawn."""
         units = self.units
         return figures.kl_by_unit(units.kl, units.kl_stderr, units.active, units.names, caption)

@@ -17,10 +17,9 @@ chance, by how much.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from matplotlib.figure import Figure
 from torch import nn
 
 from ppl_vae import figures
@@ -36,6 +35,9 @@ from ppl_vae.runtime.config import Count, Seed, checked, config
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.shown import Row, Shown
 from ppl_vae.tracing.capture import Engine
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Of so few chains, hence degrees of freedom, a single one of many datapoints can hardly be told: each is held to this
 # level, and it is counted on how many more is found than chance makes.
@@ -182,7 +184,7 @@ class Gaps(Shown):
         """The gaps as :func:`ppl_vae.figures.gaps` draws them."""
         return [GapBar(name, _pair(gap.approximation), _pair(gap.amortization)) for name, gap in self.families.items()]
 
-    def figure(self, title: str = "", caption: str = "") -> Figure:
+    def figure(self, title: str = "", caption: str = "") -> "Figure":
         """Both gaps as bars, a row for each family."""
         return figures.gaps([(title or f"{len(self.guide.values)} datapoints", self.bars())], caption)
 

@@ -6,9 +6,8 @@ import csv
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from matplotlib.figure import Figure
 from torch import nn
 
 from ppl_vae import figures
@@ -28,6 +27,9 @@ from ppl_vae.runtime.config import changed, checked, to_plain
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.shown import Row, Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _TITLES = {"test": "test data", "validation": "validation data", "train": "training data"}
 _OWN_ROWS = (
@@ -114,7 +116,7 @@ class InferenceGaps(Shown):
                 writer.writerow([split, row, *values])
         return text.getvalue()
 
-    def figure(self, of: str = "") -> Figure:
+    def figure(self, of: str = "") -> "Figure":
         """Both gaps as bars, a row for each family, a panel for each data; ``of`` says of what they are."""
         caption = (
             "Blue and orange together are log p(x) less the guide's ELBO, ± standard error over datapoints. A row for "

@@ -1,7 +1,8 @@
 """Figures: arrays in, matplotlib figures out.
 
 Every function takes what ``numpy.asarray`` takes and returns a :class:`matplotlib.figure.Figure`. None holds state,
-touches pyplot or changes a global setting; :func:`save` writes a figure as PNG and SVG.
+touches pyplot or changes a global setting; :func:`save` writes a figure as PNG and SVG. Matplotlib is imported inside
+the functions that draw: who asks for no picture does not wait for it.
 """
 
 from ppl_vae.figures.blocks import blocks, labelled

@@ -1,13 +1,16 @@
 """Images of several sources, a block of rows under each source's name; and images with words below each."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from ppl_vae.figures.images import as_pixels, mosaic, show
 from ppl_vae.figures.style import WIDTH, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _NAME = 0.4  # inches, of a block's name
 _LETTER = 0.12  # inches, of a row's name
@@ -18,7 +21,7 @@ _PADDING = 0.2  # inches, that the layout keeps free above and below
 
 
 @styled
-def blocks(images: Mapping[str, ArrayLike], row_names: Sequence[str] = (), caption: str = "") -> Figure:
+def blocks(images: Mapping[str, ArrayLike], row_names: Sequence[str] = (), caption: str = "") -> "Figure":
     """Blocks of images under each other, such as draws of several generators.
 
     Args:
@@ -61,7 +64,7 @@ def blocks(images: Mapping[str, ArrayLike], row_names: Sequence[str] = (), capti
 @styled
 def labelled(
     images: ArrayLike, words: Sequence[Sequence[str]], row_names: Sequence[str] = (), caption: str = ""
-) -> Figure:
+) -> "Figure":
     """Images in rows, with words below each, such as the means of a mixture's components and their weights.
 
     Args:

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
 from ppl_vae.figures.style import CATEGORICAL, FAINT, INK, WIDTH, class_colors, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _LEVEL = 0.99
 _NAMED = 8  # so many curves get a colour and a name each
@@ -21,7 +24,7 @@ _TICKS = [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
 @styled
-def calibration(ranks: ArrayLike, num_samples: int, names: Sequence[str], caption: str = "") -> Figure:
+def calibration(ranks: ArrayLike, num_samples: int, names: Sequence[str], caption: str = "") -> "Figure":
     """Ranks of the true latents among draws of q: histogram of all, and each coordinate's ECDF less the uniform one.
 
     Ranks are uniform if q is the posterior (Talts et al. 2018). A ∪ in the histogram, or an ECDF that is first above
@@ -58,7 +61,7 @@ def calibration(ranks: ArrayLike, num_samples: int, names: Sequence[str], captio
     return figure
 
 
-def _histogram(axes: Axes, ranks: NDArray[np.int64], num_samples: int) -> None:
+def _histogram(axes: "Axes", ranks: NDArray[np.int64], num_samples: int) -> None:
     """All coordinates together, as a multiple of what uniform ranks would have."""
     bins = max(number for number in range(1, _MOST_BINS + 1) if (num_samples + 1) % number == 0)
     if bins == 1:  # L + 1 is a prime: bins of their own, one rank more in some than in others
@@ -81,7 +84,7 @@ def _histogram(axes: Axes, ranks: NDArray[np.int64], num_samples: int) -> None:
     axes.grid(visible=False, axis="x")
 
 
-def _ecdfs(axes: Axes, ranks: NDArray[np.int64], num_samples: int, names: Sequence[str]) -> None:
+def _ecdfs(axes: "Axes", ranks: NDArray[np.int64], num_samples: int, names: Sequence[str]) -> None:
     num = len(ranks)
     points = np.arange(1, num_samples + 1) / (num_samples + 1)
     low, high = simultaneous_band(num, num_samples)

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from ppl_vae.figures.style import CATEGORICAL, WIDTH, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _BLUE, _ORANGE = CATEGORICAL[:2]
 
@@ -50,7 +51,7 @@ class Row:
 
 
 @styled
-def comparison(rows: Sequence[Row], caption: str = "") -> Figure:
+def comparison(rows: Sequence[Row], caption: str = "") -> "Figure":
     """Each guide's ELBO and its importance bound on log p(x), and below them its seconds of training.
 
     Args:

@@ -1,22 +1,23 @@
 """What a classifier takes for what."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from ppl_vae.figures.style import CATEGORICAL, INK, WIDTH, new_figure, styled
 
-_MISTAKES = LinearSegmentedColormap.from_list("mistakes", ["white", CATEGORICAL[1]])  # ink is legible on all of it
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _MOST_NUMBERS = 12  # classes, before numbers no longer fit into their cells
 _MARGIN = 1.0  # inches, of the labels
 _BAR = 1.0  # inches, of the scale beside it
 
 
 @styled
-def confusion(counts: ArrayLike, names: Sequence[str], caption: str = "") -> Figure:
+def confusion(counts: ArrayLike, names: Sequence[str], caption: str = "") -> "Figure":
     """How often each class was taken for each; only mistakes are coloured, by their share of the class.
 
     Args:
@@ -30,6 +31,8 @@ def confusion(counts: ArrayLike, names: Sequence[str], caption: str = "") -> Fig
     Raises:
         ValueError: not a square of counts with as many names.
     """
+    from matplotlib.colors import LinearSegmentedColormap
+
     matrix = np.asarray(counts)
     size = len(names)
     if matrix.shape != (size, size) or not size or (matrix < 0).any():
@@ -39,7 +42,8 @@ def confusion(counts: ArrayLike, names: Sequence[str], caption: str = "") -> Fig
     figure = new_figure(WIDTH, WIDTH - _BAR - _MARGIN + 0.8, caption)
     axes = figure.subplots()
     most = max(float(np.nan_to_num(mistakes).max()), 1.0)
-    image = axes.imshow(mistakes, cmap=_MISTAKES, vmin=0.0, vmax=most)
+    ink_is_legible = LinearSegmentedColormap.from_list("mistakes", ["white", CATEGORICAL[1]])
+    image = axes.imshow(mistakes, cmap=ink_is_legible, vmin=0.0, vmax=most)
     axes.grid(False)
     if size <= _MOST_NUMBERS:
         for row, column in np.argwhere(matrix > 0):

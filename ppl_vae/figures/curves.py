@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from ppl_vae.figures.style import CATEGORICAL, FAINT, WIDTH, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 if TYPE_CHECKING:  # the type alone: drawing needs no torch
     from ppl_vae.training.metrics import EpochMetrics
@@ -21,7 +22,7 @@ _ROUND = [1, 2, 5, 10]  # ticks are at multiples of these and their tenfolds
 
 
 @styled
-def training_curves(history: "Sequence[EpochMetrics]", caption: str = "") -> Figure:
+def training_curves(history: "Sequence[EpochMetrics]", caption: str = "") -> "Figure":
     """The bound in training and validation, and below it reconstruction and KL, each on its own scale.
 
     Where the bound is not the ELBO, the ELBO of the same draws stands below it.
@@ -73,14 +74,16 @@ def training_curves(history: "Sequence[EpochMetrics]", caption: str = "") -> Fig
     return figure
 
 
-def _plot(axes: Axes, epochs: list[int], values: NDArray[np.float64], color: str, label: str) -> None:
+def _plot(axes: "Axes", epochs: list[int], values: NDArray[np.float64], color: str, label: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     marker = "o" if len(epochs) <= _MARKED else ""
     axes.plot(epochs, values, color=color, label=label, marker=marker)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, nbins=6, steps=_ROUND))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=_ROUND))
 
 
-def _set_limits(axes: Axes, curves: Sequence[NDArray[np.float64]]) -> None:
+def _set_limits(axes: "Axes", curves: Sequence[NDArray[np.float64]]) -> None:
     """Give the panel to what comes after the first fifth of the epochs, and say so where that leaves values out."""
     low, high = _settled_limits(curves)
     if low < high:

@@ -2,18 +2,17 @@
 
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.collections import EllipseCollection
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Circle
 from numpy.typing import ArrayLike, NDArray
 
 from ppl_vae.figures.images import as_pixels, mosaic, show
 from ppl_vae.figures.style import FAINT, class_colors, look, styled
 from ppl_vae.runtime.files import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SIZE = (9.0, 4.9)  # inches
 # Fixed places: a layout that fits itself to each frame's ticks would make the film jump.
@@ -33,7 +32,7 @@ def film_frame(
     span: float = 3.0,
     title: str = "",
     given: str = "z",
-) -> Figure:
+) -> "Figure":
     """Where q puts some observations, and beside it what the model makes of the plane.
 
     Two frames of the same reach have the same axes, whatever they show.
@@ -54,6 +53,11 @@ def film_frame(
     Raises:
         ValueError: shapes that do not fit each other, or values that are not finite.
     """
+    from matplotlib.collections import EllipseCollection
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Circle
+
     points, spread = np.asarray(means, dtype=np.float64), np.asarray(covariances, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or spread.shape != (len(points), 2, 2):
         raise ValueError(f"a frame needs means (N, 2) and covariances (N, 2, 2), got {points.shape}, {spread.shape}.")
@@ -95,7 +99,7 @@ def film_frame(
     return figure
 
 
-def save_frame(figure: Figure, path: Path) -> None:
+def save_frame(figure: "Figure", path: Path) -> None:
     """Write a frame as PNG, of the same size in pixels as every other, whatever the user's settings."""
     png = BytesIO()
     with look():
@@ -109,6 +113,8 @@ def film_palette(num_classes: int) -> NDArray[np.uint8]:
     Returns:
         RGB from 0 to 255, ``(at most 256, 3)``.
     """
+    from matplotlib.colors import to_rgb
+
     greys = np.linspace(0.0, 1.0, 128)[:, None].repeat(3, axis=1)
     colors = np.array([to_rgb(color) for color in class_colors(num_classes)])[:128]
     ink = np.linspace(1.0, 0.0, 128 // len(colors), endpoint=False)[:, None, None]  # 1 is the colour, 0 is white

@@ -4,20 +4,25 @@ import warnings
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-
-import matplotlib
-from matplotlib import font_manager
-from matplotlib.figure import Figure
-from matplotlib.ft2font import FT2Font
-from matplotlib.text import Text
+from typing import TYPE_CHECKING
 
 from ppl_vae.runtime.errors import PictureWarning
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 OWN = "DejaVu Sans"
 """Ships with matplotlib: the same picture on every machine."""
-OWN_MONO = str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSansMono.ttf"))
 _MOST_FONTS = 4  # beside our own, for one text
 _NAMED = 3
+
+
+@cache
+def own_mono() -> str:
+    """The file of its sister of one width."""
+    import matplotlib
+
+    return str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSansMono.ttf"))
 
 
 def fonts_for(characters: Iterable[str], own: str) -> list[str]:
@@ -38,8 +43,11 @@ def font_of(character: str, fonts: list[str]) -> str:
     return next((font for font in fonts if ord(character) in _has(font)), fonts[0])
 
 
-def write_with_fallbacks(figure: Figure) -> None:
+def write_with_fallbacks(figure: "Figure") -> None:
     """Let the texts of a figure that hold other characters than our own font has be drawn in other fonts too."""
+    from matplotlib import font_manager
+    from matplotlib.text import Text
+
     own = font_manager.findfont(OWN)
     for text in figure.findobj(Text):  # bytes of a path that are no characters
         text.set_text(text.get_text().encode("utf-8", "replace").decode())
@@ -70,12 +78,16 @@ def warn_of_missing(characters: Iterable[str], fonts: list[str]) -> None:
 @cache
 def _system_fonts() -> tuple[str, ...]:
     # Looked for anew in every process: matplotlib's own list does not see what has been installed since it was made.
+    from matplotlib import font_manager
+
     return tuple(sorted(font_manager.findSystemFonts()))
 
 
 @cache
 def _has(font: str) -> frozenset[int]:
     """The characters that a font has; none of a file that cannot be read."""
+    from matplotlib.ft2font import FT2Font
+
     try:
         return frozenset(FT2Font(font).get_charmap())
     except (OSError, RuntimeError):

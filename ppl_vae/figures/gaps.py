@@ -1,13 +1,14 @@
 """The inference gap as stacked bars."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, NamedTuple
 
 from ppl_vae.figures.numbers import with_error
 from ppl_vae.figures.style import CATEGORICAL, WIDTH, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _BLUE, _ORANGE = CATEGORICAL[:2]
 _SMALLEST_LABELLED = 0.12  # of the axis: a shorter bar has its number beside it
@@ -28,7 +29,7 @@ class GapBar(NamedTuple):
 
 
 @styled
-def gaps(groups: Sequence[tuple[str, Sequence[GapBar]]], caption: str = "") -> Figure:
+def gaps(groups: Sequence[tuple[str, Sequence[GapBar]]], caption: str = "") -> "Figure":
     """What stands between the guide's ELBO and log p(x): a bar for each family, in a panel for each split.
 
     Args:
@@ -56,7 +57,7 @@ def gaps(groups: Sequence[tuple[str, Sequence[GapBar]]], caption: str = "") -> F
     return figure
 
 
-def _draw_panel(axes: Axes, title: str, bars: Sequence[GapBar], span: tuple[float, float]) -> None:
+def _draw_panel(axes: "Axes", title: str, bars: Sequence[GapBar], span: tuple[float, float]) -> None:
     longest = span[1] - span[0] or 1.0
     places = list(range(len(bars)))
     starts = [0.0] * len(bars)

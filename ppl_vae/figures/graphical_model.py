@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
-
 from ppl_vae.figures.style import INK, WIDTH, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 if TYPE_CHECKING:  # the type alone: drawing needs no torch
     from ppl_vae.programs.structure import GraphicalModel, Variable
@@ -30,7 +30,7 @@ def graphical_model(
     guide: "GraphicalModel | None" = None,
     caption: str = "",
     plate_names: Mapping[str, str] | None = None,
-) -> Figure:
+) -> "Figure":
     """The model p on the left, its guide q on the right, the same variables in the same places.
 
     Shaded variables are observed, white ones latent. An arrow leads to a variable from what its distribution depends
@@ -126,14 +126,18 @@ def _places(graphs: "Sequence[GraphicalModel]", border: float) -> _Places:
     }
 
 
-def _draw_variable(axes: Axes, variable: "Variable", place: tuple[float, float]) -> None:
+def _draw_variable(axes: "Axes", variable: "Variable", place: tuple[float, float]) -> None:
+    from matplotlib.patches import Circle
+
     face = _SHADE if variable.observed else "white"
     axes.add_patch(Circle(place, _RADIUS, facecolor=face, edgecolor=INK, linewidth=1.5, zorder=3))
     size = min(16.0, 76.0 / max(1, len(variable.name)))  # a longer name is written smaller, into the same circle
     axes.text(*place, variable.name, ha="center", va="center", size=size, zorder=4, parse_math=False)
 
 
-def _draw_arrows(axes: Axes, graph: "GraphicalModel", places: _Places, style: str) -> None:
+def _draw_arrows(axes: "Axes", graph: "GraphicalModel", places: _Places, style: str) -> None:
+    from matplotlib.patches import FancyArrowPatch
+
     for variable in graph.variables:
         for parent in variable.parents:
             (x0, y0), (x1, y1) = places[parent], places[variable.name]
@@ -156,7 +160,9 @@ def _draw_arrows(axes: Axes, graph: "GraphicalModel", places: _Places, style: st
             axes.add_patch(arrow)
 
 
-def _draw_plates(axes: Axes, graph: "GraphicalModel", places: _Places, names: Mapping[str, str], depth: int) -> None:
+def _draw_plates(axes: "Axes", graph: "GraphicalModel", places: _Places, names: Mapping[str, str], depth: int) -> None:
+    from matplotlib.patches import FancyBboxPatch
+
     for plate, size in graph.plates.items():
         inside = [variable for variable in graph.variables if plate in variable.plates]
         if not inside:

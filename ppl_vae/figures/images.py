@@ -5,15 +5,17 @@ a strip of D cells. Its values are in [0, 1]; what lies outside (a Gaussian's me
 """
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from ppl_vae.figures.style import IMAGE_COLORMAP, WIDTH, new_figure, styled
+from ppl_vae.figures.style import WIDTH, image_colormap, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 _TILE = 1.1  # inches, the most a square tile gets
 _MIN_WIDTH = 5.0  # inches: less leaves no room for a caption
@@ -26,7 +28,7 @@ _MAX_TICKS = 9  # along a grid, one for each image; beyond it, at round numbers
 
 
 @styled
-def sheet(images: ArrayLike, caption: str = "", columns: int | None = None) -> Figure:
+def sheet(images: ArrayLike, caption: str = "", columns: int | None = None) -> "Figure":
     """Images in rows, as one reads.
 
     Args:
@@ -56,7 +58,7 @@ def sheet(images: ArrayLike, caption: str = "", columns: int | None = None) -> F
 
 
 @styled
-def reconstructions(originals: ArrayLike, means: ArrayLike, caption: str = "") -> Figure:
+def reconstructions(originals: ArrayLike, means: ArrayLike, caption: str = "") -> "Figure":
     """Originals, and below each what the model makes of its code; more than ten wrap.
 
     Args:
@@ -96,7 +98,7 @@ def reconstructions(originals: ArrayLike, means: ArrayLike, caption: str = "") -
 @styled
 def grid(
     images: ArrayLike, low: float, high: float, caption: str = "", names: tuple[str, str] = ("z1", "z2")
-) -> Figure:
+) -> "Figure":
     """What a model with a two-dimensional z makes of the plane: z1 grows to the right, z2 upwards.
 
     Args:
@@ -114,6 +116,8 @@ def grid(
         ValueError: ``low`` not below ``high``, fewer than 2 rows or columns, values that are not finite, or an event
             that is no image.
     """
+    from matplotlib.ticker import StrMethodFormatter
+
     pixels = as_pixels(images, leading=2)
     rows, columns, height, width = pixels.shape[:4]
     if not low < high:
@@ -213,7 +217,7 @@ def _figure_for(
     caption: str,
     beside: float = 0.0,
     below: float = 0.0,
-) -> Figure:
+) -> "Figure":
     """A figure that a picture of so many columns of tiles fills, with so many inches beside and below it."""
     tile_width = _TILE * math.sqrt(tile[1] / tile[0])  # the same area whatever the tile's shape
     width = min(WIDTH - beside, columns * tile_width)
@@ -221,8 +225,8 @@ def _figure_for(
     return new_figure(max(_MIN_WIDTH, width + beside), height + below + _PADDING, caption)
 
 
-def show(axes: Axes, picture: NDArray[np.float64]) -> AxesImage:
+def show(axes: "Axes", picture: NDArray[np.float64]) -> "AxesImage":
     """Put a mosaic into axes, in the colours that all images here have."""
     axes.grid(False)
     axes.set_anchor("W")  # above the start of the caption
-    return axes.imshow(picture, cmap=IMAGE_COLORMAP, vmin=0.0, vmax=1.0)
+    return axes.imshow(picture, cmap=image_colormap(), vmin=0.0, vmax=1.0)

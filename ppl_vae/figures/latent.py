@@ -1,16 +1,17 @@
 """Where the data lie in latent space."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import BoundaryNorm, ListedColormap
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, Patch
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from ppl_vae.figures.style import CATEGORICAL, INK, WIDTH, class_colors, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
 _PRIOR_RADII = (1, 2, 3)
 _REACH = 3.3  # the largest circle and a little more is always seen
@@ -29,7 +30,7 @@ def latent_scatter(
     draws: ArrayLike | None = None,
     *,
     standard_normal: bool = True,
-) -> Figure:
+) -> "Figure":
     """Codes of datapoints, coloured by label; with draws also the aggregate posterior's marginals beside the prior's.
 
     Two dimensions are drawn as they are. More are projected on the first two principal components of the codes:
@@ -55,6 +56,8 @@ def latent_scatter(
         ValueError: codes or draws that are not finite or of another shape, labels of another length, or a single code
             of more than two dimensions, which has no principal components.
     """
+    from matplotlib.lines import Line2D
+
     points = _checked(codes, "codes")
     sample = None if draws is None else _checked(draws, "draws", points.shape[1])
     names, index = _classes(labels, len(points))
@@ -128,9 +131,11 @@ def _principal_components(points: NDArray[np.float64]) -> tuple[NDArray[np.float
 
 
 def _draw_scatter(
-    axes: Axes, points: NDArray[np.float64], index: NDArray[np.intp], count: int, draws: NDArray[np.float64] | None
+    axes: "Axes", points: NDArray[np.float64], index: NDArray[np.intp], count: int, draws: NDArray[np.float64] | None
 ) -> None:
     # In the data's order, not class by class: the last class would hide the others where they overlap.
+    from matplotlib.ticker import MaxNLocator
+
     colors = np.array(class_colors(count))[index]
     size = float(np.clip(20_000 / len(points), 5.0, 40.0))
     axes.scatter(points[:, 0], points[:, 1], s=size, c=colors, alpha=0.8, linewidths=0.0, zorder=2, rasterized=True)
@@ -149,14 +154,19 @@ def _draw_scatter(
     axes.set_anchor("SW")
 
 
-def _draw_circles(axes: Axes) -> list[Line2D | Patch]:
+def _draw_circles(axes: "Axes") -> "list[Line2D | Patch]":
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Circle
+
     for radius in _PRIOR_RADII:
         axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor=_CIRCLE, linewidth=1.5, zorder=1.5))
     return [Line2D([], [], color=_CIRCLE, linewidth=1.5, label="|z| = 1, 2, 3")]
 
 
-def _draw_marginals(axes: Axes, draws: NDArray[np.float64], standard_normal: bool) -> list[Line2D | Patch]:
+def _draw_marginals(axes: "Axes", draws: NDArray[np.float64], standard_normal: bool) -> "list[Line2D | Patch]":
     """Histograms of the draws above and to the right of the scatter, each along its axis."""
+    from matplotlib.patches import Patch
+
     above = axes.inset_axes((0, 1.02, 1, 0.2), sharex=axes, label="marginal 1")
     beside = axes.inset_axes((1.02, 0, 0.2, 1), sharey=axes, label="marginal 2")
     handles: list[Line2D | Patch] = [Patch(color=_DRAWS, label="draws of q(z | x)")]
@@ -182,15 +192,16 @@ def _draw_marginals(axes: Axes, draws: NDArray[np.float64], standard_normal: boo
     return handles
 
 
-def _draw_density(axes: Axes, upright: bool = False) -> list[Line2D | Patch]:
+def _draw_density(axes: "Axes", upright: bool = False) -> "list[Line2D | Patch]":
     """N(0, 1) along the axes."""
+
     z = np.linspace(-4, 4, 401)
     density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
     along = (density, z) if upright else (z, density)
     return list(axes.plot(*along, color=INK, linestyle="--", linewidth=1.5, label="prior N(0, 1)"))
 
 
-def _name_classes(axes: Axes, points: NDArray[np.float64], index: NDArray[np.intp], names: list[str]) -> None:
+def _name_classes(axes: "Axes", points: NDArray[np.float64], index: NDArray[np.intp], names: list[str]) -> None:
     """Each class's name in its colour's frame at the median of its codes; moved apart where they would overlap."""
     centres = np.array([np.median(points[index == place], axis=0) for place in range(len(names))])
     width = axes.get_xlim()[1] - axes.get_xlim()[0]
@@ -215,9 +226,11 @@ def _apart(centres: NDArray[np.float64], least: float) -> NDArray[np.float64]:
 
 
 def _draw_histogram(
-    axes: Axes, values: NDArray[np.float64], index: NDArray[np.intp], names: list[str]
-) -> list[Line2D | Patch]:
+    axes: "Axes", values: NDArray[np.float64], index: NDArray[np.intp], names: list[str]
+) -> "list[Line2D | Patch]":
     """Stacked by class and scaled to area 1 in all, so that its outline compares with the prior's density."""
+    from matplotlib.patches import Patch
+
     reach = max(3.5, float(np.abs(values).max()))
     bins = np.linspace(-reach, reach, int(np.clip(np.sqrt(len(values)), 10, 100)) + 1)
     colors = class_colors(max(1, len(names)))
@@ -237,7 +250,10 @@ def _draw_histogram(
     ]  # no names where there are no labels
 
 
-def _draw_colour_bar(figure: Figure, names: list[str]) -> None:
+def _draw_colour_bar(figure: "Figure", names: list[str]) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import BoundaryNorm, ListedColormap
+
     edges = np.arange(len(names) + 1) - 0.5
     scale = ScalarMappable(BoundaryNorm(edges.tolist(), len(names)), ListedColormap(class_colors(len(names))))
     bar = figure.colorbar(scale, ax=figure.axes[0], label="label", spacing="uniform", location="bottom")

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from textwrap import fill
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
 from ppl_vae.figures.images import as_pixels, mosaic
-from ppl_vae.figures.style import CATEGORICAL, IMAGE_COLORMAP, INK, WIDTH, class_colors, new_figure, styled
+from ppl_vae.figures.style import CATEGORICAL, INK, WIDTH, class_colors, image_colormap, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _COLUMNS = 4  # of decoded images under a plane
 _PLANE = 3.6  # inches, of a plane with its axis and title
@@ -36,7 +37,7 @@ class LatentPlane(NamedTuple):
 
 
 @styled
-def latent_holes(planes: Sequence[LatentPlane], labels: ArrayLike | None = None, caption: str = "") -> Figure:
+def latent_holes(planes: Sequence[LatentPlane], labels: ArrayLike | None = None, caption: str = "") -> "Figure":
     """Models side by side: the codes of the same datapoints, numbered empty places among them, and what decodes there.
 
     A decoder has learned nothing of places that are far from all codes. Nothing keeps a plain autoencoder from leaving
@@ -54,6 +55,8 @@ def latent_holes(planes: Sequence[LatentPlane], labels: ArrayLike | None = None,
         ValueError: no model, codes or places that are not ``(·, 2)``, or not as many images as places and labels as
             codes.
     """
+    from matplotlib.lines import Line2D
+
     if not planes:
         raise ValueError("there is no latent plane to draw.")
     names, index = (["all"], None) if labels is None else np.unique(np.asarray(labels), return_inverse=True)
@@ -76,7 +79,7 @@ def latent_holes(planes: Sequence[LatentPlane], labels: ArrayLike | None = None,
             panel.set_axis_off()
             panel.set_label(f"{plane.name}, {number}")
             if number <= len(places):
-                panel.imshow(mosaic(pixels[number - 1][None, None]), cmap=IMAGE_COLORMAP, vmin=0.0, vmax=1.0)
+                panel.imshow(mosaic(pixels[number - 1][None, None]), cmap=image_colormap(), vmin=0.0, vmax=1.0)
                 panel.set_title(str(number), pad=2.0)
     if index is not None and len(names) <= len(CATEGORICAL):
         handles = [
@@ -102,7 +105,7 @@ def _checked(
     return codes, places, pixels
 
 
-def _draw_plane(axes: Axes, codes: NDArray[np.float64], places: NDArray[np.float64], colors: ArrayLike) -> None:
+def _draw_plane(axes: "Axes", codes: NDArray[np.float64], places: NDArray[np.float64], colors: ArrayLike) -> None:
     size = float(np.clip(10_000 / len(codes), 4.0, 30.0))
     axes.scatter(codes[:, 0], codes[:, 1], s=size, c=colors, alpha=0.8, linewidths=0.0, zorder=2, rasterized=True)
     for number, (z1, z2) in enumerate(places, start=1):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont  # matplotlib brings it
 
-from ppl_vae.figures.fonts import OWN_MONO, font_of, fonts_for, warn_of_missing
+from ppl_vae.figures.fonts import font_of, fonts_for, own_mono, warn_of_missing
 
 _FONT_SIZE = 40  # pixels
 _MARGIN = 6  # pixels around a line
@@ -20,14 +20,14 @@ def written(lines: Sequence[str]) -> NDArray[np.float64]:
     """Lines of text as images of one size, ``(n, H, W)`` in [0, 1], ink at 1; a long line is cut."""
     cut = [line if len(line) <= _MOST_CHARACTERS else f"{line[: _MOST_CHARACTERS - 1]}…" for line in lines]
     characters = set("".join(cut))
-    fonts = fonts_for(characters, OWN_MONO)
+    fonts = fonts_for(characters, own_mono())
     warn_of_missing(characters, fonts)
     lines_in_runs = [
         [(_font(font), "".join(run)) for font, run in groupby(line, partial(font_of, fonts=fonts))] for line in cut
     ]
     ascent, descent = (max(metric) for metric in zip(*(_font(font).getmetrics() for font in fonts), strict=True))
     widths = [sum(font.getlength(run) for font, run in runs) for runs in lines_in_runs]
-    size = (round(max(2 * _font(OWN_MONO).getlength("m"), *widths, 0)) + 2 * _MARGIN, ascent + descent + 2 * _MARGIN)
+    size = (round(max(2 * _font(own_mono()).getlength("m"), *widths, 0)) + 2 * _MARGIN, ascent + descent + 2 * _MARGIN)
     images = np.zeros((len(cut), size[1], size[0]))
     for image, runs in zip(images, lines_in_runs, strict=True):
         canvas, across = Image.new("L", size), float(_MARGIN)

@@ -1,13 +1,16 @@
 """Rows of pictures with names: walks through latent space, neighbours, labels."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from ppl_vae.figures.images import as_pixels, mosaic, show
 from ppl_vae.figures.style import WIDTH, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _TILE = 0.75  # inches, the most a tile is wide
 _LETTER = 0.105  # inches, of a row's name
@@ -19,7 +22,7 @@ _MIN_WIDTH = 5.0  # inches: less leaves no room for a caption
 @styled
 def strips(
     images: ArrayLike, row_names: Sequence[str] = (), column_names: Sequence[str] = (), caption: str = ""
-) -> Figure:
+) -> "Figure":
     """Images in rows and columns, both with names.
 
     Args:

@@ -4,19 +4,19 @@ import textwrap
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import cache, wraps
 from io import BytesIO
 from pathlib import Path
-from typing import ParamSpec
+from typing import TYPE_CHECKING, ParamSpec
 
-import matplotlib
-import matplotlib.style
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ppl_vae.figures.fonts import OWN, write_with_fallbacks
 from ppl_vae.runtime.files import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
 
 _P = ParamSpec("_P")
 
@@ -42,9 +42,6 @@ CATEGORICAL = (
 The first three are Petroff's (2021); the others were searched for, so that under full protanopia and deuteranopia
 (Machado et al. 2009) the nearest two are as far apart as can be, about twice as far as in his ten; none is grey.
 """
-
-IMAGE_COLORMAP = matplotlib.colormaps["gray_r"].resampled(128)
-"""Black ink on white paper: 0 is white, 1 is black. No eye tells 128 greys apart, and SVGs are smaller for it."""
 
 WIDTH = 7.0
 """Of a page's text, in inches: no figure is wider, so that in one of two columns it is still half as large."""
@@ -82,19 +79,31 @@ _LOOK: dict[str, object] = {
 }
 
 
+@cache
+def image_colormap() -> "Colormap":
+    """Black ink on white paper: 0 is white, 1 is black. No eye tells 128 greys apart, and SVGs are smaller for it."""
+    import matplotlib
+
+    return matplotlib.colormaps["gray_r"].resampled(128)
+
+
 @contextmanager
 def look() -> Iterator[None]:
     """Matplotlib's defaults with our changes, whatever the user's settings; those are back on leaving."""
+    import matplotlib.style
+
     with matplotlib.style.context(_LOOK, after_reset=True), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # said once, in our words
         yield
 
 
-def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
+def styled(draw: "Callable[_P, Figure]") -> "Callable[_P, Figure]":
     """Let a function that returns a figure draw it in our look."""
 
     @wraps(draw)
-    def draw_styled(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
+    def draw_styled(*args: _P.args, **kwargs: _P.kwargs) -> "Figure":
+        from matplotlib.axes import Axes
+
         with look():
             figure = draw(*args, **kwargs)
             # Ticks read the settings when they are first drawn, and the size of their labels whenever they are
@@ -109,7 +118,7 @@ def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
     return draw_styled
 
 
-def new_figure(width: float, height: float, caption: str) -> Figure:
+def new_figure(width: float, height: float, caption: str) -> "Figure":
     """A figure with a caption under the picture that says what was done; pyplot does not know of it.
 
     Args:
@@ -120,6 +129,8 @@ def new_figure(width: float, height: float, caption: str) -> Figure:
     Returns:
         the figure, with constrained layout and without axes.
     """
+    from matplotlib.figure import Figure
+
     characters = int(width * 72 / (_CAPTION_SIZE * _CHARACTER_WIDTH))
     for sign in "|~":  # q(z | x) stays in one piece; a textwrap breaks at no other spaces than " "
         caption = caption.replace(f" {sign} ", f"\u00a0{sign}\u00a0")
@@ -134,13 +145,15 @@ def new_figure(width: float, height: float, caption: str) -> Figure:
 
 def class_colors(count: int) -> list[str]:
     """Colours of ``count`` classes, as "#rrggbb": categorical ones up to ten, else equal steps along viridis."""
+    import matplotlib
+
     if count <= len(CATEGORICAL):
         return list(CATEGORICAL[:count])
     steps = matplotlib.colormaps["viridis"](np.linspace(0, 1, count))
     return [matplotlib.colors.to_hex(color) for color in steps]
 
 
-def save(figure: Figure, path: str | Path) -> None:
+def save(figure: "Figure", path: str | Path) -> None:
     """Write a figure as PNG, 150 pixels per inch of its size, and beside it as SVG.
 
     The same figure gives the same bytes: an SVG holds no date, and its names no random part.
@@ -160,7 +173,7 @@ def save(figure: Figure, path: str | Path) -> None:
         write_bytes(path.with_suffix(suffix), data)
 
 
-def rendered(figure: Figure) -> dict[str, bytes]:
+def rendered(figure: "Figure") -> dict[str, bytes]:
     """What :func:`save` writes, by suffix: ``.png`` and ``.svg``."""
     png, svg = BytesIO(), BytesIO()
     with look():

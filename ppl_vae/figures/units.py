@@ -1,13 +1,15 @@
 """What each unit of the latents is used for, as bars."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from ppl_vae.figures.style import CATEGORICAL, INK, WIDTH, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _ACTIVE, _INACTIVE = CATEGORICAL[:2]
 _UPRIGHT = 8  # so many names stand side by side; more are turned
@@ -18,7 +20,9 @@ _LOWEST = 0.1  # nats that the axis reaches at least: units that are all but unu
 
 
 @styled
-def kl_by_unit(kl: ArrayLike, stderr: ArrayLike, active: ArrayLike, names: Sequence[str], caption: str = "") -> Figure:
+def kl_by_unit(
+    kl: ArrayLike, stderr: ArrayLike, active: ArrayLike, names: Sequence[str], caption: str = ""
+) -> "Figure":
     """Each unit's KL with its standard error, the largest first; active and inactive units in two colours.
 
     Args:
@@ -34,6 +38,8 @@ def kl_by_unit(kl: ArrayLike, stderr: ArrayLike, active: ArrayLike, names: Seque
     Raises:
         ValueError: no unit has a KL, or there is not one standard error, mark and name for each.
     """
+    from matplotlib.ticker import MaxNLocator
+
     values, errors, marks = np.asarray(kl, dtype=float), np.asarray(stderr, dtype=float), np.asarray(active, dtype=bool)
     if values.ndim != 1 or not values.shape == errors.shape == marks.shape == (len(names),):
         raise ValueError(

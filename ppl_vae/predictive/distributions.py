@@ -1,7 +1,8 @@
 """Sheets of draws from the prior, posterior and conditional predictive distributions."""
 
+from typing import TYPE_CHECKING
+
 import torch
-from matplotlib.figure import Figure
 from torch import nn
 
 from ppl_vae import figures
@@ -23,6 +24,9 @@ from ppl_vae.predictive.rendering import (
 from ppl_vae.predictive.samples import Samples
 from ppl_vae.programs.rows import check_rows
 from ppl_vae.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SHEET_COLUMNS = 12
 
@@ -84,7 +88,7 @@ def posterior(
     reconstructed = draws.x[0] if drawn else draws.means[0]
     what = "x ~ p(x | z)" if drawn else centre(model, info)
 
-    def draw(caption: str) -> Figure:
+    def draw(caption: str) -> "Figure":
         above, below = images_of(info, batch.x, reconstructed)
         return figures.reconstructions(above, below, caption)
 

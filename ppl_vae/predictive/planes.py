@@ -1,10 +1,9 @@
 """The plane of a two-dimensional latent: cut into squares, and the empty places among the codes on it."""
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from ppl_vae import figures
@@ -18,6 +17,9 @@ from ppl_vae.predictive.samples import Samples
 from ppl_vae.predictive.walks import codes_of, prior_quantiles
 from ppl_vae.programs.rows import has_rows
 from ppl_vae.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Spacing = Literal["equal", "quantiles"]
 
@@ -128,7 +130,7 @@ def holes(planes: Mapping[str, HollowPlane], data: Dataset, info: DataInfo, spli
     if labels is not None:
         arrays["labels"] = labels
 
-    def draw(caption: str) -> Figure:
+    def draw(caption: str) -> "Figure":
         drawn = [
             figures.LatentPlane(name, plane.codes.cpu(), plane.places.cpu(), image_of(info, plane.means))
             for name, plane in planes.items()

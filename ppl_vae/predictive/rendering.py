@@ -1,10 +1,10 @@
 """Observations as images, and as files that other programs read: the one place that asks how they are laid out."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
@@ -17,6 +17,9 @@ from ppl_vae.predictive.centre import has_mean
 from ppl_vae.predictive.draws import Draws
 from ppl_vae.programs.structure import reads_labels
 from ppl_vae.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def image_of(info: DataInfo, x: ArrayLike | Tensor) -> NDArray[np.float64]:
@@ -83,7 +86,9 @@ def centre(model: nn.Module, info: DataInfo, given: str = "z", *, drawn: bool = 
     return f"E[x | {given}]" if shows_means(model, info) else f"the likeliest steps given {given}"
 
 
-def strips_of(info: DataInfo, x: Tensor, row_names: Sequence[str], column_names: Sequence[str], caption: str) -> Figure:
+def strips_of(
+    info: DataInfo, x: Tensor, row_names: Sequence[str], column_names: Sequence[str], caption: str
+) -> "Figure":
     """:func:`ppl_vae.figures.strips` of observations ``(rows, columns, *event)``; of sequences, which are long, turned
     by a quarter: a row's pictures stand below each other, under its name."""
     images = image_of(info, x)

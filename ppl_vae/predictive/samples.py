@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from ppl_vae.data.info import DataInfo
 from ppl_vae.predictive.rendering import files_of
 from ppl_vae.runtime.shown import Row, Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +30,7 @@ class Samples(Shown):
     arrays: Mapping[str, Tensor]
     info: DataInfo
     what: str
-    draw: Callable[[str], Figure] = field(repr=False)
+    draw: "Callable[[str], Figure]" = field(repr=False)
     words: tuple[str, ...] = ()
     sequences: Mapping[str, Tensor] = field(default_factory=dict)
 
@@ -46,7 +49,7 @@ class Samples(Shown):
         """A row for each array: its name, its shape."""
         return [{"array": name, "shape": str(tuple(value.shape))} for name, value in self.arrays.items()]
 
-    def figure(self, title: str = "") -> Figure:
+    def figure(self, title: str = "") -> "Figure":
         """The picture.
 
         Args:

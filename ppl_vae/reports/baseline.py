@@ -3,10 +3,9 @@
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from ppl_vae import figures
@@ -18,6 +17,9 @@ from ppl_vae.reports.page import lines_of_code, page, paragraph, picture_of, tab
 from ppl_vae.runs.baseline import BaselineConfig, BaselineRun
 from ppl_vae.runs.command_line import command
 from ppl_vae.runtime.files import write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _COLUMNS = 10  # of components, the heaviest first; of a Gaussian's means, before they wrap
 
@@ -73,7 +75,7 @@ def draw_baseline(
     return paths
 
 
-def _components(classifier: BayesClassifier, names: list[str], title: str) -> Figure:
+def _components(classifier: BayesClassifier, names: list[str], title: str) -> "Figure":
     if max(len(mixture.weights) for mixture in classifier.classes) == 1:
         rows = -(-len(names) // _COLUMNS)
         columns = min(len(names), _COLUMNS)

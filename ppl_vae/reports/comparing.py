@@ -6,9 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from ppl_vae import figures
 from ppl_vae.data import DataConfig, Splits
@@ -28,6 +26,9 @@ from ppl_vae.runtime.errors import warned
 from ppl_vae.runtime.files import write_text
 from ppl_vae.runtime.folders import claimed
 from ppl_vae.runtime.shown import Cell, Row, Shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Comparison(Shown):
         )
         return caption if protocol["likelihood"] == "proper" else f"{caption}, likelihood: {protocol['likelihood']}"
 
-    def figure(self) -> Figure:
+    def figure(self) -> "Figure":
         """Each guide's ELBO and importance bound, and its seconds of training."""
         ranks = f". {of_comparisons(self.table.ranking)}" if self.table.ranking.differences else ""
         return figures.comparison(self.table.rows, self.caption + ranks)

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.figure import Figure
 
 from ppl_vae import figures
 from ppl_vae.data import Splits
@@ -27,6 +27,9 @@ from ppl_vae.registry.build import Pair
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime.errors import reason, warned
 from ppl_vae.runtime.seeding import seeded
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _NUM_COLUMNS = 10
 _NUM_RECONSTRUCTIONS = 10
@@ -80,7 +83,7 @@ class _Subject:
         self.labels = None if self.batch.y is None else self.info.labels_of(self.batch.y)
 
 
-def _training(subject: _Subject) -> Figure:
+def _training(subject: _Subject) -> "Figure":
     history, fit = subject.run.history(), subject.run.record.config.fit
     caption = (
         f"{subject.title}. {len(history)} epochs of {subject.info.num_data:,} datapoints, batches of {fit.batch_size}, "
@@ -89,7 +92,7 @@ def _training(subject: _Subject) -> Figure:
     return figures.training_curves(history, caption)
 
 
-def _reconstructions(subject: _Subject) -> Figure:
+def _reconstructions(subject: _Subject) -> "Figure":
     few = subject.data.batch(torch.arange(min(_NUM_RECONSTRUCTIONS, len(subject.data))))
     draws, drawn = posterior_predictive(*subject.pair, few), is_drawn(subject.pair.model, subject.info)
     what = "x ~ p(x | z)" if drawn else centre(subject.pair.model, subject.info)
@@ -99,7 +102,7 @@ def _reconstructions(subject: _Subject) -> Figure:
     return figures.reconstructions(above, below, caption=caption)
 
 
-def _prior(subject: _Subject) -> Figure:
+def _prior(subject: _Subject) -> "Figure":
     if takes_labels(subject.pair.model, subject.info):
         rows = rows_of(subject.info)
         sheet = label_sheet(subject.pair.model, subject.info.event_shape, rows.numbers, _NUM_COLUMNS)
@@ -110,7 +113,7 @@ def _prior(subject: _Subject) -> Figure:
     return figures.sheet(image_of(subject.info, shown), caption=f"{subject.title}. Prior predictive: {words}.")
 
 
-def _latent(subject: _Subject) -> Figure:
+def _latent(subject: _Subject) -> "Figure":
     moments = posterior_moments(subject.pair.guide, subject.batch)
     codes = torch.cat([site.mean.reshape(len(site.mean), -1) for site in moments.values()], dim=1)
     where = f"{len(codes):,} {subject.split.lower()} datapoints"
@@ -127,7 +130,7 @@ def _latent(subject: _Subject) -> Figure:
     return figures.latent_scatter(codes, subject.labels, caption, draws, standard_normal=standard_normal)
 
 
-def _graphical_model(subject: _Subject) -> Figure:
+def _graphical_model(subject: _Subject) -> "Figure":
     few = subject.data.probe()
     model, guide = (graphical_model(program, few) for program in subject.pair)
     caption = (
@@ -137,7 +140,7 @@ def _graphical_model(subject: _Subject) -> Figure:
     return figures.graphical_model(model, guide, caption, {"data": f"{subject.info.num_data:,} datapoints"})
 
 
-def _grid(subject: _Subject) -> Figure | None:
+def _grid(subject: _Subject) -> "Figure | None":
     model, shape = subject.pair.model, subject.info.event_shape
     if takes_labels(model, subject.info) or not plane_site(model, shape):
         return None
@@ -146,7 +149,7 @@ def _grid(subject: _Subject) -> Figure | None:
     return figures.grid(image_of(subject.info, means), -3, 3, caption=caption)
 
 
-_PICTURES: dict[str, Callable[[_Subject], Figure | None]] = {
+_PICTURES: "dict[str, Callable[[_Subject], Figure | None]]" = {
     "graphical-model": _graphical_model,
     "training": _training,
     "reconstructions": _reconstructions,

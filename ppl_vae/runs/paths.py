@@ -3,14 +3,17 @@
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from ppl_vae.figures.style import rendered
 from ppl_vae.predictive.samples import Samples
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import TakenError, make_folder, remove_folder, write_arrays, write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def refuse_existing_file(path: Path, setting: str = "out") -> None:
@@ -90,13 +93,13 @@ def write_samples(out: Path | None, free: Callable[[], Path], samples: Samples, 
     return write_new(out, free, lambda path: write_together(path, arrays, figure, samples.files(path.stem)))
 
 
-def write_figure(path: Path, figure: Figure) -> None:
+def write_figure(path: Path, figure: "Figure") -> None:
     """Write a new picture, PNG and beside it SVG: both or none."""
     _write_all({path.with_suffix(suffix): data for suffix, data in rendered(figure).items()})
 
 
 def write_together(
-    path: Path, arrays: dict[str, np.ndarray], figure: Figure, files: Mapping[str, bytes] | None = None
+    path: Path, arrays: dict[str, np.ndarray], figure: "Figure", files: Mapping[str, bytes] | None = None
 ) -> None:
     """Write a new ``.npz``, and beside it its picture, PNG and SVG, and other files by name, a folder's among them: all
     of them or, if it is interrupted or fails, none. The ``.npz`` comes first: who has it has the name."""

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from ppl_vae import figures
 from ppl_vae.runtime.shown import Row, Shown, in_columns
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class History(list[EpochMetrics], Shown):
         """One for each epoch, its columns the fields of :class:`EpochMetrics`."""
         return [asdict(epoch) for epoch in self]
 
-    def figure(self, caption: str = "") -> Figure:
+    def figure(self, caption: str = "") -> "Figure":
         """The training curves, see :func:`ppl_vae.figures.training_curves`."""
         return figures.training_curves(self, caption)
 

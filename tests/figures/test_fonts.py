@@ -54,10 +54,10 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_font_is_found(installed: str) -> None:
-    assert fonts.fonts_for(f"a{NAME}", fonts.OWN_MONO) == [fonts.OWN_MONO, installed]
-    assert fonts.fonts_for("abc", fonts.OWN_MONO) == [fonts.OWN_MONO]
-    assert fonts.font_of("前", [fonts.OWN_MONO, installed]) == installed
-    assert fonts.font_of("字", [fonts.OWN_MONO, installed]) == fonts.OWN_MONO
+    assert fonts.fonts_for(f"a{NAME}", fonts.own_mono()) == [fonts.own_mono(), installed]
+    assert fonts.fonts_for("abc", fonts.own_mono()) == [fonts.own_mono()]
+    assert fonts.font_of("前", [fonts.own_mono(), installed]) == installed
+    assert fonts.font_of("字", [fonts.own_mono(), installed]) == fonts.own_mono()
 
 
 @pytest.mark.usefixtures("installed")
