@@ -149,7 +149,7 @@ class Evaluation(Shown):
     def _of_bound(self) -> tuple[str, ...]:
         """What is wrong with the importance bound does not touch the ELBO."""
         found = self.diagnostics
-        return found.bound_warnings if found and self.settings.estimator == "iwae" else ()
+        return found.bound_warnings if found and self.settings.weighs else ()
 
     def _of_point(self) -> list[str]:
         return [POINT_IN_WORDS] if self.point else []
@@ -200,7 +200,7 @@ def evaluate(
         headline, estimate = next(iter(found.results.items()))
         steps = beside_ngrams(headline, estimate, data, train().fixed(0), layout)
     diagnostics, weights = None, None
-    if diagnosed and settings.estimator in ("elbo", "iwae") and len(data) > 1:
+    if diagnosed and not settings.anneals and len(data) > 1:
         num = len(data) if settings.limit or each else min(_DIAGNOSED, len(data))
         with bar(num, "datapoint", "diagnosing", progress) as done:
             diagnostics = diagnose(*pair, data, _DRAWS, settings.seed, done.update, num)

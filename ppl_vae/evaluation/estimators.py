@@ -4,6 +4,7 @@ A guide that has no answer to the data, as one with a row for each datapoint tha
 inference: rows are fitted to these datapoints, the model frozen.
 """
 
+from collections.abc import Callable
 from dataclasses import field
 from typing import Literal, NamedTuple
 
@@ -23,12 +24,7 @@ from ppl_vae.runtime.config import Count, Seed, checked, config, to_plain
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.progress import bar
 
-Estimator = Literal["elbo", "iwae", "ais", "bdmc", "sbc"]
-
-# Draws where none are asked for: of z for the first two, chains for the next two, draws that a latent is ranked among.
-_NUM_SAMPLES: dict[Estimator, int] = {"elbo": 10, "iwae": 500, "ais": 16, "bdmc": 16, "sbc": 63}
-# Datapoints to simulate where none are asked for.
-_NUM_SIMULATED: dict[Estimator, int] = {"bdmc": 100, "sbc": 1000}
+Estimator = Literal["elbo", "iwae", "ais", "bdmc", "sbc"]  # its table is ESTIMATORS, below
 
 
 @config
@@ -53,27 +49,32 @@ class EvaluateConfig:
     @property
     def draws(self) -> int:
         """``num_samples``, or the estimator's own default."""
-        return self.num_samples or _NUM_SAMPLES[self.estimator]
+        return self.num_samples or ESTIMATORS[self.estimator].num_samples
 
     @property
     def simulates(self) -> bool:
         """Whether the data is the model's own."""
-        return self.estimator in _NUM_SIMULATED
+        return ESTIMATORS[self.estimator].num_simulated is not None
 
     @property
     def num_simulated(self) -> int:
-        """Datapoints to simulate."""
-        return self.limit or _NUM_SIMULATED[self.estimator]
+        """Datapoints to simulate; 0 if the data is given."""
+        return self.limit or ESTIMATORS[self.estimator].num_simulated or 0
 
     @property
     def anneals(self) -> bool:
         """Whether chains pass temperatures."""
-        return self.estimator in ("ais", "bdmc")
+        return ESTIMATORS[self.estimator].passes > 0
 
     @property
     def looks_at_guide(self) -> bool:
         """Whether the estimate depends on the guide: annealing from the prior does not."""
         return not self.anneals or self.annealing.start == "guide"
+
+    @property
+    def weighs(self) -> bool:
+        """Whether the estimate weighs draws of the guide, which needs its density."""
+        return ESTIMATORS[self.estimator].weighs and self.looks_at_guide
 
 
 class Evaluated(NamedTuple):
@@ -119,46 +120,24 @@ def estimates(
     """
     settings = checked(settings or EvaluateConfig())
     refuse_point(guide, data, settings)
-    if settings.estimator == "bdmc":
-        return _bidirectional(model, guide, data, settings, origin or Origin.unknown(data), progress)
-    data = data.head(settings.limit).fixed(settings.seed)
-    fitted, acceptance = Fitted(guide), None
+    way, truth = ESTIMATORS[settings.estimator], None
+    if settings.simulates:
+        origin = origin or Origin.unknown(data)
+        y = labels_for(data, settings)
+        data, truth = simulate(model, data.event_shape, settings.num_simulated, y, settings.seed)
+        origin = origin.simulated(data)
+    else:
+        data = data.head(settings.limit).fixed(settings.seed)
+    fitted = Fitted(guide)
     if settings.looks_at_guide:
         fitted = fitted_to(model, guide, data, settings.infer, progress)
     total, unit = len(data), "datapoint"
-    if settings.anneals:
-        total, unit = len(data) * settings.annealing.total, "temperature"
-    draws, seed = settings.draws, settings.seed
+    if way.passes:
+        total, unit = len(data) * way.passes * settings.annealing.total, "temperature"
     with bar(total, unit, "evaluating", progress) as done:
-        if settings.estimator == "elbo":
-            results = elbo(model, fitted.guide, data, draws, seed, done.update).by_name()
-        elif settings.estimator == "iwae":
-            engine = settings.annealing.engine
-            results = {"log_px": importance_bound(model, fitted.guide, data, draws, seed, done.update, engine)}
-        else:
-            annealed = annealed_importance_bound(
-                model, fitted.guide, data, draws, settings.annealing, seed=seed, advance=done.update
-            )
-            results, acceptance = {"log_px": annealed.log_px}, annealed.acceptance
+        results, acceptance = way.estimate(_Asked(model, fitted.guide, data, truth, settings, done.update))
     protocol = protocol_of(model, fitted.guide, data, settings, origin)
     return Evaluated(results, protocol, data, fitted, acceptance)
-
-
-def _bidirectional(
-    model: nn.Module, guide: nn.Module, data: Dataset, settings: EvaluateConfig, origin: Origin, progress: bool | None
-) -> Evaluated:
-    """log p(x) of data from the model itself, bounded from below and above by the same annealing."""
-    simulated, truth = simulate(
-        model, data.event_shape, settings.num_simulated, labels_for(data, settings), settings.seed
-    )
-    fitted = Fitted(guide)
-    if settings.looks_at_guide:
-        fitted = fitted_to(model, guide, simulated, settings.infer, progress)
-    with bar(2 * len(simulated) * settings.annealing.total, "temperature", "evaluating", progress) as done:
-        common = (settings.draws, settings.annealing, settings.seed, done.update)
-        found = bidirectional_bounds(model, fitted.guide, simulated, truth, *common)
-    protocol = protocol_of(model, fitted.guide, simulated, settings, origin.simulated(simulated))
-    return Evaluated(found.by_name(), protocol, simulated, fitted, found.acceptance)
 
 
 def fitted_to(
@@ -173,8 +152,7 @@ def fitted_to(
 
 def refuse_point(guide: nn.Module, data: Dataset, settings: EvaluateConfig) -> None:
     """Raise a UserError if the guide is a point and the estimator needs its density."""
-    needs = settings.estimator != "elbo" and settings.looks_at_guide
-    if needs and is_point(guide, data):
+    if settings.weighs and is_point(guide, data):
         if settings.estimator == "sbc":
             raise UserError(
                 "a point has no spread to rank a latent in: there is nothing to calibrate; train with another guide or "
@@ -198,3 +176,87 @@ def protocol_of(
     details = to_plain(settings.annealing) if settings.anneals else {}
     details.pop("engine", None)  # how it was worked out, not what
     return Protocol.of(model, guide, data, origin, settings.estimator, settings.draws, settings.seed, details)
+
+
+# --- The estimators by name: to add one, a function, its line in the table and its name in Estimator ------------------
+
+
+class _Asked(NamedTuple):
+    """What an estimator is given.
+
+    Args:
+        model: p(x, z).
+        guide: q(z | x), with an answer to this data.
+        data: the datapoints, binarized.
+        truth: their latents, where the model has simulated them.
+        settings: of the evaluation.
+        advance: to be called with the number of datapoints that are done, of annealing with that of temperatures.
+    """
+
+    model: nn.Module
+    guide: nn.Module
+    data: Dataset
+    truth: dict[str, Tensor] | None
+    settings: EvaluateConfig
+    advance: Callable[[int], object]
+
+
+_Found = tuple[dict[str, Estimate], float | None]  # estimates by name, the headline first; annealing's acceptance
+
+
+def _elbo(asked: _Asked) -> _Found:
+    model, guide, data, _, settings, advance = asked
+    return elbo(model, guide, data, settings.draws, settings.seed, advance).by_name(), None
+
+
+def _iwae(asked: _Asked) -> _Found:
+    model, guide, data, _, settings, advance = asked
+    engine = settings.annealing.engine
+    return {"log_px": importance_bound(model, guide, data, settings.draws, settings.seed, advance, engine)}, None
+
+
+def _ais(asked: _Asked) -> _Found:
+    model, guide, data, _, settings, advance = asked
+    found = annealed_importance_bound(
+        model, guide, data, settings.draws, settings.annealing, seed=settings.seed, advance=advance
+    )
+    return {"log_px": found.log_px}, found.acceptance
+
+
+def _bdmc(asked: _Asked) -> _Found:
+    model, guide, data, truth, settings, advance = asked
+    found = bidirectional_bounds(
+        model, guide, data, truth or {}, settings.draws, settings.annealing, settings.seed, advance
+    )
+    return found.by_name(), found.acceptance
+
+
+def _no_estimate(asked: _Asked) -> _Found:
+    raise UserError("`estimator` sbc is no estimate of log p(x): call ppl_vae.diagnostics.calibrate_pair.")
+
+
+class _Way(NamedTuple):
+    """An estimator.
+
+    Args:
+        estimate: works it out.
+        num_samples: draws where none are asked for: of z, chains, or draws that a latent is ranked among.
+        num_simulated: datapoints that the model simulates where no number is asked for; None if the data is given.
+        passes: how often its chains pass all temperatures; 0 without annealing.
+        weighs: whether it needs the density of the guide that it looks at.
+    """
+
+    estimate: Callable[[_Asked], _Found]
+    num_samples: int
+    num_simulated: int | None = None
+    passes: int = 0
+    weighs: bool = True
+
+
+ESTIMATORS: dict[Estimator, _Way] = {
+    "elbo": _Way(_elbo, num_samples=10, weighs=False),
+    "iwae": _Way(_iwae, num_samples=500),
+    "ais": _Way(_ais, num_samples=16, passes=1),
+    "bdmc": _Way(_bdmc, num_samples=16, num_simulated=100, passes=2),
+    "sbc": _Way(_no_estimate, num_samples=63, num_simulated=1000),
+}
