@@ -12,7 +12,7 @@ from ppl_vae.data.dataset import Binarization, Dataset, binarized
 from ppl_vae.data.sources import Source, names_file, read_source
 from ppl_vae.programs.layout import Layout
 from ppl_vae.runtime.config import Seed, changed, checked, config
-from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.errors import UserError, unknown_name
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -106,11 +106,13 @@ class Splits(NamedTuple):
         return digest.hexdigest()[:16]
 
     def get(self, name: str) -> Dataset:
-        """The split of that name.
+        """The split of that name: train, validation or test.
 
         Raises:
-            UserError: it is empty in this run.
+            UserError: it is none of them, or empty in this run.
         """
+        if name not in (parts := ("train", "validation", "test")):
+            raise unknown_name("split", name, parts)
         split: Dataset | None = getattr(self, name)
         if split is None:
             raise UserError(

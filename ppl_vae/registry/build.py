@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,7 @@ from ppl_vae.networks.architecture import Networks
 from ppl_vae.programs.latents import Latents
 from ppl_vae.registry.factories import Factory
 from ppl_vae.registry.files import construct
-from ppl_vae.registry.pair_config import PairConfig, makers_of, offered_beside, unread_error
+from ppl_vae.registry.pair_config import OPTIONAL_PARTS, PairConfig, makers_of, offered_beside, unread_error
 from ppl_vae.registry.settings import NOTHING, Setting, missing, plain, settings_of, typed
 from ppl_vae.runtime.seeding import seeded, stream
 
@@ -83,7 +84,7 @@ def _settled(pairs: Sequence[PairConfig], info: DataInfo, *, refuse: bool) -> li
     read = {name for assembly in assemblies for name in assembly.read}
     unread = [name for name in dict.fromkeys(each for pair in pairs for each in pair.chosen) if name not in read]
     if refuse and unread:
-        raise unread_error(unread)
+        raise unread_error(unread, [*OPTIONAL_PARTS, *(name for each in assemblies for name in each.offered)])
     return [each.settled() for each in assemblies]
 
 
@@ -120,8 +121,10 @@ class Assembly:
             return Pair(self.model, self.make_guide())
 
     def make_model(self) -> nn.Module:
-        """A model, its weights drawn from torch's own generator."""
-        return self._made("model", self._of_data | self._parts)
+        """A model, its weights drawn from torch's own generator; what it was made with is known from then on."""
+        model = self._made("model", self._of_data | self._parts)
+        _MADE_WITH[model] = self.settled(), self.makers
+        return model
 
     def make_guide(self) -> nn.Module:
         """A guide of ``self.model``, likewise."""
@@ -129,7 +132,7 @@ class Assembly:
         return self._made("guide", self._of_data | self._parts | of_guide)
 
     def settled(self) -> PairConfig:
-        """The pair's settings as it has read them."""
+        """The pair's settings as it has read them, the defaults too."""
         return replace(self.settings, settings={name: self.plain(name) for name in self.offered if name in self.read})
 
     def plain(self, name: str) -> Any:
@@ -192,6 +195,25 @@ class Assembly:
         if setting.name not in self.settings.settings and setting.default is self.offered[setting.name].default:
             return setting.default
         return typed({setting.name: setting}, {setting.name: value})[setting.name]
+
+
+_MADE_WITH: WeakKeyDictionary[nn.Module, tuple[PairConfig, Mapping[str, Factory]]] = WeakKeyDictionary()
+
+
+def made_with(model: nn.Module, info: DataInfo) -> tuple[PairConfig, Mapping[str, Factory]]:
+    """The settings that a model was made with, so that a guide can be made with the same, and what made its parts.
+
+    Of a model that was not made here, the sizes that its latents show: z, or z1 and z2.
+
+    Args:
+        model: p(x, z), anybody's.
+        info: of its data.
+    """
+    if model in _MADE_WITH:
+        return _MADE_WITH[model]
+    sizes = [site.size for site in Latents.of(model, example(info)).sites]
+    shown = dict(zip(("latent_dim", "upper_latent_dim"), reversed(sizes), strict=False))
+    return PairConfig(settings=shown), makers_of(PairConfig())
 
 
 def _same(value: object) -> object:

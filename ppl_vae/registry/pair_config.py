@@ -1,6 +1,6 @@
 """The names of a pair's parts, and what is set of their settings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +10,10 @@ from ppl_vae.registry.factories import GUIDES, TABLES, Factory, Sizes
 from ppl_vae.registry.files import find, names_file
 from ppl_vae.registry.settings import Setting, is_plain, offered_by, parameters_of, plain
 from ppl_vae.runtime.config import config
-from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.errors import UserError, unknown_name
+
+OPTIONAL_PARTS = ("family", "likelihood", "prior", "net")
+"""What not every model or guide reads."""
 
 
 @config
@@ -59,8 +62,7 @@ class PairConfig:
     @property
     def chosen(self) -> list[str]:
         """What is set: the parts that are not the usual ones, and the settings."""
-        parts = ("family", "likelihood", "prior", "net")
-        return [*(kind for kind in parts if getattr(self, kind) != getattr(PairConfig, kind)), *self.settings]
+        return [*(kind for kind in OPTIONAL_PARTS if getattr(self, kind) != getattr(PairConfig, kind)), *self.settings]
 
     @property
     def in_words(self) -> str:
@@ -127,8 +129,17 @@ def offered_beside(named: Sequence[Callable[..., object]]) -> dict[str, Setting]
     return offered_by([*named, Sizes, Networks, *ours])
 
 
-def unread_error(names: Sequence[str]) -> UserError:
-    """The error for what was set and nothing in a pair reads; it says what would read it."""
+def unread_error(names: Sequence[str], known: Iterable[str]) -> UserError:
+    """The error for what was set and nothing in a pair reads.
+
+    Args:
+        names: of it, at least one.
+        known: of all that could have been set: of what is none of them it says the nearest, of others what reads them.
+    """
+    known = list(known)
+    for name in names:
+        if name not in known:
+            return unknown_name("setting", name, known)
     each = ((f"`{name}`: nothing in this pair reads it", "; ".join(readers_of(name))) for name in names)
     return UserError(" ".join(f"{what}; what does: {readers}." if readers else f"{what}." for what, readers in each))
 

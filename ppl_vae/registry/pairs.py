@@ -1,6 +1,7 @@
 """Models and guides from their classes, for data: what a notebook calls."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -8,10 +9,10 @@ from torch import nn
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.splits import Splits
 from ppl_vae.networks.architecture import Net
-from ppl_vae.registry.build import Assembly
+from ppl_vae.registry.build import Assembly, made_with
 from ppl_vae.registry.factories import TABLES, Factory
 from ppl_vae.registry.files import find
-from ppl_vae.registry.pair_config import PairConfig, unread_error
+from ppl_vae.registry.pair_config import OPTIONAL_PARTS, PairConfig, makers_of, unread_error
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
 
@@ -45,10 +46,11 @@ def build_model(
         UserError: unknown names or settings, one that nothing in the model reads, or one out of its range.
     """
     parts: dict[str, Part] = {"model": model, "likelihood": likelihood, "prior": prior}
-    assembly = _assembly(parts, net, data, settings)
+    asked, makers = _asked(parts, net, settings)
+    assembly = Assembly(asked, DataInfo.of(data), data.train.x.mean(0), makers_of(PairConfig()) | makers)
     with seeded(stream(seed, "initial weights")):
         made = assembly.make_model()
-    _refuse_unread(assembly)
+    _refuse_unread(assembly, asked, ("likelihood", "prior", "net", "seed"))
     return made
 
 
@@ -58,40 +60,42 @@ def build_guide(
     data: Splits,
     *,
     family: Part = "diagonal",
-    net: Net = "mlp",
+    net: Net | None = None,
     seed: int = 0,
     **settings: object,
 ) -> nn.Module:
-    """A new guide q(z | x) of a model.
+    """A new guide q(z | x) of a model: what is not said here is as the model was built with.
 
     Args:
         guide: the class, ours or your own, or its name: where q comes from.
         model: p(x, z), anybody's.
         data: that the model was built for; a per-datapoint guide has a row for each of ``data.train``.
         family: what q is, the class or its name, where the guide takes one.
-        net: of its encoder: mlp, or conv for images.
+        net: of its encoder: mlp, or conv for images; None for that of the model.
         seed: of its weights; the caller's generators are left alone.
-        settings: as for :func:`build_model`.
+        settings: as for :func:`build_model`; those that model and guide both read, as ``hidden``, are the model's where
+            they are not here, as on the command line. A model that was not built here has told the size of its latents.
 
     Raises:
         UserError: as :func:`build_model`; or the guide cannot be one of this model.
     """
-    assembly = _assembly({"guide": guide, "family": family}, net, data, settings)
+    info = DataInfo.of(data)
+    base, of_model = made_with(model, info)
+    asked, makers = _asked({"guide": guide, "family": family}, net or base.net, settings)
+    named = replace(base, guide=asked.guide, family=asked.family, net=asked.net, settings=base.settings | settings)
+    assembly = Assembly(named, info, data.train.x.mean(0), {**of_model, **makers})
     assembly.model = model
     with seeded(stream(seed, "initial weights of a guide")):
         made = assembly.make_guide()
-    _refuse_unread(assembly)
+    _refuse_unread(assembly, replace(asked, net=net or PairConfig.net), ("family", "net", "seed"))
     return made
 
 
-def _assembly(parts: dict[str, Part], net: Net, data: Splits, settings: dict[str, Any]) -> Assembly:
+def _asked(parts: Mapping[str, Part], net: Net, settings: dict[str, Any]) -> tuple[PairConfig, dict[str, Factory]]:
+    """What the caller has named, and what makes these parts."""
     found = {kind: _found(kind, part) for kind, part in parts.items()}
     names: dict[str, Any] = {kind: name for kind, (name, _) in found.items()}
-    makers = {kind: find(kind, getattr(PairConfig, kind)) for kind in TABLES} | {
-        kind: maker for kind, (_, maker) in found.items()
-    }
-    config = PairConfig(**names, net=net, settings=settings)
-    return Assembly(config, DataInfo.of(data), data.train.x.mean(0), makers)
+    return PairConfig(**names, net=net, settings=settings), {kind: maker for kind, (_, maker) in found.items()}
 
 
 def _found(kind: str, part: Part) -> tuple[str, Factory]:
@@ -106,6 +110,7 @@ def _found(kind: str, part: Part) -> tuple[str, Factory]:
     return getattr(part, "__name__", kind), part
 
 
-def _refuse_unread(assembly: Assembly) -> None:
-    if unread := [name for name in assembly.settings.chosen if name not in assembly.read]:
-        raise unread_error(unread)
+def _refuse_unread(assembly: Assembly, asked: PairConfig, keywords: tuple[str, ...]) -> None:
+    """Raise a UserError if nothing has read a thing that was asked for; the caller has these keywords too."""
+    if unread := [name for name in asked.chosen if name not in assembly.read]:
+        raise unread_error(unread, {*keywords, *OPTIONAL_PARTS, *assembly.offered})

@@ -12,6 +12,7 @@ from ppl_vae import figures
 from ppl_vae.data import DataConfig, Splits
 from ppl_vae.data.torchvision_sets import NAMES
 from ppl_vae.diagnostics.references import references
+from ppl_vae.registry.pair_config import offered_to
 from ppl_vae.registry.trust import hashes_of, remember
 from ppl_vae.reports.comparison import warnings_of, write_comparison_report
 from ppl_vae.reports.comparison_table import Table, as_csv, as_markdown, as_terminal, of_comparisons, summarise
@@ -22,7 +23,7 @@ from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered
 from ppl_vae.runs.terms import CompareConfig, jobs_of, names_of, refuse_other_terms, shared_terms
 from ppl_vae.runtime.config import changed, checked, field_names
-from ppl_vae.runtime.errors import warned
+from ppl_vae.runtime.errors import unknown_name, warned
 from ppl_vae.runtime.files import write_text
 from ppl_vae.runtime.folders import claimed
 from ppl_vae.runtime.shown import Cell, Row, Shown
@@ -154,10 +155,13 @@ def compare(
     elif data is not None:
         named = {"data": str(data), **named}
     of_parts = {name: named.pop(name) for name in named.keys() - field_names(terms)}
-    if of_parts:
-        pair = replace(terms.settings.pair, settings=of_parts)
-        terms = replace(terms, settings=replace(terms.settings, pair=pair))
     terms = checked(changed(terms, named))
+    if of_parts:
+        offered = offered_to(*(job.settings.pair for job in jobs_of(terms)))
+        if unknown := [name for name in of_parts if name not in offered]:
+            raise unknown_name("setting", unknown[0], {*offered, *field_names(terms)})
+        pair = replace(terms.settings.pair, settings=of_parts)
+        terms = checked(replace(terms, settings=replace(terms.settings, pair=pair)))
     if out is not None:
         return run_comparison(terms, Path(out), workers=workers, warn=warn)
     with TemporaryDirectory() as folder:

@@ -4,17 +4,18 @@ Ranges stand in the field types (``Count``, ``Annotated[int, Field(ge=2, le=1000
 an upper end too: 10⁴⁰⁰ is refused by name here, where it would be a traceback deep in torch.
 """
 
+import re
 import reprlib
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, dataclass_transform
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from ppl_vae.runtime.errors import UserError, unknown_name
+from ppl_vae.runtime.errors import UserError, nearest, unknown_name
 
 T = TypeVar("T")
 
@@ -39,10 +40,20 @@ def config(cls: type[T]) -> type[T]:
     """Class decorator: a frozen dataclass that :func:`checked` holds to its types, with no extra keys and no NaN.
 
     A standard dataclass rather than pydantic's own: the command line is parsed first and judged afterwards, so that
-    each error can be put in one line.
+    each error can be put in one line. A field of a name that there is not is such an error already where it is made.
     """
     cls.__pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[attr-defined]
-    return dataclass(frozen=True)(cls)
+    made = dataclass(frozen=True)(cls)
+    known, begun = [each.name for each in fields(made)], made.__init__  # type: ignore[arg-type]
+
+    @wraps(begun)
+    def begin(self: Any, *values: Any, **named: Any) -> None:
+        if unknown := [name for name in named if name not in known]:
+            raise unknown_name("setting", unknown[0], known)
+        begun(self, *values, **named)
+
+    made.__init__ = begin  # type: ignore[method-assign]
+    return made
 
 
 def to_plain(config: object) -> dict[str, Any]:
@@ -66,7 +77,10 @@ def from_plain(kind: type[T], plain: object) -> T:
         fields = [str(part) for part in first["loc"] if str(part).isidentifier() and str(part) not in _BRANCHES]
         name = f"`{fields[-1]}`" if fields else "the configuration"
         problem = first["msg"].replace("Input should", "must").replace("Value error, ", "")
-        raise UserError(f"{name}: {problem}, got {_shown(first['input'])}.") from None
+        choices = re.findall("'([^']*)'", problem) if first["type"] == "literal_error" else []
+        near = nearest(first["input"], choices) if isinstance(first["input"], str) else None
+        hint = f"; did you mean '{near}'?" if near else "."
+        raise UserError(f"{name}: {problem}, got {_shown(first['input'])}{hint}") from None
 
 
 def changed(config: T, named: Mapping[str, object]) -> T:

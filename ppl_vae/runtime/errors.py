@@ -26,9 +26,15 @@ def warned(message: str) -> None:
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that is not in a table, with the nearest one that is."""
     names = sorted(known)
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'?" if near else "choose one of them."
+    near = nearest(name, names)
+    hint = f"did you mean '{near}'?" if near else "choose one of them."
     return UserError(f"unknown {kind} '{name}' (known: {', '.join(names)}); {hint}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is spelt most like this one, if any is."""
+    near = get_close_matches(name, sorted(known), n=1, cutoff=0.5)
+    return near[0] if near else None
 
 
 def reason(error: BaseException) -> str:

@@ -77,6 +77,8 @@ def test_a_part_that_is_not_there_is_named(numbered: Callable[..., Any]) -> None
     assert splits.get("train") is splits.train
     with pytest.raises(UserError, match="no validation split"):
         splits.get("validation")
+    with pytest.raises(UserError, match=r"^unknown split 'tset' .*; did you mean 'test'\?$"):
+        splits.get("tset")
 
 
 NONE_HELD_OUT = {"validation_fraction": 0, "test_fraction": 0}

@@ -1,15 +1,24 @@
 """Models and guides from classes and names, as a notebook makes them."""
 
+import gc
 import re
+import weakref
+from copy import deepcopy
 
 import pytest
 import torch
+from pyro.nn import PyroModule
 from torch import nn
 
 import ppl_vae as pv
+from ppl_vae.data.info import DataInfo
 from ppl_vae.guides import Amortized, BottomUp, Diagonal, FullRank, PerDatapoint, SemiAmortized
 from ppl_vae.models import VAE, ConditionalVAE, HierarchicalVAE, LinearGaussian
+from ppl_vae.models.likelihoods import ContinuousBernoulli
 from ppl_vae.models.priors import MixtureOfGaussians
+from ppl_vae.registry.build import build_pair
+from ppl_vae.registry.pair_config import PairConfig
+from tests.cli import own_parts
 from tests.cli.own_parts import Heavy, Student
 
 DATA = pv.load("digits", binarization="static")
@@ -57,7 +66,7 @@ def test_what_nothing_reads_is_refused() -> None:
     model = pv.build_model(VAE, DATA, latent_dim=2, hidden=(4,))
     for make, line in (
         (lambda: pv.build_model(LinearGaussian, DATA, hidden=(3,)), "`hidden`: nothing in this pair reads it; what"),
-        (lambda: pv.build_model(VAE, DATA, latentdim=3), "`latentdim`: nothing in this pair reads it."),
+        (lambda: pv.build_model(VAE, DATA, prior="vamp", num_component=3), "unknown setting 'num_component' (known: "),
         (lambda: pv.build_model(VAE, DATA, latent_dim=0), "`latent_dim`: must be greater than 0, got 0."),
         (lambda: pv.build_guide(Amortized, model, DATA, refinement_steps=9), "`refinement_steps`: nothing in this"),
         (lambda: pv.build_guide("amortised", model, DATA), "unknown guide 'amortised'"),
@@ -65,3 +74,71 @@ def test_what_nothing_reads_is_refused() -> None:
     ):
         with pytest.raises(pv.UserError, match=f"^{re.escape(line)}"):
             make()
+
+
+def test_a_misspelt_setting_is_told_with_the_nearest_that_there_is() -> None:
+    model = pv.build_model(VAE, DATA, latent_dim=2, hidden=(4,))
+    for make, near in (
+        (lambda: pv.build_model(VAE, DATA, latent_dims=3), "latent_dim"),
+        (lambda: pv.build_model(VAE, DATA, likelihod="normal"), "likelihood"),
+        (lambda: pv.build_model(VAE, DATA, sede=1), "seed"),
+        (lambda: pv.build_model(Student, DATA, dofs=3), "dof"),
+        (lambda: pv.build_guide(Amortized, model, DATA, famly="planar"), "family"),
+        (lambda: pv.build_guide(Amortized, model, DATA, hiden=(3,)), "hidden"),
+    ):
+        with pytest.raises(pv.UserError, match=f"^unknown setting .*; did you mean '{near}'[?]$"):
+            make()
+
+
+# --- What a guide has from its model ----------------------------------------------------------------------------------
+
+
+class Asking(PyroModule):
+    """A guide of a user's own that asks for all sorts of things by name."""
+
+    def __init__(self, event_shape, latent_dim, hidden, activation, likelihood, upper_latent_dim, *, dof: float = 3.0):
+        super().__init__()
+        self.given = (latent_dim, hidden, activation, type(likelihood), upper_latent_dim, dof)
+
+
+def test_a_guide_of_ones_own_is_given_what_its_model_was_built_with() -> None:
+    model = pv.build_model(
+        Student, DATA, latent_dim=3, hidden=(8,), activation="tanh", dof=7.0, likelihood=ContinuousBernoulli
+    )
+    guide = pv.build_guide(Asking, model, DATA)
+    assert guide.given == (3, (8,), "tanh", ContinuousBernoulli, 5, 7.0)
+    guide = pv.build_guide(Asking, model, DATA, hidden=(4, 5), dof=2.0)  # what is said counts
+    assert guide.given == (3, (4, 5), "tanh", ContinuousBernoulli, 5, 2.0)
+    as_by_the_command_line = build_pair(
+        PairConfig(
+            f"{own_parts.__file__}:Student",
+            f"{__file__}:Asking",
+            likelihood="continuous-bernoulli",
+            settings={"latent_dim": 3, "hidden": [8], "activation": "tanh", "dof": 7.0},
+        ),
+        DataInfo.of(DATA),
+        None,
+        0,
+    )
+    found = as_by_the_command_line.guide.given
+    assert (*found[:3], found[3].__name__, *found[4:]) == (3, (8,), "tanh", "ContinuousBernoulli", 5, 7.0)
+
+
+@pytest.mark.parametrize("guide", ["amortized", "semi-amortized"])
+def test_a_guide_of_ours_has_the_networks_of_its_model(guide: str) -> None:
+    model = pv.build_model(VAE, DATA, latent_dim=2, hidden=(8,))
+    made, said = pv.build_guide(guide, model, DATA), pv.build_guide(guide, model, DATA, hidden=(8,))
+    assert [param.shape for param in made.parameters()] == [param.shape for param in said.parameters()]
+
+
+def test_a_model_from_elsewhere_shows_the_size_of_its_latents() -> None:
+    two_layers = deepcopy(pv.build_model(HierarchicalVAE, DATA, latent_dim=4, upper_latent_dim=2))
+    for model, sizes in ((own_parts.Fixed((8, 8)), (2, 5)), (two_layers, (4, 2))):
+        given = pv.build_guide(Asking, model, DATA).given
+        assert (given[0], given[4]) == sizes
+
+
+def test_what_a_model_was_built_with_is_forgotten_with_it() -> None:
+    model = weakref.ref(pv.build_model(VAE, DATA, latent_dim=2, hidden=(4,)))
+    gc.collect()
+    assert model() is None

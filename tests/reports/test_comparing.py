@@ -60,7 +60,9 @@ def test_guides_are_named_by_class_too() -> None:
 
 def test_what_cannot_be_compared_is_refused() -> None:
     for settings, words in (
-        ({"epoch": 1}, "`epoch`: nothing in this pair reads it."),
+        ({"epoch": 1}, "unknown setting 'epoch' (known: "),
+        ({"refinement_step": 1}, "unknown setting 'refinement_step' (known: "),
+        ({"refinement_steps": 1}, "`refinement_steps`: nothing in this pair reads it; what does: `guide` semi"),
         ({"guide": "mean-field"}, "`guide` and `family` have no place here; name what to compare by `guides`."),
         ({"seeds": 2, "seed": 2**63 - 1}, "`seed`, `infer_seed`: 2 seeds counted up from there leave 64 bits."),
     ):

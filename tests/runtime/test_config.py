@@ -84,6 +84,7 @@ def test_frozen() -> None:
     [
         ({}, r"`name`: Field required"),
         ({"name": "x", "kind": "c"}, r"`kind`: must be 'a' or 'b', got 'c'\."),
+        ({"name": "x", "kind": "bb"}, r"`kind`: must be 'a' or 'b', got 'bb'; did you mean 'b'\?$"),
         ({"name": "x", "colour": 1}, r"`colour`: "),
         ({"name": "x", "inner": {"rate": 0}}, r"`rate`: must be greater than 0, got 0\."),
         ({"name": "x", "inner": {"rate": float("nan")}}, r"`rate`: must be a finite number"),
@@ -105,6 +106,21 @@ def test_bad_values_name_the_setting_in_one_line(plain: object, message: str) ->
 def test_a_setting_is_named_as_python_names_it() -> None:
     with pytest.raises(UserError, match=r"^`batch_size`: must be greater than or equal to 1, got -1\.$"):
         checked(FitConfig(batch_size=-1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "near"),
+    [
+        (DataConfig, "binarisation", "binarization"),
+        (FitConfig, "epoch", "epochs"),
+        (OptimizerConfig, "learning_rat", "learning_rate"),
+        (AnnealingConfig, "temperature", "temperatures"),
+        (InferConfig, "infer_step", "infer_steps"),
+    ],
+)
+def test_a_field_of_a_name_that_there_is_not_is_told_with_the_nearest(kind: type, name: str, near: str) -> None:
+    with pytest.raises(UserError, match=rf"^unknown setting '{name}' \(known: .*\); did you mean '{near}'\?$"):
+        kind(**{name: 1})
 
 
 @pytest.mark.parametrize("changes", [{"epochs": 1.5}, {"epochs": "many"}, {"device": 3}])
