@@ -14,6 +14,7 @@ TYPE_CHECKING = False  # as typing's, which takes milliseconds to import, in whi
 if TYPE_CHECKING:
     from ppl_vae.data import DataConfig, Dataset, load
     from ppl_vae.diagnostics import calibrate, diagnose, evaluate
+    from ppl_vae.diagnostics.latents import infer_latents
     from ppl_vae.evaluation import (
         annealed_importance_bound,
         bidirectional_bounds,
@@ -35,6 +36,7 @@ else:
     _HOMES = {
         **dict.fromkeys(("DataConfig", "Dataset", "load"), "data"),
         **dict.fromkeys(("calibrate", "diagnose", "evaluate"), "diagnostics"),
+        "infer_latents": "diagnostics.latents",
         **dict.fromkeys(
             (
                 *("annealed_importance_bound", "bidirectional_bounds", "elbo", "importance_bound", "inference_gaps"),
@@ -79,6 +81,7 @@ __all__ = [
     "fit",
     "importance_bound",
     "infer",
+    "infer_latents",
     "inference_gaps",
     "load",
     "open",
