@@ -97,8 +97,7 @@ class Evaluate:
         if self.json:
             plain = found.to_dict()
             protocol = plain.pop("protocol")
-            where = str(picture) if picture else None
-            print(json.dumps({**plain, "picture": where, "protocol": protocol}), flush=True)
+            print(json.dumps({**plain, "picture": picture and str(picture), "protocol": protocol}), flush=True)
         else:
             print(as_flags(str(found), self), flush=True)
         if problem:

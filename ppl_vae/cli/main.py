@@ -231,7 +231,7 @@ def _parse(arguments: list[str]) -> Any:
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise UserError(_one_line(captured.getvalue(), name)) from None
+        raise UserError(_one_line(captured.getvalue(), name, rest)) from None
     try:
         return checked(parsed)
     except UserError as error:
@@ -272,15 +272,21 @@ def _default_and_pair(name: str, command: Any, arguments: list[str]) -> tuple[di
     return {"default": command(settings=settings)}, pair_flags(command, [named_in(arguments, settings.pair)], arguments)
 
 
-def _one_line(box: str, command: str) -> str:
-    """What tyro says in a box, as one line: the complaint, the nearest right name, where to read on."""
+def _one_line(box: str, command: str, arguments: list[str]) -> str:
+    """What tyro says in a box, as one line: the complaint, the nearest right name or why there is none, the help."""
+    from ppl_vae.cli.pair_flags import pairs_compared
+    from ppl_vae.registry.pair_config import why_none
+
     lines = [re.sub(r"[│╭╮╰╯─|+]+|-{5,}", " ", line).strip() for line in box.splitlines()]
     rules = [number for number, line in enumerate(box.splitlines()) if "───" in line or "-----" in line]
     end = rules[1] if len(rules) > 1 else len(lines)
     complaint = " ".join(line for line in lines[1:end] if line)
-    near = next((lines[n + 1] for n, line in enumerate(lines) if line.startswith("Perhaps you meant")), "")
-    hint = f"; did you mean {near.split()[0]}?" if near else f"; see ppl-vae {command} --help."
-    return complaint.rstrip(".") + hint
+    if near := next((lines[n + 1] for n, line in enumerate(lines) if line.startswith("Perhaps you meant")), ""):
+        return f"{complaint.rstrip('.')}; did you mean {near.split()[0]}?"
+    unknown = re.match(r"Unrecognized options: --(?:no-)?([\w-]+)", complaint)
+    pairs = pairs_compared(arguments) if command in ("train", "compare") else []
+    why = unknown and as_flags(why_none(unknown[1].replace("-", "_"), pairs), None)
+    return "; ".join(filter(None, (complaint.rstrip("."), why, f"see ppl-vae {command} --help.")))
 
 
 def _overview() -> str:

@@ -97,10 +97,9 @@ def _registry(offered: Mapping[str, Setting], arguments: Sequence[str]) -> Const
 
         said = {name: as_flags(words, None) for name, words in described(PairConfig).items()}
         parts = (StructFieldSpec(name, kind, getattr(usual, name), said[name]) for name, kind in _parts().items())
-        settings = (
-            StructFieldSpec(name, each.kind, _shown(known.get(name, each.default)), _help_of(each))
-            for name, each in offered.items()
-        )
+        unset = {name: tyro.MISSING if each.default is NOTHING else each.default for name, each in offered.items()}
+        values = unset | known
+        settings = (StructFieldSpec(name, each.kind, values[name], _help_of(each)) for name, each in offered.items())
         return StructConstructorSpec(made, (*parts, *settings))
 
     return registry
@@ -115,10 +114,6 @@ def _help_of(setting: Setting) -> str:
     ]
     words = f"With {'; '.join(owners)}: {setting.words[:1].lower()}{setting.words[1:]}" if owners else setting.words
     return as_flags(words, None)
-
-
-def _shown(default: Any) -> Any:
-    return tyro.MISSING if default is NOTHING else default
 
 
 def _parts() -> dict[str, Any]:

@@ -12,6 +12,10 @@ from types import ModuleType
 
 from torch import nn
 
+from ppl_vae.guides import Family, Guide
+from ppl_vae.models.base import Model
+from ppl_vae.models.likelihoods import Likelihood
+from ppl_vae.models.priors import Prior
 from ppl_vae.registry.factories import FAMILY_NAMES, TABLES, Factory
 from ppl_vae.registry.settings import parameters_of
 from ppl_vae.runtime.errors import UserError, is_out_of_memory, reason, unknown_name
@@ -110,7 +114,7 @@ def construct(kind: str, name: str, factory: Factory, available: Mapping[str, Ca
     except (Exception, SystemExit) as error:  # whatever a user's own constructor raises
         raise UserError(f"{kind} {name} could not be made: {reason(error)}") from error
     if not isinstance(made, nn.Module):
-        raise UserError(f"{kind} {name} is no module; derive it from {_BASES.get(kind, 'pyro.nn.PyroModule')}.")
+        raise UserError(f"{kind} {name} is no module; derive it from {_base_of(kind)}.")
     return made
 
 
@@ -125,16 +129,34 @@ def _from_file(kind: str, name: str) -> Factory:
     module = sys.modules.get(_module_name(path)) or _run(kind, name, path)
     classes = {key: value for key, value in vars(module).items() if isinstance(value, type)}
     if class_name not in classes:
-        raise unknown_name(f"class in {path}", class_name, [k for k, v in classes.items() if issubclass(v, nn.Module)])
+        serving = [key for key, value in classes.items() if _could_be(kind, value)]
+        if not serving:
+            raise UserError(f"{kind} {name}: no class in '{path}' could be a {kind}; derive one from {_base_of(kind)}.")
+        raise unknown_name(f"{kind} in {path}", class_name, serving)
     found: Factory = classes[class_name]
     return found
 
 
-_BASES = {
-    "family": "ppl_vae.guides.Family",
-    "likelihood": "ppl_vae.models.likelihoods.Likelihood",
-    "prior": "ppl_vae.models.priors.Prior",
-}
+def _could_be(kind: str, found: type) -> bool:
+    """Whether a class that a user's file has, or imports, could be what makes a part of this kind.
+
+    A model or guide may be any module, so of those what another kind of part is, or asks for, is left out.
+    """
+    if not issubclass(found, nn.Module) or found.__module__.partition(".")[0] in ("torch", "pyro", "ppl_vae"):
+        return False
+    if kind in _BASES:
+        return issubclass(found, _BASES[kind])
+    others = (*_BASES.values(), Model if kind == "guide" else Guide)
+    of_guides = {"model", "latents", "family"} if kind == "model" else set()
+    return not issubclass(found, others) and of_guides.isdisjoint(parameters_of(found))
+
+
+def _base_of(kind: str) -> str:
+    at = {"family": "ppl_vae.guides", "likelihood": "ppl_vae.models.likelihoods", "prior": "ppl_vae.models.priors"}
+    return f"{at[kind]}.{_BASES[kind].__name__}" if kind in at else "pyro.nn.PyroModule"
+
+
+_BASES: dict[str, type[nn.Module]] = {"family": Family, "likelihood": Likelihood, "prior": Prior}
 _PREFIX = "ppl_vae_user_"  # of the names of modules that are made of users' files
 _HASH = "__sha256__"  # of a module that was made of a user's file
 

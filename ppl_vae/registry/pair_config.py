@@ -144,6 +144,23 @@ def unread_error(names: Sequence[str], known: Iterable[str]) -> UserError:
     return UserError(" ".join(f"{what}; what does: {readers}." if readers else f"{what}." for what, readers in each))
 
 
+def why_none(name: str, pairs: Sequence[PairConfig]) -> str:
+    """Why there is no setting of a name, in words.
+
+    Args:
+        name: of the setting.
+        pairs: that it was meant for; none where a trained one is used.
+    """
+    if not pairs:
+        readers = "; ".join(readers_of(name))
+        return f"it is set in training, for {readers}" if readers else ""
+    for pair in pairs:
+        for kind, maker in makers_of(pair).items():
+            if name in parameters_of(maker):
+                return f"{kind} {pair.parts[kind]} takes it, but only a keyword-only parameter (after *) is a setting"
+    return "no part of this pair has a setting of that name"
+
+
 def readers_of(name: str) -> list[str]:
     """What of ours reads a setting or a part, in words."""
     asked = {"prior": "make_prior", "net": "networks"}.get(name, name)

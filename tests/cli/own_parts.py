@@ -86,6 +86,13 @@ class Taken(Student):
         super().__init__(event_shape, latent_dim, networks, x_mean, likelihood, make_prior)
 
 
+class Positional(Student):
+    """Takes something by place, which is no setting."""
+
+    def __init__(self, event_shape, latent_dim, networks, x_mean, likelihood, make_prior, x_scale=1.0):
+        super().__init__(event_shape, latent_dim, networks, x_mean, likelihood, make_prior)
+
+
 class Needy(Student):
     """Has a setting without a default."""
 

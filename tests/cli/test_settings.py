@@ -100,6 +100,52 @@ def test_a_users_setting_has_its_type_and_range(cli, few, own, tmp_path, flags, 
     assert not (tmp_path / "run").exists()
 
 
+NOTHING_OF_THE_PAIR = "no part of this pair has a setting of that name; see ppl-vae"
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("train --dof 4", f"--dof, 4; {NOTHING_OF_THE_PAIR} train --help."),
+        ("train --no-dof", f"--no-dof; {NOTHING_OF_THE_PAIR} train --help."),
+        ("train --tail 3 --model FILE:Student", f"--tail, 3; {NOTHING_OF_THE_PAIR} train --help."),
+        ("compare --guides amortized mean-field --tail 3", f"--tail, 3; {NOTHING_OF_THE_PAIR} compare --help."),
+        (
+            "train --x-scale 2 --model FILE:Positional",
+            "model FILE:Positional takes it, but only a keyword-only parameter (after *) is a setting; see",
+        ),
+        ("train --epchs 4", "did you mean --epochs?"),
+        (
+            "evaluate RUN --word-dropout 0.1",
+            "it is set in training, for --model sequence; see ppl-vae evaluate --help.",
+        ),
+        ("gaps RUN --dof 4", "--dof, 4; see ppl-vae gaps --help."),
+    ],
+)
+def test_of_a_flag_that_there_is_not_it_is_told_whose_it_would_be(cli, words, why):
+    status, out, err = cli(*words.replace("FILE", str(FILE)).split())
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert why.replace("FILE", str(FILE)) in err
+
+
+def test_of_a_class_that_there_is_not_those_are_told_that_could_serve(cli, tmp_path):
+    """Not what a file imports from us or torch, nor a part of another kind."""
+    file = shutil.copy(FILE, tmp_path / "mine.py")
+    Path(file).write_text(
+        f"from torch.nn import Linear, Module\nfrom ppl_vae.guides import Diagonal\n{FILE.read_text()}"
+    )
+    for kind, known in (
+        ("model", "Fixed, Needy, Positional, Student, Taken"),
+        ("family", "Heavy"),
+        ("likelihood", "Blurred"),
+        ("prior", "Wide"),
+    ):
+        err = cli("train", f"--{kind}", f"{file}:Nothing")[2]
+        assert err.startswith(f"ppl-vae: unknown {kind} in {file} 'Nothing' (known: {known}); ")
+    err = cli("train", "--guide", f"{file}:Nothing")[2]
+    assert f": no class in '{file}' could be a guide; derive one from pyro.nn.PyroModule." in err
+
+
 def test_the_help_has_the_settings_of_what_is_named(cli, own, capsys):
     with pytest.raises(SystemExit):
         cli("train", *own(*ALL), "--help")
