@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, constraints
 
 from ppl_vae.networks.dense import positive
+from ppl_vae.programs.log_weights import log_sum_exp
 from ppl_vae.runtime.config import Few
 
 NUM_COMPONENTS = 100
@@ -157,7 +158,7 @@ class Mixture(dist.TorchDistribution):
         for params in self.params.split(max(1, _CALL_ELEMENTS // max(1, value.numel()))):
             copies = value.unsqueeze(-2).expand(*value.shape[:-1], len(params), -1)  # a flow does not broadcast
             each.append(self.component(params).log_prob(copies))
-        return torch.logsumexp(torch.cat(each, dim=-1) + self.logits.log_softmax(-1), dim=-1)
+        return log_sum_exp(torch.cat(each, dim=-1) + self.logits.log_softmax(-1), dim=-1)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draws, without gradients: which component, then z from it."""

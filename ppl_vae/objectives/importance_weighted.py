@@ -13,6 +13,7 @@ from ppl_vae.objectives.elbo import Objective, Terms
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.density import points_of
 from ppl_vae.programs.effects import is_side_loss
+from ppl_vae.programs.log_weights import log_sum_exp
 from ppl_vae.programs.pair import (
     Traces,
     evaluating,
@@ -81,7 +82,7 @@ class ImportanceWeighted(Objective):
         objective = reconstruction - kl_weight * kl
         factor = 1 - kl_weight * (1 - objective.detach().softmax(0))
         factors.append(factor[0] if particles == 1 else factor)
-        loss = -(objective.logsumexp(0) - log(particles)).mean()
+        loss = -(log_sum_exp(objective) - log(particles)).mean()
         bound = (reconstruction - kl).detach().logsumexp(0) - log(particles)
         reconstruction, kl = reconstruction.detach().mean(0), kl.detach().mean(0)
         return Terms(loss, bound, reconstruction - kl, reconstruction, kl)

@@ -1,6 +1,7 @@
 """Log importance weights: log p(x, z) − log q(z | x), nothing added, nothing scaled."""
 
 import math
+from math import inf, nan
 
 import pyro
 import pyro.distributions as dist
@@ -8,11 +9,12 @@ import pytest
 import torch
 from pyro import poutine
 from pyro.nn import PyroModule
+from torch import Tensor
 from torch.distributions import Bernoulli, Normal
 
 from ppl_vae import Batch
 from ppl_vae.guides import FullRank
-from ppl_vae.programs.log_weights import log_weights
+from ppl_vae.programs.log_weights import log_sum_exp, log_weights
 from tests.pairs import (
     ExactGuide,
     PriorGuide,
@@ -133,3 +135,36 @@ def test_an_observation_that_ignores_its_latents_is_counted_for_every_sample() -
 
     found = log_weights(Idle(), Prior(), all_of(bits(5)), 3)
     torch.testing.assert_close(found, torch.full((3, 5), 12 * math.log(0.5)))
+
+
+def _spread(dtype: torch.dtype) -> Tensor:
+    """Terms of three sums: all alike, over 300 nats, and far apart."""
+    return torch.stack([torch.linspace(0, end, 64, dtype=dtype) for end in (1.0, -300.0, -3e4)], dim=-1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_log_sum_exp_is_torchs_to_rounding_and_so_is_its_gradient(dtype: torch.dtype) -> None:
+    terms, same = _spread(dtype).requires_grad_(), _spread(dtype).requires_grad_()
+    log_sum_exp(terms).sum().backward()
+    same.logsumexp(0).sum().backward()
+    assert torch.equal(log_sum_exp(terms), same.logsumexp(0))
+    torch.testing.assert_close(terms.grad, same.grad, rtol=1e-6, atol=1e-19)
+
+
+def test_no_gradient_of_log_sum_exp_is_denormal_though_torchs_is() -> None:
+    def smallest(gradient: Tensor) -> float:
+        return gradient[gradient != 0].abs().min().item()
+
+    terms, same = _spread(torch.float32).requires_grad_(), _spread(torch.float32).requires_grad_()
+    log_sum_exp(terms).sum().backward()
+    same.logsumexp(0).sum().backward()
+    assert smallest(same.grad) < torch.finfo(torch.float32).tiny
+    assert smallest(terms.grad) > 1e-21
+
+
+def test_log_sum_exp_takes_infinite_terms() -> None:
+    nothing = torch.full((4,), -inf)
+    assert log_sum_exp(nothing) == -inf
+    assert log_sum_exp(torch.tensor([-inf, 1.0, -inf])) == 1.0
+    assert log_sum_exp(torch.tensor([inf, 1.0])) == inf
+    assert log_sum_exp(torch.tensor([nan, 1.0])).isnan()
