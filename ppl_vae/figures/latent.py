@@ -194,7 +194,6 @@ def _draw_marginals(axes: "Axes", draws: NDArray[np.float64], standard_normal: b
 
 def _draw_density(axes: "Axes", upright: bool = False) -> "list[Line2D | Patch]":
     """N(0, 1) along the axes."""
-
     z = np.linspace(-4, 4, 401)
     density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
     along = (density, z) if upright else (z, density)
