@@ -318,7 +318,7 @@ def test_unlike_settings_and_data_are_refused_by_fit(tmp_path: Path) -> None:
 import sys, torch
 from dataclasses import replace
 from ppl_vae import UserError, fit
-from ppl_vae.processes import joined
+from ppl_vae.runtime.processes import joined
 from tests.pairs import stripes_data, vae_pair
 from tests.svi.several_processes import STILL
 
