@@ -35,6 +35,7 @@ from ppl_vae.objectives import elbo
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.objectives.importance_weighted import ImportanceWeighted
 from ppl_vae.predictive import (
+    centre,
     codes,
     directions,
     distributions,
@@ -47,7 +48,7 @@ from ppl_vae.predictive import (
     traversal,
     walks,
 )
-from ppl_vae.programs import centre, check, density, log_joint, structure
+from ppl_vae.programs import check, density, log_joint, structure
 from ppl_vae.programs.latents import Latents
 from ppl_vae.training import film
 

@@ -57,8 +57,8 @@ def test_two_runs_side_by_side(cli, trained, autoencoder, tmp_path):
         ("point", "reconstruction", "vae, amortized × point, no reconstruction in the loss"),
     ],
 )
-def test_what_was_left_out_of_the_loss_is_in_the_name(trained, family, drop, name):
-    run, pair = Run.open(trained), PairConfig(family=family)
+def test_what_was_left_out_of_the_loss_is_in_the_name(trained, autoencoder, family, drop, name):
+    run, pair = Run.open(autoencoder if family == "point" else trained), PairConfig(family=family)
     config = dataclasses.replace(run.record.config, pair=pair, fit=FitConfig(drop=drop))
     record = dataclasses.replace(run.record, config=config)
     opened = OpenedRun(Run(run.path, record), run.load_pair(torch.device("cpu")), torch.device("cpu"))
