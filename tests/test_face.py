@@ -31,6 +31,8 @@ def test_settings_are_given_by_name() -> None:
     assert len(history) == 2
     with pytest.raises(pv.UserError, match=r"^unknown setting 'epoch' .*did you mean 'epochs'\?$"):
         pv.fit(model, guide, data.train, epoch=2)
+    with pytest.raises(pv.UserError, match=r"^`row_learning_rate`: nothing here reads it; what does: per-datapoint"):
+        pv.fit(model, guide, data.train, row_learning_rate=0.05)
 
 
 @pytest.mark.parametrize("wrong", ["tensor", "splits"])

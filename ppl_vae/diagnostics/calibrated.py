@@ -80,6 +80,7 @@ def calibrate_pair(
         UserError: the guide is a point, or as :func:`ppl_vae.diagnostics.calibrate`.
     """
     settings = checked(settings or EvaluateConfig(estimator="sbc"))
+    settings.refuse_unread()
     refuse_point(guide, data, settings)
     met: list[tuple[Fitted, Dataset]] = []
 

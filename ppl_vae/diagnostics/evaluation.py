@@ -186,9 +186,10 @@ def evaluate(
         named: settings by name, in place of those in ``settings``: ``estimator="iwae", num_samples=500``.
 
     Raises:
-        UserError: no setting has that name, or as :func:`ppl_vae.evaluation.estimates`.
+        UserError: no setting has that name, the estimator does not read it, or as :func:`ppl_vae.evaluation.estimates`.
     """
     settings = checked(changed(settings or EvaluateConfig(), named))
+    settings.refuse_unread(named)
     check_rows_are_there(data)
     found = estimates(model, guide, data, settings, origin, progress)
     if each and not settings.looks_at_guide:  # annealing has looked at no guide, the table has columns of one

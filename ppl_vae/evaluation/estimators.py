@@ -4,7 +4,7 @@ A guide that has no answer to the data, as one with a row for each datapoint tha
 inference: rows are fitted to these datapoints, the model frozen.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import field
 from typing import Literal, NamedTuple
 
@@ -20,7 +20,7 @@ from ppl_vae.evaluation.simulation import simulate
 from ppl_vae.guides.unseen import Fitted, fitted_for, is_point
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.programs.check import check_pair
-from ppl_vae.runtime.config import Count, Seed, checked, config, to_plain
+from ppl_vae.runtime.config import Count, Seed, checked, config, field_names, refuse_unread, to_plain
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.progress import bar
 
@@ -65,6 +65,16 @@ class EvaluateConfig:
     def anneals(self) -> bool:
         """Whether chains pass temperatures."""
         return ESTIMATORS[self.estimator].passes > 0
+
+    def refuse_unread(self, named: Iterable[str] = ()) -> None:
+        """See that the estimator reads all that was set, by a value of its own or by name.
+
+        Raises:
+            UserError: it does not.
+        """
+        if not self.anneals:
+            unread = [name for name in field_names(self.annealing) if name != "engine"]  # how, not what
+            refuse_unread(self, unread, "`estimator` ais, bdmc", named)
 
     @property
     def looks_at_guide(self) -> bool:
@@ -116,10 +126,14 @@ def estimates(
         progress: show a progress bar; None shows it on a terminal only.
 
     Raises:
-        UserError: the guide is a point and the estimator needs its density, or the pair cannot run on this data.
+        UserError: the guide is a point and the estimator needs its density, the pair cannot run on this data, or a
+            setting that the estimator does not read.
     """
     settings = checked(settings or EvaluateConfig())
+    settings.refuse_unread()
     refuse_point(guide, data, settings)
+    if settings.estimator == "sbc":
+        raise UserError("`estimator` sbc ranks and estimates nothing; call ppl_vae.calibrate or the command.")
     way, truth = ESTIMATORS[settings.estimator], None
     if settings.simulates:
         origin = origin or Origin.unknown(data)

@@ -131,13 +131,16 @@ def check_jobs(
     info = DataInfo.of(splits)
     pairs = settled_together([job.settings.pair for job in jobs], info)
     jobs = [job._replace(settings=replace(job.settings, pair=pair)) for job, pair in zip(jobs, pairs, strict=True)]
+    programs: list[nn.Module] = []
     for job in jobs:
         pair = build_to_reopen(job.settings, info, splits.train)
+        programs += pair
         if job.settings.fit.patience and tables_of(pair.guide):
             raise UserError(
                 f"{job.guide} has no validation ELBO, so `patience` cannot be the same for all; leave it out."
             )
         objective_of(job.settings.fit).check(*pair, splits.train.probe())
+    jobs[0].settings.fit.refuse_unread(*programs)  # what is set is for those that read it, at least one of them
     for job, run in begun:
         names = job.settings.pair.parts.values()
         check_trusted(run.path, names, run.record.files, consent=True)  # named by the user; may have changed

@@ -77,6 +77,7 @@ def begun(
     resolved = replace(settings, pair=settled(settings.pair.absolute(), info), data=settings.data.absolute())
     record = Record.of(resolved, info)
     pair = build_to_reopen(resolved, record.info, splits.train)  # fails before anything is written
+    resolved.fit.refuse_unread(*pair)
     remember(record.files)  # named by the user
     if film:
         check_film(pair, record.info.event_shape)

@@ -7,7 +7,7 @@ an upper end too: 10⁴⁰⁰ is refused by name here, where it would be a trace
 import re
 import reprlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache, wraps
 from pathlib import Path
@@ -101,8 +101,32 @@ def changed(config: T, named: Mapping[str, object]) -> T:
 
 def field_names(config: Any) -> list[str]:
     """The names of a configuration's fields, at any depth, as flags have them."""
-    inner = [(each.name, getattr(config, each.name)) for each in fields(config)]
-    return [name for own, value in inner for name in (field_names(value) if is_dataclass(value) else [own])]
+    return [name for name, _ in _named_in(config)]
+
+
+def refuse_unread(config: object, unread: Iterable[str], readers: str, named: Iterable[str] = ()) -> None:
+    """See that nothing was set that nothing reads.
+
+    Args:
+        config: the settings; what is not as it is by default was set.
+        unread: names of those, at any depth, that nothing reads.
+        readers: what would read them, in words.
+        named: names of what was set, whatever its value.
+
+    Raises:
+        UserError: something was.
+    """
+    values, usual = dict(_named_in(config)), dict(_named_in(type(config)()))
+    for name in unread:
+        if name in named or values[name] != usual[name]:
+            raise UserError(f"`{name}`: nothing here reads it; what does: {readers}.")
+
+
+def _named_in(config: Any) -> Iterator[tuple[str, object]]:
+    """The fields of a configuration with their values, at any depth."""
+    for each in fields(config):
+        value = getattr(config, each.name)
+        yield from _named_in(value) if is_dataclass(value) else [(each.name, value)]
 
 
 def _changed(config: Any, named: Mapping[str, object]) -> Any:

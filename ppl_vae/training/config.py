@@ -1,15 +1,18 @@
 """The settings of a fit, and the objective that they name."""
 
+from collections.abc import Iterable
 from dataclasses import field
 from inspect import signature
 from typing import Annotated, Literal
 
 from pydantic import Field
+from torch import nn
 
 from ppl_vae.networks.precision import Precision
 from ppl_vae.objectives.elbo import Objective
 from ppl_vae.objectives.named import OBJECTIVES, ObjectiveName
-from ppl_vae.runtime.config import Count, CountOrZero, Seed, config
+from ppl_vae.programs.rows import tables_of
+from ppl_vae.runtime.config import Count, CountOrZero, Seed, config, refuse_unread
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.svi import OptimizerConfig
 from ppl_vae.tracing.capture import Engine
@@ -47,6 +50,15 @@ class FitConfig:
     """Of the networks' matrix products: float32, tf32 (on NVIDIA GPUs) or bf16; densities and sums stay in float32."""
     device: str = "auto"
     """Where to compute: auto (CUDA, then MPS, then the CPU), cpu, cuda, cuda:1, mps."""
+
+    def refuse_unread(self, *programs: nn.Module, named: Iterable[str] = ()) -> None:
+        """See that training these models and guides reads all that was set, by a value of its own or by name.
+
+        Raises:
+            UserError: it does not.
+        """
+        if not tables_of(*programs):
+            refuse_unread(self, ["row_learning_rate"], "per-datapoint guides", named)
 
 
 def final_kl_weight(settings: FitConfig) -> float:

@@ -93,6 +93,7 @@ def fit(
     if isinstance(objective, str):
         named, objective = {**named, "objective": objective}, None
     settings = checked(changed(settings or FitConfig(), named))
+    FitConfig().refuse_unread(model, guide, named=named)  # settings as one may be shared by several pairs
     if objective and (
         unread := [name for name in _OF_AN_OBJECTIVE if getattr(settings, name) != getattr(FitConfig(), name)]
     ):

@@ -53,6 +53,10 @@ TRAIN_ROWS = {
     "NaN step": (["--learning-rate", "nan"], ["--learning-rate", "finite"]),
     "infinite weight": (["--kl-weight", "inf"], ["--kl-weight", "finite"]),
     "negative weight": (["--kl-weight", "-1"], ["--kl-weight", "greater than or equal to 0"]),
+    "rows of none": (
+        ["--row-learning-rate", "0.1"],
+        ["--row-learning-rate: nothing", "per-datapoint guides"],
+    ),
     "zero clip": (["--clip-norm", "0"], ["--clip-norm", "greater than 0"]),
     "negative seed": (["--seed", "-1"], ["--seed", "greater than or equal to 0"]),
     "whole set held out": (["--validation-fraction", "1"], ["--validation-fraction", "less than 1"]),
@@ -225,6 +229,11 @@ OTHER_ROWS = {
     "unknown split": (["evaluate", "RUN", "--split", "tests"], ["invalid choice 'tests'"]),
     "no run": (["evaluate"], ["ppl-vae evaluate"]),
     "no temperatures": (["evaluate", "RUN", "--temperatures", "0"], ["--temperatures", "greater than 0"]),
+    "annealing of no chains": (
+        ["evaluate", "RUN", "--temperatures", "50"],
+        ["--temperatures: nothing here reads", "ais"],
+    ),
+    "annealing of ranks": (["evaluate", "RUN", "--estimator", "sbc", "--leapfrog", "3"], ["--leapfrog: nothing here"]),
     "no leapfrog step": (["evaluate", "RUN", "--leapfrog", "0"], ["--leapfrog", "greater than 0"]),
     "unknown schedule": (["evaluate", "RUN", "--schedule", "cosine"], ["invalid choice 'cosine'"]),
     "unknown start": (["evaluate", "RUN", "--start", "posterior"], ["invalid choice 'posterior'"]),

@@ -307,6 +307,7 @@ REFUSED = {
     "no workers": (["--workers", "0"], ["--workers", "greater than 0"]),
     "unknown data": (["--data", "digit"], ["unknown data set 'digit'"]),
     "iwae of a point": (["--guides", "amortized", "amortized:point", "--objective", "iwae"], ["site 'z'", "density"]),
+    "rows of none": (["--guides", "amortized", "--row-learning-rate", "0.1"], ["--row-learning-rate: nothing here"]),
     "analytic KL of a flow": (["--guides", "amortized:iaf", "--objective", "elbo-analytic-kl"], ["no closed form"]),
 }
 

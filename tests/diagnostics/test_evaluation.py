@@ -6,13 +6,16 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from ppl_vae import UserError
 from ppl_vae.data import Dataset
 from ppl_vae.diagnostics import calibrate_pair, diagnose, evaluate
-from ppl_vae.evaluation import AnnealingConfig, EvaluateConfig
+from ppl_vae.evaluation import AnnealingConfig, EvaluateConfig, estimates
+from ppl_vae.evaluation.estimators import Estimator
 from ppl_vae.guides import Diagonal, FullRank, PerDatapoint
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.programs.caveats import POINT_IN_WORDS
 from ppl_vae.programs.latents import Latents
+from ppl_vae.runtime.config import changed, to_plain
 from tests.pairs import optimal, oracle, simulate
 
 MODEL = oracle(size=3, latent_dim=2)
@@ -55,6 +58,41 @@ def test_warnings_are_those_that_are_printed() -> None:
     assert "--" not in str(stuck)
     assert found.to_dict()["local_fits"]["converged"] == 0
     assert found.diagnostics is None
+
+
+# What annealing alone reads, and other values than the usual ones.
+OTHER = {"temperatures": 50, "leapfrog": 3, "schedule": "linear", "start": "guide"}
+UNREAD: dict[Estimator, set[str]] = {"elbo": {*OTHER}, "iwae": {*OTHER}, "ais": set(), "bdmc": set(), "sbc": {*OTHER}}
+
+
+@pytest.mark.parametrize("estimator", UNREAD)
+@pytest.mark.parametrize("name", OTHER)
+def test_a_setting_that_the_estimator_does_not_read_is_refused(estimator: Estimator, name: str) -> None:
+    values = to_plain(AnnealingConfig())
+    for value in (OTHER[name], values[name]):  # by name also where it is as usual
+        settings = changed(EvaluateConfig(estimator), {name: value})
+        if name not in UNREAD[estimator]:
+            settings.refuse_unread([name])
+            continue
+        with pytest.raises(UserError, match=f"^`{name}`: nothing here reads it; what does: `estimator` ais, bdmc"):
+            settings.refuse_unread([name])
+    EvaluateConfig(estimator).refuse_unread()
+
+
+def test_it_is_refused_by_all_that_estimate() -> None:
+    guide = optimal(MODEL, Diagonal)
+    settings = EvaluateConfig(annealing=AnnealingConfig(50))
+    for call in (
+        lambda: evaluate(MODEL, guide, DATA, temperatures=50),
+        lambda: evaluate(MODEL, guide, DATA, settings),
+        lambda: evaluate(MODEL, guide, DATA, start="prior"),
+        lambda: estimates(MODEL, guide, DATA, settings),
+        lambda: calibrate_pair(MODEL, guide, DATA, replace(settings, estimator="sbc")),
+    ):
+        with pytest.raises(UserError, match=r"^`(temperatures|start)`: nothing here reads it"):
+            call()
+    with pytest.raises(UserError, match=r"^`estimator` sbc ranks and estimates nothing"):
+        evaluate(MODEL, guide, DATA, estimator="sbc")
 
 
 def test_a_calibration_of_a_guide_with_rows_is_one_result() -> None:
