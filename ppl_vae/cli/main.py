@@ -40,7 +40,7 @@ COMMANDS = {
     "gaps": ("ppl_vae.cli.gaps:Gaps", "where inference loses its nats: approximation and amortization gap"),
     "infer": ("ppl_vae.cli.infer:Infer", "latents of new observations"),
     "bench": ("ppl_vae.cli.bench:Bench", "speed of a step beside Pyro, PyTorch by hand, NumPyro and the floor"),
-    "sample": ("ppl_vae.cli.sample.sampling:Sampling", "predictive draws, and walks through latent space"),
+    "sample": ("ppl_vae.cli.sample.base:Sampling", "predictive draws, and walks through latent space"),
     "holes": ("ppl_vae.cli.holes:Holes", "latent planes side by side, and what decodes from their empty places"),
     "baseline": ("ppl_vae.cli.baseline:Baseline", "a Bayes classifier that generates: a Gaussian or a mixture a class"),
     "generators": ("ppl_vae.cli.generators:Generators", "draws of baselines and trained models, side by side"),

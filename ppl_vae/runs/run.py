@@ -26,7 +26,7 @@ from ppl_vae.runtime import checkpoint
 from ppl_vae.runtime.config import config
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import append_text, write_text
-from ppl_vae.runtime.found import Found
+from ppl_vae.runtime.untrusted import Found
 from ppl_vae.training import FitConfig
 from ppl_vae.training.metrics import EpochMetrics, History
 from ppl_vae.training.resume import check_history, check_outcome, load_weights

@@ -1,7 +1,8 @@
 """What a checkpoint has to hold for a fit to go on from it, or for its pair to be used: all of it is seen to before
 any of it is.
 
-Each function takes what was found (:class:`ppl_vae.runtime.found.Found`) and raises a ``UserError`` that names the key.
+Each function takes what was found (:class:`ppl_vae.runtime.untrusted.Found`) and raises a ``UserError`` that names the
+key.
 """
 
 import math
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from ppl_vae.runtime.config import from_plain, to_plain
 from ppl_vae.runtime.errors import UserError, reason
-from ppl_vae.runtime.found import Found
+from ppl_vae.runtime.untrusted import Found
 from ppl_vae.svi import PairOptimizer
 from ppl_vae.training.config import FitConfig
 from ppl_vae.training.metrics import EpochMetrics

@@ -12,8 +12,8 @@ from ppl_vae.data.dataset import Dataset
 from ppl_vae.runtime import checkpoint
 from ppl_vae.runtime.config import to_plain
 from ppl_vae.runtime.errors import UserError
-from ppl_vae.runtime.found import Found
 from ppl_vae.runtime.seeding import rng_state, set_rng_state
+from ppl_vae.runtime.untrusted import Found
 from ppl_vae.svi import PairOptimizer
 from ppl_vae.training.config import FitConfig
 from ppl_vae.training.metrics import EpochMetrics

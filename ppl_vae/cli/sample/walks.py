@@ -7,7 +7,7 @@ from pydantic import Field
 from tyro.conf import Positional
 
 from ppl_vae import predictive
-from ppl_vae.cli.sample.sampling import Sampling, unseen
+from ppl_vae.cli.sample.base import Sampling, unseen
 from ppl_vae.diagnostics.units import units
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.predictive import Samples
