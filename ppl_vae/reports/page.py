@@ -1,6 +1,7 @@
 """The pieces of a report in HTML. Nothing in it runs and nothing is fetched; all that comes from outside is escaped."""
 
 import base64
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -8,6 +9,12 @@ from string import Template
 
 text = escape
 """A text as it stands, no part of it taken for HTML."""
+
+
+def prose(words: str) -> str:
+    """A sentence as it stands, but for settings, which messages name in backticks: they are shown as code."""
+    return re.sub(r"`(\w+)`", r"<code>\1</code>", text(words))
+
 
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
@@ -60,7 +67,7 @@ def page(title: str, warnings: Iterable[str], sections: Mapping[str, str]) -> st
 
 def paragraph(words: str) -> str:
     """A paragraph of plain text."""
-    return f"<p>{text(words)}</p>"
+    return f"<p>{prose(words)}</p>"
 
 
 def table(rows: Iterable[Sequence[object]], head: Iterable[str] = ()) -> str:
@@ -75,7 +82,7 @@ def table(rows: Iterable[Sequence[object]], head: Iterable[str] = ()) -> str:
 
 def bullets(lines: Iterable[str]) -> str:
     """A list."""
-    entries = "\n".join(f"<li>{text(line.strip())}</li>" for line in lines)
+    entries = "\n".join(f"<li>{prose(line.strip())}</li>" for line in lines)
     return f"<ul>\n{entries}\n</ul>" if entries else ""
 
 
