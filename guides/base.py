@@ -32,6 +32,7 @@ from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.effects import once
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.program import Program
+from ppl_vae.runtime.errors import UserError
 
 
 class Guide(Program):
@@ -42,13 +43,15 @@ class Guide(Program):
         family: over R^D with D = ``latents.size``.
 
     Raises:
-        ValueError: the family's size is not that of the latents.
+        UserError: the family's size is not that of the latents.
     """
 
     def __init__(self, latents: Latents, family: Family) -> None:
         super().__init__()
         if family.latent_dim != latents.size:
-            raise ValueError(f"the latents are {latents.size} numbers, the family is over {family.latent_dim}")
+            raise UserError(
+                f"the latents are {latents.size} numbers, the family is over {family.latent_dim}; make it over as many."
+            )
         self.latents = latents
         self.family = family
 

@@ -1,10 +1,12 @@
 """What ``import ppl_vae`` offers: one name for each, imported when it is asked for."""
 
+import inspect
 import subprocess
 import sys
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import pytest
+import torch
 
 import ppl_vae as pv
 from tests.pairs import vae_pair
@@ -51,3 +53,42 @@ def test_what_is_no_data_set_is_said_by_all_alike(wrong: str) -> None:
     ):
         with pytest.raises(pv.UserError, match=r"^the data is a (Splits|Tensor); make it a ppl_vae\.data\.Dataset"):
             call()
+
+
+# --- Numbers are held to their ranges ---------------------------------------------------------------------------------
+
+
+def _is_number(kind: object) -> bool:
+    """Whether an annotation is ``int``, with a range or not, or that or None."""
+    if get_origin(kind) is Annotated or type(None) in get_args(kind):
+        return any(map(_is_number, get_args(kind)))
+    return kind is int
+
+
+NUMBERS = {
+    (name, parameter.name): parameter.annotation
+    for name in pv.__all__
+    if inspect.isfunction(found := getattr(pv, name))
+    for parameter in inspect.signature(found).parameters.values()
+    if _is_number(parameter.annotation)
+}
+
+
+@pytest.mark.parametrize(("name", "number"), NUMBERS)
+def test_a_number_out_of_its_range_is_refused_by_name_before_all_else(name: str, number: str) -> None:
+    function = getattr(pv, name)
+    needed = {
+        each.name: 1 if _is_number(each.annotation) else None
+        for each in inspect.signature(function).parameters.values()
+        if each.default is each.empty and each.kind is not each.VAR_KEYWORD
+    }
+    for wrong in (-1, 10**400, 1.5, "many"):
+        with pytest.raises(pv.UserError, match=f"^`{number}`: must be "):
+            function(**{**needed, number: wrong})
+
+
+def test_there_are_such_numbers() -> None:
+    assert {("elbo", "num_samples"), ("annealed_importance_bound", "num_chains"), ("simulate", "num")} <= NUMBERS.keys()
+    for wrong in (0, -1):
+        with pytest.raises(pv.UserError, match=f"^`num_samples`: must be greater than 0, got {wrong}[.]$"):
+            pv.elbo(*vae_pair(), pv.Dataset(torch.zeros(2, 3, 4)), wrong)

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.diagnostics.calibration import Calibration, calibrate
+from ppl_vae.diagnostics.calibration import MIN_SIMULATIONS, Calibration, calibrate
 from ppl_vae.evaluation.estimate import Origin, Protocol
 from ppl_vae.evaluation.estimators import EvaluateConfig, fitted_to, labels_for, protocol_of, refuse_point
 from ppl_vae.guides.unseen import Fitted, lines_about, told_of
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.runtime.config import checked, to_plain
+from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.shown import Row, Shown
 
@@ -82,6 +83,10 @@ def calibrate_pair(
     settings = checked(settings or EvaluateConfig(estimator="sbc"))
     settings.refuse_unread()
     refuse_point(guide, data, settings)
+    if settings.num_simulated < MIN_SIMULATIONS:
+        raise UserError(
+            f"`limit`: calibration needs at least {MIN_SIMULATIONS} simulations, got {settings.num_simulated}."
+        )
     met: list[tuple[Fitted, Dataset]] = []
 
     def fit(simulated: Dataset) -> nn.Module:

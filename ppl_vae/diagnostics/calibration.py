@@ -28,6 +28,7 @@ from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.log_joint import log_likelihood
 from ppl_vae.programs.pair import frozen
 from ppl_vae.programs.rows import check_rows
+from ppl_vae.runtime.config import Count, Seed, in_range
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.shown import Row, Shown
@@ -153,14 +154,15 @@ class Calibration(Shown):
         }
 
 
+@in_range
 def calibrate(
     model: nn.Module,
     guide_for: nn.Module | Callable[[Dataset], nn.Module],
     event_shape: tuple[int, ...],
-    num_simulations: int = 1000,
-    num_samples: int = 63,
+    num_simulations: Count = 1000,
+    num_samples: Count = 63,
     y: Tensor | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     advance: Callable[[int], object] | None = None,
 ) -> Calibration:
     """Simulation-based calibration of a pair.
@@ -179,9 +181,11 @@ def calibrate(
         UserError: too few simulations or draws, or a guide that has no row for the simulated data.
     """
     if num_simulations < MIN_SIMULATIONS:
-        raise UserError(f"calibration needs at least {MIN_SIMULATIONS} simulations, got {num_simulations}.")
+        raise UserError(
+            f"`num_simulations`: calibration needs at least {MIN_SIMULATIONS} simulations, got {num_simulations}."
+        )
     if num_samples < MIN_SAMPLES:
-        raise UserError(f"calibration needs at least {MIN_SAMPLES} samples of q in each simulation, got {num_samples}.")
+        raise UserError(f"`num_samples`: calibration needs at least {MIN_SAMPLES} samples of q, got {num_samples}.")
     data, truth = simulate(model, event_shape, num_simulations, y, seed)
     guide = guide_for if isinstance(guide_for, nn.Module) else guide_for(data)
     check_rows(guide, data.first, len(data))

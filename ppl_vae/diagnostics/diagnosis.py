@@ -18,6 +18,7 @@ from ppl_vae.figures.numbers import with_error
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.pair import frozen
 from ppl_vae.programs.rows import check_rows
+from ppl_vae.runtime.config import Count, Seed, in_range
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.shown import Row, Shown
@@ -111,14 +112,15 @@ class Diagnostics(Shown):
         return figures.kl_by_unit(units.kl, units.kl_stderr, units.active, units.names, caption)
 
 
+@in_range
 def diagnose(
     model: nn.Module,
     guide: nn.Module,
     data: Dataset,
-    num_samples: int = 1000,
-    seed: int = 0,
+    num_samples: Count = 1000,
+    seed: Seed = 0,
     advance: Callable[[int], object] | None = None,
-    num_datapoints: int | None = None,
+    num_datapoints: Count | None = None,
 ) -> Diagnostics:
     """Diagnose a pair.
 
@@ -137,7 +139,7 @@ def diagnose(
         UserError: too few draws or datapoints, or a guide that has no row for them.
     """
     if num_samples < MIN_SAMPLES:
-        raise UserError(f"diagnostics need at least {MIN_SAMPLES} samples for the weights' tail, got {num_samples}.")
+        raise UserError(f"`num_samples`: diagnostics need at least {MIN_SAMPLES} samples of each, got {num_samples}.")
     if len(data) < 2:
         raise UserError("diagnostics compare datapoints with each other: give at least 2.")
     check_rows_are_there(data)

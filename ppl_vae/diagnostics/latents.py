@@ -13,6 +13,7 @@ from ppl_vae.guides.unseen import doubts_about, fitted_for, notes_on
 from ppl_vae.inference.fitting import InferConfig, Inferred
 from ppl_vae.predictive.draws import posterior_moments, posterior_samples
 from ppl_vae.programs.check import advice_on_likelihood, check_pair
+from ppl_vae.runtime.config import Count, Seed, in_range
 from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.shown import Row, Shown
@@ -65,14 +66,15 @@ class InferredLatents(Shown):
         return ", ".join(f"{name} {array.shape}" for name, array in self.arrays.items())
 
 
+@in_range
 def infer_latents(
     model: nn.Module,
     guide: nn.Module,
     data: Dataset,
     settings: InferConfig | None = None,
     *,
-    num_samples: int = 10,
-    seed: int = 0,
+    num_samples: Count = 10,
+    seed: Seed = 0,
     progress: bool | None = None,
 ) -> InferredLatents:
     """The posterior of observations, as the guide has it; where it has no answer to them, one of its family fitted to

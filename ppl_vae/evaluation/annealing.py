@@ -34,7 +34,7 @@ from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.log_joint import draw, log_guide, log_prior_and_likelihood
 from ppl_vae.programs.pair import frozen
 from ppl_vae.programs.rows import check_rows
-from ppl_vae.runtime.config import Count, checked, config
+from ppl_vae.runtime.config import Count, Seed, checked, config, in_range
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.tracing.capture import Engine, NotTraceableError, refuse_untraced, worth_compiling
 
@@ -95,14 +95,15 @@ def temperatures(count: int, schedule: str = "sigmoid") -> Tensor:
     return (curve - curve[0]) / (curve[-1] - curve[0])
 
 
+@in_range
 def annealed_importance_bound(
     model: nn.Module,
     guide: nn.Module | None,
     data: Dataset,
-    num_chains: int = 16,
+    num_chains: Count = 16,
     settings: AnnealingConfig | None = None,
     latents: Latents | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     advance: Callable[[int], object] | None = None,
 ) -> Annealed:
     """Annealed importance sampling: a bound on log p(x) from below.
@@ -124,15 +125,16 @@ def annealed_importance_bound(
     return _run(model, guide, data.fixed(seed), None, num_chains, settings, latents, seed, advance)
 
 
+@in_range
 def reverse_annealed_bound(
     model: nn.Module,
     guide: nn.Module | None,
     data: Dataset,
     posterior: Tensor,
-    num_chains: int = 16,
+    num_chains: Count = 16,
     settings: AnnealingConfig | None = None,
     latents: Latents | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     advance: Callable[[int], object] | None = None,
 ) -> Annealed:
     """Reverse annealing: a bound on log p(x) from above, for datapoints of which an exact posterior draw is known.
@@ -172,8 +174,6 @@ def _run(
     advance: Callable[[int], object] | None,
 ) -> Annealed:
     settings, advance = checked(settings or AnnealingConfig()), advance or (lambda _: None)
-    if num_chains < 1:
-        raise ValueError(f"num_chains must be at least 1, got {num_chains}")
     if settings.start == "guide" and guide is None:
         raise ValueError("chains that start at the guide need one")
     base = guide if settings.start == "guide" else None

@@ -10,6 +10,7 @@ from ppl_vae.evaluation.annealing import Annealed, AnnealingConfig, annealed_imp
 from ppl_vae.evaluation.estimate import Estimate, rows_of, table_of
 from ppl_vae.evaluation.order import refuse_disorder
 from ppl_vae.programs.latents import Latents
+from ppl_vae.runtime.config import Count, Seed, in_range
 from ppl_vae.runtime.shown import Row, Shown
 
 
@@ -47,14 +48,15 @@ class Bidirectional(Shown):
         return rows_of(self.by_name())
 
 
+@in_range
 def bidirectional_bounds(
     model: nn.Module,
     guide: nn.Module | None,
     data: Dataset,
     truth: dict[str, Tensor],
-    num_chains: int = 16,
+    num_chains: Count = 16,
     settings: AnnealingConfig | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     advance: Callable[[int], object] | None = None,
 ) -> Bidirectional:
     """Bidirectional Monte Carlo: the same annealing upwards from its start and downwards from an exact posterior draw.

@@ -15,6 +15,7 @@ from ppl_vae.programs.density import is_drawn
 from ppl_vae.programs.log_weights import BATCH_SIZE, chunks, log_weights, weighted_draws
 from ppl_vae.programs.pair import frozen
 from ppl_vae.programs.rows import check_rows
+from ppl_vae.runtime.config import Count, Seed, in_range
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.shown import Row, Shown
 from ppl_vae.tracing.capture import Engine, NotTraceableError, compiled, refuse_untraced, trace, worth_compiling
@@ -42,12 +43,13 @@ class ElboParts(Shown):
         return rows_of(self.by_name())
 
 
+@in_range
 def elbo(
     model: nn.Module,
     guide: nn.Module,
     data: Dataset,
-    num_samples: int = 1,
-    seed: int = 0,
+    num_samples: Count = 1,
+    seed: Seed = 0,
     advance: Advance | None = None,
 ) -> ElboParts:
     """The ELBO, E_q[log p(x, z) − log q(z | x)] ≤ log p(x), and its two parts.
@@ -86,12 +88,13 @@ def elbo(
     return ElboParts(*(mean_over_draws(part, num_samples) for part in (reconstruction - kl, reconstruction, kl)))
 
 
+@in_range
 def importance_bound(
     model: nn.Module,
     guide: nn.Module,
     data: Dataset,
-    num_samples: int,
-    seed: int = 0,
+    num_samples: Count,
+    seed: Seed = 0,
     advance: Advance | None = None,
     engine: Engine = "auto",
 ) -> Estimate:

@@ -21,9 +21,9 @@ from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.programs.caveats import words_of
 from ppl_vae.programs.check import check_pair
 from ppl_vae.programs.latents import Latents
-from ppl_vae.programs.parts import factored, has_learned
+from ppl_vae.programs.parts import check_family, factored, has_learned
 from ppl_vae.programs.rows import tables_of
-from ppl_vae.runtime.config import changed, checked, to_plain
+from ppl_vae.runtime.config import changed, checked, field_names, to_plain
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.shown import Row, Shown
@@ -154,12 +154,16 @@ def inference_gaps(
         infer: of the fits; the defaults if None.
         origin: where the data of a name comes from, for the protocol.
         progress: show progress bars; None shows them on a terminal only.
-        named: settings of the estimates by name, in place of those in ``settings``: ``chains=8``.
+        named: settings of the estimates and of the fits by name, in place of those in ``settings`` and ``infer``:
+            ``chains=8, infer_steps=500``.
 
     Raises:
-        UserError: no setting has that name, the guide is a point, or as :func:`ppl_vae.evaluation.take_apart`.
+        UserError: no setting has that name, what is called a family is none over the model's latents, the guide is a
+            point, or as :func:`ppl_vae.evaluation.take_apart`.
     """
-    settings, infer = checked(changed(settings or GapsConfig(), named)), checked(infer or InferConfig())
+    of_fits = {name: named.pop(name) for name in field_names(InferConfig()) if name in named}
+    settings = checked(changed(settings or GapsConfig(), named))
+    infer = checked(changed(infer or InferConfig(), of_fits))
     parts = {"data": data} if isinstance(data, Dataset) else data
     parts = {name: part.fixed(settings.seed) for name, part in parts.items()}
     first = next(iter(parts.values()))
@@ -168,6 +172,11 @@ def inference_gaps(
             "a point has no density, so there is no gap to log p(x); train with another guide or another `family`."
         )
     latents = Latents.of(model, first.probe())
+    if not isinstance(families, Mapping) or not families:
+        made = f"{{'diagonal': Diagonal({latents.size})}}"
+        raise UserError(f"`families` are to be given by name, at least one: a dictionary such as {made}.")
+    for name, family in families.items():
+        check_family(family, latents, f"family '{name}'")
     measured = {}
     for name, part in parts.items():
         met, local = _fitted(model, guide, families, latents, part, infer, progress)

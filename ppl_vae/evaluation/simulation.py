@@ -8,11 +8,13 @@ from ppl_vae.predictive.draws import prior_predictive
 from ppl_vae.programs.batch import UNSEEN
 from ppl_vae.programs.contract import hold_to_x_alone, not_x, trace_in_plate
 from ppl_vae.programs.pair import frozen
+from ppl_vae.runtime.config import Count, Seed, in_range
 from ppl_vae.runtime.seeding import seeded, stream
 
 
+@in_range
 def simulate(
-    model: nn.Module, event_shape: tuple[int, ...], num: int, y: Tensor | None = None, seed: int = 0
+    model: nn.Module, event_shape: tuple[int, ...], num: Count, y: Tensor | None = None, seed: Seed = 0
 ) -> tuple[Dataset, dict[str, Tensor]]:
     """Data from the model itself, z* ~ p(z), x* ~ p(x | z*): of each x* one exact posterior draw, z*, is then known.
 

@@ -31,7 +31,8 @@ from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.given import FamilyProgram
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.pair import frozen, modules_behind
-from ppl_vae.runtime.config import Count, Seed, checked, config
+from ppl_vae.programs.parts import check_family
+from ppl_vae.runtime.config import Count, Seed, changed, checked, config
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.shown import Row, Shown
 
@@ -105,6 +106,7 @@ def infer(
     settings: InferConfig | None = None,
     advance: Callable[[int], object] | None = None,
     guide: nn.Module | None = None,
+    **named: object,
 ) -> Inferred:
     """Maximise the ELBO of each datapoint over its own variational parameters, the model and the family frozen.
 
@@ -120,18 +122,21 @@ def infer(
         advance: called with the number of datapoints done, for a progress bar.
         guide: any q(z | x) with an answer to this data, of another family; without ``init``, the first start is at its
             mean.
+        named: fields of :class:`InferConfig` by name, in place of the settings': ``infer_steps=500``.
 
     Returns:
         parameters, steps and convergence of each datapoint, and how far its starts agree.
 
     Raises:
+        UserError: no setting has that name, or the family is not one over the model's latents.
         ValueError: the data is dynamic, or the rows are of another shape.
     """
-    settings = checked(settings or InferConfig())
+    settings = checked(changed(settings or InferConfig(), named))
     check_rows_are_there(data)
     if data.dynamic:
         raise ValueError("local inference needs data that stays the same: take data.fixed(seed) first")
     latents = latents or Latents.of(model, data.probe())
+    check_family(family, latents)
     known = [program for program in (model, family, guide) if program is not None]
     parts: list[Inferred] = []
     with frozen(*known, *modules_behind([init])), seeded(settings.infer_seed, data.x.device):

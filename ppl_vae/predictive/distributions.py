@@ -23,6 +23,7 @@ from ppl_vae.predictive.rendering import (
 )
 from ppl_vae.predictive.samples import Samples
 from ppl_vae.programs.rows import check_rows
+from ppl_vae.runtime.config import Count, in_range
 from ppl_vae.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 _SHEET_COLUMNS = 12
 
 
-def prior(model: nn.Module, info: DataInfo, num_samples: int = 64) -> Samples:
+@in_range
+def prior(model: nn.Module, info: DataInfo, num_samples: Count = 64) -> Samples:
     """z ~ p(z), x ~ p(x | z), from torch's own generator: the latents by site, means, x, and a sheet of the means.
 
     Args:
@@ -101,7 +103,8 @@ def posterior(
     )
 
 
-def conditional(model: nn.Module, info: DataInfo, num_samples: int = 64, label: int | None = None) -> Samples:
+@in_range
+def conditional(model: nn.Module, info: DataInfo, num_samples: Count = 64, label: int | None = None) -> Samples:
     """z ~ p(z), x ~ p(x | z, y), from torch's own generator: latents, means and x of one label.
 
     Without a label it is the means of a sheet: a row for each label that training saw, at most 50, a z for each column.

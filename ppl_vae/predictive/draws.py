@@ -13,6 +13,7 @@ from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.contract import no_x, trace_in_plate
 from ppl_vae.programs.log_joint import log_likelihood
 from ppl_vae.programs.pair import frozen, in_particles, latent_sites
+from ppl_vae.runtime.config import Count, in_range
 from ppl_vae.runtime.seeding import preserved
 
 
@@ -38,8 +39,9 @@ class Moments(NamedTuple):
     std: Tensor
 
 
+@in_range
 def prior_predictive(
-    model: nn.Module, event_shape: tuple[int, ...], num_samples: int, y: Tensor | None = None
+    model: nn.Module, event_shape: tuple[int, ...], num_samples: Count, y: Tensor | None = None
 ) -> Draws:
     """z ~ p(z), x ~ p(x | z), or x ~ p(x | z, y).
 
@@ -56,7 +58,8 @@ def prior_predictive(
         return _draws(model, _unobserved(model), _blank(model, num_samples, event_shape, y))
 
 
-def posterior_predictive(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int = 1) -> Draws:
+@in_range
+def posterior_predictive(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: Count = 1) -> Draws:
     """z ~ q(z | x), x' ~ p(x' | z): what the model makes of given observations.
 
     Args:
@@ -176,7 +179,8 @@ def has_standard_normal_prior(model: nn.Module, batch: Batch) -> bool:
     return all(isinstance(p, Normal) and bool((p.loc == 0).all() and (p.scale == 1).all()) for p in priors)
 
 
-def posterior_moments(guide: nn.Module, batch: Batch, num_samples: int = 100) -> dict[str, Moments]:
+@in_range
+def posterior_moments(guide: nn.Module, batch: Batch, num_samples: Count = 100) -> dict[str, Moments]:
     """Mean and standard deviation of q(z | x), by site.
 
     Args:
@@ -190,7 +194,8 @@ def posterior_moments(guide: nn.Module, batch: Batch, num_samples: int = 100) ->
     return {name: Moments(mean.detach(), std.detach()) for name, (mean, std) in moments.items()}
 
 
-def posterior_samples(guide: nn.Module, batch: Batch, num_samples: int) -> dict[str, Tensor]:
+@in_range
+def posterior_samples(guide: nn.Module, batch: Batch, num_samples: Count) -> dict[str, Tensor]:
     """Draws z ~ q(z | x), by site: ``(num_samples, batch, *latent_event)``, from torch's own generator.
 
     Args:

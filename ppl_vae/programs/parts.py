@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.latents import Latents
+from ppl_vae.programs.pair import frozen
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.seeding import preserved
 
 
 class Factored(Protocol):
@@ -31,6 +35,29 @@ def factored(guide: nn.Module) -> Factored | None:
     latents, family, params, q = parts
     made_of = isinstance(latents, Latents) and hasattr(family, "num_params") and callable(params) and callable(q)
     return cast(Factored, guide) if made_of else None
+
+
+def check_family(family: object, latents: Latents, name: str = "the family") -> None:
+    """See that something is a family over these latents: it is run on the neutral parameters.
+
+    Args:
+        family: what is held to be one.
+        latents: of the model.
+        name: what the message calls it.
+
+    Raises:
+        UserError: it is none, or one over so many numbers that the latents are not.
+    """
+    num_params = getattr(family, "num_params", None)
+    if not (isinstance(family, nn.Module) and isinstance(num_params, int)):
+        what = f"the class {family.__name__}" if isinstance(family, type) else f"a {type(family).__name__}"
+        raise UserError(f"{name} is {what}; pass a family that is made, such as Diagonal({latents.size}).")
+    params = next(iter((*family.parameters(), *family.buffers())), torch.zeros(())).new_zeros(1, num_params)
+    with frozen(family), torch.no_grad(), preserved(params.device):
+        event = tuple(family(params).event_shape)
+    if event != (latents.size,):
+        over = ", ".join(map(str, event))
+        raise UserError(f"{name} is over {over} numbers, the model's latents are {latents.size}; make it over as many.")
 
 
 def has_learned(family: nn.Module) -> bool:

@@ -13,6 +13,7 @@ from ppl_vae.registry.build import Assembly, made_with
 from ppl_vae.registry.factories import TABLES, Factory
 from ppl_vae.registry.files import find
 from ppl_vae.registry.pair_config import OPTIONAL_PARTS, PairConfig, makers_of, unread_error
+from ppl_vae.runtime.config import Seed, in_range
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
 
@@ -20,6 +21,7 @@ Part = str | Callable[..., nn.Module]
 """A part of a pair: its name on the command line, ``path/to/file.py:Class``, or the class."""
 
 
+@in_range
 def build_model(
     model: Part,
     data: Splits,
@@ -27,7 +29,7 @@ def build_model(
     likelihood: Part = "bernoulli",
     prior: Part = "standard-normal",
     net: Net = "mlp",
-    seed: int = 0,
+    seed: Seed = 0,
     **settings: object,
 ) -> nn.Module:
     """A new model p(x, z) for data: it has their shape, and begins at their mean.
@@ -54,6 +56,7 @@ def build_model(
     return made
 
 
+@in_range
 def build_guide(
     guide: Part,
     model: nn.Module,
@@ -61,7 +64,7 @@ def build_guide(
     *,
     family: Part = "diagonal",
     net: Net | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
     **settings: object,
 ) -> nn.Module:
     """A new guide q(z | x) of a model: what is not said here is as the model was built with.

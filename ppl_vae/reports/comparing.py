@@ -22,7 +22,7 @@ from ppl_vae.runs.opened import open_run
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered
 from ppl_vae.runs.terms import CompareConfig, jobs_of, names_of, refuse_other_terms, shared_terms
-from ppl_vae.runtime.config import changed, checked, field_names
+from ppl_vae.runtime.config import Few, changed, checked, field_names, in_range
 from ppl_vae.runtime.errors import unknown_name, warned
 from ppl_vae.runtime.files import write_text
 from ppl_vae.runtime.folders import claimed
@@ -123,12 +123,13 @@ class Comparison(Shown):
         return {"picture": picture, "table": out / "table.md", "report": page}
 
 
+@in_range
 def compare(
     guides: Sequence[str | type] = CompareConfig.guides,
     data: DataConfig | Path | str | None = None,
     *,
     out: Path | str | None = None,
-    workers: int | None = None,
+    workers: Few | None = None,
     warn: Callable[[str], object] = warned,
     **named: object,
 ) -> Comparison:

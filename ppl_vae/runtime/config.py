@@ -10,14 +10,17 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache, wraps
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast, dataclass_transform
+from typing import Annotated, Any, ParamSpec, TypeVar, cast, dataclass_transform, get_args, get_origin
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from ppl_vae.runtime.errors import UserError, nearest, unknown_name
 
 T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # What torch, NumPy and every generator take.
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
@@ -72,15 +75,47 @@ def from_plain(kind: type[T], plain: object) -> T:
     try:
         return cast(T, _adapter(kind).validate_python(plain))
     except ValidationError as error:
-        first = error.errors()[0]
-        # A union (``int | None``) adds the name of the branch to the location; the field is what the user typed.
-        fields = [str(part) for part in first["loc"] if str(part).isidentifier() and str(part) not in _BRANCHES]
-        name = f"`{fields[-1]}`" if fields else "the configuration"
-        problem = first["msg"].replace("Input should", "must").replace("Value error, ", "")
-        choices = re.findall("'([^']*)'", problem) if first["type"] == "literal_error" else []
-        near = nearest(first["input"], choices) if isinstance(first["input"], str) else None
-        hint = f"; did you mean '{near}'?" if near else "."
-        raise UserError(f"{name}: {problem}, got {_shown(first['input'])}{hint}") from None
+        raise _in_words(error) from None
+
+
+def _in_words(error: ValidationError, name: str = "") -> UserError:
+    """What is wrong first, of the setting of that name or the one that the error names."""
+    first = error.errors()[0]
+    # A union (``int | None``) adds the name of the branch to the location; the field is what the user typed.
+    fields = [str(part) for part in first["loc"] if str(part).isidentifier() and str(part) not in _BRANCHES]
+    name = name or (fields[-1] if fields else "")
+    problem = first["msg"].replace("Input should", "must").replace("Value error, ", "")
+    choices = re.findall("'([^']*)'", problem) if first["type"] == "literal_error" else []
+    near = nearest(first["input"], choices) if isinstance(first["input"], str) else None
+    hint = f"; did you mean '{near}'?" if near else "."
+    return UserError(f"{f'`{name}`' if name else 'the configuration'}: {problem}, got {_shown(first['input'])}{hint}")
+
+
+def in_range(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: the numbers of a call are held to the ranges of the function's annotations, before all else.
+
+    Raises:
+        UserError: one is of another type, or out of its range; the message names it.
+    """
+    ranged = {name: each.annotation for name, each in signature(function).parameters.items() if _has_range(each)}
+    order = list(signature(function).parameters)
+
+    @wraps(function)
+    def held(*args: P.args, **kwargs: P.kwargs) -> R:
+        for name, value in {**dict(zip(order, args, strict=False)), **kwargs}.items():
+            if name in ranged:
+                try:
+                    _adapter(ranged[name]).validate_python(_pythons_own(value))
+                except ValidationError as error:
+                    raise _in_words(error, name) from None
+        return function(*args, **kwargs)
+
+    return held
+
+
+def _has_range(parameter: Parameter) -> bool:
+    """Whether an annotation is ``Annotated``, or that or None."""
+    return any(get_origin(each) is Annotated for each in (parameter.annotation, *get_args(parameter.annotation)))
 
 
 def changed(config: T, named: Mapping[str, object]) -> T:

@@ -237,8 +237,14 @@ OTHER_ROWS = {
     "no leapfrog step": (["evaluate", "RUN", "--leapfrog", "0"], ["--leapfrog", "greater than 0"]),
     "unknown schedule": (["evaluate", "RUN", "--schedule", "cosine"], ["invalid choice 'cosine'"]),
     "unknown start": (["evaluate", "RUN", "--start", "posterior"], ["invalid choice 'posterior'"]),
-    "too few simulations": (["evaluate", "RUN", "--estimator", "sbc", "--limit", "19"], ["at least 20 simulations"]),
-    "too few ranked": (["evaluate", "RUN", "--estimator", "sbc", "--num-samples", "6"], ["at least 7 samples"]),
+    "too few simulations": (
+        ["evaluate", "RUN", "--estimator", "sbc", "--limit", "19"],
+        ["--limit: ", "at least 20"],
+    ),
+    "too few ranked": (
+        ["evaluate", "RUN", "--estimator", "sbc", "--num-samples", "6"],
+        ["--num-samples: calib"],
+    ),
     "unknown distribution": (
         ["sample", "RUN", "priors"],
         ["unknown thing to sample 'priors'", "did you mean 'prior'?"],

@@ -484,7 +484,7 @@ def test_more_chains_are_closer() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"num_chains": 0}, ValueError, "num_chains must be at least 1, got 0"),
+        ({"num_chains": 0}, UserError, "`num_chains`: must be greater than 0, got 0"),
         ({"settings": AnnealingConfig(temperatures=4, start="guide")}, ValueError, "need one"),
         ({"settings": AnnealingConfig(temperatures=0)}, UserError, "`temperatures`"),
         ({"settings": AnnealingConfig(leapfrog=0)}, UserError, "`leapfrog`"),

@@ -1,6 +1,8 @@
 """Results print themselves, become a table, and are drawn; an error is never 0.00."""
 
 import math
+import re
+from typing import Any
 
 import pytest
 import torch
@@ -24,6 +26,7 @@ from ppl_vae.evaluation.estimate import errors_line
 from ppl_vae.guides import Diagonal, FullRank, PerDatapoint, Point
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.programs.latents import Latents
+from ppl_vae.runtime.config import to_plain
 from tests.pairs import optimal, oracle, simulate
 
 MODEL = oracle(size=3, latent_dim=2)
@@ -111,6 +114,36 @@ def test_a_point_with_rows_for_others_is_known_for_one() -> None:
             estimates(MODEL, guide, data, EvaluateConfig(estimator=settings))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="no gap to log p"):
         inference_gaps(MODEL, guide, {"diagonal": Diagonal(2)}, data)
+
+
+@pytest.mark.parametrize(
+    ("families", "line"),
+    [
+        (
+            [Diagonal(2)],
+            "`families` are to be given by name, at least one: a dictionary such as {'diagonal': ",
+        ),
+        ({}, "`families` are to be given by name, at least one"),
+        ({"mine": Diagonal}, "family 'mine' is the class Diagonal; pass a family that is made, such as Diagonal(2)."),
+        ({"mine": [Diagonal(2)]}, "family 'mine' is a list; pass"),
+        (
+            {"a": Diagonal(2), "b": FullRank(3)},
+            "family 'b' is over 3 numbers, the model's latents are 2; make",
+        ),
+    ],
+)
+def test_what_is_no_family_over_the_latents_is_refused(families: Any, line: str) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(line)}"):
+        inference_gaps(MODEL, optimal(MODEL, Diagonal), families, Dataset(simulate(MODEL, 3)))
+
+
+def test_settings_of_gaps_and_of_their_fits_are_given_by_name() -> None:
+    data, guide, families = Dataset(simulate(MODEL, 3)), optimal(MODEL, Diagonal), {"diagonal": Diagonal(2)}
+    named = to_plain(FEW) | to_plain(SHORT)
+    found = inference_gaps(MODEL, guide, families, data, **named)
+    assert found.to_dict() == inference_gaps(MODEL, guide, families, data, FEW, SHORT).to_dict()
+    with pytest.raises(UserError, match=r"did you mean 'num_samples'\?$"):
+        inference_gaps(MODEL, guide, families, data, num_sample=3)
 
 
 def test_gaps_of_several_data_are_one_result() -> None:

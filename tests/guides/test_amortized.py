@@ -5,6 +5,7 @@ import torch
 from pyro import poutine
 from torch import nn
 
+from ppl_vae import UserError
 from ppl_vae.guides import Amortized, Diagonal, FullRank, Guide
 from ppl_vae.models import VAE
 from ppl_vae.networks.dense import Decoder, Encoder
@@ -38,7 +39,7 @@ def test_several_latents_come_from_one_vector() -> None:
 def test_a_family_of_another_size() -> None:
     model, _ = vae_pair()
     latents = Latents.of(model, all_of(bits(2)))
-    with pytest.raises(ValueError, match="the latents are 2 numbers, the family is over 3"):
+    with pytest.raises(UserError, match="the latents are 2 numbers, the family is over 3"):
         Amortized(latents, Diagonal(3), Encoder((3, 4), 6))
 
 

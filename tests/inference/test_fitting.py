@@ -246,6 +246,22 @@ def test_dynamic_data_is_refused() -> None:
         infer(model, guide.family, stripes_data(4))
 
 
+def test_settings_are_given_by_name() -> None:
+    model, guide = vae_pair()
+    data = Dataset(bits(3))
+    named = infer(model, guide.family, data, infer_steps=2, infer_window=1, infer_starts=1)
+    found = infer(model, guide.family, data, settings=InferConfig(infer_steps=2, infer_window=1, infer_starts=1))
+    assert torch.equal(named.params, found.params)
+    with pytest.raises(UserError, match=r"^unknown setting 'infer_step' .*did you mean 'infer_steps'\?$"):
+        infer(model, guide.family, data, infer_step=2)
+
+
+def test_a_family_of_another_size_is_refused() -> None:
+    model, _ = vae_pair()
+    with pytest.raises(UserError, match=r"^the family is over 3 numbers, the model's latents are 2; make it"):
+        infer(model, FullRank(3), Dataset(bits(3)))
+
+
 def test_settings_are_checked() -> None:
     with pytest.raises(UserError, match="infer_window"):
         infer(oracle(), Diagonal(3), Dataset(simulate(oracle(), 2)), settings=climb(infer_window=0))
