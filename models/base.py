@@ -14,12 +14,15 @@ The contract, all of it Pyro's own:
 Engine, guides and command line need nothing more, and take any module that keeps it; :class:`Model` only makes an
 incomplete one fail early. To add a model:
 
-1. copy ``models/vae.py`` (or, in a file of your own, ``examples/mine.py``) and make it yours; a setting of its own is a
-   keyword-only parameter of the constructor, with its range in ``Annotated`` and its words under ``Args:``
+1. copy ``models/vae.py`` (or, in a file of your own, ``examples/mine.py``) and make it yours. Its constructor asks by
+   name for what it needs, ``decoder``, ``latent_dim``, ``likelihood``, ``prior``, ``event_shape`` and so on
+   (:mod:`ppl_vae.registry.build` has the list; ``networks`` makes networks of other sizes). A setting of its own is a
+   keyword-only parameter, with its range in ``Annotated`` and its words under ``Args:``
    (:mod:`ppl_vae.registry.settings`): flag, help, record and report follow;
-2. name it in ``ppl_vae/registry/factories.py`` if it should have a name (or leave it in your own file and pass
-   ``--model path/to/file.py:Mine``);
-3. add its line to the conformance table, ``tests/conformance.py``.
+2. leave it in your own file and pass ``--model path/to/file.py:Mine``, or give it a name: export the class from
+   ``models/__init__.py`` and put it in ``MODELS`` of ``ppl_vae/registry/factories.py``, ``"mine": Mine``. A function
+   stands there only where the class asks for what nobody can give it by name;
+3. add its line to the conformance table, ``tests/conformance.py``, and to the table of models in ``README.md``.
 """
 
 from abc import abstractmethod

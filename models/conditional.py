@@ -18,9 +18,12 @@ class ConditionalVAE(Model):
     Args:
         decoder: maps z ``(..., latent_dim)`` and labels ``(batch,)`` to the likelihood's parameter ``(..., *event)``.
         latent_dim: size of z.
-        num_classes: labels are 0, …, num_classes − 1.
+        num_classes: labels are 0, …, num_classes − 1; at least one.
         likelihood: what the decoder's output means; Bernoulli if None.
         prior: p(z), over ``latent_dim`` numbers; the standard normal if None.
+
+    Raises:
+        UserError: no labels.
     """
 
     def __init__(
@@ -32,6 +35,8 @@ class ConditionalVAE(Model):
         prior: Prior | None = None,
     ) -> None:
         super().__init__()
+        if not num_classes:
+            raise UserError("the conditional model needs labels and this data has none; add y, or use `model` vae.")
         self.decoder = decoder
         self.num_classes = num_classes
         self.likelihood, self.prior = likelihood or Bernoulli(), prior or StandardNormal(latent_dim)

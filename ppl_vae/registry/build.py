@@ -8,6 +8,9 @@ The constructor of a model or guide, ours or a user's, can ask by name for
 * ``networks``: what makes encoders and decoders (:class:`ppl_vae.networks.architecture.Networks`);
 * ``likelihood``, a new :class:`ppl_vae.models.likelihoods.Likelihood`, and ``make_prior``, from the size of z and the
   number of labels that the guide reads to a new :class:`ppl_vae.models.priors.Prior`;
+* models only: ``decoder``, a new network from z to an observation, ``(..., latent_dim)`` to ``(..., *event)``, and
+  ``prior``, a new one over ``latent_dim`` numbers. Where the model asks for ``num_classes``, they are told labels too;
+  the decoder starts at the data's mean, as the output of the ``likelihood`` where the model asks for one;
 * guides only: ``model``, its ``latents`` (:class:`ppl_vae.guides.Latents`) and the ``family`` over them;
 * any setting of ours, ``latent_dim``, ``hidden``, ``activation`` and so on; and
 * as a keyword-only parameter, a setting of its own (:mod:`ppl_vae.registry.settings`).
@@ -19,20 +22,21 @@ have settings of their own in the same way.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
-from typing import Any, NamedTuple
+from functools import cache, cached_property, partial
+from typing import Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from ppl_vae.data.info import DataInfo, example
+from ppl_vae.models.likelihoods import Likelihood
 from ppl_vae.networks.architecture import Networks
 from ppl_vae.programs.latents import Latents
 from ppl_vae.registry.factories import Factory
 from ppl_vae.registry.files import construct
 from ppl_vae.registry.pair_config import OPTIONAL_PARTS, PairConfig, makers_of, offered_beside, unread_error
-from ppl_vae.registry.settings import NOTHING, Setting, missing, plain, settings_of, typed
+from ppl_vae.registry.settings import NOTHING, Setting, missing, parameters_of, plain, settings_of, typed
 from ppl_vae.runtime.seeding import seeded, stream
 
 
@@ -122,7 +126,7 @@ class Assembly:
 
     def make_model(self) -> nn.Module:
         """A model, its weights drawn from torch's own generator; what it was made with is known from then on."""
-        model = self._made("model", self._of_data | self._parts)
+        model = self._made("model", self._of_data | self._parts | self._of_model)
         _MADE_WITH[model] = self.settled(), self.makers
         return model
 
@@ -164,6 +168,21 @@ class Assembly:
     @property
     def _parts(self) -> dict[str, Callable[[], object]]:
         return {"likelihood": lambda: self._made("likelihood", self._of_data), "make_prior": lambda: self._prior}
+
+    @property
+    def _of_model(self) -> dict[str, Callable[[], object]]:
+        asked, own = parameters_of(self.makers["model"]), settings_of(self.makers["model"])
+        labels = self.info.num_classes if "num_classes" in asked else 0
+        likelihood = cache(self._parts["likelihood"])  # of the model and of its decoder's start
+
+        def latent_dim() -> Any:
+            return self._value(own.get("latent_dim") or self.offered["latent_dim"])
+
+        def decoder() -> nn.Module:
+            start = cast(Likelihood, likelihood()).start(self.x_mean) if "likelihood" in asked else self.x_mean
+            return self.networks.decoder(latent_dim(), start, labels)
+
+        return {"likelihood": likelihood, "decoder": decoder, "prior": lambda: self._prior(latent_dim(), labels)}
 
     def _family_of_guide(self) -> nn.Module:
         return self._family(tuple(site.size for site in self.latents.sites))

@@ -2,7 +2,8 @@
 
 What is named, a class or function here or a class in a user's file, is given what its signature asks for by name
 (:mod:`ppl_vae.registry.build` lists what there is); its keyword-only parameters are its settings
-(:mod:`ppl_vae.registry.settings`).
+(:mod:`ppl_vae.registry.settings`). So a class stands here itself, and a function makes it only where a signature cannot
+say how: the layered model has a second network, the sequence model one of another kind.
 """
 
 from collections.abc import Callable, Mapping
@@ -61,26 +62,6 @@ class Sizes:
     upper_hidden: tuple[Size, ...] = (100,)
 
 
-def _vae(latent_dim: int, networks: Networks, x_mean: Tensor, likelihood: Likelihood, make_prior: MakePrior) -> VAE:
-    return VAE(
-        networks.decoder(latent_dim, likelihood.start(x_mean)), latent_dim, likelihood, make_prior(latent_dim, 0)
-    )
-
-
-def _conditional(
-    latent_dim: int,
-    networks: Networks,
-    x_mean: Tensor,
-    num_classes: int,
-    likelihood: Likelihood,
-    make_prior: MakePrior,
-) -> ConditionalVAE:
-    if not num_classes:
-        raise UserError("the conditional model needs labels and this data has none; add y, or use `model` vae.")
-    decoder = networks.decoder(latent_dim, likelihood.start(x_mean), num_classes)
-    return ConditionalVAE(decoder, latent_dim, num_classes, likelihood, make_prior(latent_dim, num_classes))
-
-
 def _hierarchical(
     latent_dim: int,
     networks: Networks,
@@ -110,8 +91,8 @@ def _sequence(
 
 
 MODELS: dict[str, Factory] = {
-    "vae": _vae,
-    "conditional": _conditional,
+    "vae": VAE,
+    "conditional": ConditionalVAE,
     "hierarchical": _hierarchical,
     "sequence": _sequence,
     "linear-gaussian": LinearGaussian,

@@ -163,12 +163,13 @@ def why_none(name: str, pairs: Sequence[PairConfig]) -> str:
 
 def readers_of(name: str) -> list[str]:
     """What of ours reads a setting or a part, in words."""
-    asked = {"prior": "make_prior", "net": "networks"}.get(name, name)
+    asked = {"prior": {"prior", "make_prior"}, "net": {"decoder", "networks"}}.get(name, {name})
     sized = ("family", "prior") if name == "latent_dim" else ()  # by what the model's latents come to
     found = [
         f"`{kind}` {', '.join(makers)}"
         for kind, table in TABLES.items()
-        if kind not in sized and (makers := [key for key, maker in table.items() if asked in parameters_of(maker)])
+        if kind not in sized
+        and (makers := [key for key, maker in table.items() if asked & parameters_of(maker).keys()])
     ]
     if name in READ_BY["mlp"]:
         found.append("models and guides with networks")

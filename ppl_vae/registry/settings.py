@@ -34,7 +34,7 @@ NOTHING: Any = inspect.Parameter.empty
 
 GIVEN = {
     *("event_shape", "num_classes", "num_data", "x_mean", "layout", "alphabet"),
-    *("networks", "likelihood", "make_prior", "model", "latents", "family", "sizes"),
+    *("networks", "likelihood", "make_prior", "decoder", "prior", "model", "latents", "family", "sizes"),
 }
 """What constructors are given by these names, whatever their parameters are; see :mod:`ppl_vae.registry.build`."""
 

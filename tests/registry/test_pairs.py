@@ -4,9 +4,12 @@ import gc
 import re
 import weakref
 from copy import deepcopy
+from typing import Annotated
 
+import pyro
 import pytest
 import torch
+from pydantic import Field
 from pyro.nn import PyroModule
 from torch import nn
 
@@ -14,14 +17,16 @@ import ppl_vae as pv
 from ppl_vae.data.info import DataInfo
 from ppl_vae.guides import Amortized, BottomUp, Diagonal, FullRank, PerDatapoint, SemiAmortized
 from ppl_vae.models import VAE, ConditionalVAE, HierarchicalVAE, LinearGaussian
-from ppl_vae.models.likelihoods import ContinuousBernoulli
-from ppl_vae.models.priors import MixtureOfGaussians
+from ppl_vae.models.base import Model
+from ppl_vae.models.likelihoods import ContinuousBernoulli, Normal
+from ppl_vae.models.priors import MixtureOfGaussians, StandardNormal
 from ppl_vae.registry.build import build_pair
 from ppl_vae.registry.pair_config import PairConfig
 from tests.cli import own_parts
 from tests.cli.own_parts import Heavy, Student
 
 DATA = pv.load("digits", binarization="static")
+MEAN = DATA.train.x.mean(0)
 
 
 def test_classes_are_made_for_the_data() -> None:
@@ -91,6 +96,59 @@ def test_a_misspelt_setting_is_told_with_the_nearest_that_there_is() -> None:
 
 
 # --- What a guide has from its model ----------------------------------------------------------------------------------
+
+
+class _OfItsDecoder(Model):
+    """A model of one's own as ours are: the class, which asks for its network, says all that is to be said."""
+
+    def forward(self, batch):
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z = pyro.sample("z", self.prior())
+            output = self.decoder(z, batch.y) if self.decoder.num_classes else self.decoder(z)
+            return pyro.sample("x", self.likelihood(output, batch.x.dim() - 1), obs=batch.x)
+
+
+class Plain(_OfItsDecoder):
+    def __init__(self, decoder, latent_dim, *, dof: Annotated[float, Field(gt=0)] = 5.0):
+        super().__init__()
+        self.decoder, self.prior, self.likelihood, self.dof = decoder, StandardNormal(latent_dim), Normal(), dof
+
+
+class OfParts(_OfItsDecoder):
+    def __init__(self, decoder, likelihood, prior, *, dof: float = 5.0):
+        super().__init__()
+        self.decoder, self.prior, self.likelihood, self.dof = decoder, prior, likelihood, dof
+
+
+class Labelled(_OfItsDecoder):
+    def __init__(self, decoder, num_classes, likelihood=None, prior=None, *, dof: float = 5.0):
+        super().__init__()
+        self.decoder, self.prior, self.likelihood, self.dof = decoder, prior, likelihood, dof
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts", "start"),
+    [
+        (Plain, {}, MEAN),
+        (OfParts, {"likelihood": "normal"}, MEAN),
+        (OfParts, {"prior": "mixture"}, torch.logit(MEAN.clamp(0.001, 0.999))),
+        (Labelled, {"prior": MixtureOfGaussians}, torch.logit(MEAN.clamp(0.001, 0.999))),
+        (Labelled, {"likelihood": ContinuousBernoulli}, torch.logit(MEAN.clamp(0.001, 0.999))),
+    ],
+)
+def test_a_model_that_asks_for_its_decoder_is_given_one_that_starts_at_the_data(kind, parts, start) -> None:
+    model = pv.build_model(kind, DATA, latent_dim=3, hidden=(4,), dof=7.0, **parts)
+    assert model.dof == 7.0
+    *_, bias = model.decoder.parameters()
+    torch.testing.assert_close(bias.detach(), start.flatten())
+    assert model.decoder.num_classes == (10 if kind is Labelled else 0)
+    pv.check_pair(model, pv.build_guide("mean-field", model, DATA), DATA.train.probe())
+
+
+def test_what_such_a_model_does_not_ask_for_is_not_read() -> None:
+    for wrong in ({"prior": "mixture"}, {"likelihood": "normal"}):
+        with pytest.raises(pv.UserError, match=f"`{next(iter(wrong))}`: nothing in this pair reads it"):
+            pv.build_model(Plain, DATA, **wrong)
 
 
 class Asking(PyroModule):
