@@ -118,7 +118,7 @@ FLOORS = [
     {"programs", "tracing"},
     {"figures"},
     {"data", "networks", "objectives"},
-    {"models", "predictive", "inference", "svi", "baselines"},
+    {"models", "predictive", "inference", "svi", "baselines", "estimates"},
     {"guides"},
     {"evaluation"},
     {"diagnostics", "training", "registry", "testing", "bench"},

@@ -5,7 +5,8 @@ import torch
 
 from ppl_vae import FitConfig, fit
 from ppl_vae.data import load
-from ppl_vae.evaluation import Estimate, importance_bound
+from ppl_vae.estimates import Estimate
+from ppl_vae.evaluation import importance_bound
 from ppl_vae.guides import Diagonal
 from ppl_vae.models import VAE
 from ppl_vae.models.likelihoods import Bernoulli

@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from ppl_vae.cli.surroundings import (
     Signals,
-    Steady,
     news_said,
     refuse_too_little_memory,
     say,
     settle_environment,
-    steady_streams,
 )
 from ppl_vae.runtime.errors import PictureWarning, UserError, is_out_of_memory, says, unknown_name
+from ppl_vae.runtime.streams import Steady, steady_streams
 
 if TYPE_CHECKING:
     from ppl_vae.runtime.processes import Group

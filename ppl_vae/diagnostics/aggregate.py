@@ -23,13 +23,13 @@ from pyro.distributions import TransformedDistribution
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.evaluation.estimate import Estimate
-from ppl_vae.figures.numbers import with_error
+from ppl_vae.estimates.estimate import Estimate
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.log_joint import draw, log_guide, log_prior_and_likelihood
 from ppl_vae.programs.pair import frozen
 from ppl_vae.programs.parts import factored
+from ppl_vae.runtime.shown import with_error
 
 # Draws are taken of so many datapoints at most, of each at most so many.
 _DRAWN, _DRAWS = 500, 16

@@ -14,14 +14,13 @@ from ppl_vae.diagnostics.aggregate import Aggregate, aggregate
 from ppl_vae.diagnostics.units import ACTIVE_VARIANCE, Units, units
 from ppl_vae.evaluation.prior_draws import LeftOut, left_out
 from ppl_vae.evaluation.weight_tails import KHAT_RELIABLE, WeightTails, weight_tails
-from ppl_vae.figures.numbers import with_error
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.pair import frozen
 from ppl_vae.programs.rows import check_rows
 from ppl_vae.runtime.config import Count, Seed, in_range
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
-from ppl_vae.runtime.shown import Row, Shown
+from ppl_vae.runtime.shown import Row, Shown, with_error
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

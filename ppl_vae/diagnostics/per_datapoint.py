@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ppl_vae.evaluation.estimate import Estimate
+from ppl_vae.estimates.estimate import Estimate
 from ppl_vae.evaluation.weight_tails import WeightTails
 
 

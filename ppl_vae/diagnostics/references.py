@@ -10,8 +10,8 @@ from torch import nn
 from tqdm import tqdm
 
 from ppl_vae.data import Dataset
-from ppl_vae.evaluation import Estimate, elbo
-from ppl_vae.figures.numbers import with_error
+from ppl_vae.estimates import Estimate
+from ppl_vae.evaluation import elbo
 from ppl_vae.guides import Diagonal
 from ppl_vae.guides.unseen import fit_locally, guide_for
 from ppl_vae.inference.fitting import InferConfig
@@ -21,6 +21,7 @@ from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.pair import modules_behind
 from ppl_vae.programs.program import local_params, make_local
 from ppl_vae.runtime.seeding import seeded
+from ppl_vae.runtime.shown import with_error
 
 _STEPS, _RATE = 600, 0.02
 _NUM_SAMPLES = 200

@@ -4,7 +4,6 @@ from ppl_vae.evaluation.annealing import AnnealingConfig, annealed_importance_bo
 from ppl_vae.evaluation.bidirectional import Bidirectional, bidirectional_bounds
 from ppl_vae.evaluation.bounds import ElboParts, elbo, importance_bound
 from ppl_vae.evaluation.comparison import Difference, Mean, Ranking, mean_of, ranking_of
-from ppl_vae.evaluation.estimate import Estimate, Origin, Protocol
 from ppl_vae.evaluation.estimators import EvaluateConfig, Evaluated, estimates
 from ppl_vae.evaluation.gaps import Gaps, GapsConfig, take_apart
 from ppl_vae.evaluation.local_gaps import InferenceGaps, inference_gaps
@@ -15,15 +14,12 @@ __all__ = [
     "Bidirectional",
     "Difference",
     "ElboParts",
-    "Estimate",
     "EvaluateConfig",
     "Evaluated",
     "Gaps",
     "GapsConfig",
     "InferenceGaps",
     "Mean",
-    "Origin",
-    "Protocol",
     "Ranking",
     "annealed_importance_bound",
     "bidirectional_bounds",

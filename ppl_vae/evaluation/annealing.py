@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from ppl_vae.data.checks import check_rows_are_there, check_runs
 from ppl_vae.data.dataset import Dataset
+from ppl_vae.estimates.estimate import Estimate
+from ppl_vae.estimates.streams import dealt, log_mean_over_draws
 from ppl_vae.evaluation import hmc
-from ppl_vae.evaluation.estimate import Estimate
-from ppl_vae.evaluation.streams import dealt, log_mean_over_draws
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.density import is_drawn
 from ppl_vae.programs.effects import Recall, Remember

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from ppl_vae.data.checks import check_rows_are_there, check_runs
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.evaluation.estimate import Estimate, rows_of, table_of
-from ppl_vae.evaluation.streams import NUM_STREAMS, Streams, dealt, log_mean_over_draws, mean_over_draws
+from ppl_vae.estimates.estimate import Estimate, rows_of, table_of
+from ppl_vae.estimates.streams import NUM_STREAMS, Streams, dealt, log_mean_over_draws, mean_over_draws
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.density import is_drawn
 from ppl_vae.programs.log_weights import BATCH_SIZE, chunks, log_weights, weighted_draws

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ppl_vae.evaluation.significance import errors_of_chance
+from ppl_vae.estimates.significance import errors_of_chance
 
 # Of every interval; those of the differences hold all together.
 LEVEL = 0.95

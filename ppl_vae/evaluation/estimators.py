@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
+from ppl_vae.estimates.estimate import Estimate, Origin, Protocol
 from ppl_vae.evaluation.annealing import AnnealingConfig, annealed_importance_bound
 from ppl_vae.evaluation.bidirectional import bidirectional_bounds
 from ppl_vae.evaluation.bounds import elbo, importance_bound
-from ppl_vae.evaluation.estimate import Estimate, Origin, Protocol
 from ppl_vae.evaluation.simulation import simulate
 from ppl_vae.guides.unseen import Fitted, fitted_for, is_point
 from ppl_vae.inference.fitting import InferConfig

@@ -24,16 +24,15 @@ from torch import nn
 
 from ppl_vae import figures
 from ppl_vae.data.dataset import Dataset
+from ppl_vae.estimates.estimate import Estimate, errors_line
+from ppl_vae.estimates.significance import beyond_chance, each_beyond_chance, freedom_of_draws
 from ppl_vae.evaluation.annealing import AnnealingConfig, Schedule, Temperatures, annealed_importance_bound
 from ppl_vae.evaluation.bounds import elbo, importance_bound
-from ppl_vae.evaluation.estimate import Estimate, errors_line
 from ppl_vae.evaluation.prior_draws import LeftOut
-from ppl_vae.evaluation.significance import beyond_chance, each_beyond_chance, freedom_of_draws
 from ppl_vae.figures import GapBar
-from ppl_vae.figures.numbers import with_error
 from ppl_vae.runtime.config import Count, Seed, checked, config
 from ppl_vae.runtime.errors import UserError
-from ppl_vae.runtime.shown import Row, Shown
+from ppl_vae.runtime.shown import Row, Shown, with_error
 from ppl_vae.tracing.capture import Engine
 
 if TYPE_CHECKING:

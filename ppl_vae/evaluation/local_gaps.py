@@ -12,9 +12,9 @@ from torch import nn
 
 from ppl_vae import figures
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.evaluation.estimate import Origin, Protocol, errors_line
+from ppl_vae.estimates.estimate import Origin, Protocol, errors_line
+from ppl_vae.estimates.significance import beyond_chance
 from ppl_vae.evaluation.gaps import Gaps, GapsConfig, take_apart
-from ppl_vae.evaluation.significance import beyond_chance
 from ppl_vae.guides import Family
 from ppl_vae.guides.unseen import LocalFit, counts_of, doubts_about, fit_locally, guide_for, is_point, notes_on
 from ppl_vae.inference.fitting import InferConfig

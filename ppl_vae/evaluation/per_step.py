@@ -8,11 +8,10 @@ from torch import Tensor, nn
 
 from ppl_vae.baselines.ngrams import ngram_log_prob
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.evaluation.estimate import Estimate
-from ppl_vae.figures.numbers import with_error
+from ppl_vae.estimates.estimate import Estimate
 from ppl_vae.predictive.centre import has_mean
 from ppl_vae.programs.layout import Layout, num_steps, step_name
-from ppl_vae.runtime.shown import Row, Shown
+from ppl_vae.runtime.shown import Row, Shown, with_error
 
 
 @dataclass(frozen=True, eq=False)

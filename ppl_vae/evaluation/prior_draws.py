@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.evaluation.estimate import Estimate
-from ppl_vae.evaluation.significance import each_beyond_chance, freedom_of_draws, more_than_chance
-from ppl_vae.evaluation.streams import dealt, log_mean_over_draws
+from ppl_vae.estimates.estimate import Estimate
+from ppl_vae.estimates.significance import each_beyond_chance, freedom_of_draws, more_than_chance
+from ppl_vae.estimates.streams import dealt, log_mean_over_draws
 from ppl_vae.evaluation.weight_tails import WeightTails, effective_sample_size
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.log_joint import draw_with_likelihood

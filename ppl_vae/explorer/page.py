@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppl_vae.explorer.networks import Layer, packed, plain
-from ppl_vae.figures.style import class_colors
+from ppl_vae.figures.look.style import class_colors
 
 # In the order in which they run: each takes from those before it.
 _SCRIPTS = ("networks", "families", "state", "picture", "plane", "sliders", "examples", "pad", "walk", "main")

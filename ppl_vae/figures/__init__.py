@@ -16,8 +16,8 @@ from ppl_vae.figures.graphical_model import graphical_model
 from ppl_vae.figures.images import grid, mosaic, reconstructions, sheet
 from ppl_vae.figures.latent import latent_scatter
 from ppl_vae.figures.latent_holes import LatentPlane, latent_holes
+from ppl_vae.figures.look.style import save
 from ppl_vae.figures.strips import strips
-from ppl_vae.figures.style import save
 from ppl_vae.figures.units import kl_by_unit
 
 __all__ = [

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ppl_vae.figures.images import as_pixels, mosaic, show
-from ppl_vae.figures.style import WIDTH, new_figure, styled
+from ppl_vae.figures.look.style import WIDTH, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

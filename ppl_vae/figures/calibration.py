@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ppl_vae.figures.style import CATEGORICAL, FAINT, INK, WIDTH, class_colors, new_figure, styled
+from ppl_vae.figures.look.style import CATEGORICAL, FAINT, INK, WIDTH, class_colors, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

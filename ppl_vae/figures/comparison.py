@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ppl_vae.figures.style import CATEGORICAL, WIDTH, new_figure, styled
+from ppl_vae.figures.look.style import CATEGORICAL, WIDTH, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

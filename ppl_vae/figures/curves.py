@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ppl_vae.figures.style import CATEGORICAL, FAINT, WIDTH, new_figure, styled
+from ppl_vae.figures.look.style import CATEGORICAL, FAINT, WIDTH, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

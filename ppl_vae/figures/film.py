@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ppl_vae.figures.images import as_pixels, mosaic, show
-from ppl_vae.figures.style import FAINT, class_colors, look, styled
+from ppl_vae.figures.look.style import FAINT, class_colors, look, styled
 from ppl_vae.runtime.files import write_bytes
 
 if TYPE_CHECKING:

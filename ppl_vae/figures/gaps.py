@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from ppl_vae.figures.numbers import with_error
-from ppl_vae.figures.style import CATEGORICAL, WIDTH, new_figure, styled
+from ppl_vae.figures.look.style import CATEGORICAL, WIDTH, new_figure, styled
+from ppl_vae.runtime.shown import with_error
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

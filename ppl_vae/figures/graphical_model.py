@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ppl_vae.figures.style import INK, WIDTH, new_figure, styled
+from ppl_vae.figures.look.style import INK, WIDTH, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

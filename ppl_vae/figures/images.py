@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ppl_vae.figures.style import WIDTH, image_colormap, new_figure, styled
+from ppl_vae.figures.look.style import WIDTH, image_colormap, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

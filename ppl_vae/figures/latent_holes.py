@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ppl_vae.figures.images import as_pixels, mosaic
-from ppl_vae.figures.style import CATEGORICAL, INK, WIDTH, class_colors, image_colormap, new_figure, styled
+from ppl_vae.figures.look.style import CATEGORICAL, INK, WIDTH, class_colors, image_colormap, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

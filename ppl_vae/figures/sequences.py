@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont  # matplotlib brings it
 
-from ppl_vae.figures.fonts import font_of, fonts_for, own_mono, warn_of_missing
+from ppl_vae.figures.look.fonts import font_of, fonts_for, own_mono, warn_of_missing
 
 _FONT_SIZE = 40  # pixels
 _MARGIN = 6  # pixels around a line

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ppl_vae.figures.style import CATEGORICAL, INK, WIDTH, new_figure, styled
+from ppl_vae.figures.look.style import CATEGORICAL, INK, WIDTH, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,11 +12,11 @@ from ppl_vae import figures
 from ppl_vae.baselines.bayes import BayesClassifier
 from ppl_vae.data.labels import MOST_LABELS
 from ppl_vae.data.torchvision_sets import NAMES
-from ppl_vae.figures.numbers import with_error
 from ppl_vae.reports.page import lines_of_code, page, paragraph, picture_of, table
 from ppl_vae.runs.baseline import BaselineConfig, BaselineRun
 from ppl_vae.runs.command_line import command
 from ppl_vae.runtime.files import write_text
+from ppl_vae.runtime.shown import with_error
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

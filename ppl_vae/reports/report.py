@@ -12,9 +12,9 @@ from tqdm import tqdm
 from ppl_vae import figures
 from ppl_vae.data import Dataset, Splits
 from ppl_vae.diagnostics import Diagnostics, diagnose
-from ppl_vae.evaluation import Estimate, Protocol, elbo, importance_bound
+from ppl_vae.estimates import Estimate, Protocol
+from ppl_vae.evaluation import elbo, importance_bound
 from ppl_vae.evaluation.per_step import BesideNGrams, beside_ngrams, has_steps
-from ppl_vae.figures.numbers import error_alone, with_error
 from ppl_vae.programs.caveats import POINT_IN_WORDS, words_of
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
@@ -28,6 +28,7 @@ from ppl_vae.runtime.device import choose_device
 from ppl_vae.runtime.errors import reason, warned
 from ppl_vae.runtime.files import CannotWriteError, write_text
 from ppl_vae.runtime.seeding import seeded
+from ppl_vae.runtime.shown import error_alone, with_error
 from ppl_vae.training.config import final_kl_weight
 from ppl_vae.training.metrics import best_epoch
 

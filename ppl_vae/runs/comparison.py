@@ -18,7 +18,7 @@ from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import unseen_in
 from ppl_vae.data.reading import read_data
 from ppl_vae.diagnostics.diagnosis import MIN_SAMPLES, of_missed
-from ppl_vae.evaluation.estimate import Protocol
+from ppl_vae.estimates.estimate import Protocol
 from ppl_vae.evaluation.estimators import EvaluateConfig
 from ppl_vae.evaluation.prior_draws import left_out
 from ppl_vae.evaluation.weight_tails import weight_tails

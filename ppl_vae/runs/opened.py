@@ -10,7 +10,7 @@ from torch import nn
 
 from ppl_vae.data import DataConfig, Dataset, Splits
 from ppl_vae.data.info import DataInfo, example
-from ppl_vae.evaluation.estimate import Origin
+from ppl_vae.estimates.estimate import Origin
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ppl_vae.figures.style import rendered
+from ppl_vae.figures.look.style import rendered
 from ppl_vae.predictive.samples import Samples
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import TakenError, make_folder, remove_folder, write_arrays, write_bytes

@@ -1,4 +1,7 @@
-"""Results that show themselves: as text, as a table in a notebook, as a data frame."""
+"""Results that show themselves: as text, as a table in a notebook, as a data frame; and numbers with their errors.
+
+Numbers have one rule for pictures, tables, reports and the terminal.
+"""
 
 import math
 from abc import abstractmethod
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 
 Cell = float | int | str | None
 Row = Mapping[str, Cell]
+
+_ROUNDING, _MOST_DECIMALS = 1e-6, 7
 
 
 class Shown(Protocol):
@@ -62,3 +67,30 @@ def in_columns(lines: Iterable[Sequence[str]]) -> list[str]:
     table = list(lines)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
+
+
+def with_error(mean: float, stderr: float, digits: int = 2, width: int = 0) -> str:
+    """A number ± its standard error, with two significant digits of the error, so that it is never 0.00.
+
+    Args:
+        mean: the number.
+        stderr: its error; NaN or 0 where there is none.
+        digits: decimals of a number without an error.
+        width: of the number alone, so that the ± of several lines stand below each other.
+    """
+    if not stderr > 0:
+        return f"{mean:{width}.{digits}f}"
+    decimals = _decimals(stderr) if math.isfinite(stderr) else digits
+    return f"{mean:{width}.{decimals}f} ± {error_alone(stderr)}"
+
+
+def error_alone(stderr: float) -> str:
+    """An error above 0 with two significant digits; what only rounding makes, as a power of ten."""
+    if stderr < _ROUNDING:
+        return f"{stderr:.1e}"
+    return f"{stderr:.{_decimals(stderr)}f}" if math.isfinite(stderr) else f"{stderr}"
+
+
+def _decimals(stderr: float) -> int:
+    exponent = int(f"{stderr:.1e}".partition("e")[2])  # of the rounded error: 0.0996 is 0.10
+    return min(_MOST_DECIMALS, max(0, 1 - exponent))

@@ -10,10 +10,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ppl_vae.programs.rows import Leaf, tables_of
-from ppl_vae.runtime.compiler_cache import secure_compiler_cache
 from ppl_vae.runtime.config import Rate, config
 from ppl_vae.svi.adam import Moments, adam, corrections_at
 from ppl_vae.svi.row_adam import RowAdam
+from ppl_vae.tracing.compiler_cache import secure_compiler_cache
 
 # What torch calls the moments.
 _TORCH_NAMES = ("step", "exp_avg", "exp_avg_sq")

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ppl_vae.runtime.compiler_cache import secure_compiler_cache
 from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.seeding import preserved
+from ppl_vae.tracing.compiler_cache import secure_compiler_cache
 
 Function = Callable[..., tuple[Tensor, ...]]
 Engine = Literal["auto", "eager", "traced"]

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
+from ppl_vae.estimates.estimate import Estimate
 from ppl_vae.evaluation.bounds import elbo
-from ppl_vae.evaluation.estimate import Estimate
 from ppl_vae.predictive.draws import latent_grid, plane_site, posterior_samples
 from ppl_vae.programs.contract import trace_in_plate
 from ppl_vae.programs.pair import frozen, latent_sites

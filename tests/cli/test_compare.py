@@ -17,10 +17,10 @@ import yaml
 
 from ppl_vae import UserError
 from ppl_vae.cli.main import main
-from ppl_vae.figures.numbers import with_error
 from ppl_vae.registry.pair_config import split_guide
 from ppl_vae.reports.comparison_table import as_csv, as_markdown, as_terminal, summarise
 from ppl_vae.runs.comparison import Result
+from ppl_vae.runtime.shown import with_error
 from ppl_vae.runtime.workers import WorkerKilledError
 from tests.runtime.test_workers import alive
 

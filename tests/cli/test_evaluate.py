@@ -12,13 +12,14 @@ import torch
 from ppl_vae import UserError, diagnostics
 from ppl_vae.cli.main import main
 from ppl_vae.diagnostics import calibration, evaluation
-from ppl_vae.evaluation import Estimate, EvaluateConfig, Protocol, estimators
-from ppl_vae.evaluation.fingerprint import fingerprint_of
-from ppl_vae.evaluation.significance import still_rising
-from ppl_vae.figures.numbers import error_alone
+from ppl_vae.estimates import Estimate, Protocol
+from ppl_vae.estimates.fingerprint import fingerprint_of
+from ppl_vae.estimates.significance import still_rising
+from ppl_vae.evaluation import EvaluateConfig, estimators
 from ppl_vae.models import ConditionalVAE
 from ppl_vae.runs.opened import open_run
 from ppl_vae.runs.run import Run
+from ppl_vae.runtime.shown import error_alone
 
 TINY = ["--latent-dim", "2", "--hidden", "16", "--epochs", "1"]
 SHORT = ["--temperatures", 3, "--leapfrog", 2, "--num-samples", 3]

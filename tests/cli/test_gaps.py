@@ -10,8 +10,8 @@ import torch
 
 from ppl_vae.cli.main import main
 from ppl_vae.data import load
+from ppl_vae.estimates.fingerprint import fingerprint_of
 from ppl_vae.evaluation import elbo
-from ppl_vae.evaluation.fingerprint import fingerprint_of
 from ppl_vae.inference.fitting import infer
 from ppl_vae.runs.run import Run
 

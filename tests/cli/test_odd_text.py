@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from ppl_vae.figures import fonts
+from ppl_vae.figures.look import fonts
 
 TINY = ["--latent-dim", "2", "--hidden", "4", "--epochs", "1", "--batch-size", "60", "--engine", "eager"]
 

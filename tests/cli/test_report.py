@@ -12,11 +12,11 @@ import torch
 from ppl_vae.cli.main import main
 from ppl_vae.data import DataConfig, load
 from ppl_vae.diagnostics import diagnose
-from ppl_vae.figures.numbers import error_alone, with_error
 from ppl_vae.registry.pair_config import PairConfig
 from ppl_vae.reports import report as module
 from ppl_vae.runs.command_line import train_command
 from ppl_vae.runs.run import Run, TrainConfig
+from ppl_vae.runtime.shown import error_alone, with_error
 from ppl_vae.training import FitConfig
 
 pytestmark = pytest.mark.usefixtures("one_picture")

@@ -10,7 +10,6 @@ import time
 import pytest
 
 from ppl_vae.cli import train as train_module
-from ppl_vae.cli.surroundings import Steady
 
 SMALL = ["train", "--epochs", "1", "--hidden", "8", "--latent-dim", "2"]
 
@@ -148,26 +147,6 @@ def test_a_signal_at_any_moment_from_import_to_report(tmp_path, name):
 
 
 # --- Streams ----------------------------------------------------------------------------------------------------------
-
-
-class Full:
-    """A stream on a full disk."""
-
-    def write(self, text):
-        raise OSError(28, "No space left on device")
-
-    flush = write
-
-
-def test_a_full_disk_is_noted_and_what_follows_goes_nowhere():
-    reading, writing = os.pipe()
-    stream = Steady(Full(), writing)
-    assert stream.write("lost") == 4
-    assert stream.failure.errno == 28
-    os.write(writing, b"lost too")
-    os.close(writing)
-    assert os.read(reading, 100) == b""
-    os.close(reading)
 
 
 @pytest.mark.slow

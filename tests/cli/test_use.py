@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ppl_vae.cli.main import main
-from ppl_vae.evaluation.fingerprint import fingerprint_of
+from ppl_vae.estimates.fingerprint import fingerprint_of
 from ppl_vae.runs.run import Run
 
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from ppl_vae import Batch, UserError
 from ppl_vae.data import Dataset
 from ppl_vae.diagnostics.calibration import simulate as simulated
-from ppl_vae.evaluation import Estimate, annealing, hmc, importance_bound
+from ppl_vae.estimates import Estimate
+from ppl_vae.evaluation import annealing, hmc, importance_bound
 from ppl_vae.evaluation.annealing import (
     Annealed,
     AnnealingConfig,

@@ -10,7 +10,8 @@ from torch.distributions import MultivariateNormal, kl_divergence
 
 from ppl_vae import UserError
 from ppl_vae.data import Dataset
-from ppl_vae.evaluation import Estimate, Gaps, GapsConfig, gaps, take_apart
+from ppl_vae.estimates import Estimate
+from ppl_vae.evaluation import Gaps, GapsConfig, gaps, take_apart
 from ppl_vae.evaluation.annealing import Annealed
 from ppl_vae.guides import Amortized, Diagonal, Family, FullRank, PerDatapoint, Planar
 from ppl_vae.models import LinearGaussian

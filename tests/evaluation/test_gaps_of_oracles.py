@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ppl_vae.data import Dataset
-from ppl_vae.evaluation import Estimate, GapsConfig, simulate, take_apart
+from ppl_vae.estimates import Estimate
+from ppl_vae.evaluation import GapsConfig, simulate, take_apart
 from ppl_vae.evaluation.gaps import FamilyGap
 from ppl_vae.guides import Diagonal, PerDatapoint
 from ppl_vae.guides.unseen import fit_locally

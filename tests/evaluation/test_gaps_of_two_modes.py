@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from ppl_vae.data import Dataset
-from ppl_vae.evaluation import Estimate, Gaps, GapsConfig, take_apart
+from ppl_vae.estimates import Estimate
+from ppl_vae.evaluation import Gaps, GapsConfig, take_apart
 from ppl_vae.guides import Diagonal, PerDatapoint
 from ppl_vae.guides.unseen import fit_locally
 from ppl_vae.inference.fitting import InferConfig

@@ -10,19 +10,10 @@ from matplotlib.figure import Figure
 
 from ppl_vae import UserError
 from ppl_vae.data import Dataset
-from ppl_vae.evaluation import (
-    Bidirectional,
-    ElboParts,
-    Estimate,
-    EvaluateConfig,
-    GapsConfig,
-    Origin,
-    Protocol,
-    estimates,
-    inference_gaps,
-)
+from ppl_vae.estimates import Estimate, Origin, Protocol
+from ppl_vae.estimates.estimate import errors_line
+from ppl_vae.evaluation import Bidirectional, ElboParts, EvaluateConfig, GapsConfig, estimates, inference_gaps
 from ppl_vae.evaluation.annealing import Annealed
-from ppl_vae.evaluation.estimate import errors_line
 from ppl_vae.guides import Diagonal, FullRank, PerDatapoint, Point
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.programs.latents import Latents

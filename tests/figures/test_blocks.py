@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ppl_vae.figures import blocks, labelled, mosaic
-from ppl_vae.figures.style import WIDTH
+from ppl_vae.figures.look.style import WIDTH
 
 rng = np.random.default_rng(0)
 

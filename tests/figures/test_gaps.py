@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from ppl_vae import figures
 from ppl_vae.figures import GapBar
-from ppl_vae.figures.style import WIDTH
+from ppl_vae.figures.look.style import WIDTH
 
 DIAGONAL = GapBar("diagonal", (1.5, 0.1), (0.75, 0.05))
 FULL_RANK = GapBar("full-rank", (0.02, 0.01), (2.2, 0.08))

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, StepPatch
 
 from ppl_vae.figures import latent_scatter
-from ppl_vae.figures.style import CATEGORICAL, class_colors
+from ppl_vae.figures.look.style import CATEGORICAL, class_colors
 
 rng = np.random.default_rng(0)
 CODES = rng.normal(size=(60, 2))

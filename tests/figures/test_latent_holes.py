@@ -3,7 +3,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from ppl_vae.figures import LatentPlane, latent_holes
-from ppl_vae.figures.style import CATEGORICAL
+from ppl_vae.figures.look.style import CATEGORICAL
 
 rng = np.random.default_rng(0)
 LABELS = np.arange(60) % 3

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ppl_vae import figures
-from ppl_vae.figures.style import CATEGORICAL
+from ppl_vae.figures.look.style import CATEGORICAL
 from tests.marks import slow_after
 
 

@@ -1,4 +1,4 @@
-"""Results show themselves as text, HTML and a data frame."""
+"""Results show themselves as text, HTML and a data frame, numbers with their errors."""
 
 import builtins
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ppl_vae import UserError
-from ppl_vae.runtime.shown import Row, Shown, as_html
+from ppl_vae.runtime.shown import Row, Shown, as_html, with_error
 
 
 class Found(Shown):
@@ -41,3 +41,21 @@ def test_a_frame_has_the_rows_or_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setattr(builtins, "__import__", none_of_it)
     with pytest.raises(UserError, match=r"^a data frame needs pandas; install it: pip install pandas$"):
         Found().to_frame()
+
+
+@pytest.mark.parametrize(
+    ("stderr", "text"),
+    [
+        (0.00213, "-24.1234 ± 0.0021"),
+        (0.0996, "-24.12 ± 0.10"),
+        (0.12, "-24.12 ± 0.12"),
+        (3.4, "-24.1 ± 3.4"),
+        (120.0, "-24 ± 120"),
+        (0.0, "-24.12"),
+        (float("nan"), "-24.12"),
+        (float("inf"), "-24.12 ± inf"),
+        (6.5e-16, "-24.1234500 ± 6.5e-16"),
+    ],
+)
+def test_errors_have_two_digits(stderr: float, text: str) -> None:
+    assert with_error(-24.12345, stderr, 2) == text

@@ -6,9 +6,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from ppl_vae.evaluation import Estimate
-from ppl_vae.evaluation.prior_draws import LeftOut
-from ppl_vae.evaluation.significance import (
+from ppl_vae.estimates import Estimate
+from ppl_vae.estimates.significance import (
     IMPOSSIBLE,
     LEVEL,
     ONE_ERROR,
@@ -19,6 +18,7 @@ from ppl_vae.evaluation.significance import (
     more_than_chance,
     still_rising,
 )
+from ppl_vae.evaluation.prior_draws import LeftOut
 
 
 @pytest.mark.parametrize("freedom", [1, 3, 15, 199])

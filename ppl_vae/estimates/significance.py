@@ -11,7 +11,7 @@ level of its own, and it is how many pass that has to be more than chance makes.
 import torch
 from torch import Tensor
 
-from ppl_vae.evaluation.estimate import Estimate
+from ppl_vae.estimates.estimate import Estimate
 
 LEVEL = 1e-3
 """How often chance alone makes a statement, all of its looks together: one of a thousand evaluations with nothing wrong

@@ -11,8 +11,9 @@ from scipy import stats
 from torch import Tensor, nn
 
 from ppl_vae.data import Dataset
-from ppl_vae.evaluation import AnnealingConfig, Estimate, annealed_importance_bound, elbo, importance_bound
-from ppl_vae.evaluation.streams import NUM_STREAMS, Streams, dealt, log_mean_over_draws, mean_over_draws
+from ppl_vae.estimates import Estimate
+from ppl_vae.estimates.streams import NUM_STREAMS, Streams, dealt, log_mean_over_draws, mean_over_draws
+from ppl_vae.evaluation import AnnealingConfig, annealed_importance_bound, elbo, importance_bound
 from ppl_vae.guides import Diagonal, Family, SemiAmortized
 from ppl_vae.models import LinearGaussian
 from tests.pairs import PriorGuide, optimal, oracle, simulate

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ParamSpec
 
 import numpy as np
 
-from ppl_vae.figures.fonts import OWN, write_with_fallbacks
+from ppl_vae.figures.look.fonts import OWN, write_with_fallbacks
 from ppl_vae.runtime.files import write_bytes
 
 if TYPE_CHECKING:

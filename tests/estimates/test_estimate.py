@@ -7,8 +7,8 @@ from dataclasses import fields
 import pytest
 import torch
 
-from ppl_vae.evaluation import Estimate, Protocol
-from ppl_vae.evaluation.estimate import shared, unlike
+from ppl_vae.estimates import Estimate, Protocol
+from ppl_vae.estimates.estimate import shared, unlike
 
 
 def test_mean_and_standard_error() -> None:

@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from ppl_vae import figures
-from ppl_vae.figures.style import CATEGORICAL, class_colors, new_figure
+from ppl_vae.figures.look.style import CATEGORICAL, class_colors, new_figure
 from ppl_vae.programs.structure import GraphicalModel, Variable
 from ppl_vae.training.metrics import EpochMetrics
 from tests.marks import slow_after

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ppl_vae.evaluation.fingerprint import fingerprint_of
+from ppl_vae.estimates.fingerprint import fingerprint_of
 from tests.pairs import vae_pair
 
 

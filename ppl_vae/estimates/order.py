@@ -4,10 +4,10 @@ import math
 
 import torch
 
-from ppl_vae.evaluation.estimate import Estimate
-from ppl_vae.evaluation.significance import IMPOSSIBLE, errors_of_chance
-from ppl_vae.figures.numbers import with_error
+from ppl_vae.estimates.estimate import Estimate
+from ppl_vae.estimates.significance import IMPOSSIBLE, errors_of_chance
 from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.shown import with_error
 
 
 def refuse_disorder(lower: Estimate, upper: Estimate, what: str, cause: str) -> None:

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.evaluation.fingerprint import fingerprint_of
-from ppl_vae.figures.numbers import error_alone, with_error
+from ppl_vae.estimates.fingerprint import fingerprint_of
 from ppl_vae.programs.caveats import words_of
 from ppl_vae.programs.check import Likelihood, likelihood_label
-from ppl_vae.runtime.shown import Row, Shown
+from ppl_vae.runtime.shown import Row, Shown, error_alone, with_error
 
 # What a comparison compares; two results that differ only here can be ranked.
 _COMPARED = ("model", "guide")
@@ -159,7 +158,7 @@ class Protocol:
         num_samples: its draws for each datapoint.
         seed: seed of its draws, and of dynamic binarization's.
         model: hash of the model's weights alone, the same under every guide; see
-            :func:`ppl_vae.evaluation.fingerprint.fingerprint_of`.
+            :func:`ppl_vae.estimates.fingerprint.fingerprint_of`.
         guide: hash of the weights of the guide that the estimate was made with, local rows included.
         details: settings that only this estimator has, by name.
     """

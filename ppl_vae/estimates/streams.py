@@ -19,7 +19,7 @@ import math
 import torch
 from torch import Tensor
 
-from ppl_vae.evaluation.estimate import Estimate
+from ppl_vae.estimates.estimate import Estimate
 
 NUM_STREAMS = 16
 """G: enough for an error of a single datapoint good to a fifth, few enough to keep for each of them."""

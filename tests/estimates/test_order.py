@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae import Batch, UserError
-from ppl_vae.evaluation import AnnealingConfig, Estimate, bidirectional_bounds, simulate
-from ppl_vae.evaluation.order import refuse_disorder
+from ppl_vae.estimates import Estimate
+from ppl_vae.estimates.order import refuse_disorder
+from ppl_vae.evaluation import AnnealingConfig, bidirectional_bounds, simulate
 from tests.conjugate import Program, beta_bernoulli, gamma_poisson
 
 SHORT = AnnealingConfig(temperatures=10, leapfrog=3, engine="eager")

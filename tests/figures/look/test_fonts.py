@@ -10,7 +10,7 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
 
 from ppl_vae import figures
-from ppl_vae.figures import fonts
+from ppl_vae.figures.look import fonts
 from ppl_vae.figures.sequences import written
 from ppl_vae.runtime.errors import PictureWarning
 

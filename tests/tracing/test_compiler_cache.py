@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from ppl_vae.runtime import compiler_cache
-from ppl_vae.runtime.compiler_cache import secure_compiler_cache
+from ppl_vae.tracing import compiler_cache
 from ppl_vae.tracing.capture import NotTraceableError, trace
+from ppl_vae.tracing.compiler_cache import secure_compiler_cache
 
 # As a user has it: in a fresh process, before torch's compiler is imported.
 FIT = """
