@@ -3,7 +3,7 @@
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,11 @@ PACKAGE = Path(ppl_vae.__file__).parent
 _KNOWING = {"registry/factories.py", "registry/files.py", "explorer/exploring.py", "explorer/networks.py"}
 
 
-def _sources() -> Iterator[tuple[str, ast.Module]]:
+@cache
+def _sources() -> list[tuple[str, ast.Module]]:
     linked = [path for room in ("models", "guides") for path in (PACKAGE / room).glob("*.py")]  # glob follows no link
-    for path in sorted({*PACKAGE.glob("**/*.py"), *linked}):
-        yield str(path.relative_to(PACKAGE)), ast.parse(path.read_text())
+    paths = sorted({*PACKAGE.glob("**/*.py"), *linked})
+    return [(str(path.relative_to(PACKAGE)), ast.parse(path.read_text())) for path in paths]
 
 
 def _own_classes() -> set[str]:

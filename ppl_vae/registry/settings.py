@@ -71,6 +71,11 @@ def parameters_of(maker: Callable[..., object]) -> Mapping[str, inspect.Paramete
 
 def settings_of(maker: Callable[..., object]) -> dict[str, Setting]:
     """The settings of a maker, in the order of its signature."""
+    return dict(_read_off(maker))
+
+
+@cache  # a command looks at every maker again and again
+def _read_off(maker: Callable[..., object]) -> dict[str, Setting]:
     words = described(maker)
     return {
         each.name: Setting(each.name, kind, each.default, words.get(each.name, ""))
