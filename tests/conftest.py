@@ -10,6 +10,8 @@ import pyro
 import pytest
 import torch
 
+from tests.workers import without_workers
+
 # The tensors here are so small that threads cost more than they save, and far more where the machine has other work.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
@@ -104,17 +106,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def in_this_process() -> Iterator[None]:
     """Workers of ``compare`` that need no start."""
-
-    def work_off(function: Callable[..., Any], calls: Any, workers: int, advance: Callable[[], object]) -> list[Any]:
-        results = []
-        for arguments in calls:
-            results.append(function(*arguments))
-            advance()
-        return results
-
-    threads = torch.get_num_threads()
-    monkeypatch.setattr("ppl_vae.runs.comparison.work_off", work_off)
-    yield
-    torch.set_num_threads(threads)
+    with without_workers():
+        yield

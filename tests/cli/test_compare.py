@@ -23,6 +23,7 @@ from ppl_vae.runs.comparison import Result
 from ppl_vae.runtime.shown import with_error
 from ppl_vae.runtime.workers import WorkerKilledError
 from tests.runtime.test_workers import alive
+from tests.workers import without_workers
 
 GUIDES = ["amortized", "mean-field"]
 SEEDS = [5, 6]
@@ -45,9 +46,10 @@ def refused(result, *parts):
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """A finished comparison; it is changed by no test."""
+    """A finished comparison; it is changed by no test. (Workers of their own have those that go on with it.)"""
     path = tmp_path_factory.mktemp("compare") / "out"
-    assert main(["compare", *TERMS, "--out", str(path)]) == 0
+    with without_workers():
+        assert main(["compare", *TERMS, "--out", str(path)]) == 0
     return path
 
 
