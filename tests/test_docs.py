@@ -25,7 +25,8 @@ IDS = [page.name for page in PAGES]
 SMALLER = {
     "train": "--epochs 2 --hidden 16 --batch-size 1294 --engine eager",
     "train --resume": "--epochs 3",
-    "evaluate": "--limit 20 --num-samples 8 --temperatures 3 --engine eager --infer-steps 5",
+    "evaluate": "--limit 20 --num-samples 8 --engine eager --infer-steps 5",
+    "evaluate --temperatures": "--limit 20 --num-samples 8 --engine eager --temperatures 3",
     "gaps": "--limit 3 --elbo-samples 4 --num-samples 4 --chains 2 --temperatures 3 --prior-temperatures 3 "
     "--infer-steps 5 --engine eager",
     "compare": "--guides amortized mean-field --seeds 1 --epochs 1 --hidden 16 --batch-size 1294 --limit 4 "
@@ -93,7 +94,7 @@ def run_shell(words, small):
     if line.startswith(ONLY_PARSED):
         _parse(rest)
         return
-    name = "train --resume" if line.startswith("train --resume") else rest[0]
+    name = next((name for name in SMALLER if " " in name and set(name.split()) <= set(rest)), rest[0])
     arguments = on_digits(rest) + (SMALLER.get(name, "").split() if small else [])
     assert main(arguments) == 0, line
 
