@@ -181,7 +181,8 @@ def as_flags(text: str, command: Any) -> str:
     from ppl_vae.runs.run import TrainConfig
 
     known = {*_settings(command), *_settings(TrainConfig()), *our_settings()}
-    return re.sub(r"`(\w+)`", lambda found: f"--{found[1].replace('_', '-')}" if found[1] in known else found[0], text)
+    flag = r"`((?:no_)?(\w+))`"
+    return re.sub(flag, lambda it: f"--{it[1].replace('_', '-')}" if known & {*it.groups()} else it[0], text)
 
 
 def _settings(command: Any) -> Iterator[str]:

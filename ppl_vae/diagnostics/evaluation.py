@@ -21,6 +21,7 @@ from ppl_vae.programs.caveats import POINT_IN_WORDS
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.layout import Layout
 from ppl_vae.runtime.config import changed, checked, to_plain
+from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.shown import Row, Shown
@@ -204,7 +205,11 @@ def evaluate(
     if diagnosed and not settings.anneals and len(data) > 1:
         num = len(data) if settings.limit or each else min(_DIAGNOSED, len(data))
         with bar(num, "datapoint", "diagnosing", progress) as done:
-            diagnostics = diagnose(*pair, data, _DRAWS, settings.seed, done.update, num)
+            try:
+                diagnostics = diagnose(*pair, data, _DRAWS, settings.seed, done.update, num)
+            except UserError as error:
+                how = "`no_diagnose`, in Python diagnosed=False, leaves the diagnostics out"
+                raise UserError(f"{str(error).rstrip('.')}; {how}.") from None
         weights = diagnostics.weights
     elif each:  # those of the draws that diagnostics make
         with seeded(stream(settings.seed, "draws"), data.x.device):

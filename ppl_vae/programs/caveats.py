@@ -1,4 +1,4 @@
-"""Numbers that are no log-likelihoods, or bounds on none, said in words: of grey levels, of bits, of a point for q."""
+"""Numbers that are no log-likelihoods, or bounds on none, in words: of grey levels, bits, factors, a point for q."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +13,10 @@ CAVEATS: dict[Likelihood, str] = {
     "none (density on bits)": (
         "These are no log-likelihoods: a density on bits can be as high as one likes at 0 and 1. Put them beside no "
         "others."
+    ),
+    "up to a factor": (
+        "These are log-likelihoods only if p(x, z), with the model's factor (pyro.factor), still sums to 1. Otherwise "
+        "put them beside no others."
     ),
 }
 

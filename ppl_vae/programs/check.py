@@ -6,6 +6,7 @@ from typing import Any, Literal, cast
 import pyro
 import torch
 from pyro import poutine
+from pyro.distributions import Unit
 from pyro.distributions.util import is_identically_one
 from pyro.poutine import Trace
 from pyro.poutine.util import site_is_subsample
@@ -18,7 +19,7 @@ from ppl_vae.programs.pair import frozen, in_particles, latent_sites, run_pair, 
 from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.seeding import preserved, seeded
 
-Likelihood = Literal["proper", "none (Bernoulli on grey levels)", "none (density on bits)"]
+Likelihood = Literal["proper", "none (Bernoulli on grey levels)", "none (density on bits)", "up to a factor"]
 
 _ADVICE: dict[Likelihood, str] = {
     "none (Bernoulli on grey levels)": (
@@ -29,6 +30,10 @@ _ADVICE: dict[Likelihood, str] = {
     "none (density on bits)": (
         "bits under a density: the numbers are no log-likelihoods and not comparable to any; take `binarization` none "
         "where there are grey levels, or, of a model that takes one, `likelihood` bernoulli for bits."
+    ),
+    "up to a factor": (
+        "the model has a factor (pyro.factor): the numbers are log-likelihoods only if p(x, z) with it still sums to "
+        "1; otherwise they are comparable to none."
     ),
 }
 
@@ -75,7 +80,7 @@ def likelihood_label(model: nn.Module, batch: Batch) -> Likelihood:
     A Bernoulli's p(x) = λˣ (1 − λ)¹⁻ˣ is a probability for x in {0, 1}. On grey levels it is neither that nor a
     density: over x in [0, 1] it integrates to 1 / C(λ), where C(λ) = 2 artanh(1 − 2λ) / (1 − 2λ) is the factor that it
     leaves out (Loaiza-Ganem and Cunningham 2019). A density, on the other hand, says nothing of data that is bits
-    alone: it can be as high as one likes at 0 and at 1.
+    alone: it can be as high as one likes at 0 and at 1. Of a factor, ``pyro.factor``, no more is known than its value.
 
     Args:
         model: p(x, z).
@@ -89,13 +94,14 @@ def likelihood_label(model: nn.Module, batch: Batch) -> Likelihood:
         trace = trace_in_plate(model, batch)
     for name in trace.observation_nodes:
         fn, value = cast(Any, trace.nodes[name]["fn"]), trace.nodes[name]["value"]
-        if not isinstance(value, Tensor):
+        if not isinstance(value, Tensor) or isinstance(fn, Unit):
             continue
         if isinstance(unwrapped(fn), Bernoulli) and _is_grey(value):
             return "none (Bernoulli on grey levels)"
         if not fn.support.is_discrete and not _is_grey(value):
             return "none (density on bits)"
-    return "proper"
+    factors = any(isinstance(cast(Any, trace.nodes[name]["fn"]), Unit) for name in trace.observation_nodes)
+    return "up to a factor" if factors else "proper"
 
 
 def advice_on_likelihood(model: nn.Module, guide: nn.Module, batch: Batch) -> list[str]:

@@ -11,6 +11,7 @@ that keeps the contract on those and breaks it on others, by what is in them, is
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pyro.distributions import Unit
 from pyro.poutine import Trace
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
@@ -83,9 +84,10 @@ def hold_to_x_alone(trace: Trace, batch: Batch) -> None:
         UserError: as :func:`hold_to_x`; or there is another observation, such as a factor.
     """
     hold_to_x(trace, batch)
-    for name, _ in _besides_x(trace):
+    for name, other in _besides_x(trace):
+        what = "it is a factor of p(x, z)" if isinstance(other["fn"], Unit) else "the model observes it besides x"
         raise UserError(
-            f"site '{name}': the model observes it besides x, so that x drawn from the model is not x given it, and "
+            f"site '{name}': {what}, so that x drawn from the model is not x given it, and "
             "simulated data tells nothing; estimate on data that is there (elbo, iwae or ais)."
         )
 

@@ -1,12 +1,18 @@
 """An evaluation as one result: what is told of a pair without a run or a command line."""
 
 from dataclasses import replace
+from pathlib import Path
 
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from matplotlib.figure import Figure
+from pyro.nn import PyroModule
 
-from ppl_vae import UserError
+from ppl_vae import Batch, UserError
+from ppl_vae.cli.evaluate import Evaluate
+from ppl_vae.cli.main import as_flags
 from ppl_vae.data import Dataset
 from ppl_vae.diagnostics import calibrate_pair, diagnose, evaluate
 from ppl_vae.evaluation import AnnealingConfig, EvaluateConfig, estimates
@@ -93,6 +99,29 @@ def test_it_is_refused_by_all_that_estimate() -> None:
             call()
     with pytest.raises(UserError, match=r"^`estimator` sbc ranks and estimates nothing"):
         evaluate(MODEL, guide, DATA, estimator="sbc")
+
+
+class Discrete(PyroModule):
+    """z of three kinds, as model (``x`` observed) or as guide."""
+
+    def __init__(self, *, observes: bool) -> None:
+        super().__init__()
+        self.observes = observes
+
+    def forward(self, batch: Batch) -> None:
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z = pyro.sample("z", dist.OneHotCategorical(logits=batch.x.new_zeros(3)))
+            if self.observes:
+                pyro.sample("x", dist.Normal(z, 1.0).to_event(1), obs=batch.x)
+
+
+def test_where_diagnostics_cannot_be_made_it_says_how_to_do_without() -> None:
+    pair = Discrete(observes=True), Discrete(observes=False)
+    data = Dataset(torch.randn(4, 3, generator=torch.Generator().manual_seed(0)))
+    with pytest.raises(UserError, match=r"^site 'z': OneHotCategorical is discrete; .*; `no_diagnose`, ") as it:
+        evaluate(*pair, data)
+    assert "; --no-diagnose, in Python" in as_flags(str(it.value), Evaluate(Path("run")))
+    assert evaluate(*pair, data, diagnosed=False).diagnostics is None
 
 
 def test_a_calibration_of_a_guide_with_rows_is_one_result() -> None:

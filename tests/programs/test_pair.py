@@ -1,6 +1,7 @@
 """The contracts: a pair that keeps them runs, and one that breaks them is told where."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pyro
 import pyro.distributions as dist
@@ -12,10 +13,11 @@ from torch import Tensor, nn
 
 from ppl_vae import Batch, FitConfig, UserError, fit
 from ppl_vae.data import Dataset
+from ppl_vae.evaluation import simulate as from_model
 from ppl_vae.guides import FullRank
 from ppl_vae.models import VAE, LinearGaussian
 from ppl_vae.networks.dense import Decoder
-from ppl_vae.programs.check import check_pair, likelihood_label
+from ppl_vae.programs.check import advice_on_likelihood, check_pair, likelihood_label
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.pair import frozen, per_datapoint, run_pair
 from tests.pairs import TwoLatents, all_of, amortized, bits, oracle, simulate, stripes, vae_pair
@@ -296,6 +298,28 @@ def test_a_bernoulli_is_no_likelihood_of_grey_levels(model: nn.Module, grey: str
         assert likelihood_label(model, all_of(values)) == grey
         check_pair(model, guide, all_of(values))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_factor_is_named_as_such() -> None:
+    """No more is known of it than its value; what is no likelihood without it is none with it."""
+
+    def times(likelihood: Callable[..., Any]) -> Program:
+        def run(batch: Batch) -> None:
+            with plate(batch):
+                z = pyro.sample("z", normal(2))
+                pyro.factor("prefer", -z.square().sum(-1))
+                logits = z.sum(-1)[..., None, None] + torch.zeros(3, 4)
+                pyro.sample("x", likelihood(logits=logits).to_event(2), obs=batch.x)
+
+        return Program(run)
+
+    bernoulli, density = times(dist.Bernoulli), times(dist.ContinuousBernoulli)
+    assert likelihood_label(bernoulli, all_of(X)) == "up to a factor"
+    assert likelihood_label(density, all_of(X)) == "none (density on bits)"
+    (words,) = advice_on_likelihood(bernoulli, sites(z=normal(2)), all_of(X))
+    assert words.startswith("the model has a factor (pyro.factor): ")
+    with pytest.raises(UserError, match=r"^site 'prefer': it is a factor of p\(x, z\), so that x drawn from the model"):
+        from_model(bernoulli, (3, 4), 2)
 
 
 def test_a_label_is_read_without_touching_the_model() -> None:
