@@ -15,13 +15,13 @@ from ppl_vae.data import Dataset, checks
 from ppl_vae.data.info import DataInfo
 from ppl_vae.diagnostics import aggregate, calibrated, calibration, diagnosis, units
 from ppl_vae.diagnostics import evaluation as whole
+from ppl_vae.estimates import fingerprint
 from ppl_vae.evaluation import (
     EvaluateConfig,
     annealing,
     bidirectional,
     bounds,
     estimators,
-    fingerprint,
     gaps,
     local_gaps,
     per_step,
