@@ -220,6 +220,7 @@ def _parse(arguments: list[str]) -> Any:
     command = getattr(import_module(module), class_name)
     import tyro
 
+    from ppl_vae.cli.misread import one_line
     from ppl_vae.runtime.config import checked
 
     default, pair = _default_and_pair(name, command, rest)
@@ -231,7 +232,7 @@ def _parse(arguments: list[str]) -> Any:
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise UserError(_one_line(captured.getvalue(), name, rest)) from None
+        raise UserError(one_line(captured.getvalue(), name, rest)) from None
     try:
         return checked(parsed)
     except UserError as error:
@@ -270,23 +271,6 @@ def _default_and_pair(name: str, command: Any, arguments: list[str]) -> tuple[di
         raise unknown_name("preset", preset, PRESETS)
     settings = TrainConfig(pair=PRESETS[preset] if preset else PairConfig())
     return {"default": command(settings=settings)}, pair_flags(command, [named_in(arguments, settings.pair)], arguments)
-
-
-def _one_line(box: str, command: str, arguments: list[str]) -> str:
-    """What tyro says in a box, as one line: the complaint, the nearest right name or why there is none, the help."""
-    from ppl_vae.cli.pair_flags import pairs_compared
-    from ppl_vae.registry.pair_config import why_none
-
-    lines = [re.sub(r"[│╭╮╰╯─|+]+|-{5,}", " ", line).strip() for line in box.splitlines()]
-    rules = [number for number, line in enumerate(box.splitlines()) if "───" in line or "-----" in line]
-    end = rules[1] if len(rules) > 1 else len(lines)
-    complaint = " ".join(line for line in lines[1:end] if line)
-    if near := next((lines[n + 1] for n, line in enumerate(lines) if line.startswith("Perhaps you meant")), ""):
-        return f"{complaint.rstrip('.')}; did you mean {near.split()[0]}?"
-    unknown = re.match(r"Unrecognized options: --(?:no-)?([\w-]+)", complaint)
-    pairs = pairs_compared(arguments) if command in ("train", "compare") else []
-    why = unknown and as_flags(why_none(unknown[1].replace("-", "_"), pairs), None)
-    return "; ".join(filter(None, (complaint.rstrip("."), why, f"see ppl-vae {command} --help.")))
 
 
 def _overview() -> str:

@@ -1,0 +1,40 @@
+"""What of a command line could not be read, in one line."""
+
+import re
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from itertools import pairwise
+
+from ppl_vae.cli.main import as_flags
+from ppl_vae.cli.pair_flags import pairs_compared
+from ppl_vae.registry.pair_config import why_none
+
+_FLAG = r"--[\w-]+"
+
+
+def one_line(box: str, command: str, arguments: Sequence[str]) -> str:
+    """The complaint, the nearest right names or why there is none, the help.
+
+    Args:
+        box: what tyro says, in a box.
+        command: its name.
+        arguments: that were given to it.
+    """
+    lines = [re.sub(r"[│╭╮╰╯─|+]+|-{5,}", " ", line).strip() for line in box.splitlines()]
+    rules = [number for number, line in enumerate(box.splitlines()) if "───" in line or "-----" in line]
+    end = rules[1] if len(rules) > 1 else len(lines)
+    complaint = " ".join(line for line in lines[1:end] if line)
+    if near := list(dict.fromkeys(_nearest(complaint, lines))):
+        return f"{complaint.rstrip('.')}; did you mean {', '.join(near)}?"
+    unknown = re.match(r"Unrecognized options: --(?:no-)?([\w-]+)", complaint)
+    pairs = pairs_compared(arguments) if command in ("train", "compare") else []
+    why = unknown and as_flags(why_none(unknown[1].replace("-", "_"), pairs), None)
+    return "; ".join(filter(None, (complaint.rstrip("."), why, f"see ppl-vae {command} --help.")))
+
+
+def _nearest(complaint: str, lines: Sequence[str]) -> Iterator[str]:
+    """For each flag that tyro knows something near to, the nearest; of ``--json, --no-json`` the one that was meant."""
+    for heading, offered in pairwise(lines):
+        if heading.startswith(("Perhaps you meant", "Arguments similar to")):
+            given = re.search(_FLAG, heading) or re.search(_FLAG, complaint)
+            yield from get_close_matches(given[0] if given else "", re.findall(_FLAG, offered), 1, 0.0)
