@@ -1,25 +1,22 @@
 """``ppl-vae gaps``: where the inference of a run loses its nats."""
 
-import json
 from dataclasses import field
 from pathlib import Path
 
 from tyro.conf import Positional
 
-from ppl_vae import figures
 from ppl_vae.cli.main import as_flags
 from ppl_vae.data import Dataset
-from ppl_vae.evaluation import GapsConfig, InferenceGaps, inference_gaps
+from ppl_vae.evaluation import GapsConfig, inference_gaps
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.programs.latents import Latents
 from ppl_vae.registry.local_families import local_families
+from ppl_vae.reports.gaps import as_json, write_gaps
 from ppl_vae.runs.opened import OpenedRun, SplitName, open_run
 from ppl_vae.runs.opening import Opening
-from ppl_vae.runs.paths import numbered, refuse_existing_folder
+from ppl_vae.runs.paths import refuse_existing_folder
 from ppl_vae.runtime.config import Count, config
 from ppl_vae.runtime.errors import UserError
-from ppl_vae.runtime.files import write_text
-from ppl_vae.runtime.folders import claimed
 
 
 @config
@@ -69,24 +66,10 @@ class Gaps:
         latents = Latents.of(opened.pair.model, next(iter(data.values())).probe())
         families = local_families(opened.pair.guide, latents, self.families)
         found = inference_gaps(*opened.pair, families, data, self.settings, self.infer, origin=opened.origin)
-        text = json.dumps(found.to_dict(), indent=2)
-        print(text if self.json else as_flags(str(found), self))
-        out = self._write(found, opened, text)
+        print(as_json(found) if self.json else as_flags(str(found), self))
+        out = write_gaps(found, opened, self.out)
         if not self.json:
             print(f"\npicture  {out / 'gaps.png'}\nfigures  {out / 'gaps.json'}, {out / 'gaps.csv'}")
-
-    def _write(self, found: InferenceGaps, opened: OpenedRun, text: str) -> Path:
-        recorded = opened.run.record.config
-        figure = found.figure(f"{Path(recorded.data.data).name}: {recorded.in_words}")
-        with claimed(self.out, lambda: numbered(opened.run.path, "gaps"), refuse_existing_folder) as claim:
-            try:
-                write_text(claim.path / "gaps.json", text)
-                write_text(claim.path / "gaps.csv", found.to_csv())
-                figures.save(figure, claim.path / "gaps.png")
-            except BaseException:
-                claim.discard("gaps.json", "gaps.csv", "gaps.png", "gaps.svg")
-                raise
-            return claim.path
 
 
 def _split(opened: OpenedRun, name: SplitName, limit: int) -> Dataset:

@@ -2,25 +2,15 @@
 
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
-import torch
 from pydantic import Field
-from torch import Tensor
 from tyro.conf import Positional
 
-from ppl_vae.data import DataConfig
-from ppl_vae.data.info import DataInfo
-from ppl_vae.predictive.generators import Generator, generators, labels_in, of_baseline, of_model
-from ppl_vae.predictive.rendering import check_drawable
-from ppl_vae.runs.baseline import BaselineRun
-from ppl_vae.runs.opened import open_run, refuse_unlike
+from ppl_vae.reports.side_by_side import draws_of_runs
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered, refuse_existing_arrays, write_samples
-from ppl_vae.runs.record import is_baseline
 from ppl_vae.runtime.config import Seed, config
-from ppl_vae.runtime.errors import UserError
-from ppl_vae.runtime.seeding import seeded
 
 _Few = Annotated[int, Field(ge=1, le=50)]
 
@@ -58,53 +48,19 @@ class Generators:
 
     def run(self) -> None:
         """Sample, write, draw."""
-        if not self.run_directories:
-            raise UserError("name one or more runs: ppl-vae generators RUN RUN.")
-        if self.by_label and self.rows:
-            raise UserError("--rows: with --by-label there is a row for each label; leave one of them out.")
         refuse_existing_arrays(self.out or _free())
-        sources = [_open(path, self.device, self.opening) for path in self.run_directories]
-        first = sources[0]
-        check_drawable(first.info.event_shape)
-        refuse_unlike([(source.path, source.settings, source.info.fingerprint) for source in sources])
-        splits = self.opening.read(first.path, first.info, first.settings)
-        labels = labels_in(splits.train) if self.by_label else None
-        sheets = {f"{k}. {source.in_words}": self._sheet(source, labels) for k, source in enumerate(sources, start=1)}
-        all_means = all(source.generator.shows_means for source in sources)
-        made = generators(sheets, splits.test or splits.train, first.info, labels, all_means=all_means)
-        title = f"{Path(first.settings.data).name} ({', '.join(path.name for path in self.run_directories)})"
-        out = write_samples(self.out, _free, made, title)
+        found = draws_of_runs(
+            self.run_directories,
+            self.rows,
+            self.columns,
+            by_label=self.by_label,
+            seed=self.seed,
+            device=self.device,
+            opening=self.opening,
+        )
+        out = write_samples(self.out, _free, *found)
         print(f"arrays   {out}")
         print(f"picture  {out.with_suffix('.png')}")
-
-    def _sheet(self, source: "_Source", labels: Tensor | None) -> Tensor:
-        with seeded(self.seed, source.device):
-            try:
-                return source.generator.sheet(self.rows or 2, self.columns, labels)
-            except UserError as error:
-                raise UserError(f"{source.path}: {error}") from None
-
-
-class _Source(NamedTuple):
-    """A run that observations are drawn from."""
-
-    path: Path
-    info: DataInfo
-    settings: DataConfig
-    in_words: str
-    device: torch.device
-    generator: Generator
-
-
-def _open(path: Path, device: str, opening: Opening) -> _Source:
-    if is_baseline(path):
-        baseline = BaselineRun.open(path)
-        found = baseline.record
-        classifier = of_baseline(baseline.load(), found.info)
-        return _Source(path, found.info, found.config.data, found.in_words, torch.device("cpu"), classifier)
-    opened = open_run(path, device, opening)
-    drawn = of_model(opened.pair.model, opened.info)
-    return _Source(path, opened.info, opened.run.record.config.data, opened.in_words, opened.device, drawn)
 
 
 def _free() -> Path:

@@ -7,15 +7,11 @@ from typing import Annotated
 from pydantic import Field
 from tyro.conf import Positional
 
-from ppl_vae.data import Dataset
-from ppl_vae.predictive.planes import HollowPlane, holes, hollow_plane
-from ppl_vae.predictive.rendering import check_drawable
-from ppl_vae.runs.opened import OpenedRun, SplitName, open_run, refuse_unlike
+from ppl_vae.reports.side_by_side import planes_of_runs
+from ppl_vae.runs.opened import SplitName
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered, refuse_existing_arrays, write_samples
 from ppl_vae.runtime.config import Count, Seed, config
-from ppl_vae.runtime.errors import UserError
-from ppl_vae.runtime.seeding import seeded
 
 
 @config
@@ -51,29 +47,19 @@ class Holes:
 
     def run(self) -> None:
         """Encode, look for empty places, decode, draw."""
-        if not self.run_directories:
-            raise UserError("name one or more runs: ppl-vae holes RUN RUN.")
         refuse_existing_arrays(self.out or _free())
-        opened = [open_run(path, self.device, self.opening) for path in self.run_directories]
-        for run in opened:
-            check_drawable(run.event_shape)
-        refuse_unlike([(run.run.path, run.settings.data, run.info.fingerprint) for run in opened])
-        planes = {}
-        for number, run in enumerate(opened, start=1):
-            data = run.split(self.split, self.limit).fixed(self.seed)
-            name = f"{number}. {run.in_words}" if len(opened) > 1 else run.in_words
-            planes[name] = self._plane(run, data)
-        title = f"{Path(opened[0].settings.data.data).name} ({', '.join(run.run.path.name for run in opened)})"
-        out = write_samples(self.out, _free, holes(planes, data, run.info, self.split), title)
+        found = planes_of_runs(
+            self.run_directories,
+            self.num_places,
+            self.limit,
+            self.split,
+            seed=self.seed,
+            device=self.device,
+            opening=self.opening,
+        )
+        out = write_samples(self.out, _free, *found)
         print(f"arrays   {out}")
         print(f"picture  {out.with_suffix('.png')}")
-
-    def _plane(self, run: OpenedRun, data: Dataset) -> HollowPlane:
-        with seeded(self.seed, run.device):
-            try:
-                return hollow_plane(*run.pair, data, run.info, self.num_places)
-            except UserError as error:
-                raise UserError(f"{run.run.path}: {error}") from None
 
 
 def _free() -> Path:
