@@ -9,15 +9,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ppl_vae import Batch, UserError, testing
+from ppl_vae import Batch, UserError, guides, models, testing
 from ppl_vae.guides import Amortized, Diagonal, Guide, Point, SemiAmortized
-from ppl_vae.models import VAE, LinearGaussian, Model
+from ppl_vae.models import VAE, Model
 from ppl_vae.networks.dense import Decoder, Encoder
 from ppl_vae.programs.latents import Latents
+from ppl_vae.registry.factories import TABLES
 from ppl_vae.testing import CHECKS, OF_A_Q_WITHOUT_NOISE, Case
 from tests import conformance
 from tests.conformance import ALL_CASES, CASES
-from tests.pairs import all_of, bits
+from tests.pairs import TwoLatents, all_of, bits
 
 OF_THE_MODEL_ALONE = {testing.check_nuts}
 # Differentiating through the refinement of a flow whose draws are then put through exp (the positive latent of this
@@ -236,14 +237,33 @@ def test_the_whole_suite_runs_on_a_users_own_pair() -> None:
         check(case)
 
 
-def test_every_family_and_model_is_in_the_table() -> None:
-    from ppl_vae import guides, models
-    from ppl_vae.guides.families import Family
+def _in_the_table() -> dict[str, set[type]]:
+    """The classes that the table has pairs of, by kind."""
+    two = conformance._vector(2)
+    programs = [*(make() for make, _ in conformance.MODELS.values()), conformance.vamp(Diagonal)]
+    rest = TwoLatents(), Latents.of(TwoLatents(), conformance.MODELS["two-latents"][1].head())
+    guides = conformance.PARAMETERISATIONS.values()
+    return {
+        "model": {type(program) for program in programs},
+        "guide": {type(make(*rest, Diagonal(rest[1].size), conformance.MODELS["two-latents"][1])) for make in guides},
+        "family": {type(make(two)) for make in conformance.FAMILIES.values()},
+        "likelihood": {type(program.likelihood) for program in programs if hasattr(program, "likelihood")},
+        "prior": {type(program.prior) for program in programs if hasattr(program, "prior")},
+    }
 
-    families = {kind for kind in vars(guides).values() if isinstance(kind, type) and issubclass(kind, Family)}
-    z = conformance._vector(2)
-    assert families - {Family, guides.Point} == {type(make(z)) for make in conformance.FAMILIES.values()}
-    kinds = {kind for kind in vars(models).values() if isinstance(kind, type) and issubclass(kind, Model)}
-    made = {type(make()) for make, _ in conformance.MODELS.values()}
-    assert kinds - {Model} <= made
-    assert LinearGaussian in made
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_whatever_has_a_name_is_in_the_table_and_exported(kind: str) -> None:
+    makers = TABLES[kind].values()
+    named = {maker if isinstance(maker, type) else maker.__annotations__["return"] for maker in makers}
+    assert named
+    assert named - {Point} <= _in_the_table()[kind]  # Point is no density: not every check is for it
+    home = {"likelihood": models.likelihoods, "prior": models.priors, "model": models}.get(kind, guides)
+    assert all(getattr(home, each.__name__, None) is each for each in named)
+
+
+def test_every_family_and_model_that_is_exported_is_in_the_table() -> None:
+    found = _in_the_table()
+    for kind, home, base in (("family", guides, guides.Family), ("model", models, Model)):
+        exported = {each for each in vars(home).values() if isinstance(each, type) and issubclass(each, base)}
+        assert exported - {base, Point} <= found[kind]
