@@ -101,5 +101,5 @@ def test_a_term_that_is_dropped_has_no_factor(settings, message):
 
 @pytest.mark.parametrize("objective", ["iwae", "dreg"])
 def test_an_importance_bound_has_no_such_term(objective):
-    with pytest.raises(UserError, match="`drop` kl: an importance bound has no such term"):
+    with pytest.raises(UserError, match=f"`drop` kl: `objective` {objective} has no such term"):
         objective_of(FitConfig(objective=objective, drop="kl"))

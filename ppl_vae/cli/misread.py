@@ -8,6 +8,7 @@ from itertools import pairwise
 from ppl_vae.cli.main import as_flags
 from ppl_vae.cli.pair_flags import pairs_compared
 from ppl_vae.registry.pair_config import why_none
+from ppl_vae.runtime.errors import nearest
 
 _FLAG = r"--[\w-]+"
 
@@ -26,6 +27,9 @@ def one_line(box: str, command: str, arguments: Sequence[str]) -> str:
     complaint = " ".join(line for line in lines[1:end] if line)
     if near := list(dict.fromkeys(_nearest(complaint, lines))):
         return f"{complaint.rstrip('.')}; did you mean {', '.join(near)}?"
+    choice = re.match(r"invalid choice '(.*?)' for argument .*?Expected one of (\(.*)", complaint)
+    if choice and (meant := nearest(choice[1], re.findall(r"'([^']*)'", choice[2]))):
+        return f"{complaint.rstrip('.')}; did you mean '{meant}'?"
     unknown = re.match(r"Unrecognized options: --(?:no-)?([\w-]+)", complaint)
     pairs = pairs_compared(arguments) if command in ("train", "compare") else []
     why = unknown and as_flags(why_none(unknown[1].replace("-", "_"), pairs), None)

@@ -14,8 +14,8 @@ from tyro.constructors import ConstructorRegistry, StructConstructorSpec, Struct
 from ppl_vae.cli.main import as_flags
 from ppl_vae.registry.factories import TABLES
 from ppl_vae.registry.files import names_file
-from ppl_vae.registry.pair_config import PairConfig, makers_of, offered_to, our_settings, split_guide
-from ppl_vae.registry.settings import NOTHING, Setting, described, settings_of, typed
+from ppl_vae.registry.pair_config import PairConfig, help_of_parts, makers_of, offered_to, our_settings, split_guide
+from ppl_vae.registry.settings import NOTHING, Setting, settings_of, typed
 from ppl_vae.runtime.errors import UserError
 
 
@@ -95,7 +95,7 @@ def _registry(offered: Mapping[str, Setting], arguments: Sequence[str]) -> Const
             names = {name: value for name, value in values.items() if name not in offered}
             return replace(usual, **names, settings=usual.settings | settings)
 
-        said = {name: as_flags(words, None) for name, words in described(PairConfig).items()}
+        said = {name: as_flags(words, None) for name, words in help_of_parts().items()}
         parts = (StructFieldSpec(name, kind, getattr(usual, name), said[name]) for name, kind in _parts().items())
         unset = {name: tyro.MISSING if each.default is NOTHING else each.default for name, each in offered.items()}
         values = unset | known

@@ -8,7 +8,7 @@ from typing import Any, cast
 from ppl_vae.networks.architecture import READ_BY, Net, Networks
 from ppl_vae.registry.factories import GUIDES, TABLES, Factory, Sizes
 from ppl_vae.registry.files import find, names_file
-from ppl_vae.registry.settings import Setting, is_plain, offered_by, parameters_of, plain
+from ppl_vae.registry.settings import Setting, described, is_plain, offered_by, parameters_of, plain
 from ppl_vae.runtime.config import config
 from ppl_vae.runtime.errors import UserError, unknown_name
 
@@ -21,15 +21,12 @@ class PairConfig:
     """Which model and guide, of which parts; and the settings of these makers, as far as they are set.
 
     Args:
-        model: The generative program p(x, z): vae, conditional, hierarchical (z2 → z1 → x), sequence, linear-gaussian,
-            two-layer-linear-gaussian, or path/to/file.py:Class.
-        guide: The variational program q(z | x): amortized, per-datapoint, mean-field, semi-amortized, or file.py:Class.
-        family: What q is: diagonal, low-rank, full-rank, planar, iaf, point; bottom-up, q(z1 | x) q(z2 | z1); or
-            file.py:Class.
-        likelihood: What the decoder's output means: bernoulli for bits; continuous-bernoulli or normal (its scale
-            learned) for grey levels, with `binarization` none; or file.py:Class.
-        prior: p(z): standard-normal; mixture, of Gaussians; vamp, of the guide's posteriors at learned pseudo-inputs;
-            or file.py:Class.
+        model: The generative program p(x, z). Hierarchical is z2 → z1 → x.
+        guide: The variational program q(z | x).
+        family: What q is. Bottom-up is q(z1 | x) q(z2 | z1).
+        likelihood: What the decoder's output means. Bernoulli is for bits; continuous-bernoulli and normal (its scale
+            learned) are for grey levels, with `binarization` none.
+        prior: p(z). Mixture is of Gaussians; vamp, of the guide's posteriors at learned pseudo-inputs.
         net: Encoder and decoder of our models and guides: fully connected (mlp), or convolutional (data of images
             only).
         settings: by name, numbers, words and lists of them; what is not here has the default of its signature.
@@ -83,6 +80,15 @@ class PairConfig:
         """The same with a user's files by absolute path, good from any working directory."""
         files = {kind: str(Path(name).absolute()) for kind, name in self.parts.items() if names_file(name)}
         return replace(self, **cast(dict[str, Any], files))
+
+
+def help_of_parts() -> dict[str, str]:
+    """What each part of a pair is, and which of them have names: the help of its flag."""
+    said = described(PairConfig)
+    for kind, table in TABLES.items():
+        what, _, more = said[kind].partition(". ")
+        said[kind] = f"{what.removesuffix('.')}: {', '.join(table)}, or path/to/file.py:Class. {more}".strip()
+    return said
 
 
 def split_guide(name: str) -> tuple[str, str]:

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import nn
+from typing_extensions import Doc
 
 from ppl_vae.networks.precision import Precision
 from ppl_vae.objectives.elbo import Objective
-from ppl_vae.objectives.named import OBJECTIVES, ObjectiveName
+from ppl_vae.objectives.named import OBJECTIVES, OBJECTIVES_IN_WORDS, ObjectiveName
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.runtime.config import Count, CountOrZero, Seed, config, refuse_unread
 from ppl_vae.runtime.errors import UserError
@@ -26,9 +27,7 @@ class FitConfig:
     """Passes over the training data."""
     batch_size: Annotated[int, Field(ge=1, lt=2**31)] = 128
     """Datapoints in a step, of all processes together."""
-    objective: ObjectiveName = "elbo"
-    """What to maximise: the ELBO from draws of the guide, or with its KL in closed form; or the importance bound of
-    num_particles draws (iwae), also with the guide's gradient along the draws alone (dreg)."""
+    objective: Annotated[ObjectiveName, Doc(f"What to maximise: {OBJECTIVES_IN_WORDS}.")] = "elbo"
     num_particles: Count = 1
     """Draws of z for each datapoint in a step."""
     kl_weight: Annotated[float, Field(ge=0, le=1e6)] = 1.0
@@ -76,9 +75,11 @@ def objective_of(settings: FitConfig) -> Objective:
         raise UserError("`drop` kl leaves no KL in the loss for `kl_weight` or `kl_warmup`; leave them out.")
     if settings.drop == "reconstruction" and settings.kl_weight == 0:
         raise UserError("`drop` reconstruction with `kl_weight` 0 leaves nothing of the loss; raise `kl_weight`.")
-    make = OBJECTIVES[settings.objective]
+    make = OBJECTIVES[settings.objective].make
     if settings.drop == "nothing":
         return make(settings.num_particles)
     if "reconstruct" not in signature(make).parameters:
-        raise UserError(f"`drop` {settings.drop}: an importance bound has no such term; use `objective` elbo.")
+        raise UserError(
+            f"`drop` {settings.drop}: `objective` {settings.objective} has no such term; use `objective` elbo."
+        )
     return make(settings.num_particles, reconstruct=settings.drop != "reconstruction")

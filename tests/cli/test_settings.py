@@ -1,15 +1,23 @@
 """The settings of a pair on the command line: those that its parts have, ours and a user's, and no other."""
 
+import io
+import re
 import shutil
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
 import yaml
 
+from ppl_vae.cli.main import main
 from ppl_vae.cli.pair_flags import flags_of_run
+from ppl_vae.objectives.named import OBJECTIVES
+from ppl_vae.registry.factories import TABLES
 from ppl_vae.registry.pair_config import PairConfig
 from ppl_vae.runs.run import Run
+from ppl_vae.training import FitConfig
 from tests.cli import own_parts
 
 FILE = Path(own_parts.__file__)
@@ -154,6 +162,40 @@ def test_the_help_has_the_settings_of_what_is_named(cli, own, capsys):
     assert "--tail FLOAT Degrees of freedom of q. (default: 4.0)" in said
     assert "--shape {round,flat}" in said
     assert "With --guide semi-amortized: gradient steps from the encoder's proposal. (default: 5)" in said
+
+
+@pytest.fixture(scope="module")
+def told_by_help():
+    """What ``train --help`` says of each flag."""
+    told = io.StringIO()
+    with pytest.raises(SystemExit), redirect_stdout(told):
+        main(["train", "--help"])
+    said = " ".join(told.getvalue().replace("│", " ").split())
+    return {
+        name: words for name, _, words in (part.partition(" ") for part in re.split(r" (?=--\w[\w-]* [A-Z{])", said))
+    }
+
+
+@pytest.mark.parametrize(
+    ("flag", "names"), [*((f"--{kind}", [*table]) for kind, table in TABLES.items()), ("--objective", [*OBJECTIVES])]
+)
+def test_the_help_of_a_flag_has_every_name_that_it_takes(told_by_help, flag, names):
+    said = told_by_help[flag].partition("(default")[0].partition("}")
+    words = re.findall(r"[\w-]+", said[2] or said[0])  # choices in braces are not words on them
+    assert [name for name in names if name not in words] == []
+
+
+CHOICES = {name: get_args(kind) for name, kind in get_type_hints(FitConfig).items() if get_origin(kind) is Literal}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_choice_that_there_is_not_is_told_with_the_nearest(cli, name):
+    for choice in CHOICES[name]:
+        status, out, err = cli("train", f"--{name}", f"{choice}x")
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith(f"ppl-vae: invalid choice '{choice}x' for argument '--{name}'. Expected one of (")
+        assert err.endswith(f"did you mean '{choice}'?\n")
+    assert cli("train", f"--{name}", "@")[2].endswith("; see ppl-vae train --help.\n")
 
 
 def test_a_setting_of_the_name_of_a_flag_is_refused(cli, own):

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from ppl_vae.data import Dataset
 from ppl_vae.guides import Diagonal, FullRank
 from ppl_vae.objectives.elbo import TraceELBO
-from ppl_vae.objectives.importance_weighted import ImportanceWeighted
+from ppl_vae.objectives.named import OBJECTIVES, ObjectiveName
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer
 from tests.pairs import all_of, bits, stripes_data, vae_pair
 
@@ -52,23 +52,15 @@ def no_host_sync(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-OBJECTIVES = {
-    "elbo": TraceELBO(2),
-    "elbo-analytic-kl": TraceELBO(2, analytic_kl=True),
-    "iwae": ImportanceWeighted(2),
-    "dreg": ImportanceWeighted(2, doubly_reparameterised=True),
-}
-
-
 @pytest.mark.parametrize("family", [Diagonal, FullRank])
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("clip_norm", [None, 1.0])
 def test_never_waits_for_the_device(
-    monkeypatch: pytest.MonkeyPatch, family: type, objective: str, clip_norm: float | None
+    monkeypatch: pytest.MonkeyPatch, family: type, objective: ObjectiveName, clip_norm: float | None
 ) -> None:
     model, guide = vae_pair(family)
     optimizer = PairOptimizer(model, guide, OptimizerConfig(clip_norm=clip_norm))
-    step = EagerStep(model, guide, OBJECTIVES[objective], optimizer, stripes_data(20))
+    step = EagerStep(model, guide, OBJECTIVES[objective].make(2), optimizer, stripes_data(20))
     index = torch.arange(8)
     before = [param.detach().clone() for param in guide.parameters()]
     with pyro.validation_enabled(False), no_host_sync(monkeypatch):

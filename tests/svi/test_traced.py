@@ -16,7 +16,7 @@ from ppl_vae.data import Dataset
 from ppl_vae.guides import Diagonal, Family, FullRank, PerDatapoint
 from ppl_vae.models import LinearGaussian, Model
 from ppl_vae.objectives.elbo import Objective, TraceELBO
-from ppl_vae.objectives.importance_weighted import ImportanceWeighted
+from ppl_vae.objectives.named import OBJECTIVES, ObjectiveName
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer, TracedStep, choose_step
 from ppl_vae.testing import Case
 from ppl_vae.tracing.capture import NotTraceableError
@@ -27,12 +27,6 @@ from tests.pairs import amortized, oracle, simulate, stripes_data, vae_pair
 Step = EagerStep | TracedStep
 Pair = tuple[nn.Module, nn.Module]
 BATCH = 5
-
-OBJECTIVES: dict[str, Objective] = {
-    "analytic": TraceELBO(2, analytic_kl=True),
-    "iwae": ImportanceWeighted(5),
-    "dreg": ImportanceWeighted(5, doubly_reparameterised=True),
-}
 
 
 def as_traced(graph: GraphModule, examples: object) -> Callable[..., tuple[Tensor, ...]]:
@@ -128,9 +122,9 @@ def test_every_pair_of_the_table_takes_the_eager_steps(case: Case) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", slow_after(1, reversed(OBJECTIVES)), ids=str)
-def test_every_objective(objective: str) -> None:
+def test_every_objective(objective: ObjectiveName) -> None:
     pair, data = oracle_pair(FullRank)
-    assert_equal(pair, data, OBJECTIVES[objective], OptimizerConfig(learning_rate=0.01, clip_norm=1.0))
+    assert_equal(pair, data, OBJECTIVES[objective].make(5), OptimizerConfig(learning_rate=0.01, clip_norm=1.0))
 
 
 def test_compiled_on_the_oracle() -> None:
