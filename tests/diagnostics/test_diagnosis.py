@@ -218,7 +218,7 @@ def test_active_units_are_those_that_vary() -> None:
     model = oracle()
     with torch.no_grad():
         model.weight[:, 2] = 0
-    x = simulate(model, 400)
+    x = simulate(model, 200)
     for guide in (optimal(model, Diagonal), ExactGuide(model), ScaledGuide(model, through_noise=True)):
         found = diagnose(model, guide, Dataset(x), num_samples=100).units
         assert found.active.tolist() == [True, True, False]

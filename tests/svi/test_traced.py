@@ -96,9 +96,8 @@ def oracle_pair(family: type[Family] = Diagonal) -> tuple[Pair, Dataset]:
 
 
 # Tracing a flow's inverse or a refinement takes seconds, so the rest of the table is for `make test-all`; so does an
-# LSTM, which is hundreds of operations in float64.
+# LSTM, which is hundreds of operations in float64, and convolutions.
 QUICK = [
-    "convolutional, diagonal, amortized",
     "two-latents, diagonal, amortized",
     "vae, full-rank, per-datapoint",
 ]
