@@ -181,6 +181,5 @@ def open_run(path: Path | str, device: str, opening: Opening = AS_RECORDED) -> O
         UserError: it is no run, it is damaged, its code is not trusted, or the device is not there.
     """
     chosen = choose_device(device)
-    torch.backends.cudnn.allow_tf32 = False  # estimates are in float32; torch's default shortens convolutions on a GPU
     run = Run.open(path)
     return OpenedRun(run, run.load_pair(chosen, trust=opening.trust), chosen, opening)

@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from ppl_vae.cli.main import main
+from ppl_vae.runs.opened import opened
 
 FEW = ["--limit", "4", "--num-samples", "3", "--engine", "eager"]
 ANNEALED = ["--temperatures", "2", "--chains", "2", "--leapfrog", "2"]
@@ -168,3 +169,10 @@ def test_a_comparison_needs_test_data(cli, tmp_path):
     status, out, err = cli("compare", "--test-fraction", "0", "--out", tmp_path / "out")
     assert (status, out) == (2, "")
     assert err == "ppl-vae: a comparison is made on test data and there is none; raise --test-fraction.\n"
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_opening_a_run_changes_nothing_of_the_process(trained, monkeypatch, allowed):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", allowed)
+    opened(trained, "cpu")
+    assert torch.backends.cudnn.allow_tf32 == allowed

@@ -10,11 +10,12 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
-from ppl_vae import FitConfig, fit
+from ppl_vae import Batch, FitConfig, elbo, fit
 from ppl_vae.data import Dataset
 from ppl_vae.guides import Amortized, Diagonal, SemiAmortized
 from ppl_vae.models import VAE
 from ppl_vae.networks.dense import Decoder, Encoder
+from ppl_vae.networks.precision import computing_in
 from ppl_vae.programs.latents import Latents
 from ppl_vae.runtime.ambient import apart
 from tests.evaluations import EVALUATIONS, Given
@@ -133,3 +134,27 @@ def test_what_was_switched_on_is_on_again() -> None:
         with poutine.trace() as trace:
             pyro.sample("z", pyro.distributions.Normal(0.0, 1.0))
         assert trace.trace.nodes["z"]["scale"] == 0.5
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_convolutions_are_in_float32_inside_and_the_callers_setting_is_back(
+    allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", allowed)
+    found = []
+
+    class Seen(VAE):
+        def forward(self, batch: Batch) -> Tensor:
+            found.append(torch.backends.cudnn.allow_tf32)
+            return super().forward(batch)
+
+    model, guide = pair()
+    model.__class__ = Seen
+    elbo(model, guide, Dataset(X))
+    assert set(found) == {False}
+    assert torch.backends.cudnn.allow_tf32 == allowed
+    with apart(), computing_in("tf32"):  # as in training, which evaluates in its own precision
+        found.clear()
+        elbo(model, guide, Dataset(X))
+        assert set(found) == {True}
+    assert torch.backends.cudnn.allow_tf32 == allowed
