@@ -2,7 +2,9 @@
 
 from dataclasses import field
 from pathlib import Path
+from typing import Annotated
 
+from typing_extensions import Doc
 from tyro.conf import Positional
 
 from ppl_vae.cli.main import as_flags
@@ -10,13 +12,18 @@ from ppl_vae.data import Dataset
 from ppl_vae.evaluation import GapsConfig, inference_gaps
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.programs.latents import Latents
-from ppl_vae.registry.local_families import local_families
+from ppl_vae.registry.local_families import fitted_alone, local_families
 from ppl_vae.reports.gaps import as_json, write_gaps
 from ppl_vae.runs.opened import OpenedRun, SplitName, open_run
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import refuse_existing_folder
 from ppl_vae.runtime.config import Count, config
 from ppl_vae.runtime.errors import UserError
+
+_FAMILIES = (
+    f"Families to take it apart by: {', '.join(fitted_alone())}, with the defaults of their settings, or the guide's "
+    "own as it was trained. By default the guide's own and full-rank."
+)
 
 
 @config
@@ -35,9 +42,7 @@ class Gaps:
 
     run_directory: Positional[Path]
     """A run directory, as 'ppl-vae train' wrote it."""
-    families: tuple[str, ...] = ()
-    """Families to take it apart by: diagonal, low-rank, full-rank, planar, or the guide's own. By default the guide's
-    own and full-rank."""
+    families: Annotated[tuple[str, ...], Doc(_FAMILIES)] = ()
     splits: tuple[SplitName, ...] = ("test", "train")
     """Which parts of the data."""
     limit: Count = 200

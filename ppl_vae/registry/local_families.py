@@ -8,13 +8,15 @@ from ppl_vae.guides import Family
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.pair import unwrapped
 from ppl_vae.programs.parts import factored, has_learned
-from ppl_vae.registry.factories import FAMILIES, FAMILY_NAMES, family_name
+from ppl_vae.registry.factories import EVERY_FAMILY, FAMILIES, family_name
+from ppl_vae.registry.settings import NOTHING, settings_of
 from ppl_vae.runtime.errors import UserError, unknown_name
 from ppl_vae.runtime.seeding import seeded
 
 
 def local_families(guide: nn.Module, latents: Latents, names: tuple[str, ...]) -> dict[str, Family]:
-    """The families to fit, by name; the guide's own is the guide's own object, with what it has learned.
+    """The families to fit, by name: the guide's own is the guide's own object, with what it has learned and was set of
+    it; others have the defaults of their settings.
 
     Args:
         guide: the run's.
@@ -30,24 +32,43 @@ def local_families(guide: nn.Module, latents: Latents, names: tuple[str, ...]) -
     names = names or tuple(dict.fromkeys([own or "diagonal", "full-rank"]))
     if len(set(names)) < len(names):
         raise UserError("`families`: name each family once.")
-    with seeded(0):  # networks draw their start
-        fresh = {name: make(latents.size) for name, make in FAMILIES.items()}
-    networks = {name for name in FAMILY_NAMES if name not in fresh or has_learned(fresh[name])}
-    local = {name: family for name, family in fresh.items() if name not in networks and not _is_point(family)}
     families: dict[str, Family] = {}
     for name in names:
         if learned is not None and name == own:
             families[name] = learned
-            continue
-        if name in networks:
-            raise UserError(
-                f"family '{name}' has networks, which only a guide of that family has learned; name another."
-            )
-        if name not in local:
-            raise unknown_name("family", name, dict.fromkeys([*local, *([own] if own else [])]))
-        families[name] = local[name]
+        elif name not in EVERY_FAMILY:
+            raise unknown_name("family", name, dict.fromkeys([*fitted_alone(), *([own] if own else [])]))
+        else:
+            families[name] = _made_alone(name, latents.size)
     return families
 
 
-def _is_point(family: Family) -> bool:
-    return isinstance(unwrapped(family(torch.zeros(1, family.num_params))), Delta)
+def fitted_alone() -> list[str]:
+    """The names of the families that can be fitted to a datapoint whatever family the guide has."""
+    return [name for name in EVERY_FAMILY if not _why_not(name)]
+
+
+def _made_alone(name: str, size: int) -> Family:
+    if why := _why_not(name, size):
+        raise UserError(f"family '{name}' {why}")
+    return _made(name, size)
+
+
+def _why_not(name: str, size: int = 2) -> str:
+    """Why a family cannot be fitted alone, in words that go on after its name; "" if it can."""
+    needed = [each.name for each in settings_of(EVERY_FAMILY[name]).values() if each.default is NOTHING]
+    if needed:
+        return (
+            f"needs `{needed[0]}`, which is set in training; name another, or in Python pass the family itself to "
+            "ppl_vae.inference_gaps."
+        )
+    if name not in FAMILIES or has_learned(family := _made(name, size)):
+        return "has networks, which only a guide of that family has learned; name another."
+    if isinstance(unwrapped(family(torch.zeros(1, family.num_params))), Delta):
+        return "is a point, which has no density, so that there is no gap to log p(x); name another."
+    return ""
+
+
+def _made(name: str, size: int) -> Family:
+    with seeded(0):  # networks draw their start
+        return FAMILIES[name](size)

@@ -183,7 +183,7 @@ def test_the_guides_own_family_is_fitted_with_what_it_has_learned(cli, tmp_path)
 ROWS = {
     "unknown family": (["--families", "planer"], ["unknown family 'planer'", "did you mean 'planar'"]),
     "an iaf without its networks": (["--families", "iaf"], ["family 'iaf' has networks", "name another"]),
-    "a point": (["--families", "point"], ["unknown family 'point'"]),
+    "a point": (["--families", "point"], ["family 'point' is a point", "name another"]),
     "family twice": (["--families", "planar", "planar"], ["--families", "once"]),
     "split twice": (["--splits", "test", "test"], ["--splits", "once"]),
     "no split": (["--splits"], ["--splits", "at least one"]),
