@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ppl_vae.programs.rows import Leaf, tables_of
 from ppl_vae.runtime.config import Rate, config
-from ppl_vae.svi.adam import Moments, adam, corrections_at
+from ppl_vae.svi.adam import Moments, adam, scales_at
 from ppl_vae.svi.row_adam import RowAdam
 from ppl_vae.tracing.compiler_cache import secure_compiler_cache
 
@@ -107,12 +107,12 @@ class PairOptimizer:
         """Count a step that is taken by :meth:`move`, and write what it needs to know.
 
         Args:
-            numbers: ``(4,)``; gets the step sizes of parameters and rows, and the corrections of Adam's moments.
+            numbers: ``(4,)``; gets the step sizes of parameters and rows, and the scales of Adam's moments.
         """
         self.steps += 1
         rate = self.adam.param_groups[0]["lr"] if self.adam else 0.0
         numbers.copy_(
-            torch.tensor([rate, self.row_adam.learning_rate, *corrections_at(self.steps)], dtype=numbers.dtype)
+            torch.tensor([rate, self.row_adam.learning_rate, *scales_at(self.steps, rate)], dtype=numbers.dtype)
         )
 
     def move(
@@ -127,7 +127,7 @@ class PairOptimizer:
             numbers: as :meth:`begin_step` writes them.
         """
         known = [gradient for gradient in gradients if gradient is not None]
-        rate, _, *corrections = numbers
+        rate, _, *scales = numbers
         scale = torch.ones_like(rate)
         if self.settings.clip_norm is not None and known:
             norm = nn.utils.get_total_norm(known)
@@ -135,7 +135,7 @@ class PairOptimizer:
         for param, gradient, before, late in zip(params, gradients, moments, self._late(), strict=True):
             if gradient is None:
                 continue
-            known_at = None if late else corrections
+            known_at = None if late else scales
             value, after = adam(param, gradient * scale, before, rate, self.settings.adam_epsilon, known_at)
             param.copy_(value)
             for old, new in zip(before, after, strict=True):

@@ -24,6 +24,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.seeding import preserved
 from ppl_vae.tracing.compiler_cache import secure_compiler_cache
+from ppl_vae.tracing.elementary import ELEMENTARY
 
 Function = Callable[..., tuple[Tensor, ...]]
 Engine = Literal["auto", "eager", "traced"]
@@ -86,7 +87,7 @@ def trace(function: Function, examples: Iterable[Tensor]) -> GraphModule:
     copies = [example.clone() for example in examples]
     try:
         with preserved(copies[0].device), pyro.validation_enabled(False):
-            graph, again = make_fx(function)(*copies), make_fx(function)(*copies)
+            graph, again = (make_fx(function, decomposition_table=ELEMENTARY)(*copies) for _ in range(2))
     except Exception as error:  # whatever a user's program raises at being traced
         raise NotTraceableError(_why(error)) from error
     if graph.code != again.code or not _same_constants(graph, again):
