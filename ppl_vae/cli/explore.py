@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
-from tqdm import tqdm
 from tyro.conf import Positional
 
 from ppl_vae.explorer import explored, html
@@ -16,6 +15,7 @@ from ppl_vae.runs.paths import numbered, refuse_existing_file, write_new
 from ppl_vae.runtime.config import Seed, config
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import write_text
+from ppl_vae.runtime.progress import bar
 
 _QUIET_SECONDS = 2.0  # a progress bar only after these
 
@@ -62,7 +62,7 @@ class Explore:
         settings = opened.run.record.config
         split = opened.answered(self.split)
         data = opened.split(split, self.num_images)
-        with tqdm(total=len(data), unit="image", disable=None, leave=False, delay=_QUIET_SECONDS) as bar:
+        with bar(len(data), "image", "exploring", delay=_QUIET_SECONDS) as done:
             contents = explored(
                 *opened.pair,
                 data,
@@ -73,7 +73,7 @@ class Explore:
                 split=split,
                 called=settings.pair.model,
                 seed=self.seed,
-                advance=bar.update,
+                advance=done.update,
             )
         page = html(contents)
         out = write_new(

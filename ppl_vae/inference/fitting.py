@@ -119,7 +119,7 @@ def infer(
             ``params``.
         settings: how; the defaults of :class:`InferConfig` if None. Of its starts, those that ``init`` or ``guide``
             gives come first, then the neutral value 0, then draws of the prior.
-        advance: called with the number of datapoints done, for a progress bar.
+        advance: called with the number of datapoints done, for a progress bar; with 0 in between.
         guide: any q(z | x) with an answer to this data, of another family; without ``init``, the first start is at its
             mean.
         named: fields of :class:`InferConfig` by name, in place of the settings': ``infer_steps=500``.
@@ -144,19 +144,25 @@ def infer(
         for batch in data.batches(settings.infer_chunk):
             first = init(batch) if callable(init) else None if init is None else init[batch.index - data.first]
             starts = starting_rows(model, family, latents, batch, settings.infer_starts, first, guide)
-            parts.append(_best_of(model, family, latents, batch, starts, settings))
+            parts.append(_best_of(model, family, latents, batch, starts, settings, advance))
             if advance:
                 advance(len(batch.x))
     return Inferred(*(torch.cat([getattr(part, each.name) for part in parts]) for each in fields(Inferred)))
 
 
 def _best_of(
-    model: nn.Module, family: nn.Module, latents: Latents, batch: Batch, starts: Tensor, settings: InferConfig
+    model: nn.Module,
+    family: nn.Module,
+    latents: Latents,
+    batch: Batch,
+    starts: Tensor,
+    settings: InferConfig,
+    advance: Callable[[int], object] | None = None,
 ) -> Inferred:
     """Climb from all starts ``(starts, batch, num_params)`` at once and keep the best end of each datapoint."""
     num, count = starts.shape[:2]
     tiled = Batch(*(None if part is None else torch.cat([part] * num) for part in batch))  # type: ignore[arg-type]
-    climbed = _Climb(model, family, latents, tiled, starts.flatten(0, 1), settings).run()
+    climbed = _Climb(model, family, latents, tiled, starts.flatten(0, 1), settings).run(advance)
     params, steps, converged = (column.unflatten(0, (num, count)) for column in climbed)
     if num == 1:
         alone = torch.zeros_like(converged[0])
@@ -184,7 +190,7 @@ class _Climb:
         self.best = torch.full((count,), -torch.inf, dtype=start.dtype, device=start.device)
         self.steps = torch.zeros(count, dtype=torch.long, device=start.device)
 
-    def run(self) -> tuple[Tensor, Tensor, Tensor]:
+    def run(self, advance: Callable[[int], object] | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Where each row ends, after how many steps, and whether that is an optimum."""
         settings = self.settings
         smallest = settings.infer_rate * 0.5**settings.infer_halvings
@@ -194,6 +200,8 @@ class _Climb:
             length = min(settings.infer_window, settings.infer_steps - done)
             self.window(active, length)
             done += length
+            if advance:
+                advance(0)  # a sign of life
             active = active[self.rate[active].squeeze(1) >= smallest]
             if len(active) == 0:  # one wait for the device a window, so that the converged ones cost nothing more
                 break

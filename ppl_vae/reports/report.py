@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import torch
-from tqdm import tqdm
 
 from ppl_vae import figures
 from ppl_vae.data import Dataset, Splits
@@ -27,6 +26,7 @@ from ppl_vae.runs.run import Run
 from ppl_vae.runtime.device import choose_device
 from ppl_vae.runtime.errors import reason, warned
 from ppl_vae.runtime.files import CannotWriteError, write_text
+from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.seeding import seeded
 from ppl_vae.runtime.shown import error_alone, with_error
 from ppl_vae.training.config import final_kl_weight
@@ -121,10 +121,10 @@ class _Report:
             point = not has_density(self.pair.guide, self.few.probe())
         bounded = 0 if point else len(self.few)
         total = len(self.data) + bounded + len(self.few)
-        with tqdm(total=total, unit="datapoint", desc="report", disable=None, leave=False, delay=_QUIET_SECONDS) as bar:
-            rows = self._estimates(point, bar.update)
+        with bar(total, "datapoint", "report", delay=_QUIET_SECONDS) as done:
+            rows = self._estimates(point, done.update)
             beside = self._try("n-grams", self._beside_ngrams)
-            found = self._try("diagnostics", lambda: self._diagnose(bar.update))
+            found = self._try("diagnostics", lambda: self._diagnose(done.update))
         if found and not found.units.kl.isnan().all():
             picture = self._try("KL by unit", lambda: self._draw_units(found))
             pictures += [picture] if picture else []

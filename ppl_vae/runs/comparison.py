@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from ppl_vae.data import Dataset, Splits, load
 from ppl_vae.data.info import DataInfo
@@ -38,6 +37,7 @@ from ppl_vae.runs.training import Training, train_run
 from ppl_vae.runtime.errors import UserError, reason, warned
 from ppl_vae.runtime.files import write_text
 from ppl_vae.runtime.folders import locked
+from ppl_vae.runtime.progress import Bar
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.workers import WorkerKilledError, work_off
 from ppl_vae.training import objective_of
@@ -168,7 +168,7 @@ def run_jobs(jobs: list[Job], out: Path, workers: int | None, warn: Callable[[st
     threads = max(1, (os.cpu_count() or 1) // workers)
     device = [f"cuda:{number % gpus}" if gpus else None for number in range(len(jobs))]
     calls = [(job, out, threads, device[number]) for number, job in enumerate(jobs)]
-    with tqdm(total=len(jobs), unit="run", disable=None) as bar:
+    with Bar(len(jobs), "run", "comparing") as bar:
         try:
             done = work_off(_run_job, calls, workers, bar.update)
         except WorkerKilledError:

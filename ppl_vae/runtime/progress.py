@@ -1,17 +1,48 @@
-"""Progress bars of what takes its time: on a terminal only, gone when it is done."""
+"""Progress of what takes its time: a bar on a terminal, gone when it is done; elsewhere a line of the log at times."""
 
+import logging
+import time
 from typing import Any
 
 from tqdm import tqdm
 
+FIRST_LINE = 10.0
+"""Seconds after which the first line is logged, where there is no terminal; each next one when twice that of the last
+has passed."""
 
-def bar(total: int, unit: str, what: str, shown: bool | None = None) -> "tqdm[Any]":
-    """A bar, to be used in a ``with``; its ``update`` takes how many more are done.
+_log = logging.getLogger(__name__)
+
+
+class Bar(tqdm):  # type: ignore[type-arg]
+    """A bar; where none is shown for want of a terminal, its progress is logged, at level INFO.
 
     Args:
         total: how many there are.
         unit: what is counted.
         what: is done with them.
-        shown: None shows it on a terminal only.
+        shown: None shows it on a terminal only, and logs elsewhere.
+        initial: how many were done before.
+        settings: of tqdm.
     """
-    return tqdm(total=total, unit=unit, desc=what, disable=None if shown is None else not shown, leave=False)
+
+    def __init__(
+        self, total: int, unit: str, what: str, shown: bool | None = None, initial: int = 0, **settings: Any
+    ) -> None:
+        hide = None if shown is None else not shown
+        super().__init__(total=total, unit=unit, desc=what, disable=hide, initial=initial, **settings)
+        self._logs, self._words = bool(self.disable) and shown is None, (what, total, unit)
+        self._done, self._began, self._due = initial, time.monotonic(), FIRST_LINE
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """So many more are done; none is a sign of life."""
+        self._done += int(n or 0)
+        if self._logs and (passed := time.monotonic() - self._began) >= self._due:
+            self._due = 2 * passed
+            what, total, unit = self._words
+            _log.info(f"{what:<8} {self._done:,} of {total:,} {unit}s after {passed:.0f} s")
+        return super().update(n)
+
+
+def bar(total: int, unit: str, what: str, shown: bool | None = None, **settings: Any) -> Bar:
+    """A :class:`Bar` that is gone when it is done, to be used in a ``with``; ``update`` takes how many more are."""
+    return Bar(total, unit, what, shown, leave=False, **settings)

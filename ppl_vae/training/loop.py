@@ -5,18 +5,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyro
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.bounds import elbo, importance_bound
 from ppl_vae.objectives.elbo import kl_weight_at
 from ppl_vae.runtime.interrupt import Interrupted, InterruptGuard
 from ppl_vae.runtime.processes import Group
+from ppl_vae.runtime.progress import Bar
 from ppl_vae.runtime.seeding import reseed, stream
 from ppl_vae.svi import EagerStep, choose_step
 from ppl_vae.svi.distributed import DistributedStep
@@ -106,10 +105,10 @@ class Loop:
             self.group.copy_first([*program.parameters(), *program.buffers()])
 
     @contextmanager
-    def _bar(self, progress: bool | None) -> Iterator["tqdm[Any]"]:
-        hide = True if not self.group.is_first else None if progress is None else not progress
+    def _bar(self, progress: bool | None) -> Iterator[Bar]:
+        shown = progress if self.group.is_first else False
         total = self.settings.epochs * self.state.steps_per_epoch
-        with tqdm(total=total, initial=self.state.steps_done, unit="step", disable=hide, dynamic_ncols=True) as bar:
+        with Bar(total, "step", "training", shown, self.state.steps_done, dynamic_ncols=True) as bar:
             yield bar
 
     def _batches_to_come(self) -> tuple[Tensor, ...]:
@@ -178,7 +177,7 @@ class Loop:
                 return importance_bound(*self._pair, data, draws, seed).mean
             return elbo(*self._pair, data, seed=seed).elbo.mean
 
-    def _choose_step(self, bar: "tqdm[Any]", on_engine: Say | None, interrupt: InterruptGuard) -> Step:
+    def _choose_step(self, bar: Bar, on_engine: Say | None, interrupt: InterruptGuard) -> Step:
         """What takes the steps; only now, since a traced step holds the very tensors that a checkpoint was put in."""
         settings = self.settings
         if self.distributed:

@@ -1,3 +1,4 @@
+import math
 from contextlib import contextmanager
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from ppl_vae.cli.main import main
 from ppl_vae.reports import pictures, report
+from ppl_vae.runtime import progress
 from tests.cli.explored import Explorer, explored, train
 
 _PICTURES = dict(pictures._PICTURES)
@@ -13,11 +15,13 @@ _SHOWN = {"draw_run": pictures.draw_run, "write_report": report.write_report}
 
 @pytest.fixture(scope="module", autouse=True)
 def numbers_only():
-    """Runs end without pictures and a report: here nearly every test trains something, and few look at them."""
+    """Runs end without pictures and a report: here nearly every test trains something, and few look at them. Nor does
+    it depend on how fast the machine is what they say."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ppl_vae.cli.train.draw_run", lambda *_: [])
         patch.setattr("ppl_vae.cli.train.write_report", lambda *_: None)
         patch.setattr(report, "NUM_DATAPOINTS", 20)
+        patch.setattr(progress, "FIRST_LINE", math.inf)
         yield
 
 

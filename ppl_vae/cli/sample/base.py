@@ -6,7 +6,6 @@ from dataclasses import field
 from pathlib import Path
 
 from torch import nn
-from tqdm import tqdm
 from tyro.conf import Positional
 
 from ppl_vae.data import Dataset
@@ -20,6 +19,7 @@ from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered, refuse_existing_arrays, refuse_existing_file, write_samples
 from ppl_vae.runtime.config import Seed, config
 from ppl_vae.runtime.files import make_folder
+from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.seeding import seeded
 
 _SEQUENCES = {"text": ".txt", "notes": ""}  # a file of lines, a folder of pieces, beside the .npz
@@ -91,7 +91,7 @@ def unseen(opened: OpenedRun, settings: InferConfig, what: str = "codes") -> Gui
     """The run's guide for any datapoints, by local inference where it has no answer; what is counted meanwhile."""
 
     def for_data(data: Dataset) -> nn.Module:
-        with tqdm(total=len(data), unit="datapoint", desc=what, disable=None, leave=False, delay=_QUIET_SECONDS) as bar:
-            return guide_for(*opened.pair, data, settings, bar.update)
+        with bar(len(data), "datapoint", what, delay=_QUIET_SECONDS) as done:
+            return guide_for(*opened.pair, data, settings, done.update)
 
     return for_data

@@ -1,0 +1,65 @@
+"""What takes long shows that it goes on: a bar where it is asked for, lines of the log where there is no terminal."""
+
+import logging
+
+import pytest
+
+from ppl_vae.data import Dataset
+from ppl_vae.diagnostics import evaluate
+from ppl_vae.evaluation import GapsConfig, inference_gaps
+from ppl_vae.guides import Diagonal
+from ppl_vae.inference.fitting import InferConfig
+from ppl_vae.runtime import progress
+from ppl_vae.runtime.progress import bar
+from tests.pairs import optimal, oracle, simulate
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> list[float]:
+    """What the clock says, to be set."""
+    now = [0.0]
+    monkeypatch.setattr(progress, "FIRST_LINE", 10.0)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    caplog.set_level(logging.INFO, "ppl_vae")
+    return now
+
+
+def test_lines_come_each_after_twice_the_time(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+    with bar(1000, "datapoint", "fitting") as done:
+        for second in range(1, 101):
+            clock[0] = float(second)
+            done.update(10 if second > 50 else 0)
+    assert caplog.messages == [
+        "fitting  0 of 1,000 datapoints after 10 s",
+        "fitting  0 of 1,000 datapoints after 20 s",
+        "fitting  0 of 1,000 datapoints after 40 s",
+        "fitting  300 of 1,000 datapoints after 80 s",
+    ]
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_who_asks_for_a_bar_or_for_none_has_no_lines(
+    clock: list[float], shown: bool, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with bar(10, "step", "training", shown) as done:
+        clock[0] = 99.0
+        done.update(10)
+    assert caplog.messages == []
+    assert ("training" in capsys.readouterr().err) == shown
+
+
+def test_what_evaluates_and_what_takes_gaps_apart_says_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(progress, "FIRST_LINE", 0.0)
+    caplog.set_level(logging.INFO, "ppl_vae")
+    model = oracle(size=3, latent_dim=2)
+    data, guide = Dataset(simulate(model, 4)), optimal(model, Diagonal)
+    evaluate(model, guide, data, diagnosed=False)
+    short = InferConfig(infer_starts=1, infer_steps=4, infer_window=2)
+    few = GapsConfig(
+        elbo_samples=5, num_samples=5, chains=2, temperatures=2, prior_temperatures=2, leapfrog=1, engine="eager"
+    )
+    inference_gaps(model, guide, {"diagonal": Diagonal(2)}, data, few, short)
+    told = [words.split()[0] for words in caplog.messages if "after" in words]
+    assert list(dict.fromkeys(told)) == ["evaluating", "fitting", "annealing"]
