@@ -12,6 +12,7 @@ from ppl_vae.cli.main import main
 from ppl_vae.programs.caveats import CAVEATS
 from ppl_vae.reports.comparison_table import summarise
 from ppl_vae.runs.comparison import Result
+from tests.marks import slow_after
 
 LABEL = "none (Bernoulli on grey levels)"
 GREY_IN_WORDS = CAVEATS[LABEL]
@@ -44,12 +45,15 @@ def test_training_warns_in_one_line(cli, tmp_path, model):
 
 @pytest.mark.parametrize(
     "flags",
-    [
-        ["--binarization", "dynamic"],
-        ["--binarization", "static"],
-        ["--binarization", "threshold"],
-        ["--binarization", "none", "--model", "linear-gaussian"],
-    ],
+    slow_after(
+        2,
+        [
+            ["--binarization", "dynamic"],
+            ["--binarization", "none", "--model", "linear-gaussian"],
+            ["--binarization", "static"],
+            ["--binarization", "threshold"],
+        ],
+    ),
 )
 def test_likelihoods_are_not_warned_of(cli, tmp_path, flags):
     status, _, err = cli("train", *flags, *SMALL, "--out", tmp_path / "run")

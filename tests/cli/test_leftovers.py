@@ -16,6 +16,7 @@ from ppl_vae.runs.run import Run
 from ppl_vae.runtime import checkpoint
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.folders import locked
+from tests.marks import slow_after
 
 TRAIN = ["train", "--hidden", "8", "--latent-dim", "2", "--epochs", "1", "--batch-size", "512"]
 BASELINE = ["baseline", "gaussian", "--data", "data.npz", "--dims", "5"]
@@ -97,8 +98,19 @@ def test_it_is_not_in_the_way_and_is_cleared_away(tmp_path, trained, record, lef
         assert run.record == Run.open(path).record
 
 
-@pytest.mark.parametrize("command", [TRAIN, BASELINE], ids=["train", "baseline"])
-@pytest.mark.parametrize("left", [killed_in_the_first_frame, killed_in_its_classifier], ids=lambda each: each.__name__)
+@pytest.mark.parametrize(
+    ("left", "command"),
+    slow_after(
+        2,
+        [
+            (killed_in_the_first_frame, TRAIN),
+            (killed_in_its_classifier, BASELINE),
+            (killed_in_the_first_frame, BASELINE),
+            (killed_in_its_classifier, TRAIN),
+        ],
+    ),
+    ids=lambda each: each.__name__ if callable(each) else each[0],
+)
 def test_the_command_runs(cli, tmp_path, record, command, left):
     path = tmp_path / "run"
     path.mkdir()

@@ -237,7 +237,7 @@ def test_pair_that_does_not_match_leaves_no_run(cli, tmp_path, user_file):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("shape", [(5,), (3, 5), (4, 4, 3)])
+@pytest.mark.parametrize("shape", [(5,), pytest.param((3, 5), marks=pytest.mark.slow), (4, 4, 3)])
 def test_npz_of_any_shape(shown, cli, tmp_path, npz, shape):
     x = np.random.default_rng(0).random((60, *shape), dtype=np.float32)
     flags = ["--data", npz(x=x), *SMALL, "--epochs", "1", "--out", tmp_path / "run"]

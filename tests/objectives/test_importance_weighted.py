@@ -189,7 +189,7 @@ def exact_loss(model: LinearGaussian, guide: Amortized, x: Tensor, particles: in
 
 
 @pytest.mark.parametrize("kl_weight", slow_after(1, [0.4, 1.0]))
-@pytest.mark.parametrize("particles", [2, 3])
+@pytest.mark.parametrize("particles", slow_after(1, [3, 2]))
 @both
 def test_the_gradient_is_the_bounds(
     kind: Callable[[int], ImportanceWeighted], particles: int, kl_weight: float
