@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae.networks.dense import positive
+from ppl_vae.runtime.config import Size
 
 
 class Family(nn.Module, ABC):
@@ -62,10 +63,10 @@ class LowRank(Family):
 
     Args:
         latent_dim: D.
-        rank: columns of W; by default the nearest integer to √D.
+        rank: Columns of W; by default the nearest integer to √D.
     """
 
-    def __init__(self, latent_dim: int, rank: int | None = None) -> None:
+    def __init__(self, latent_dim: int, *, rank: Size | None = None) -> None:
         super().__init__(latent_dim)
         self.rank = rank or max(1, round(latent_dim**0.5))
         self.num_params = (2 + self.rank) * latent_dim

@@ -12,6 +12,7 @@ from torch.nn.functional import softplus
 
 from ppl_vae.guides.families import Diagonal, Family
 from ppl_vae.networks.dense import UNIT
+from ppl_vae.runtime.config import Few, Size
 
 # w·u must stay above −1 for a planar map to be invertible; this far above, so that its logarithm stays finite.
 _PLANAR_MARGIN = 1e-3
@@ -69,12 +70,12 @@ class Planar(Family):
 
     Args:
         latent_dim: D.
-        num_maps: how many maps; 2D + num_maps (2D + 1) parameters.
+        num_maps: Planar maps; q has 2D + num_maps (2D + 1) parameters.
     """
 
     directions: Tensor
 
-    def __init__(self, latent_dim: int, num_maps: int = 8) -> None:
+    def __init__(self, latent_dim: int, *, num_maps: Few = 8) -> None:
         super().__init__(latent_dim)
         self.base = Diagonal(latent_dim)
         self.num_maps = num_maps
@@ -103,22 +104,22 @@ class InverseAutoregressive(Family):
 
     Args:
         latent_dim: D. With D = 1 there is nothing to be autoregressive in, and q is the base.
-        num_maps: how many maps, each in the reverse order of the one before.
-        hidden: width of each network's hidden layer, at least D.
+        iaf_maps: Autoregressive maps, each in the reverse order of the one before.
+        iaf_hidden: Width of the hidden layer of each map's network, at least D.
     """
 
-    def __init__(self, latent_dim: int, num_maps: int = 2, hidden: int = 128) -> None:
+    def __init__(self, latent_dim: int, *, iaf_maps: Few = 2, iaf_hidden: Size = 128) -> None:
         super().__init__(latent_dim)
         self.base = Diagonal(latent_dim)
         self.num_params = self.base.num_params + latent_dim
         order = torch.arange(latent_dim)
         maps: list[Any] = []
-        for number in range(num_maps if latent_dim > 1 else 0):
+        for number in range(iaf_maps if latent_dim > 1 else 0):
             permutation = order if number % 2 == 0 else order.flip(0)
             network = ConditionalAutoRegressiveNN(
                 latent_dim,
                 latent_dim,
-                [max(hidden, latent_dim)],
+                [max(iaf_hidden, latent_dim)],
                 permutation=cast(Any, permutation),
                 nonlinearity=nn.ELU(),
             )

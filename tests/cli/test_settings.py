@@ -16,6 +16,7 @@ from ppl_vae.cli.pair_flags import flags_of_run
 from ppl_vae.objectives.named import OBJECTIVES
 from ppl_vae.registry.factories import TABLES
 from ppl_vae.registry.pair_config import PairConfig
+from ppl_vae.runs.opened import opened
 from ppl_vae.runs.run import Run
 from ppl_vae.training import FitConfig
 from tests.cli import own_parts
@@ -106,6 +107,40 @@ def test_a_users_setting_has_its_type_and_range(cli, few, own, tmp_path, flags, 
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert words in err
     assert not (tmp_path / "run").exists()
+
+
+SETTINGS_OF_FAMILIES = {
+    "low-rank": ({"rank": None}, {"rank": 1}, lambda family: family.rank),
+    "planar": ({"num_maps": 8}, {"num_maps": 3}, lambda family: family.num_maps),
+    "iaf": (
+        {"iaf_maps": 2, "iaf_hidden": 128},
+        {"iaf_maps": 1, "iaf_hidden": 16},
+        lambda family: (len(family.maps), family.maps[0].nn.layers[0].out_features),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS_OF_FAMILIES)
+def test_our_families_have_settings_and_runs_from_before_have_the_usual_ones(cli, few, tmp_path, name):
+    usual, chosen, read = SETTINGS_OF_FAMILIES[name]
+    flags = [word for key, value in chosen.items() for word in (f"--{key.replace('_', '-')}", value)]
+    words = ["train", *few, *TINY, "--family", name]
+    assert cli(*words, *flags, "--out", tmp_path / "chosen")[0] == 0
+    found = opened(tmp_path / "chosen", "cpu")
+    assert chosen.items() <= found.settings.pair.settings.items()
+    values = read(found.guide.family)
+    assert (values if isinstance(values, tuple) else (values,)) == tuple(chosen.values())
+    assert cli(*words, "--out", tmp_path / "usual")[0] == 0
+    record = tmp_path / "usual" / "config.yaml"
+    plain = yaml.safe_load(record.read_text())
+    before = plain["config"]["pair"]["settings"]
+    assert usual.items() <= before.items()
+    for key in usual:
+        del before[key]
+    record.write_text(yaml.safe_dump(plain, sort_keys=False))
+    assert cli("evaluate", tmp_path / "usual", "--limit", 2, "--split", "train", "--no-diagnose")[0] == 0
+    assert cli("train", "--resume", tmp_path / "usual", "--epochs", 2)[0] == 0
+    assert usual.items() <= yaml.safe_load(record.read_text())["config"]["pair"]["settings"].items()
 
 
 NOTHING_OF_THE_PAIR = "no part of this pair has a setting of that name; see ppl-vae"

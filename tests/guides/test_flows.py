@@ -136,7 +136,7 @@ def test_shapes_and_leading_dimensions(kind: type[Family], size: int) -> None:
 
 @pytest.mark.parametrize(("size", "num_maps"), [(1, 2), (3, 1), (3, 8)])
 def test_planar_num_params(size: int, num_maps: int) -> None:
-    family = Planar(size, num_maps)
+    family = Planar(size, num_maps=num_maps)
     assert family.num_params == 2 * size + num_maps * (2 * size + 1)
     assert not list(family.parameters())
     assert list(family.state_dict()) == ["directions"]
@@ -154,9 +154,9 @@ def test_planar_directions_are_the_same_in_every_process() -> None:
 
 def test_iaf_num_params_and_shared_networks() -> None:
     assert InverseAutoregressive(4).num_params == 12
-    assert len(InverseAutoregressive(4, num_maps=3).maps) == 3
+    assert len(InverseAutoregressive(4, iaf_maps=3).maps) == 3
     assert list(InverseAutoregressive(4).parameters())
-    assert InverseAutoregressive(300, num_maps=1, hidden=8).num_params == 900  # the hidden layer grows to D
+    assert InverseAutoregressive(300, iaf_maps=1, iaf_hidden=8).num_params == 900  # the hidden layer grows to D
 
 
 def test_iaf_of_one_dimension_is_its_base() -> None:
@@ -280,7 +280,7 @@ def test_density_of_a_draw_has_the_right_gradients(kind: type[Family], size: int
 
 @every_flow
 def test_density_elsewhere_has_the_right_gradients(kind: type[Family]) -> None:
-    family = Planar(2, 2).double() if kind is Planar else flow(kind, 2)
+    family = Planar(2, num_maps=2).double() if kind is Planar else flow(kind, 2)
     params = (0.5 * params_of(family, 2)).requires_grad_()
     z = torch.randn(2, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda params, z: family(params).log_prob(z), (params, z))

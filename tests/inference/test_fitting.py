@@ -166,7 +166,11 @@ def test_diagonal_reaches_the_closed_form_gap() -> None:
 
 @pytest.mark.parametrize(
     "make",
-    [pytest.param(lambda: Planar(3, 4), marks=pytest.mark.slow), lambda: InverseAutoregressive(3), lambda: Point(3)],
+    [
+        pytest.param(lambda: Planar(3, num_maps=4), marks=pytest.mark.slow),
+        lambda: InverseAutoregressive(3),
+        lambda: Point(3),
+    ],
 )
 def test_every_family_can_be_fitted(make: Callable[[], Family]) -> None:
     """The flows come at least as close as the best diagonal Gaussian, which they hold; a point finds the mean."""

@@ -162,7 +162,7 @@ def test_likely_points_are_different_ones() -> None:
     assert all(len(column.unique()) == 64 for column in z.T)
 
 
-FAMILIES = [Diagonal(4), LowRank(4), FullRank(4), InverseAutoregressive(4), Planar(4, 2)]
+FAMILIES = [Diagonal(4), LowRank(4), FullRank(4), InverseAutoregressive(4), Planar(4, num_maps=2)]
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: type(family).__name__)

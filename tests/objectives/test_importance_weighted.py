@@ -330,8 +330,8 @@ def semi_amortized(training: str) -> tuple[nn.Module, nn.Module, Tensor]:
 GUIDES: dict[str, Callable[[], tuple[nn.Module, nn.Module, Tensor]]] = {
     "diagonal": lambda: (*vae_pair(Diagonal), bits(2)),
     "full-rank": lambda: (*vae_pair(FullRank), bits(2)),
-    "planar": lambda: (*vae_pair(lambda size: Planar(size, 2)), bits(2)),
-    "iaf": lambda: (*vae_pair(lambda size: InverseAutoregressive(size, 2, 8)), bits(2)),
+    "planar": lambda: (*vae_pair(lambda size: Planar(size, num_maps=2)), bits(2)),
+    "iaf": lambda: (*vae_pair(lambda size: InverseAutoregressive(size, iaf_maps=2, iaf_hidden=8)), bits(2)),
     "mapped latents": two_latents,
     "hierarchical": lambda: (Chain(), ChainGuide(), bits(2)),
     "shared parameters": chain_tied,
