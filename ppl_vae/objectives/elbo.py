@@ -8,7 +8,7 @@ are Pyro's, up to its sum over the batch where ours is the mean.
 """
 
 from abc import abstractmethod
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from pyro.distributions.util import is_identically_zero, scale_and_mask
@@ -17,9 +17,13 @@ from torch import Tensor, nn
 
 from ppl_vae.objectives.kl import closed_form_kl
 from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.log_weights import BATCH_SIZE, log_weights
 from ppl_vae.programs.pair import Traces, evaluating, frozen, per_datapoint, run_pair
 from ppl_vae.runtime.errors import UserError
-from ppl_vae.runtime.seeding import preserved
+from ppl_vae.runtime.seeding import preserved, seeded, stream
+
+if TYPE_CHECKING:
+    from ppl_vae.data import Dataset
 
 
 class Terms(NamedTuple):
@@ -44,6 +48,10 @@ class Terms(NamedTuple):
 class Objective(ELBO):
     """A bound to maximise. Also one of Pyro's ELBOs: ``SVI(model, guide, optim, loss=TraceELBO())`` works.
 
+    One of your own says in :meth:`terms` what is climbed, and in :meth:`check` what it needs of a pair; unless it says
+    so in :meth:`bounds`, other data is validated by the ``bound`` of its terms. The constructor is given
+    ``num_particles`` alone: a variant is a name of its own.
+
     Args:
         num_particles: draws of z for each datapoint, at least 1, evaluated in one call.
     """
@@ -52,11 +60,6 @@ class Objective(ELBO):
         super().__init__(  # type: ignore[no-untyped-call]
             num_particles=num_particles, vectorize_particles=True
         )
-
-    @property
-    def draws_in_the_logarithm(self) -> int:
-        """K of a bound that averages the weights of K draws before the logarithm, and is validated so; 0 of an ELBO."""
-        return 0
 
     @abstractmethod
     def terms(self, model: nn.Module, guide: nn.Module, batch: Batch, kl_weight: float | Tensor = 1.0) -> Terms:
@@ -70,8 +73,32 @@ class Objective(ELBO):
                 and ``elbo``.
         """
 
+    def bounds(self, model: nn.Module, guide: nn.Module, batch: Batch) -> Tensor:
+        """The bound of each datapoint, of a pair that is validated and not trained: ``(batch,)``, nats.
+
+        Args:
+            model: p(x, z), in evaluation mode.
+            guide: q(z | x), likewise.
+            batch: the datapoints.
+        """
+        return self.terms(model, guide, batch).bound
+
+    def validated(self, model: nn.Module, guide: nn.Module, data: "Dataset", seed: int = 0) -> float:
+        """The bound on data that is not trained on, in nats per datapoint; bigger is better.
+
+        Args:
+            model: p(x, z).
+            guide: q(z | x).
+            data: the datapoints, on the device of the pair.
+            seed: of the binarization, if the data is dynamic, and of the draws; the caller's generators are left alone.
+        """
+        data = data.fixed(seed)
+        with frozen(model, guide), seeded(stream(seed, "draws"), data.x.device):
+            found = [self.bounds(model, guide, batch) for batch in data.batches(BATCH_SIZE)]
+        return torch.cat(found).cpu().double().mean().item()
+
     def check(self, model: nn.Module, guide: nn.Module, batch: Batch) -> None:  # most ask for nothing
-        """See that the pair has what this objective needs.
+        """See that the pair has what this objective needs; :mod:`ppl_vae.objectives.needs` has what is often needed.
 
         Args:
             model: p(x, z).
@@ -154,6 +181,10 @@ class TraceELBO(Objective):
         reconstruction, kl = reconstruction.detach().mean(0), kl.detach().mean(0)
         elbo = reconstruction - kl
         return Terms(-surrogate.mean(), elbo, elbo, reconstruction, kl)
+
+    def bounds(self, model: nn.Module, guide: nn.Module, batch: Batch) -> Tensor:
+        """The ELBO of one draw for each datapoint, whichever estimator is trained; see :meth:`Objective.bounds`."""
+        return log_weights(model, guide, batch, 1)[0]
 
     def check(self, model: nn.Module, guide: nn.Module, batch: Batch) -> None:
         """With ``analytic_kl``, see that every latent's KL has a closed form; see :meth:`Objective.check`."""

@@ -3,6 +3,7 @@
 from math import log
 from typing import Any, cast
 
+import torch
 from pyro import poutine
 from pyro.distributions import Delta
 from pyro.poutine import Trace
@@ -10,14 +11,12 @@ from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 
 from ppl_vae.objectives.elbo import Objective, Terms
+from ppl_vae.objectives.needs import refuse_scores, require_density, require_pathwise
 from ppl_vae.programs.batch import Batch
-from ppl_vae.programs.density import points_of
 from ppl_vae.programs.effects import is_side_loss
-from ppl_vae.programs.log_weights import log_sum_exp
+from ppl_vae.programs.log_weights import chunks, log_sum_exp, log_weights
 from ppl_vae.programs.pair import (
-    Traces,
     evaluating,
-    frozen,
     latent_sites,
     run_pair,
     run_pair_along_draws,
@@ -52,11 +51,6 @@ class ImportanceWeighted(Objective):
         super().__init__(num_particles)
         self.doubly_reparameterised = doubly_reparameterised
 
-    @property
-    def draws_in_the_logarithm(self) -> int:
-        """K."""
-        return int(self.num_particles)
-
     def terms(self, model: nn.Module, guide: nn.Module, batch: Batch, kl_weight: float | Tensor = 1.0) -> Terms:
         """Evaluate the bound; see :meth:`Objective.terms`.
 
@@ -77,7 +71,7 @@ class ImportanceWeighted(Objective):
             traces = run_pair_along_draws(model, guide, batch, particles, pass_on)
         else:
             traces = run_pair(model, guide, batch, particles)
-        _require_pathwise(traces)
+        refuse_scores(traces)
         reconstruction, kl = weigh(traces, batch, particles)  # (particles, batch)
         objective = reconstruction - kl_weight * kl
         factor = 1 - kl_weight * (1 - objective.detach().softmax(0))
@@ -87,16 +81,16 @@ class ImportanceWeighted(Objective):
         reconstruction, kl = reconstruction.detach().mean(0), kl.detach().mean(0)
         return Terms(loss, bound, reconstruction - kl, reconstruction, kl)
 
+    def bounds(self, model: nn.Module, guide: nn.Module, batch: Batch) -> Tensor:
+        """The bound of each datapoint, of K draws, not all of them in memory at once; see :meth:`Objective.bounds`."""
+        parts = [log_weights(model, guide, batch, count) for count in chunks(self.num_particles, batch)]
+        weights = torch.cat(parts).cpu()  # where there are doubles
+        return (weights.double().logsumexp(0) - log(self.num_particles)).to(weights.dtype)
+
     def check(self, model: nn.Module, guide: nn.Module, batch: Batch) -> None:
         """See that the guide has a density, and reparameterised samples; see :meth:`Objective.check`."""
-        with frozen(model, guide), preserved(batch.x.device):
-            traces = run_pair(model, guide, batch, 2)
-        _require_pathwise(traces)
-        for name in points_of(guide, batch):
-            raise UserError(
-                f"site '{name}': the guide puts a point there, which has no density and gives no importance weights; "
-                "take the objective 'elbo', or another family."
-            )
+        require_pathwise(model, guide, batch)
+        require_density(guide, batch)
         if self.doubly_reparameterised:
             with evaluating(guide), preserved(batch.x.device):
                 _require_densities(guide, batch)
@@ -123,13 +117,3 @@ def _require_densities(guide: nn.Module, batch: Batch) -> None:
                     f"site '{name}': the guide's parameters reach it other than through draws, where the doubly "
                     "reparameterised gradient would lose them; take the objective 'iwae'."
                 )
-
-
-def _require_pathwise(traces: Traces) -> None:
-    for name in traces.sampled():
-        fn = cast(Any, traces.guide.nodes[name]["fn"])
-        if not fn.has_rsample:
-            raise UserError(
-                f"site '{name}': {type(unwrapped(fn)).__name__} has no reparameterised sample, without which "
-                "importance weighted objectives have no gradient; take the objective 'elbo'."
-            )

@@ -8,7 +8,6 @@ from ppl_vae.programs.check import likelihood_label
 from ppl_vae.programs.density import has_density
 from ppl_vae.registry.build import Pair
 from ppl_vae.runs.run import Run
-from ppl_vae.training import objective_of
 from ppl_vae.training.metrics import History
 
 
@@ -25,7 +24,7 @@ def in_closing(run: Run, pair: Pair, splits: Splits, history: History, warnings:
     fit = run.record.config.fit
     kept = history.best if fit.patience else history[-1]
     validation = "" if kept.validation_bound is None else f", validation {kept.validation_bound:.2f}"
-    name = "bound" if objective_of(fit).draws_in_the_logarithm else "elbo "
+    name = "elbo " if history.of_elbo else "bound"
     found, probe = [], splits.train.probe()
     if not has_density(pair.guide, probe):
         found.append(POINT_IN_WORDS)

@@ -236,7 +236,7 @@ class _Report:
     def _training(self) -> list[tuple[str, str]]:
         history, fit = self.run.history(), self.config.fit
         kept = best_epoch(history, fit.kl_warmup) if fit.patience else history[-1]
-        bound = {} if fit.objective == "elbo" else {f"bound ({fit.objective})": kept.bound}
+        bound = {} if history.of_elbo else {f"bound ({fit.objective})": kept.bound}
         values = {**bound, "elbo": kept.elbo, "reconstruction": kept.reconstruction, "kl": kept.kl}
         rows = [("epoch", f"{kept.epoch} of {len(history)}{', the best by validation' if fit.patience else ''}")]
         rows += [(name, f"{value:.2f}") for name, value in values.items()]

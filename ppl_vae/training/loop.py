@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.evaluation.bounds import elbo, importance_bound
 from ppl_vae.objectives.elbo import kl_weight_at
 from ppl_vae.runtime.interrupt import Interrupted, InterruptGuard
 from ppl_vae.runtime.processes import Group
@@ -173,9 +172,7 @@ class Loop:
     def _bound(self, data: Dataset) -> float:
         seed = stream(self.settings.seed, "validation")  # the same every epoch: what changes is the pair
         with told(f"the validation after epoch {self.state.epoch}", _ADVICE, *self._pair):
-            if draws := self.step.objective.draws_in_the_logarithm:
-                return importance_bound(*self._pair, data, draws, seed).mean
-            return elbo(*self._pair, data, seed=seed).elbo.mean
+            return self.step.objective.validated(*self._pair, data, seed)
 
     def _choose_step(self, bar: Bar, on_engine: Say | None, interrupt: InterruptGuard) -> Step:
         """What takes the steps; only now, since a traced step holds the very tensors that a checkpoint was put in."""

@@ -19,7 +19,7 @@ class EpochMetrics:
     Args:
         epoch: from 1.
         elbo: mean over the epoch's minibatches, while the parameters moved; with KL weight 1.
-        bound: what the objective maximises, likewise: the ELBO, or the K-sample importance bound.
+        bound: what the objective maximises, likewise: the ELBO, the K-sample importance bound, or one of your own.
         reconstruction: the ELBO's first part, E_q[log p(x | z)].
         kl: its second part, KL(q ‖ p(z)); elbo = reconstruction − kl.
         kl_weight: the weight of the KL in the loss at the epoch's end.
@@ -60,6 +60,12 @@ class History(list[EpochMetrics], Shown):
         """The epoch after the warm-up with the best validation bound, or the last one where there is none."""
         return best_epoch(self, self.kl_warmup)
 
+    @property
+    def of_elbo(self) -> bool:
+        """Whether the bound that was climbed is the ELBO."""
+        rounding = {"rel_tol": 1e-6, "abs_tol": 1e-4}  # float32's, of the same sum
+        return all(math.isclose(epoch.bound, epoch.elbo, **rounding) for epoch in self)
+
     def rows(self) -> list[Row]:
         """One for each epoch, its columns the fields of :class:`EpochMetrics`."""
         return [asdict(epoch) for epoch in self]
@@ -77,7 +83,7 @@ class History(list[EpochMetrics], Shown):
                 names.setdefault(epoch.epoch, []).append(name)
         shown = [epoch for epoch in self if epoch.epoch in names]
         columns: dict[str, list[float | None]] = {"elbo": [epoch.elbo for epoch in shown]}
-        if any(abs(epoch.bound - epoch.elbo) > 1e-4 for epoch in self):  # beyond float32's rounding of the same sum
+        if not self.of_elbo:
             columns["bound"] = [epoch.bound for epoch in shown]
         columns |= {"reconstruction": [each.reconstruction for each in shown], "kl": [each.kl for each in shown]}
         if any(epoch.validation_bound is not None for epoch in self):

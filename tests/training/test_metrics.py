@@ -42,6 +42,16 @@ def test_without_validation_no_epoch_is_the_best_and_a_bound_is_named_beside_the
     assert text.split("\n")[1].split() == ["first", "1", "-9.00", "-8.50", "-6.00", "3.00", "0.50"]
 
 
+@pytest.mark.parametrize(
+    ("elbo", "bound", "same"),
+    [(-9.0, -9.0, True), (-9.0, -9.00005, True), (-2e4, -2e4 - 0.01, True), (-9.0, -8.99, False), (-9.0, -9.3, False)],
+)
+def test_a_bound_is_the_elbo_where_they_differ_by_rounding_alone(elbo: float, bound: float, same: bool) -> None:
+    history = History([epoch(1, -9.0), epoch(2, elbo, bound=bound)])
+    assert history.of_elbo is same
+    assert ("bound" in str(history)) is not same
+
+
 def test_it_is_a_table_and_a_picture() -> None:
     history = History(VALIDATED)
     assert [row["validation_bound"] for row in history.rows()] == [-8.0, -5.0, -5.5]
