@@ -24,6 +24,7 @@ from ppl_vae.evaluation import (
     estimators,
     gaps,
     local_gaps,
+    over_draws,
     per_step,
     simulation,
     weight_tails,
@@ -71,6 +72,7 @@ MODULES = (
     ),
     *(
         weight_tails,
+        over_draws,
         evaluation,
         estimators,
         local_gaps,
@@ -181,7 +183,10 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "centre.has_mean": lambda on: centre.has_mean(on.model, on.batch),
     "density.points_of": lambda on: density.points_of(on.guide, on.batch),
     "density.is_drawn": lambda on: density.is_drawn(on.guide, on.batch),
-    "bounds.runs_for": lambda on: bounds.runs_for(on.guide, on.data),
+    "over_draws.runs_for": lambda on: over_draws.runs_for(on.guide, on.data),
+    "over_draws.sums_over_draws": lambda on: over_draws.sums_over_draws(
+        on.model, on.guide, on.data, lambda batch, *of: weights.log_weights(on.model, on.guide, batch, *of), 2, log=True
+    ),
     "density.has_density": lambda on: density.has_density(on.guide, on.batch),
     "structure.reads_labels": lambda on: structure.reads_labels(on.model, on.batch),
     "structure.graphical_model": lambda on: [
@@ -287,7 +292,7 @@ QUESTIONS = {
         "check.seeded_log_weights",
         "density.has_density",
         "density.is_drawn",
-        "bounds.runs_for",
+        "over_draws.runs_for",
         "density.points_of",
         "structure.graphical_model",
         "structure.reads_labels",
@@ -306,6 +311,6 @@ QUESTIONS = {
     *("estimators.estimates", "estimators.fitted_to", "estimators.refuse_point", "estimators.protocol_of"),
     *("per_step.has_steps", "evaluation.evaluate", "calibrated.calibrate_pair", "local_gaps.inference_gaps"),
     *("gaps.take_apart", "fitting.infer", "unseen.fit_locally", "unseen.fitted_for", "unseen.guide_for"),
-    *("walks.draws_along", "ends.judged", "starts.placing"),
+    *("walks.draws_along", "ends.judged", "starts.placing", "over_draws.sums_over_draws"),
 }
 """Those that leave random generators alone too; the others draw from torch's own."""

@@ -11,7 +11,7 @@ serves where one weight is most of the sum, which the delta method does not; in 
 too small (Efron and Stein 1981): of so few and uneven weights as 16 chains have that pass 6 temperatures, the error
 came out 14 % too large; of 64 chains, 1 %. What it cannot know of is a region
 that no draw has reached. Where a guide draws to find its q, as a semi-amortized one does in its refinement, the draws
-of a call share that noise, and each stream has calls of its own (:func:`ppl_vae.evaluation.bounds.runs_for`).
+of a call share that noise, and each stream has calls of its own (:func:`ppl_vae.evaluation.over_draws.runs_for`).
 """
 
 import math

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.estimates.estimate import Estimate
 from ppl_vae.estimates.streams import dealt, log_mean_over_draws, mean_over_draws
-from ppl_vae.evaluation.bounds import ElboParts, runs_for
+from ppl_vae.evaluation.bounds import ElboParts
+from ppl_vae.evaluation.over_draws import runs_for
 from ppl_vae.programs.log_weights import BATCH_SIZE, chunks, weighted_draws
 from ppl_vae.programs.pair import frozen
 

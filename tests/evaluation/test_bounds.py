@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ppl_vae import Batch
 from ppl_vae.data import Dataset
-from ppl_vae.evaluation import bounds, elbo, importance_bound
+from ppl_vae.evaluation import bounds, elbo, importance_bound, over_draws
 from ppl_vae.guides import Diagonal, FullRank
 from ppl_vae.models import LinearGaussian
 from tests.pairs import (
@@ -120,8 +120,8 @@ def test_streamed_bound_is_the_logsumexp(monkeypatch: pytest.MonkeyPatch, per_ca
 
     data = Dataset(torch.zeros(batch_size, 3, dtype=torch.float64))
     monkeypatch.setattr(bounds, "log_weights", served)
-    monkeypatch.setattr(bounds, "check_runs", lambda data, *pair: None)  # there is none
-    monkeypatch.setattr(bounds, "runs_for", lambda guide, data: 1)
+    monkeypatch.setattr(over_draws, "check_runs", lambda data, *pair: None)  # there is none
+    monkeypatch.setattr(over_draws, "runs_for", lambda guide, data: 1)
     monkeypatch.setattr(LOG_WEIGHTS, "_CALL_ELEMENTS", per_call * data.x.numel())
     found = importance_bound(nn.Identity(), nn.Identity(), data, samples).values
     torch.testing.assert_close(found, weights.logsumexp(0) - math.log(samples), **ROUNDING)
