@@ -4,13 +4,16 @@ import json
 import sys
 from dataclasses import field
 from pathlib import Path
+from typing import Annotated
 
+from typing_extensions import Doc
 from tyro.conf import Positional
 
 from ppl_vae.cli.main import as_flags
 from ppl_vae.data.labels import unseen_among
 from ppl_vae.diagnostics import calibrate_pair, evaluate
 from ppl_vae.evaluation import EvaluateConfig
+from ppl_vae.evaluation.named import names_of
 from ppl_vae.runs.evaluating import data_for
 from ppl_vae.runs.opened import OpenedRun, SplitName, open_run
 from ppl_vae.runs.opening import Opening
@@ -19,14 +22,18 @@ from ppl_vae.runtime.config import config
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import CannotWriteError, write_text
 
+_DIAGNOSED = names_of(lambda way: way.is_diagnosed)
+_DIAGNOSE = f"With {_DIAGNOSED}: diagnostics, on as many datapoints as --limit says, or on the first 500."
+
 
 @config
 class Evaluate:
     """Estimate log p(x), the ELBO and its parts, or test the guide's calibration.
 
-    elbo and iwae come with diagnostics: the weights' effective sample size and PSIS k, KL and activity of each latent
-    unit, mutual information, and warnings in words. bdmc and sbc work on data simulated by the model; sbc also draws
-    the ranks. Of sequence models nats per step too, beside a unigram's and a bigram's of the same data.
+    Estimates by draws of the guide come with diagnostics: the weights' effective sample size and PSIS k, KL and
+    activity of each latent unit, mutual information, and warnings in words. bdmc and sbc work on data simulated by the
+    model; sbc also draws the ranks. Of sequence models nats per step too, beside a unigram's and a bigram's of the same
+    data.
 
     examples:
       ppl-vae evaluate runs/mnist
@@ -46,10 +53,10 @@ class Evaluate:
     """Where the run's data is now, and whether its own code may run."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
-    diagnose: bool = True
-    """With elbo and iwae, diagnostics, on as many datapoints as --limit says, or on the first 500."""
+    diagnose: Annotated[bool, Doc(_DIAGNOSE)] = True
     per_datapoint: Path | None = None
-    """Write what was found of each datapoint as CSV: index, elbo, reconstruction, kl, log_px, k_hat, ess."""
+    """Write what was found of each datapoint as CSV: index, elbo, reconstruction, kl, log_px, what else the estimator
+    finds, k_hat, ess."""
     json: bool = False
     """Print JSON instead of a table."""
 
@@ -57,10 +64,11 @@ class Evaluate:
         """Evaluate and print."""
         if self.per_datapoint:
             if self.settings.simulates:
-                raise UserError(f"--per-datapoint is for elbo, iwae and ais, not for {self.settings.estimator}.")
+                given = names_of(lambda way: way.num_simulated is None)
+                raise UserError(f"--per-datapoint is for {given}, not for {self.settings.estimator}.")
             refuse_existing_file(self.per_datapoint, "per_datapoint")
         opened = open_run(self.run_directory, self.device, self.opening)
-        if self.settings.estimator == "sbc":
+        if self.settings.ranks:
             self._calibrate(opened)
             return
         found = evaluate(

@@ -33,7 +33,7 @@ COMMANDS = {
     "train": ("ppl_vae.cli.train:Train", "train a model/guide pair and draw what it learned"),
     "evaluate": (
         "ppl_vae.cli.evaluate:Evaluate",
-        "log p(x) by ELBO, importance bound, AIS or BDMC; diagnostics, calibration",
+        "the ELBO and other estimates of log p(x), with their errors; diagnostics, calibration",
     ),
     "compare": ("ppl_vae.cli.compare:Compare", "one model under several guides, side by side"),
     "gaps": ("ppl_vae.cli.gaps:Gaps", "where inference loses its nats: approximation and amortization gap"),

@@ -178,7 +178,8 @@ def evaluate(
         data: the datapoints, on the device of the pair; see :func:`ppl_vae.evaluation.estimates`.
         settings: what to estimate, and how; not ``sbc``, for which there is
             :func:`ppl_vae.diagnostics.calibrate_pair`. The defaults if None.
-        diagnosed: with elbo and iwae, diagnostics, on as many datapoints as ``settings.limit``, or on the first 500.
+        diagnosed: with an estimator by draws of the guide (``way.is_diagnosed``), diagnostics, on as many datapoints as
+            ``settings.limit``, or on the first 500.
         each: what is in :meth:`Evaluation.per_datapoint` for each estimator; diagnostics then are of all datapoints.
         origin: where the data comes from, for the protocol.
         train: gives the training data, on which n-grams are counted; called only for a model of sequences.
@@ -202,7 +203,7 @@ def evaluate(
         headline, estimate = next(iter(found.results.items()))
         steps = beside_ngrams(headline, estimate, data, train().fixed(0), layout)
     diagnostics, weights = None, None
-    if diagnosed and not settings.anneals and len(data) > 1:
+    if diagnosed and settings.way.is_diagnosed and len(data) > 1:
         num = len(data) if settings.limit or each else min(_DIAGNOSED, len(data))
         with bar(num, "datapoint", "diagnosing", progress) as done:
             try:

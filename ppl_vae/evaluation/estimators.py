@@ -4,18 +4,27 @@ A guide that has no answer to the data, as one with a row for each datapoint tha
 inference: rows are fitted to these datapoints, the model frozen.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import field
-from typing import Literal, NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Doc
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.estimates.estimate import Estimate, Origin, Protocol
-from ppl_vae.evaluation.annealing import AnnealingConfig, annealed_importance_bound
-from ppl_vae.evaluation.bidirectional import bidirectional_bounds
-from ppl_vae.evaluation.bounds import elbo, importance_bound
+from ppl_vae.evaluation.annealing import AnnealingConfig
+from ppl_vae.evaluation.named import (
+    ESTIMATORS,
+    IN_WORDS,
+    SIMULATED_IN_WORDS,
+    Asked,
+    Estimator,
+    Way,
+    draws_in_words,
+    names_of,
+)
 from ppl_vae.evaluation.simulation import simulate
 from ppl_vae.guides.unseen import Fitted, fitted_for, is_point
 from ppl_vae.inference.fitting import InferConfig
@@ -24,47 +33,52 @@ from ppl_vae.runtime.config import Count, Seed, checked, config, field_names, re
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.progress import bar
 
-Estimator = Literal["elbo", "iwae", "ais", "bdmc", "sbc"]  # its table is ESTIMATORS, below
+_ANNEALING = names_of(lambda way: way.passes > 0)
+_LIMIT = f"Only the first so many datapoints; how many to simulate for {SIMULATED_IN_WORDS}."
 
 
 @config
 class EvaluateConfig:
     """What to estimate, and how."""
 
-    estimator: Estimator = "elbo"
-    """elbo, with its reconstruction and KL; iwae, the K-sample importance bound; ais, annealed importance sampling;
-    bdmc, log p(x) of simulated data from both sides; sbc, whether q is calibrated on simulated data."""
-    num_samples: Count | None = None
-    """elbo, iwae: draws of z for each datapoint (10, 500). ais, bdmc: chains (16). sbc: draws that a latent is ranked
-    among (63)."""
-    limit: Count | None = None
-    """Only the first so many datapoints; how many to simulate for bdmc (100) and sbc (1000)."""
+    estimator: Annotated[Estimator, Doc(f"{IN_WORDS}.")] = "elbo"
+    num_samples: Annotated[Count | None, Doc(draws_in_words())] = None
+    limit: Annotated[Count | None, Doc(_LIMIT)] = None
     seed: Seed = 0
     """Seed of the draws and of dynamic binarization."""
-    annealing: AnnealingConfig = field(default_factory=AnnealingConfig)
-    """ais and bdmc."""
+    annealing: Annotated[AnnealingConfig, Doc(f"{_ANNEALING}.")] = field(default_factory=AnnealingConfig)
     infer: InferConfig = field(default_factory=InferConfig)
     """Local inference, where the guide has no answer to unseen data."""
 
     @property
+    def way(self) -> Way:
+        """The estimator itself."""
+        return ESTIMATORS[self.estimator]
+
+    @property
     def draws(self) -> int:
         """``num_samples``, or the estimator's own default."""
-        return self.num_samples or ESTIMATORS[self.estimator].num_samples
+        return self.num_samples or self.way.num_samples
 
     @property
     def simulates(self) -> bool:
         """Whether the data is the model's own."""
-        return ESTIMATORS[self.estimator].num_simulated is not None
+        return self.way.num_simulated is not None
 
     @property
     def num_simulated(self) -> int:
         """Datapoints to simulate; 0 if the data is given."""
-        return self.limit or ESTIMATORS[self.estimator].num_simulated or 0
+        return self.limit or self.way.num_simulated or 0
 
     @property
     def anneals(self) -> bool:
         """Whether chains pass temperatures."""
-        return ESTIMATORS[self.estimator].passes > 0
+        return self.way.passes > 0
+
+    @property
+    def ranks(self) -> bool:
+        """Whether it tests calibration by ranks, and estimates nothing."""
+        return self.way.estimate is None
 
     def refuse_unread(self, named: Iterable[str] = ()) -> None:
         """See that the estimator reads all that was set, by a value of its own or by name.
@@ -74,7 +88,7 @@ class EvaluateConfig:
         """
         if not self.anneals:
             unread = [name for name in field_names(self.annealing) if name != "engine"]  # how, not what
-            refuse_unread(self, unread, "`estimator` ais, bdmc", named)
+            refuse_unread(self, unread, f"`estimator` {_ANNEALING}", named)
 
     @property
     def looks_at_guide(self) -> bool:
@@ -84,7 +98,7 @@ class EvaluateConfig:
     @property
     def weighs(self) -> bool:
         """Whether the estimate weighs draws of the guide, which needs its density."""
-        return ESTIMATORS[self.estimator].weighs and self.looks_at_guide
+        return self.way.weighs and self.looks_at_guide
 
 
 class Evaluated(NamedTuple):
@@ -132,9 +146,11 @@ def estimates(
     settings = checked(settings or EvaluateConfig())
     settings.refuse_unread()
     refuse_point(guide, data, settings)
-    if settings.estimator == "sbc":
-        raise UserError("`estimator` sbc ranks and estimates nothing; call ppl_vae.calibrate or the command.")
-    way, truth = ESTIMATORS[settings.estimator], None
+    way, truth = settings.way, None
+    if way.estimate is None:
+        raise UserError(
+            f"`estimator` {settings.estimator} ranks and estimates nothing; call ppl_vae.calibrate or the command."
+        )
     if settings.simulates:
         origin = origin or Origin.unknown(data)
         y = labels_for(data, settings)
@@ -149,7 +165,7 @@ def estimates(
     if way.passes:
         total, unit = len(data) * way.passes * settings.annealing.total, "temperature"
     with bar(total, unit, "evaluating", progress) as done:
-        results, acceptance = way.estimate(_Asked(model, fitted.guide, data, truth, settings, done.update))
+        results, acceptance = way.estimate(Asked(model, fitted.guide, data, truth, settings, done.update))
     protocol = protocol_of(model, fitted.guide, data, settings, origin)
     return Evaluated(results, protocol, data, fitted, acceptance)
 
@@ -167,7 +183,7 @@ def fitted_to(
 def refuse_point(guide: nn.Module, data: Dataset, settings: EvaluateConfig) -> None:
     """Raise a UserError if the guide is a point and the estimator needs its density."""
     if settings.weighs and is_point(guide, data):
-        if settings.estimator == "sbc":
+        if settings.ranks:
             raise UserError(
                 "a point has no spread to rank a latent in: there is nothing to calibrate; train with another guide or "
                 "another `family`."
@@ -190,87 +206,3 @@ def protocol_of(
     details = to_plain(settings.annealing) if settings.anneals else {}
     details.pop("engine", None)  # how it was worked out, not what
     return Protocol.of(model, guide, data, origin, settings.estimator, settings.draws, settings.seed, details)
-
-
-# --- The estimators by name: to add one, a function, its line in the table and its name in Estimator ------------------
-
-
-class _Asked(NamedTuple):
-    """What an estimator is given.
-
-    Args:
-        model: p(x, z).
-        guide: q(z | x), with an answer to this data.
-        data: the datapoints, binarized.
-        truth: their latents, where the model has simulated them.
-        settings: of the evaluation.
-        advance: to be called with the number of datapoints that are done, of annealing with that of temperatures.
-    """
-
-    model: nn.Module
-    guide: nn.Module
-    data: Dataset
-    truth: dict[str, Tensor] | None
-    settings: EvaluateConfig
-    advance: Callable[[int], object]
-
-
-_Found = tuple[dict[str, Estimate], float | None]  # estimates by name, the headline first; annealing's acceptance
-
-
-def _elbo(asked: _Asked) -> _Found:
-    model, guide, data, _, settings, advance = asked
-    return elbo(model, guide, data, settings.draws, settings.seed, advance).by_name(), None
-
-
-def _iwae(asked: _Asked) -> _Found:
-    model, guide, data, _, settings, advance = asked
-    engine = settings.annealing.engine
-    return {"log_px": importance_bound(model, guide, data, settings.draws, settings.seed, advance, engine)}, None
-
-
-def _ais(asked: _Asked) -> _Found:
-    model, guide, data, _, settings, advance = asked
-    found = annealed_importance_bound(
-        model, guide, data, settings.draws, settings.annealing, seed=settings.seed, advance=advance
-    )
-    return {"log_px": found.log_px}, found.acceptance
-
-
-def _bdmc(asked: _Asked) -> _Found:
-    model, guide, data, truth, settings, advance = asked
-    found = bidirectional_bounds(
-        model, guide, data, truth or {}, settings.draws, settings.annealing, settings.seed, advance
-    )
-    return found.by_name(), found.acceptance
-
-
-def _no_estimate(asked: _Asked) -> _Found:
-    raise UserError("`estimator` sbc is no estimate of log p(x): call ppl_vae.diagnostics.calibrate_pair.")
-
-
-class _Way(NamedTuple):
-    """An estimator.
-
-    Args:
-        estimate: works it out.
-        num_samples: draws where none are asked for: of z, chains, or draws that a latent is ranked among.
-        num_simulated: datapoints that the model simulates where no number is asked for; None if the data is given.
-        passes: how often its chains pass all temperatures; 0 without annealing.
-        weighs: whether it needs the density of the guide that it looks at.
-    """
-
-    estimate: Callable[[_Asked], _Found]
-    num_samples: int
-    num_simulated: int | None = None
-    passes: int = 0
-    weighs: bool = True
-
-
-ESTIMATORS: dict[Estimator, _Way] = {
-    "elbo": _Way(_elbo, num_samples=10, weighs=False),
-    "iwae": _Way(_iwae, num_samples=500),
-    "ais": _Way(_ais, num_samples=16, passes=1),
-    "bdmc": _Way(_bdmc, num_samples=16, num_simulated=100, passes=2),
-    "sbc": _Way(_no_estimate, num_samples=63, num_simulated=1000),
-}

@@ -15,7 +15,7 @@ from ppl_vae.diagnostics import calibration, evaluation
 from ppl_vae.estimates import Estimate, Protocol
 from ppl_vae.estimates.fingerprint import fingerprint_of
 from ppl_vae.estimates.significance import still_rising
-from ppl_vae.evaluation import EvaluateConfig, estimators
+from ppl_vae.evaluation import EvaluateConfig, estimators, named
 from ppl_vae.models import ConditionalVAE
 from ppl_vae.runs.opened import open_run
 from ppl_vae.runs.run import Run
@@ -233,7 +233,7 @@ def test_a_bound_that_rises_beyond_its_error_is_warned_of(cli, trained, monkeypa
     assert warned not in cli("evaluate", *flags)[1]
     rising = Estimate(-torch.arange(4.0), torch.zeros(16, 4), Estimate(torch.full((4,), 2.0), torch.full((16, 4), 0.1)))
     assert still_rising(rising)
-    monkeypatch.setattr(estimators, "importance_bound", lambda *_: rising)
+    monkeypatch.setattr(named, "importance_bound", lambda *_: rising)
     assert warned in cli("evaluate", *flags)[1]
 
 

@@ -16,7 +16,7 @@ from ppl_vae.cli.main import as_flags
 from ppl_vae.data import Dataset
 from ppl_vae.diagnostics import calibrate_pair, diagnose, evaluate
 from ppl_vae.evaluation import AnnealingConfig, EvaluateConfig, estimates
-from ppl_vae.evaluation.estimators import Estimator
+from ppl_vae.evaluation.named import Estimator
 from ppl_vae.guides import Diagonal, FullRank, PerDatapoint
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.programs.caveats import POINT_IN_WORDS
@@ -80,7 +80,7 @@ def test_a_setting_that_the_estimator_does_not_read_is_refused(estimator: Estima
         if name not in UNREAD[estimator]:
             settings.refuse_unread([name])
             continue
-        with pytest.raises(UserError, match=f"^`{name}`: nothing here reads it; what does: `estimator` ais, bdmc"):
+        with pytest.raises(UserError, match=f"^`{name}`: nothing here reads it; what does: `estimator` ais and bdmc"):
             settings.refuse_unread([name])
     EvaluateConfig(estimator).refuse_unread()
 
