@@ -16,9 +16,9 @@ Ours are a family (WHAT q is, ``families.py``) times a parameterisation (WHERE i
         def params(self, batch: Batch) -> Tensor:
             return self.row.expand(len(batch.x), -1)
 
-then name it in ``ppl_vae/registry/factories.py`` and add its line to ``tests/conformance.py``; or leave it in a file of
-your own and pass ``--guide path/to/file.py:Shared``. Keyword-only parameters of the constructor are its settings
-(:mod:`ppl_vae.registry.settings`).
+then export it from ``guides/__init__.py``, name it in ``ppl_vae/registry/factories.py`` and add its line to
+``tests/conformance.py``; or leave it in a file of your own and pass ``--guide path/to/file.py:Shared``. Keyword-only
+parameters of the constructor are its settings (:mod:`ppl_vae.registry.settings`).
 """
 
 from abc import abstractmethod

@@ -2,13 +2,18 @@
 
 The contract: a :class:`Family` over R^D says how many parameters one datapoint needs (``num_params``), and
 ``family(params)`` turns ``(..., num_params)`` into a distribution of batch shape ``(...)`` and event shape ``(D,)``
-with a reparameterised sample and an exact log-density. ``params = 0`` is the neutral value, where q is the prior
-N(0, I) to within the family's floor. Any finite parameters give a proper distribution.
+with a reparameterised sample and an exact log-density. ``params = 0`` is the neutral value, where fits begin: q is the
+prior N(0, I) to within the family's floor, or as near to it as the family comes. Any finite parameters give a proper
+distribution.
 
-To add a family: copy :class:`Diagonal`, keep ``params = 0`` neutral, name it in ``ppl_vae/registry/factories.py`` and
-add its line to ``tests/conformance.py``; or leave it in a file of your own and pass ``--family path/to/file.py:Mine``.
-Every parameterisation then has it. Keyword-only parameters of the constructor are its settings
-(:mod:`ppl_vae.registry.settings`).
+To add a family:
+
+1. copy :class:`Diagonal`, or ``examples/heavy.py``, which has a setting of its own: a keyword-only parameter,
+   ``*, tail: Annotated[float, Field(gt=1)] = 4.0``, with its words under ``Args:`` (:mod:`ppl_vae.registry.settings`).
+   Give each a default, with which ``ppl-vae gaps --families`` makes the family;
+2. leave it in your own file and pass ``--family path/to/file.py:Mine``, or give it a name: export the class from
+   ``guides/__init__.py`` and put it in ``FAMILIES`` of ``ppl_vae/registry/factories.py``; any guide then takes it;
+3. add its line to the conformance table, ``tests/conformance.py``, and to the table of families in ``README.md``.
 """
 
 from abc import ABC, abstractmethod

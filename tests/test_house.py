@@ -12,6 +12,9 @@ import torch
 import ppl_vae
 
 PACKAGE = Path(ppl_vae.__file__).parent
+ROOT = Path(__file__).resolve().parents[1]
+FULLEST = 17  # files of a room
+MOST_OF_CLI = 1_500  # lines of definitions
 # The only rooms that know the names of models, guides and families: the registry, and the page that computes ours.
 _KNOWING = {"registry/factories.py", "registry/files.py", "explorer/exploring.py", "explorer/networks.py"}
 
@@ -194,9 +197,12 @@ def test_every_module_is_in_a_room_and_every_room_on_a_floor() -> None:
     assert {name for name, _ in _sources() if "/" not in name} == _OF_THE_ROOT
 
 
+def files_by_room() -> Counter[str]:
+    return Counter(name.rpartition("/")[0] for name, _ in _sources() if not name.endswith("__init__.py"))
+
+
 def test_no_room_is_too_full_and_no_file_too_long() -> None:
-    rooms = Counter(name.rpartition("/")[0] for name, _ in _sources() if not name.endswith("__init__.py"))
-    assert {room: count for room, count in rooms.items() if count > 17 and room != "bench"} == {}
+    assert {room: count for room, count in files_by_room().items() if count > FULLEST and room != "bench"} == {}
     lengths = {name: len((PACKAGE / name).read_text().splitlines()) for name, _ in _sources()}
     assert {name: length for name, length in lengths.items() if length > 300} == {}
 
@@ -276,7 +282,11 @@ def test_commands_are_short() -> None:
     files = [name for name, _ in _sources() if name.startswith("cli/")]
     lines = {name: len((PACKAGE / name).read_text().splitlines()) for name in files}
     assert {name: count for name, count in lines.items() if count > 120 and name not in helping} == {}
-    assert sum(defined_lines(tree) for name, tree in _sources() if name in files) <= 1_500
+    assert lines_of_cli() <= MOST_OF_CLI
+
+
+def lines_of_cli() -> int:
+    return sum(defined_lines(tree) for name, tree in _sources() if name.startswith("cli/"))
 
 
 def defined_lines(tree: ast.Module) -> int:
@@ -290,3 +300,30 @@ def defined_lines(tree: ast.Module) -> int:
 
 def test_lines_of_definitions_are_counted() -> None:
     assert defined_lines(ast.parse("import a\n\n@b\nclass C:\n    x = 1\n\ndef f(): pass\n")) == 4
+
+
+# --- "To add one" -----------------------------------------------------------------------------------------------------
+
+
+def recipes() -> dict[str, list[str]]:
+    """The files that each row of the table in CONTRIBUTING.md names; NAME stands for what is added."""
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("## To add one")[2].partition("\n## ")[0]
+    rows = (line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| a"))
+    return {what: re.findall(r"`([\w./-]+\.(?:py|md))`", " ".join(cells)) for what, *cells in rows}
+
+
+def test_recipes_name_files_that_are_there() -> None:
+    assert len(recipes()) == 8
+    for what, files in recipes().items():
+        for name in files:
+            new = name.replace("NAME.py", "__init__.py")
+            assert (ROOT / new).is_file() or (PACKAGE / new).is_file(), f"{what}: {name}"
+
+
+def test_where_recipes_lead_there_is_a_place_for_one_more() -> None:
+    """Where this fails, what was added has taken the last one: move what belongs elsewhere."""
+    rooms = {file.rpartition("/")[0] for files in recipes().values() for file in files if file.endswith("NAME.py")}
+    assert {"models", "guides", "objectives", "evaluation", "cli", "figures"} <= rooms
+    full = {room for room in (*rooms, "reports") if files_by_room()[room] >= FULLEST}
+    assert full == set()
+    assert lines_of_cli() <= MOST_OF_CLI - 40  # a command

@@ -11,13 +11,13 @@ from ppl_vae.data.checks import check_rows_are_there
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.diagnostics.diagnosis import Diagnostics, diagnose
 from ppl_vae.diagnostics.per_datapoint import as_csv, per_datapoint
+from ppl_vae.estimates.caveats import POINT_IN_WORDS
 from ppl_vae.estimates.estimate import Estimate, Origin, Protocol, errors_line, rows_of, table_of
 from ppl_vae.estimates.significance import still_rising
 from ppl_vae.evaluation.estimators import EvaluateConfig, Evaluated, estimates, fitted_to
 from ppl_vae.evaluation.per_step import BesideNGrams, beside_ngrams, has_steps
 from ppl_vae.evaluation.weight_tails import WeightTails, weight_tails
 from ppl_vae.guides.unseen import doubts_about, lines_about, told_of
-from ppl_vae.programs.caveats import POINT_IN_WORDS
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.layout import Layout
 from ppl_vae.runtime.config import changed, checked, to_plain

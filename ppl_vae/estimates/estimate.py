@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
+from ppl_vae.estimates.caveats import words_of
 from ppl_vae.estimates.fingerprint import fingerprint_of
-from ppl_vae.programs.caveats import words_of
 from ppl_vae.programs.check import Likelihood, likelihood_label
 from ppl_vae.runtime.shown import Row, Shown, error_alone, with_error
 

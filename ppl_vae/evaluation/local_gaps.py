@@ -12,13 +12,13 @@ from torch import nn
 
 from ppl_vae import figures
 from ppl_vae.data.dataset import Dataset
+from ppl_vae.estimates.caveats import words_of
 from ppl_vae.estimates.estimate import Origin, Protocol, errors_line
 from ppl_vae.estimates.significance import beyond_chance
 from ppl_vae.evaluation.gaps import Gaps, GapsConfig, take_apart
 from ppl_vae.guides import Family
 from ppl_vae.guides.unseen import LocalFit, counts_of, doubts_about, fit_locally, guide_for, is_point, notes_on
 from ppl_vae.inference.fitting import InferConfig
-from ppl_vae.programs.caveats import words_of
 from ppl_vae.programs.check import check_pair
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.parts import check_family, factored, has_learned

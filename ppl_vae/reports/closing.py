@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ppl_vae.data import Splits
-from ppl_vae.programs.caveats import CAVEATS, POINT_IN_WORDS
+from ppl_vae.estimates.caveats import CAVEATS, POINT_IN_WORDS
 from ppl_vae.programs.check import likelihood_label
 from ppl_vae.programs.density import has_density
 from ppl_vae.registry.build import Pair

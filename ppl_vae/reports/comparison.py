@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ppl_vae.programs.caveats import POINT_IN_WORDS, words_of
+from ppl_vae.estimates.caveats import POINT_IN_WORDS, words_of
 from ppl_vae.reports.comparison_table import (
     DIFFERENCES,
     HEAD,

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ppl_vae.estimates.caveats import words_of
 from ppl_vae.estimates.estimate import shared, unlike
 from ppl_vae.evaluation.comparison import Difference, Ranking, mean_of, ranking_of
 from ppl_vae.figures import Row
-from ppl_vae.programs.caveats import words_of
 from ppl_vae.runs.comparison import NATS, Result
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.shown import error_alone, in_columns, with_error

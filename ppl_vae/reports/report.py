@@ -12,9 +12,9 @@ from ppl_vae import figures
 from ppl_vae.data import Dataset, Splits
 from ppl_vae.diagnostics import Diagnostics, diagnose
 from ppl_vae.estimates import Estimate, Protocol
+from ppl_vae.estimates.caveats import POINT_IN_WORDS, words_of
 from ppl_vae.evaluation import elbo, importance_bound
 from ppl_vae.evaluation.per_step import BesideNGrams, beside_ngrams, has_steps
-from ppl_vae.programs.caveats import POINT_IN_WORDS, words_of
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.files import names_file

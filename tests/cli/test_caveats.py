@@ -9,7 +9,7 @@ import pytest
 
 from ppl_vae import UserError
 from ppl_vae.cli.main import main
-from ppl_vae.programs.caveats import CAVEATS
+from ppl_vae.estimates.caveats import CAVEATS
 from ppl_vae.reports.comparison_table import summarise
 from ppl_vae.runs.comparison import Result
 from tests.marks import slow_after

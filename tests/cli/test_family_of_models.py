@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from ppl_vae.programs.caveats import CAVEATS
+from ppl_vae.estimates.caveats import CAVEATS
 
 BRIEF = [
     *["--limit", "3", "--infer-steps", "4", "--infer-window", "2", "--elbo-samples", "5", "--num-samples", "10"],

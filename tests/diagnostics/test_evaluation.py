@@ -15,11 +15,11 @@ from ppl_vae.cli.evaluate import Evaluate
 from ppl_vae.cli.main import as_flags
 from ppl_vae.data import Dataset
 from ppl_vae.diagnostics import calibrate_pair, diagnose, evaluate
+from ppl_vae.estimates.caveats import POINT_IN_WORDS
 from ppl_vae.evaluation import AnnealingConfig, EvaluateConfig, estimates
 from ppl_vae.evaluation.named import Estimator
 from ppl_vae.guides import Diagonal, FullRank, PerDatapoint
 from ppl_vae.inference.fitting import InferConfig
-from ppl_vae.programs.caveats import POINT_IN_WORDS
 from ppl_vae.programs.latents import Latents
 from ppl_vae.runtime.config import changed, to_plain
 from tests.pairs import optimal, oracle, simulate
