@@ -81,6 +81,17 @@ def settled_together(pairs: Sequence[PairConfig], info: DataInfo) -> list[PairCo
     return _settled(pairs, info, refuse=True)
 
 
+def unread_parts(settings: PairConfig, info: DataInfo) -> list[str]:
+    """The kinds of parts that nothing in a pair reads: a model may have a prior of its own, a guide no family.
+
+    Raises:
+        UserError: as :func:`build_pair`.
+    """
+    assembly = Assembly(settings, info, None)
+    assembly.pair(0)
+    return [kind for kind in OPTIONAL_PARTS if kind not in assembly.read]
+
+
 def _settled(pairs: Sequence[PairConfig], info: DataInfo, *, refuse: bool) -> list[PairConfig]:
     assemblies = [Assembly(pair, info, None) for pair in pairs]
     for assembly in assemblies:

@@ -66,7 +66,7 @@ class RunDirectory(Generic[_T]):
         Raises:
             UserError: there is something at that path, or it cannot be written.
         """
-        text = _as_text(record)
+        text = cls.text_of(record)
 
         def make_way(there: Path) -> None:
             refuse_existing_run(there, text)
@@ -98,11 +98,17 @@ class RunDirectory(Generic[_T]):
 
     def write_record(self) -> None:
         """Write ``config.yaml`` anew."""
-        write_text(self.path / "config.yaml", _as_text(self.record))
+        write_text(self.path / "config.yaml", self.text_of(self.record))
 
+    @classmethod
+    def text_of(cls, record: _T) -> str:
+        """A record as it is written."""
+        return yaml.safe_dump(cls.plain(record), sort_keys=False)
 
-def _as_text(record: Any) -> str:
-    return yaml.safe_dump(to_plain(record), sort_keys=False)
+    @classmethod
+    def plain(cls, record: _T) -> dict[str, Any]:
+        """A record as numbers, words, lists and dictionaries of them."""
+        return to_plain(record)
 
 
 def _is_short(file: Path) -> bool:

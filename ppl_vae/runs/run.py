@@ -12,18 +12,18 @@ import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 
 from ppl_vae.data import DataConfig
 from ppl_vae.data.info import DataInfo
-from ppl_vae.registry.build import Pair, build_pair
+from ppl_vae.registry.build import Pair, build_pair, unread_parts
 from ppl_vae.registry.pair_config import PairConfig
 from ppl_vae.registry.trust import check_trusted, hashes_of
 from ppl_vae.runs.record import RunDirectory, is_baseline, versions
 from ppl_vae.runtime import checkpoint
-from ppl_vae.runtime.config import config
+from ppl_vae.runtime.config import config, to_plain
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import append_text, write_text
 from ppl_vae.runtime.untrusted import Found
@@ -88,6 +88,14 @@ class Run(RunDirectory[Record]):
         if is_baseline(Path(path)):
             raise UserError(f"{path} is a baseline, which has no latents; name a run that 'ppl-vae train' wrote.")
         return super().open(path)
+
+    @classmethod
+    def plain(cls, record: Record) -> dict[str, Any]:
+        """A record as it is written: of the parts of a pair those that it reads."""
+        plain = to_plain(record)
+        for kind in unread_parts(record.config.pair, record.info):
+            del plain["config"]["pair"][kind]
+        return plain
 
     def load_pair(self, device: torch.device, *, trust: bool = False) -> Pair:
         """The trained pair, in evaluation mode; with early stopping, the best epoch's weights.

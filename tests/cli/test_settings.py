@@ -245,6 +245,31 @@ def test_a_setting_without_a_default_is_asked_for(cli, few, own, tmp_path):
     assert "--order" in err
 
 
+PARTS_READ = {
+    "a network": ([], {"family", "likelihood", "prior", "net"}),
+    "a line with an encoder": (["--model", "linear-gaussian", "--binarization", "none"], {"family", "net"}),
+    "a line with rows": (["--model", "linear-gaussian", "--guide", "mean-field"], {"family"}),
+    "a user's pair": (["--model", f"{MINE}:Mine", "--guide", f"{MINE}:Guide"], set()),
+}
+
+
+@pytest.mark.parametrize("row", PARTS_READ)
+def test_a_run_records_the_parts_that_its_pair_reads_and_opens_and_goes_on(cli, few, tmp_path, monkeypatch, row):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    flags, read = PARTS_READ[row]
+    if any(str(MINE) in flag for flag in flags) and not MINE.exists():
+        pytest.skip("needs the checkout, not an installed wheel")
+    tiny = [*TINY[:2], *TINY[4:]] if "mean-field" in flags else TINY
+    run = tmp_path / "run"
+    status, _, err = cli("train", *few, *tiny, *flags, "--out", run)
+    assert status == 0, err
+    for epochs in ("2", "3"):
+        recorded = yaml.safe_load((run / "config.yaml").read_text())["config"]["pair"]
+        assert recorded.keys() - {"model", "guide", "settings"} == read
+        status, _, err = cli("train", "--resume", run, "--epochs", epochs)
+        assert status == 0, err
+
+
 def test_a_run_records_what_its_pair_reads_and_goes_on_without_running_its_files_to_know_them(
     cli, few, own, tmp_path, monkeypatch
 ):
