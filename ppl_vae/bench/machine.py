@@ -4,9 +4,10 @@ import os
 import platform
 import time
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import torch
+
+from ppl_vae.runtime.device import processor
 
 _LIBRARIES = ("ppl_vae", "torch", "torchvision", "pyro-ppl", "numpyro", "jax", "jaxlib", "numpy")
 # A load above this many busy cores is somebody else's.
@@ -18,7 +19,7 @@ def describe_machine(device: str) -> dict[str, str]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     described = {
         "date": time.strftime("%Y-%m-%d %H:%M"),
-        "cpu": _cpu_model(),
+        "cpu": processor(),
         "cores": f"{cores} of {os.cpu_count()}",
         "threads": str(torch.get_num_threads()),
         "memory": _memory(),
@@ -36,13 +37,6 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
-
-
-def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _load() -> str:

@@ -1,5 +1,8 @@
 """Which device to compute on."""
 
+import platform
+from pathlib import Path
+
 import torch
 
 from ppl_vae.runtime.errors import UserError
@@ -32,3 +35,11 @@ def choose_device(name: str = "auto") -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise UserError(f"device '{name}' is not supported; use auto, cpu, mps, cuda or cuda:N.")
     return device
+
+
+def processor() -> str:
+    """The model of the processor, in words."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -23,6 +23,8 @@ from ppl_vae.svi.adam import Moments
 from ppl_vae.svi.eager import EagerStep
 from ppl_vae.tracing.capture import Function, NotTraceableError, compiled, standing_in, trace
 from ppl_vae.tracing.cuda_graph import Recorded
+from ppl_vae.tracing.products import multiplications
+from ppl_vae.tracing.threads import threaded
 
 
 class TracedStep:
@@ -88,10 +90,18 @@ class TracedStep:
         try:
             with computing_in(self.precision):
                 self.function = self.compile_graph(graph, examples)
+                if self.data.x.device.type == "cpu":
+                    self.function = threaded(self.function, multiplications(graph), self._on_copies)
         except NotTraceableError:
             if self.data.x.device.type != "cuda":
                 raise
             self.function = graph  # there may be no Triton; torch's own kernels can be recorded too
+
+    def _on_copies(self, function: Function) -> list[Tensor]:
+        """A step by this function, of nobody's parameters: what it returns and has moved."""
+        state = [tensor.clone() for tensor in self.optimizer.state_tensors()]
+        index = torch.arange(self.batch_size, device=self.data.x.device)
+        return [*function(*state, *self._arguments()[len(state) :], index), *state]
 
     def _bind(self) -> None:
         """Let the compiled step read and change the tensors where they are."""
@@ -103,14 +113,14 @@ class TracedStep:
             self.take = Recorded(self.function, self._arguments(), [index])
 
     def __call__(self, index: Tensor, kl_weight: float | Tensor = 1.0) -> Tensor:
-        """Take one step; see :meth:`EagerStep.__call__`. On a GPU the next step overwrites what this one returns."""
+        """Take one step; see :meth:`EagerStep.__call__`."""
         if len(index) != self.batch_size:
             return self.eager(index, kl_weight)
         self.kl_weight.fill_(kl_weight)
         self.optimizer.begin_step(self.numbers)
         with computing_in(self.precision):
-            (sums,) = self.take(index)
-        return sums
+            (terms,) = self.take(index)
+        return terms.sum(1)  # here, since in the graph its last digit would depend on the number of threads
 
     def _step(self, *tensors: Tensor) -> tuple[Tensor]:
         """The step as a function of all that it reads; what it changes, it changes in place."""
@@ -141,7 +151,7 @@ class TracedStep:
             for (weight, row_moments), leaves_of in zip(rows, read, strict=True):
                 for leaf in leaves_of:
                     self.optimizer.row_adam.move(weight, row_moments, leaf.rows, next(of_rows), numbers[1])
-        return (torch.stack([terms.bound.sum(), terms.reconstruction.sum(), terms.kl.sum()]),)
+        return (torch.stack([terms.bound, terms.reconstruction, terms.kl]),)
 
 
 # A record takes up to a minute: a setting that follows a schedule, or a count of calls, would take one each epoch.

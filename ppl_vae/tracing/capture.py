@@ -25,6 +25,7 @@ from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.seeding import preserved
 from ppl_vae.tracing.compiler_cache import secure_compiler_cache
 from ppl_vae.tracing.elementary import ELEMENTARY
+from ppl_vae.tracing.products import with_fastest_products
 
 Function = Callable[..., tuple[Tensor, ...]]
 Engine = Literal["auto", "eager", "traced"]
@@ -35,6 +36,9 @@ Engine = Literal["auto", "eager", "traced"]
 _COMPILE_SECONDS = 15.0
 _SAVED_SECONDS = 1.5e-3
 _SAVED_SECONDS_PER_ELEMENT = 15e-9
+
+# Random numbers are torch's own; and of a processor's threads a call has as many as torch has then.
+_OPTIONS = {"fallback_random": True, "cpp.dynamic_threads": True}
 
 
 class NotTraceableError(Exception):
@@ -118,7 +122,7 @@ def compiled(graph: GraphModule, examples: Iterable[Tensor]) -> Function:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of its own use of itself
-            function: Function = _inductor.compile(graph, list(examples), options={"fallback_random": True})
+            function: Function = _inductor.compile(with_fastest_products(graph), list(examples), options=_OPTIONS)
     except Exception as error:
         raise NotTraceableError(_why(error)) from error
     return function

@@ -13,6 +13,11 @@ from pathlib import Path
 _NAME = "TORCHINDUCTOR_CACHE_DIR"
 
 
+def cache_folder() -> Path:
+    """Where it is, or will be."""
+    return Path(os.environ.get(_NAME) or Path(tempfile.gettempdir(), f"torchinductor_{getpass.getuser()}"))
+
+
 def secure_compiler_cache() -> str | None:
     """See that torch can be used, with its compiler or without it; before the first optimizer is made.
 
@@ -20,8 +25,8 @@ def secure_compiler_cache() -> str | None:
         why nothing can be compiled, and what to set; None where it can.
     """
     try:
-        user = getpass.getuser()
-        folder = Path(os.environ.get(_NAME) or Path(tempfile.gettempdir(), f"torchinductor_{user}"))
+        getpass.getuser()  # torch asks too
+        folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK | os.X_OK):
             return None

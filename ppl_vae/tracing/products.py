@@ -1,0 +1,181 @@
+"""The products of matrices of a compiled function, each by the fastest kernel that is at hand, at its very shapes.
+
+torch carries two libraries for them on a processor. MKL is what ``torch.mm`` calls; on some processors oneDNN takes
+half its time. A few of MKL's products come to other last digits with other numbers of threads, which would make the
+results of a job depend on the load of the machine: those have one thread, or oneDNN.
+
+What has been measured is kept beside the compiler's code, so that the same job on the same machine comes to the same
+numbers the next time too.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+from ppl_vae.runtime.device import processor
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.files import write_text
+from ppl_vae.tracing.compiler_cache import cache_folder
+from ppl_vae.tracing.threads import threads
+
+Kernel = Callable[[Tensor, Tensor], Tensor]
+
+# Another library has to be so much faster than torch's to be taken.
+_MARGIN = 0.9
+_ROUNDS, _CALLS = 6, 5
+
+
+def _by_onednn(left: Tensor, right: Tensor) -> Tensor:
+    """oneDNN's linear layer, x Wᵀ; it is slow where x is stored by columns, so that one is copied first."""
+    found: Tensor = torch.ops.mkldnn._linear_pointwise(left.contiguous(), right.mT, None, "none", [], "")
+    return found
+
+
+def _on_one_thread(left: Tensor, right: Tensor) -> Tensor:
+    with threads(1):
+        return torch.mm(left, right)
+
+
+USUAL, _ALONE = "torch", "torch on one thread"
+KERNELS: dict[str, Kernel] = {USUAL: torch.mm, _ALONE: _on_one_thread, "oneDNN": _by_onednn}
+
+_library = torch.library.Library("ppl_vae", "DEF")
+_library.define("product(Tensor left, Tensor right, str kernel) -> Tensor")
+_library.impl("product", lambda left, right, kernel: KERNELS[kernel](left, right), "CPU")
+torch.library.register_fake(
+    "ppl_vae::product", lambda left, right, kernel: left.new_empty(left.shape[0], right.shape[1]), lib=_library
+)
+_TARGETS = (torch.ops.aten.mm.default, torch.ops.ppl_vae.product.default)
+
+
+class Product(NamedTuple):
+    """The shape of a product, ``(rows, inner) @ (inner, columns)``, and which of the two is stored by columns."""
+
+    rows: int
+    inner: int
+    columns: int
+    left_turned: bool
+    right_turned: bool
+
+    @classmethod
+    def of(cls, left: Tensor, right: Tensor) -> "Product":
+        """That of two matrices."""
+        turned = [each.stride(0) == 1 and min(each.shape) > 1 for each in (left, right)]
+        return cls(left.shape[0], left.shape[1], right.shape[1], turned[0], turned[1])
+
+    def examples(self) -> tuple[Tensor, Tensor]:
+        """Two such matrices, always the same."""
+        generator = torch.Generator().manual_seed(0)
+        shapes = ((self.rows, self.inner, self.left_turned), (self.inner, self.columns, self.right_turned))
+        return tuple(  # type: ignore[return-value]
+            torch.randn(b, a, generator=generator).mT if turned else torch.randn(a, b, generator=generator)
+            for a, b, turned in shapes
+        )
+
+
+def with_fastest_products(graph: GraphModule, choose: Callable[[Product], str] | None = None) -> GraphModule:
+    """Have each product of float32 matrices on a processor taken by its fastest kernel.
+
+    Args:
+        graph: as ``make_fx`` makes it; changed in place.
+        choose: the name of a product's kernel; :class:`Choices` if None.
+    """
+    choose = choose or Choices(cache_folder()).choose
+    for node in list(graph.graph.nodes):
+        if node.target is not torch.ops.aten.mm.default or not _is_ours(node):
+            continue
+        left, right = node.args
+        if (kernel := choose(Product.of(left.meta["val"], right.meta["val"]))) != USUAL:
+            node.target = torch.ops.ppl_vae.product.default
+            node.args = (left, right, kernel)
+    graph.recompile()
+    return graph
+
+
+def multiplications(graph: GraphModule) -> float:
+    """How many the products of a graph have."""
+    products = [node for node in graph.graph.nodes if node.target in _TARGETS]
+    return float(sum(node.args[0].meta["val"].shape[1] * node.meta["val"].numel() for node in products))
+
+
+def _is_ours(node: Node) -> bool:
+    value = node.meta["val"]
+    return bool(value.device.type == "cpu" and value.dtype == torch.float32 and value.numel() > 0)
+
+
+class Choices:
+    """The fastest kernel of each product on this machine, measured when it is first asked for, and kept.
+
+    Args:
+        folder: to keep them in.
+        measure: the name of a product's fastest kernel.
+    """
+
+    def __init__(self, folder: Path, measure: "Callable[[Product], str] | None" = None) -> None:
+        self.measure = measure or fastest
+        machine = f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+        self.path = folder / f"ppl_vae-products-{sha256(machine.encode()).hexdigest()[:12]}.json"
+        self.machine = machine
+
+    def choose(self, product: Product) -> str:
+        """The name of a product's kernel."""
+        known = self._read()
+        name = " ".join(map(str, product))
+        if known.get(name) not in KERNELS:
+            known[name] = self.measure(product)
+            with suppress(UserError):  # a full disk, or a folder of somebody else's: measured again the next time
+                write_text(self.path, json.dumps({"machine": self.machine, "kernels": known}, indent=1))
+        return known[name]
+
+    def _read(self) -> dict[str, str]:
+        try:
+            found = json.loads(self.path.read_text())
+            kernels = found["kernels"] if found["machine"] == self.machine else {}
+            return {str(name): str(kernel) for name, kernel in kernels.items()}
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            return {}
+
+
+def fastest(product: Product) -> str:
+    """The name of the fastest kernel, of those that come to the same bits with any number of threads.
+
+    torch's own is left for another library only where that takes a tenth less, and for one thread only where it has to.
+    """
+    left, right = product.examples()
+    steady = {name for name in KERNELS if _steady(name, left, right)}
+    tried = sorted(steady - {_ALONE if USUAL in steady else USUAL})
+    seconds = dict.fromkeys(tried, math.inf)
+    with threads(1):  # where other work wants the cores, two threads wait for each other, whatever the kernel
+        for name in tried * _ROUNDS:  # by turns, and the shortest time of each: others' load can only add to it
+            seconds[name] = min(seconds[name], _seconds(partial(torch.ops.ppl_vae.product.default, left, right, name)))
+    return min(tried, key=lambda name: seconds[name] * (_MARGIN if name == USUAL else 1.0), default=USUAL)
+
+
+def _steady(name: str, left: Tensor, right: Tensor) -> bool:
+    """Whether a kernel comes to the same bits with one thread; False where torch does not have it."""
+    try:
+        with threads(1):
+            alone = KERNELS[name](left, right)
+        return torch.equal(alone, KERNELS[name](left, right))
+    except RuntimeError:
+        return False
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    """The shortest time of a few calls."""
+    times = []
+    for _ in range(_CALLS):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return min(times)

@@ -1,0 +1,111 @@
+"""How many threads to run a compiled function with: as many as end it soonest just now, or as its size asks for.
+
+Threads that share a small product wait for each other longer than they work; and where other processes want the cores,
+each of the hundred times a step that all threads wait for the last one is lost to whoever runs meanwhile. So a function
+is timed with all threads and with one, at first and now and then. That is left to the clock only where the number of
+threads changes no bit of the results: the same job has to come to the same weights.
+"""
+
+import math
+import time
+from collections.abc import Callable, Generator, Sequence
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from ppl_vae.runtime.seeding import preserved
+
+Function = Callable[..., tuple[Tensor, ...]]
+
+# A turn lasts so many calls and so many seconds at least; each number has two in a trial, and the pause until the next
+# trial is so many times as long as this one.
+_CALLS, _SECONDS, _TURNS, _PAUSE = 5, 0.02, 2, 50
+# Below so many multiplications in its products a function has one thread, where the clock is not to decide.
+_SMALL = 50e6
+
+
+class threads:  # noqa: N801  # used as a function; a generator would take as long as a small product
+    """Inside ``with threads(number):`` torch computes with so many threads."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __enter__(self) -> None:
+        self.before = torch.get_num_threads()
+        torch.set_num_threads(self.number)
+
+    def __exit__(self, *raised: object) -> None:
+        torch.set_num_threads(self.before)
+
+
+class Timed:
+    """A function that is run with all threads or with one, whichever has ended sooner in the last trial.
+
+    Args:
+        function: compiled for any number of threads.
+        clock: seconds, rising.
+    """
+
+    def __init__(self, function: Function, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.function, self.clock = function, clock
+        self._numbers = _numbers()
+        self.number = next(self._numbers)
+
+    def __call__(self, *arguments: Tensor) -> tuple[Tensor, ...]:
+        """Run it."""
+        began = self.clock()
+        with threads(self.number):
+            results = self.function(*arguments)
+        self.number = self._numbers.send(self.clock() - began)
+        return results
+
+
+def _numbers() -> Generator[int, float, None]:
+    """The number of threads for the next call; is sent how long it took."""
+    while True:
+        found: dict[int, list[float]] = {}
+        trial = 0.0
+        for number in (1, torch.get_num_threads()) * _TURNS:
+            calls, seconds, enough = 0, 0.0, 2 * max(_SECONDS, _CALLS * found[1][-1]) if 1 in found else math.inf
+            while seconds < enough and (calls < _CALLS or seconds < _SECONDS):
+                seconds += yield number
+                calls += 1
+            found.setdefault(number, []).append(seconds / calls)
+            trial += seconds
+        best, waited = min(found, key=lambda number: fmean(found[number])), 0.0
+        while waited < _PAUSE * trial:
+            waited += yield best
+
+
+def threaded(function: Function, size: float, on_copies: Callable[[Function], Sequence[Tensor]]) -> Function:
+    """The function, run with a number of threads that suits it; see the module.
+
+    Args:
+        function: compiled for any number of threads, on a processor.
+        size: multiplications in its products.
+        on_copies: calls a function with copies of its arguments and returns all that it returns and changes.
+    """
+    if torch.get_num_threads() == 1:
+        return function
+    if _same_bits(function, on_copies):
+        return Timed(function)
+    return _with_one(function) if size < _SMALL else function
+
+
+def _same_bits(function: Function, on_copies: Callable[[Function], Sequence[Tensor]]) -> bool:
+    """Whether one thread comes to the very numbers that all come to."""
+    found = []
+    for each in (function, _with_one(function)):
+        with preserved(torch.device("cpu")):
+            torch.manual_seed(0)
+            found.append(on_copies(each))
+    return all(torch.equal(one.nan_to_num(), other.nan_to_num()) for one, other in zip(*found, strict=True))
+
+
+def _with_one(function: Function) -> Function:
+    def run(*arguments: Tensor) -> tuple[Tensor, ...]:
+        with threads(1):
+            return function(*arguments)
+
+    return run

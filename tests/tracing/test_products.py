@@ -1,0 +1,94 @@
+"""Products by the fastest kernel: the same numbers, chosen once for a machine and kept."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from ppl_vae.tracing import products
+from ppl_vae.tracing.capture import compiled, trace
+from ppl_vae.tracing.products import KERNELS, USUAL, Choices, Product, fastest, multiplications, with_fastest_products
+
+PRODUCTS = [Product(20, 784, 200, False, True), Product(7, 20, 5, True, False), Product(3, 4, 1, False, False)]
+
+
+def _layer(x: Tensor, weight: Tensor) -> tuple[Tensor, ...]:
+    return (torch.tanh(x @ weight.T) @ weight,)
+
+
+def _arguments(dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(shape, generator=generator, dtype=dtype) for shape in ((6, 30), (20, 30))]
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_every_kernel_multiplies(product: Product, kernel: str) -> None:
+    left, right = product.examples()
+    assert Product.of(left, right) == product
+    found = torch.ops.ppl_vae.product.default(left, right, kernel)
+    torch.testing.assert_close(found, (left.double() @ right.double()).float(), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_compiled_function_is_the_same_by_every_kernel(kernel: str) -> None:
+    arguments = _arguments()
+    graph = with_fastest_products(trace(_layer, arguments), lambda product: kernel)
+    named = [node for node in graph.graph.nodes if node.target is torch.ops.ppl_vae.product.default]
+    assert len(named) == (0 if kernel == USUAL else 2)
+    assert multiplications(graph) == 2 * 6 * 20 * 30
+    (found,) = compiled(graph, arguments)(*arguments)
+    torch.testing.assert_close(found, *_layer(*arguments), rtol=1e-5, atol=1e-5)
+
+
+def test_other_numbers_than_float32_are_left_to_torch() -> None:
+    graph = with_fastest_products(trace(_layer, _arguments(torch.float64)), lambda product: "oneDNN")
+    assert all(node.target is not torch.ops.ppl_vae.product.default for node in graph.graph.nodes)
+
+
+def test_a_choice_is_measured_once_and_kept(tmp_path: Path) -> None:
+    asked: list[Product] = []
+
+    def measured(product: Product) -> str:
+        asked.append(product)
+        return "oneDNN"
+
+    assert [Choices(tmp_path, measured).choose(product) for product in (*PRODUCTS, *PRODUCTS)] == ["oneDNN"] * 6
+    assert asked == PRODUCTS
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"machine": 3}', '{"machine": "MACHINE", "kernels": [1]}'])
+def test_what_is_kept_may_be_damaged(tmp_path: Path, damage: str) -> None:
+    choices = Choices(tmp_path, lambda product: "oneDNN")
+    choices.path.write_text(damage.replace("MACHINE", choices.machine))
+    assert choices.choose(PRODUCTS[0]) == "oneDNN"
+    assert json.loads(choices.path.read_text())["machine"] == choices.machine
+
+
+def test_an_unknown_kernel_or_another_machine_is_measured_anew(tmp_path: Path) -> None:
+    choices, name = Choices(tmp_path, lambda product: "oneDNN"), " ".join(map(str, PRODUCTS[0]))
+    for kept in ({"machine": choices.machine, "kernels": {name: "none"}}, {"machine": "", "kernels": {name: USUAL}}):
+        choices.path.write_text(json.dumps(kept))
+        assert choices.choose(PRODUCTS[0]) == "oneDNN"
+
+
+def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path) -> None:
+    assert Choices(tmp_path / "none", lambda product: "oneDNN").choose(PRODUCTS[0]) == "oneDNN"
+
+
+def test_the_fastest_is_of_those_whose_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = {"torch": 3.0, "torch on one thread": 2.0, "oneDNN": 1.0}
+    monkeypatch.setattr(products, "_seconds", lambda call: slow[call.args[2]])
+    unsteady: set[str] = set()
+    monkeypatch.setattr(products, "_steady", lambda name, left, right: name not in unsteady)
+    assert fastest(PRODUCTS[1]) == "oneDNN"
+    slow["oneDNN"] = 2.9
+    assert fastest(PRODUCTS[1]) == USUAL  # too little to leave it for
+    unsteady.add(USUAL)
+    assert fastest(PRODUCTS[1]) == "torch on one thread"
+    slow["oneDNN"] = 1.9
+    assert fastest(PRODUCTS[1]) == "oneDNN"
+    unsteady.update(KERNELS)
+    assert fastest(PRODUCTS[1]) == USUAL
