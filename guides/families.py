@@ -17,7 +17,7 @@ To add a family:
 """
 
 from abc import ABC, abstractmethod
-from math import log, pi
+from math import log, nan, pi
 from typing import Any
 
 import pyro.distributions as dist
@@ -83,7 +83,31 @@ class LowRank(Family):
         factor = factor.unflatten(-1, (size, self.rank))
         # A floor that grows with W keeps the condition number of I + WᵀD⁻¹W where float32 can factorise it.
         scale = positive(raw_scale) + 1e-3 * factor.norm(dim=-1)
-        return dist.LowRankMultivariateNormal(loc, factor, scale**2)
+        return _LowRankNormal(loc, factor, scale**2)
+
+
+class _LowRankNormal(dist.LowRankMultivariateNormal):
+    """torch's, whose constructor asks whether its factorisation has failed, for which a GPU has to be waited for. Where
+    it has, the density is NaN here.
+
+    Args:
+        loc: ``(..., D)``.
+        factor: W, ``(..., D, rank)``.
+        variance: ``(..., D)``.
+    """
+
+    def __init__(self, loc: Tensor, factor: Tensor, variance: Tensor) -> None:
+        self.loc, self.cov_factor, self.cov_diag = loc, factor, variance
+        self._unbroadcasted_cov_factor, self._unbroadcasted_cov_diag = factor, variance
+        capacitance = (factor.mT / variance.unsqueeze(-2)) @ factor + torch.eye(
+            factor.shape[-1], dtype=factor.dtype, device=factor.device
+        )
+        tril, failed = torch.linalg.cholesky_ex(capacitance)
+        self._capacitance_tril = tril.masked_fill((failed != 0)[..., None, None], nan)
+        torch.distributions.Distribution.__init__(self, loc.shape[:-1], loc.shape[-1:])
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        return super().expand(batch_shape, _instance or self.__new__(type(self)))  # type: ignore[no-untyped-call]
 
 
 class FullRank(Family):

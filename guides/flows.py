@@ -96,6 +96,26 @@ class Planar(Family):
         return q
 
 
+class _InOrder(transforms.ConditionalAffineAutoregressive):
+    """Pyro's map, its order in Python's numbers: Pyro inverts it by indices that it reads from a tensor one by one, at
+    each of which a GPU would be waited for.
+
+    Args:
+        network: mean and log scale of each number from those before it and the context.
+        order: of the numbers, a permutation of 0, …, D − 1.
+    """
+
+    def __init__(self, network: nn.Module, order: list[int]) -> None:
+        super().__init__(network)  # type: ignore[no-untyped-call]
+        self.order = order
+
+    def condition(self, context: Tensor) -> Any:
+        """The map at this context, ``(..., D)``."""
+        conditioned = super().condition(context)  # type: ignore[no-untyped-call]
+        conditioned.arn.permutation = self.order
+        return conditioned
+
+
 class InverseAutoregressive(Family):
     """A diagonal Gaussian through inverse autoregressive maps with a context of each datapoint (Kingma et al. 2016).
 
@@ -113,7 +133,7 @@ class InverseAutoregressive(Family):
         self.base = Diagonal(latent_dim)
         self.num_params = self.base.num_params + latent_dim
         order = torch.arange(latent_dim)
-        maps: list[Any] = []
+        maps: list[nn.Module] = []
         for number in range(iaf_maps if latent_dim > 1 else 0):
             permutation = order if number % 2 == 0 else order.flip(0)
             network = ConditionalAutoRegressiveNN(
@@ -125,7 +145,7 @@ class InverseAutoregressive(Family):
             )
             for param in network.layers[-1].parameters():
                 nn.init.zeros_(param)
-            maps.append(transforms.ConditionalAffineAutoregressive(network))
+            maps.append(_InOrder(network, permutation.tolist()))
         self.maps = nn.ModuleList(maps)
 
     def forward(self, params: Tensor) -> dist.TorchDistribution:

@@ -2,12 +2,14 @@
 
 import math
 
+import pyro
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import MultivariateNormal, Normal
+from torch.distributions import LowRankMultivariateNormal, MultivariateNormal, Normal, kl_divergence
 
-from ppl_vae.guides import Diagonal, Family, FullRank
+from ppl_vae.guides import Diagonal, Family, FullRank, LowRank
+from ppl_vae.guides.families import _LowRankNormal
 from ppl_vae.networks.dense import SCALE_FLOOR, positive
 
 FAMILIES = [Diagonal, FullRank]
@@ -57,6 +59,31 @@ def test_a_draw_does_not_change_the_density_elsewhere(kind: type[Family]) -> Non
     torch.testing.assert_close(q.log_prob(drawn), family(params).log_prob(drawn.clone()))
     first, _ = q.rsample(), q.rsample()
     torch.testing.assert_close(q.log_prob(first), family(params).log_prob(first))
+
+
+def test_low_rank_is_torchs() -> None:
+    """The same density, draws, moments and KL, also expanded; what cannot be factorised has no density."""
+    torch.manual_seed(0)
+    family = LowRank(4, rank=2)
+    q = family(torch.randn(5, family.num_params, dtype=torch.float64))
+    expected = LowRankMultivariateNormal(q.loc, q.cov_factor, q.cov_diag)
+    prior = MultivariateNormal(torch.zeros(4, dtype=torch.float64), torch.eye(4, dtype=torch.float64))
+    for mine, theirs, shape in ((q, expected, (5,)), (q.expand([3, 5]), expected.expand([3, 5]), (3, 5))):
+        z = torch.randn(*shape, 4, dtype=torch.float64)
+        assert mine.batch_shape == shape
+        for name in ("mean", "variance", "covariance_matrix", "scale_tril"):
+            torch.testing.assert_close(getattr(mine, name), getattr(theirs, name))
+        torch.testing.assert_close(mine.log_prob(z), theirs.log_prob(z))
+        torch.testing.assert_close(mine.entropy(), theirs.entropy())
+        torch.testing.assert_close(kl_divergence(mine, prior), kl_divergence(theirs, prior))
+        draws = []
+        for each in (mine, theirs):
+            torch.manual_seed(1)
+            draws.append(each.rsample((2,)))
+        torch.testing.assert_close(*draws)
+    with pyro.validation_enabled(False):
+        broken = _LowRankNormal(torch.zeros(2), torch.ones(2, 1), torch.full((2,), -0.1))  # 1 + WᵀD⁻¹W = −19
+    assert broken._capacitance_tril.isnan()
 
 
 @every_family

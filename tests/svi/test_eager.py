@@ -10,13 +10,13 @@ import torch
 from pyro.infer import Trace_ELBO
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from ppl_vae.data import Dataset
 from ppl_vae.guides import Diagonal, FullRank
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.objectives.named import OBJECTIVES, ObjectiveName
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer
+from tests.meta import is_read
 from tests.pairs import all_of, bits, stripes_data, vae_pair
 
 
@@ -27,14 +27,8 @@ class HostSyncError(AssertionError):
 class _Dispatch(TorchDispatchMode):
     """Sees every operation below Python, so also what C++ reads on its own."""
 
-    reads = ("_local_scalar_dense", "nonzero", "is_nonzero", "equal", "masked_select")
-
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        by_mask = name.startswith("index") and any(
-            isinstance(leaf, Tensor) and leaf.dtype == torch.bool for leaf in tree_leaves(args[1:])
-        )
-        if name in self.reads or by_mask:  # how many rows a mask leaves is known only on the device
+        if is_read(func, args):
             raise HostSyncError(str(func))
         return func(*args, **(kwargs or {}))
 
