@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ppl_vae.reports.comparing import compare
     from ppl_vae.runs.opened import opened as open
     from ppl_vae.runtime.errors import UserError
+    from ppl_vae.svi.any_program import compiled
     from ppl_vae.training import FitConfig, fit
 else:
     _HOMES = {
@@ -50,6 +51,7 @@ else:
         **dict.fromkeys(("build_guide", "build_model"), "registry.pairs"),
         "check_pair": "programs.check",
         "compare": "reports.comparing",
+        "compiled": "svi.any_program",
         "open": "runs.opened",
         "UserError": "runtime.errors",
         **dict.fromkeys(("FitConfig", "fit"), "training"),
@@ -75,6 +77,7 @@ __all__ = [
     "calibrate",
     "check_pair",
     "compare",
+    "compiled",
     "diagnose",
     "elbo",
     "evaluate",

@@ -92,6 +92,8 @@ def trace(function: Function, examples: Iterable[Tensor]) -> GraphModule:
     try:
         with preserved(copies[0].device), pyro.validation_enabled(False):
             graph, again = (make_fx(function, decomposition_table=ELEMENTARY)(*copies) for _ in range(2))
+    except NotTraceableError:
+        raise
     except Exception as error:  # whatever a user's program raises at being traced
         raise NotTraceableError(_why(error)) from error
     if graph.code != again.code or not _same_constants(graph, again):
