@@ -25,7 +25,7 @@ def one_line(box: str, command: str, arguments: Sequence[str]) -> str:
     rules = [number for number, line in enumerate(box.splitlines()) if "───" in line or "-----" in line]
     end = rules[1] if len(rules) > 1 else len(lines)
     complaint = " ".join(line for line in lines[1:end] if line)
-    if near := list(dict.fromkeys(_nearest(complaint, lines))):
+    if near := [flag for _, flag in sorted(set(_nearest(complaint, lines)))]:
         return f"{complaint.rstrip('.')}; did you mean {', '.join(near)}?"
     choice = re.match(r"invalid choice '(.*?)' for argument .*?Expected one of (\(.*)", complaint)
     if choice and (meant := nearest(choice[1], re.findall(r"'([^']*)'", choice[2]))):
@@ -36,9 +36,14 @@ def one_line(box: str, command: str, arguments: Sequence[str]) -> str:
     return "; ".join(filter(None, (complaint.rstrip("."), why, f"see ppl-vae {command} --help.")))
 
 
-def _nearest(complaint: str, lines: Sequence[str]) -> Iterator[str]:
-    """For each flag that tyro knows something near to, the nearest; of ``--json, --no-json`` the one that was meant."""
+def _nearest(complaint: str, lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """For each flag that tyro knows something near to, its place in the complaint, and the nearest.
+
+    Of ``--json, --no-json`` that is the one that was meant.
+    """
     for heading, offered in pairwise(lines):
         if heading.startswith(("Perhaps you meant", "Arguments similar to")):
             given = re.search(_FLAG, heading) or re.search(_FLAG, complaint)
-            yield from get_close_matches(given[0] if given else "", re.findall(_FLAG, offered), 1, 0.0)
+            flag = given[0] if given else ""
+            for near in get_close_matches(flag, re.findall(_FLAG, offered), 1, 0.0):
+                yield complaint.find(flag), near
