@@ -68,7 +68,8 @@ class Signals:
     is said, they end the process with the status that it has anyway.
 
     Args:
-        own: whether the process is the command's own, to be ended; else it is somebody's who calls :func:`main`.
+        own: whether the process is the command's own, to be ended; else it is somebody's who calls
+            :func:`ppl_vae.cli.main.main`.
     """
 
     def __init__(self, own: bool) -> None:

@@ -11,7 +11,7 @@ The constructor of a model or guide, ours or a user's, can ask by name for
 * models only: ``decoder``, a new network from z to an observation, ``(..., latent_dim)`` to ``(..., *event)``, and
   ``prior``, a new one over ``latent_dim`` numbers. Where the model asks for ``num_classes``, they are told labels too;
   the decoder starts at the data's mean, as the output of the ``likelihood`` where the model asks for one;
-* guides only: ``model``, its ``latents`` (:class:`ppl_vae.guides.Latents`) and the ``family`` over them;
+* guides only: ``model``, its ``latents`` (:class:`ppl_vae.programs.latents.Latents`) and the ``family`` over them;
 * any setting of ours, ``latent_dim``, ``hidden``, ``activation`` and so on; and
 * as a keyword-only parameter, a setting of its own (:mod:`ppl_vae.registry.settings`).
 
