@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ppl_vae.svi.distributed import DistributedStep
 from ppl_vae.svi.eager import EagerStep
 from ppl_vae.svi.traced import TracedStep
-from ppl_vae.tracing.capture import Engine, NotTraceableError, worth_compiling
+from ppl_vae.tracing.capture import Engine, NotTraceableError, calls_that_pay, worth_compiling
 
 Step = EagerStep | TracedStep | DistributedStep
 """What takes steps."""
@@ -35,14 +35,28 @@ def choose_step(engine: Engine, eager: EagerStep, batch_size: int, num_steps: in
     batch_size = min(batch_size, len(eager.data))
     if engine == "eager":
         return Chosen(eager, "eager")
-    elements = batch_size * eager.objective.num_particles * prod(eager.data.event_shape)
-    if not worth_compiling(engine, num_steps, elements, eager.data.x.device):
+    if not worth_compiling(engine, num_steps, _elements(eager, batch_size), eager.data.x.device):
         return Chosen(eager, f"eager: {num_steps:,} steps are too few to be worth compiling one")
     try:
         step = TracedStep(eager, batch_size)
     except NotTraceableError as error:
         return Chosen(eager, f"eager: the step cannot be traced ({error})")
     return Chosen(step, f"traced: one step compiled, {num_steps:,} to take")
+
+
+def begins_eagerly(engine: Engine, eager: EagerStep, batch_size: int, steps_per_epoch: int, epochs: int) -> bool:
+    """Whether the first epoch is to be eager, whatever comes then.
+
+    ``auto`` does so where an epoch is over before compiling would have paid: its numbers are there as soon as those of
+    an eager run, and a mistake is seen before anything is compiled. It depends on the job alone, so that the same job
+    takes the same steps.
+    """
+    paid = calls_that_pay(_elements(eager, min(batch_size, len(eager.data))), eager.data.x.device)
+    return engine == "auto" and steps_per_epoch <= paid < steps_per_epoch * epochs
+
+
+def _elements(eager: EagerStep, batch_size: int) -> int:
+    return int(batch_size * eager.objective.num_particles * prod(eager.data.event_shape))
 
 
 def after_callback(step: Step, say: Callable[[str], object] | None) -> Step:

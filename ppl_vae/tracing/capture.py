@@ -38,7 +38,7 @@ _SAVED_SECONDS = 1.5e-3
 _SAVED_SECONDS_PER_ELEMENT = 15e-9
 
 # Random numbers are torch's own; and of a processor's threads a call has as many as torch has then.
-_OPTIONS = {"fallback_random": True, "cpp.dynamic_threads": True}
+_OPTIONS = {"config_patches": {"fallback_random": True, "cpp.dynamic_threads": True}}
 
 
 class NotTraceableError(Exception):
@@ -56,8 +56,13 @@ def worth_compiling(engine: Engine, num_calls: int, num_elements: int, device: t
     """
     if engine != "auto":
         return engine == "traced"
+    return num_calls > calls_that_pay(num_elements, device)
+
+
+def calls_that_pay(num_elements: int, device: torch.device) -> float:
+    """After how many calls, each a little faster, the time that compiling takes is won back; see above."""
     passes = _SAVED_SECONDS_PER_ELEMENT * num_elements if device.type == "cpu" else 0.0
-    return num_calls * (_SAVED_SECONDS + passes) > _COMPILE_SECONDS
+    return _COMPILE_SECONDS / (_SAVED_SECONDS + passes)
 
 
 def refuse_untraced(engine: Engine, error: NotTraceableError) -> None:
@@ -118,13 +123,15 @@ def compiled(graph: GraphModule, examples: Iterable[Tensor]) -> Function:
     # Inductor compiles it, and the call fails: the kernel leaves out a tensor that its record says there is.
     if any("mkldnn_rnn_layer" in str(node.target) for node in graph.graph.nodes):
         raise NotTraceableError("torch cannot compile its CPU kernel of an LSTM")
-    from torch import _inductor  # a second to import, which an eager run need not pay
+    from torch._inductor import standalone_compile  # a second to import, which an eager run need not pay
 
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that there is no CUDA is no news
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of its own use of itself
-            function: Function = _inductor.compile(with_fastest_products(graph), list(examples), options=_OPTIONS)
+            function: Function = standalone_compile(  # of the ways to call inductor the one that keeps whole graphs
+                with_fastest_products(graph), list(examples), dynamic_shapes="from_example_inputs", options=_OPTIONS
+            )
     except Exception as error:
         raise NotTraceableError(_why(error)) from error
     return function

@@ -18,7 +18,7 @@ from ppl_vae.runtime.progress import Bar
 from ppl_vae.runtime.seeding import reseed, stream
 from ppl_vae.svi import EagerStep, choose_step
 from ppl_vae.svi.distributed import DistributedStep
-from ppl_vae.svi.engine import Step, after_callback
+from ppl_vae.svi.engine import Step, after_callback, begins_eagerly
 from ppl_vae.training.config import FitConfig, final_kl_weight
 from ppl_vae.training.metrics import EpochMetrics
 from ppl_vae.training.saving import Saver
@@ -70,7 +70,8 @@ class Loop:
         with self._bar(progress) as bar, InterruptGuard() as interrupt, pyro.validation_enabled(False):
             if not state.history and state.order is None:
                 self.saver.save()
-            take_step = self._choose_step(bar, on_engine, interrupt)
+            waits = not state.history and self._begins_eagerly()
+            take_step = self.step if waits else self._choose_step(bar, on_engine, interrupt)
             if on_step:
                 on_step(state.steps_done)
             while len(state.history) < self.settings.epochs and not state.stopped_early():
@@ -88,6 +89,8 @@ class Loop:
                 if on_epoch:
                     on_epoch(metrics)
                     take_step = after_callback(take_step, on_engine)
+                if waits:
+                    waits, take_step = False, self._choose_step(bar, on_engine, interrupt)
             self.saver.save()  # the last epoch's weights with the last epoch's moments: it could go on from here
             if any(self.group.any(interrupt.requested)):
                 raise Interrupted("training was stopped at its end; resume its checkpoint for more epochs")
@@ -173,6 +176,12 @@ class Loop:
         seed = stream(self.settings.seed, "validation")  # the same every epoch: what changes is the pair
         with told(f"the validation after epoch {self.state.epoch}", _ADVICE, *self._pair):
             return self.step.objective.validated(*self._pair, data, seed)
+
+    def _begins_eagerly(self) -> bool:
+        settings, steps = self.settings, self.state.steps_per_epoch
+        if self.distributed:
+            return False
+        return begins_eagerly(settings.engine, self.step, settings.batch_size, steps, settings.epochs)
 
     def _choose_step(self, bar: Bar, on_engine: Say | None, interrupt: InterruptGuard) -> Step:
         """What takes the steps; only now, since a traced step holds the very tensors that a checkpoint was put in."""
