@@ -141,6 +141,10 @@ def _lift(graph: GraphModule, inputs: dict[int, Any], count: int) -> list[Tensor
             lifted.append(tensor.detach())
         node.replace_all_uses_with(inputs[id(tensor)])
         graph.graph.erase_node(node)
+    for name in {node.target for node in nodes if node.op == "get_attr"} - {
+        node.target for node in graph.graph.nodes if node.op == "get_attr"
+    }:
+        delattr(graph, name)  # the compiler would have the same tensor twice
     graph.recompile()
     return lifted
 

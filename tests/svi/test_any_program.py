@@ -477,6 +477,26 @@ def test_recording_leaves_generators_and_gradients_alone() -> None:
         assert not param.grad.any()
 
 
+def test_the_compiler_is_given_no_tensor_twice() -> None:
+    """What a program reads outside its arguments becomes an input; left in the graph it would be one more."""
+    seen = []
+
+    def compile_graph(graph: Any, inputs: Any) -> Any:
+        kept = {tensor.data_ptr() for tensor in (*graph.parameters(), *graph.buffers())}
+        seen.append(len(kept & {tensor.data_ptr() for tensor in inputs if tensor.numel()}))
+        return graph
+
+    svi, calls = EXAMPLES["sparse gamma"]()
+    step = CompiledSVI(svi, compile_graph)
+    for args, kwargs in islice(calls(), 2):
+        step.step(*args, **kwargs)
+    svi, calls = vae()
+    step = CompiledSVI(svi, compile_graph)
+    for args, kwargs in islice(calls(), 2):
+        step.step(*args, **kwargs)
+    assert seen == [0, 0]
+
+
 def test_the_loss_as_a_tensor() -> None:
     pyro.set_rng_seed(0)
     svi, calls = vae()
