@@ -7,6 +7,7 @@ from typing import Any, Literal
 from ppl_vae.bench.contenders import Name
 from ppl_vae.bench.epoch import measure_epoch
 from ppl_vae.bench.evaluation import measure_evaluation
+from ppl_vae.bench.load import measure_load
 from ppl_vae.bench.machine import describe_machine
 from ppl_vae.bench.scaling import measure_scaling
 from ppl_vae.bench.settings import Clock
@@ -15,7 +16,7 @@ from ppl_vae.bench.startup import measure_imports, measure_starts
 from ppl_vae.bench.steps import measure_steps
 
 SizeName = Literal["digits", "mnist", "burda", "burda-iwae"]
-Part = Literal["steps", "evaluation", "scaling", "startup", "epoch"]
+Part = Literal["steps", "load", "evaluation", "scaling", "startup", "epoch"]
 
 
 def num_tables(parts: Sequence[Part], sizes: Sequence[SizeName]) -> int:
@@ -53,6 +54,9 @@ def measure(
         for name in sizes:
             results["steps"][name] = measure_steps(name, SIZES[name], names, clock)
             advance()
+    if "load" in parts:
+        results["load"] = measure_load(names, clock)
+        advance()
     if "evaluation" in parts:
         results["evaluation"] = measure_evaluation(clock)
         advance()

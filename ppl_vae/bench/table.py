@@ -6,6 +6,7 @@ from typing import Any
 from ppl_vae.bench.contenders import TITLES
 from ppl_vae.bench.evaluation import NUM_DATAPOINTS
 from ppl_vae.bench.first_steps import STEPS
+from ppl_vae.bench.load import NUM_BUSY
 
 
 def as_markdown(results: dict[str, Any]) -> str:
@@ -57,6 +58,10 @@ def _steps(result: dict[str, Any]) -> str:
     table = _table(["contender", "ms a step, median", "min–max", "traced / it", "min–max"], rows)
     absent = [f"{TITLES[who]}: left out, {why}." for who, why in result["absent"].items()]
     return "\n\n".join([table, *absent])
+
+
+def _load(result: dict[str, Any]) -> str:
+    return "\n\n".join(f"{name}: {of_size['size']}\n\n{_steps(of_size)}" for name, of_size in result.items())
 
 
 def _evaluation(result: dict[str, Any]) -> str:
@@ -120,6 +125,7 @@ def _epoch(result: dict[str, Any]) -> str:
 
 
 _OTHERS = (
+    ("load", f"Steps beside {NUM_BUSY} busy processes", _load),
     ("evaluation", "Evaluation: the importance bound", _evaluation),
     ("scaling", "Scaling", _scaling),
     ("startup", "Startup and memory", _startup),
