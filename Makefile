@@ -1,4 +1,4 @@
-# make demo · make test · make figures · make bench · make lint — each sets itself up on a fresh machine.
+# make demo · make test · make figures · make bench · make gpu-check · make lint — each sets itself up on a fresh machine.
 # VENV=path reuses an environment (the package is installed into it, editable).
 VENV ?= .venv
 PYTHON ?= python3
@@ -8,7 +8,7 @@ PARALLEL := -n auto --maxprocesses 8 --dist loadfile
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ppl_vae-$(shell printf %s "$(CURDIR)" | cksum | cut -d' ' -f1)
 
-.PHONY: setup demo figures test test-all test-wheel bench lint format clean
+.PHONY: setup demo figures test test-all test-wheel bench gpu-check lint format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -40,6 +40,9 @@ test-wheel: setup ## build the wheel, install it elsewhere, run the tests agains
 bench: setup ## speed beside Pyro, PyTorch by hand and NumPyro; BENCH="--only steps" for flags
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/ppl-vae bench $(BENCH)
+
+gpu-check: setup ## on a GPU: tests, speed, precision and a short training, 20 minutes, into benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/gpu_check.py --install --data-root $(DATA_ROOT) $(GPU_CHECK)
 
 lint: setup ## ruff, its formatter and mypy
 	$(BIN)/ruff check .

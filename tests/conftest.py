@@ -17,6 +17,12 @@ torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test marked ``cuda`` is skipped where there is no GPU."""
+    if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+        pytest.skip("there is no CUDA GPU")
+
+
 @pytest.fixture(autouse=True)
 def _no_global_state() -> Iterator[None]:
     """Every test starts from the same seed and must leave Pyro's global store and torch's switches as they were."""

@@ -10,6 +10,7 @@ from ppl_vae.data import Dataset
 from ppl_vae.guides import Amortized, Diagonal, PerDatapoint
 from ppl_vae.models import VAE
 from ppl_vae.networks.dense import Decoder, Encoder
+from ppl_vae.networks.precision import Precision
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.objectives.importance_weighted import ImportanceWeighted
 from ppl_vae.programs.latents import Latents
@@ -35,16 +36,25 @@ class Ours:
         device: where.
         traced: compiled once, or plain Pyro.
         per_datapoint: a row for each datapoint in place of the encoder.
+        precision: of the networks.
     """
 
-    def __init__(self, size: Size, device: str, *, traced: bool, per_datapoint: bool = False) -> None:
+    def __init__(
+        self,
+        size: Size,
+        device: str,
+        *,
+        traced: bool,
+        per_datapoint: bool = False,
+        precision: Precision = "float32",
+    ) -> None:
         torch.manual_seed(0)
         self.batches = Minibatches(size, device)
         model, guide = (program.to(device) for program in build_pair(size, per_datapoint=per_datapoint))
         objective = TraceELBO() if size.num_particles == 1 else ImportanceWeighted(size.num_particles)
         optimizer = PairOptimizer(model, guide, OptimizerConfig())
         data = Dataset(self.batches.x, dynamic=True)
-        eager = EagerStep(model, guide, objective, optimizer, data)
+        eager = EagerStep(model, guide, objective, optimizer, data, precision)
         self.step: EagerStep | TracedStep = TracedStep(eager, size.batch_size) if traced else eager
 
     def run(self, steps: int) -> float:

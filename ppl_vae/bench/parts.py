@@ -9,6 +9,7 @@ from ppl_vae.bench.epoch import measure_epoch
 from ppl_vae.bench.evaluation import measure_evaluation
 from ppl_vae.bench.load import measure_load
 from ppl_vae.bench.machine import describe_machine
+from ppl_vae.bench.precision import measure_precision
 from ppl_vae.bench.scaling import measure_scaling
 from ppl_vae.bench.settings import Clock
 from ppl_vae.bench.sizes import SIZES
@@ -16,7 +17,7 @@ from ppl_vae.bench.startup import measure_imports, measure_starts
 from ppl_vae.bench.steps import measure_steps
 
 SizeName = Literal["digits", "mnist", "burda", "burda-iwae"]
-Part = Literal["steps", "load", "evaluation", "scaling", "startup", "epoch"]
+Part = Literal["steps", "load", "evaluation", "scaling", "startup", "precision", "epoch"]
 
 
 def num_tables(parts: Sequence[Part], sizes: Sequence[SizeName]) -> int:
@@ -62,6 +63,9 @@ def measure(
         advance()
     if "scaling" in parts:
         results["scaling"] = measure_scaling(clock)
+        advance()
+    if "precision" in parts:
+        results["precision"] = measure_precision(clock)
         advance()
     if "startup" in parts:
         size = SIZES["mnist"]

@@ -102,6 +102,15 @@ def _startup(result: dict[str, Any]) -> str:
     return "\n\n".join([imports, starts, *absent])
 
 
+def _precision(result: dict[str, Any]) -> str:
+    rows = []
+    for name, row in result.items():
+        difference = f"{row['difference']:+.4f} ± {row['stderr']:.4f}"
+        rows.append([f"{name}, {row['engine']}", _ms(row["ms"]), _range(row), *_ratio(row["ratio"]), difference])
+    header = ["size, precision, engine", "ms a step, median", "min–max", "it / float32", "min–max"]
+    return _table([*header, "bound less float32's, nats"], rows)
+
+
 _EPOCHS = {
     "script": "Pyro's examples/vae/vae.py: images in memory, one by one",
     "tutorial": "pyro.ai/examples/vae.html: torchvision and ToTensor, one worker",
@@ -128,6 +137,7 @@ _OTHERS = (
     ("load", f"Steps beside {NUM_BUSY} busy processes", _load),
     ("evaluation", "Evaluation: the importance bound", _evaluation),
     ("scaling", "Scaling", _scaling),
+    ("precision", "Precision: the same parameters and noise", _precision),
     ("startup", "Startup and memory", _startup),
     ("epoch", "An epoch of MNIST", _epoch),
 )

@@ -29,7 +29,7 @@ class Bench:
     steps: milliseconds an optimisation step of Pyro's example, PyTorch by hand, NumPyro, the matrix products alone and
     our eager and traced steps, in one process by turns, on random data. load: the same beside two busy processes.
     evaluation: draws of the importance bound. scaling: our steps by batch, latent size and number of datapoints.
-    startup: imports, the first step, memory.
+    startup: imports, the first step, memory. precision: our steps and bounds in float32, tf32 (on a GPU) and bf16.
     epoch: one epoch of MNIST by ppl-vae train against the Pyro example as shipped, its loader included.
 
     NumPyro takes part where it is installed: pip install 'ppl_vae[bench]'.
@@ -42,7 +42,7 @@ class Bench:
     """
 
     only: tuple[Part, ...] = ("steps", "load", "evaluation", "scaling", "startup")
-    """What to measure. By default all but epoch, which needs MNIST."""
+    """What to measure. By default all but precision, and epoch, which needs MNIST."""
     sizes: tuple[SizeName, ...] = ("digits", "mnist", "burda", "burda-iwae")
     """Of steps: 64-128-10, 784-400-50, 784-200-200-50, and the last with the importance bound of 50 draws."""
     contenders: tuple[Name, ...] = ("pyro", "handwritten", "numpyro", "floor", "eager", "traced")

@@ -31,26 +31,30 @@ def test_everything_but_starts_and_epochs(cli, monkeypatch):
     """The other parts, on tiny sizes; traced but not compiled, which would take most of a minute."""
     import torch._inductor
 
-    from ppl_vae.bench import evaluation, load, scaling
+    from ppl_vae.bench import evaluation, load, precision, scaling
     from ppl_vae.bench.sizes import SIZES
 
     tiny = SIZES["digits"]._replace(hidden=(8,), latent_dim=2, num_rows=256)
     monkeypatch.setattr(torch._inductor, "standalone_compile", lambda graph, examples, **_: graph)
     monkeypatch.setattr(evaluation, "_SIZES", ("digits",))
+    monkeypatch.setattr(precision, "_SIZES", ("digits",))
     monkeypatch.setattr(load, "_SIZES", ("digits",))
     monkeypatch.setattr(scaling, "cases", lambda: {"tiny": (tiny, False)})
     monkeypatch.setitem(SIZES, "digits", tiny)
     status, out, err = cli(
-        "bench", "--only", "steps", "load", "evaluation", "scaling", "--sizes", "digits",
+        "bench", "--only", "steps", "load", "evaluation", "scaling", "precision", "--sizes", "digits",
         "--contenders", "traced", "floor", *QUICK, "--json",
     )  # fmt: skip
     assert (status, err) == (0, "")
     results = json.loads(out)
-    assert set(results) == {"command", "machine", "steps", "load", "evaluation", "scaling"}
+    assert set(results) == {"command", "machine", "steps", "load", "evaluation", "scaling", "precision"}
     for part in ("steps", "load"):
         ratio = results[part]["digits"]["ratios"]["traced/floor"]
         assert 0 < ratio["min"] <= ratio["median"] <= ratio["max"]
     assert results["evaluation"]["digits, traced"]["draws_per_second"] > 0
+    same, shorter = results["precision"]["digits, float32"], results["precision"]["digits, bf16"]
+    assert (same["difference"], same["ratio"]["median"]) == (0.0, 1.0)
+    assert 0 < abs(shorter["difference"]) < 0.1
     assert results["scaling"]["tiny"]["traced/eager"]["median"] > 0
 
 

@@ -61,7 +61,7 @@ def test_state_can_be_kept_and_put_back() -> None:
     assert not torch.equal(torch.randn(3), first)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+@pytest.mark.cuda
 def test_cuda_draws_too() -> None:
     before = torch.cuda.get_rng_state()
     found = []

@@ -46,7 +46,7 @@ def test_recording_changes_nothing_and_calls_change_what_they_should(monkeypatch
     assert mine[0] != mine[1]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.cuda
 def test_recorded_steps_learn_what_eager_ones_do() -> None:
     """Inductor draws noise of its own, so that they agree in what they come to."""
     last = []
