@@ -13,7 +13,7 @@ from torch import nn
 from ppl_vae import figures
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.estimates.caveats import words_of
-from ppl_vae.estimates.estimate import Origin, Protocol, errors_line
+from ppl_vae.estimates.estimate import Estimate, Origin, Protocol, errors_line
 from ppl_vae.estimates.significance import beyond_chance
 from ppl_vae.evaluation.gaps import Gaps, GapsConfig, take_apart
 from ppl_vae.guides import Family
@@ -21,7 +21,7 @@ from ppl_vae.guides.unseen import LocalFit, counts_of, doubts_about, fit_locally
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.programs.check import check_pair
 from ppl_vae.programs.latents import Latents
-from ppl_vae.programs.parts import check_family, factored, has_learned
+from ppl_vae.programs.parts import check_family, factored, has_learned, is_gaussian_at_base, is_mean_field
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.runtime.config import changed, checked, field_names, to_plain
 from ppl_vae.runtime.errors import UserError
@@ -228,14 +228,27 @@ def _doubts(gaps: Gaps, local: Mapping[str, LocalFit], infer: InferConfig) -> li
                 f"family '{name}': its local fits end below the guide's own ELBO, so they are no optimum of it (unless "
                 "the guide's family is richer); raise `infer_steps` or `infer_window`, or lower `infer_rate`."
             )
-    if "diagonal" in gaps.families:
-        for name, gap in gaps.families.items():  # which contain the diagonal one, but for what networks were learned
-            if has_learned(local[name].guide.family):
-                continue
-            short = gaps.families["diagonal"].local - gap.local
-            if beyond_chance(short, len(gaps.families)):
+    ends = {name: gap.local for name, gap in gaps.families.items()}
+    return found + below_mean_field(ends, {name: fit.guide.family for name, fit in local.items()})
+
+
+def below_mean_field(ends: Mapping[str, Estimate], families: Mapping[str, nn.Module]) -> list[str]:
+    """Which families end below a mean-field Gaussian, in words, though its every q is one of theirs, or nearly.
+
+    Those families are the Gaussians and the maps of Gaussians, but for what networks have learned with a guide.
+
+    Args:
+        ends: the ELBO of each family's local fits, by name.
+        families: the families.
+    """
+    found = []
+    wider = [name for name, family in families.items() if not has_learned(family) and is_gaussian_at_base(family)]
+    for plain in (name for name in wider if is_mean_field(families[name])):
+        for name in wider:
+            short = ends[plain] - ends[name]
+            if beyond_chance(short, len(ends)):
                 found.append(
-                    f"family '{name}' contains the diagonal one and its local fits end {short.mean:.3f} nats below "
-                    "that: they are no optimum; raise `infer_steps`, or lower `infer_rate`."
+                    f"family '{name}': its local fits end {short.mean:.3f} nats below those of '{plain}', so they are "
+                    "no optimum of it (unless it holds no such q); raise `infer_steps`, or lower `infer_rate`."
                 )
     return found

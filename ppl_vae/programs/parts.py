@@ -4,11 +4,13 @@ from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 import torch
+from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
+from torch.distributions import Independent, LowRankMultivariateNormal, MultivariateNormal, Normal
 
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.latents import Latents
-from ppl_vae.programs.pair import frozen
+from ppl_vae.programs.pair import frozen, unwrapped
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import preserved
 
@@ -52,12 +54,35 @@ def check_family(family: object, latents: Latents, name: str = "the family") -> 
     if not (isinstance(family, nn.Module) and isinstance(num_params, int)):
         what = f"the class {family.__name__}" if isinstance(family, type) else f"a {type(family).__name__}"
         raise UserError(f"{name} is {what}; pass a family that is made, such as Diagonal({latents.size}).")
-    params = next(iter((*family.parameters(), *family.buffers())), torch.zeros(())).new_zeros(1, num_params)
-    with frozen(family), torch.no_grad(), preserved(params.device):
-        event = tuple(family(params).event_shape)
+    event = tuple(neutral(family).event_shape)
     if event != (latents.size,):
         over = ", ".join(map(str, event))
         raise UserError(f"{name} is over {over} numbers, the model's latents are {latents.size}; make it over as many.")
+
+
+def neutral(family: Any) -> TorchDistribution:
+    """q at the neutral parameters 0, where fits begin, batch shape ``(1,)``; generators are left as they were.
+
+    Args:
+        family: from parameters ``(..., num_params)`` to a distribution.
+    """
+    params = next(iter((*family.parameters(), *family.buffers())), torch.zeros(())).new_zeros(1, family.num_params)
+    with frozen(family), torch.no_grad(), preserved(params.device):
+        q: TorchDistribution = family(params)
+    return q
+
+
+def is_mean_field(family: nn.Module) -> bool:
+    """Whether q is a Gaussian for each number, independent of the others."""
+    q = neutral(family)
+    while isinstance(q, Independent):
+        q = q.base_dist
+    return isinstance(q, Normal)
+
+
+def is_gaussian_at_base(family: nn.Module) -> bool:
+    """Whether q is a Gaussian, with whatever covariance, or maps of one, as a flow's is."""
+    return isinstance(unwrapped(neutral(family)), Normal | MultivariateNormal | LowRankMultivariateNormal)
 
 
 def has_learned(family: nn.Module) -> bool:

@@ -108,9 +108,10 @@ def _labels_read(model: nn.Module) -> int:
 def _amortized(model: nn.Module, latents: Latents, family: Family, networks: Networks) -> Amortized:
     if isinstance(model, SequenceVAE):
         return Amortized(latents, family, networks.recurrent_encoder(family.num_params))
-    num_classes = _labels_read(model)
     if isinstance(prior := getattr(model, "prior", None), VampPrior):
-        return Amortized(latents, prior.family, prior.encoder, labelled=num_classes > 0)  # type: ignore[arg-type]
+        labelled = prior.y is not None  # as the encoder, which is the prior's too, was made
+        return Amortized(latents, prior.family, prior.encoder, labelled=labelled)  # type: ignore[arg-type]
+    num_classes = _labels_read(model)
     encoder = networks.encoder(family.num_params, num_classes)
     return Amortized(latents, family, encoder, labelled=num_classes > 0)
 

@@ -1,13 +1,12 @@
 """The families that ``ppl-vae gaps`` can fit to a datapoint alone."""
 
-import torch
 from pyro.distributions import Delta
 from torch import nn
 
 from ppl_vae.guides import Family
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.pair import unwrapped
-from ppl_vae.programs.parts import factored, has_learned
+from ppl_vae.programs.parts import factored, has_learned, neutral
 from ppl_vae.registry.factories import EVERY_FAMILY, FAMILIES, family_name
 from ppl_vae.registry.settings import NOTHING, settings_of
 from ppl_vae.runtime.errors import UserError, unknown_name
@@ -64,7 +63,7 @@ def _why_not(name: str, size: int = 2) -> str:
         )
     if name not in FAMILIES or has_learned(family := _made(name, size)):
         return "has networks, which only a guide of that family has learned; name another."
-    if isinstance(unwrapped(family(torch.zeros(1, family.num_params))), Delta):
+    if isinstance(unwrapped(neutral(family)), Delta):
         return "is a point, which has no density, so that there is no gap to log p(x); name another."
     return ""
 

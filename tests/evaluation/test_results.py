@@ -14,10 +14,12 @@ from ppl_vae.estimates import Estimate, Origin, Protocol
 from ppl_vae.estimates.estimate import errors_line
 from ppl_vae.evaluation import Bidirectional, ElboParts, EvaluateConfig, GapsConfig, estimates, inference_gaps
 from ppl_vae.evaluation.annealing import Annealed
-from ppl_vae.guides import Diagonal, FullRank, PerDatapoint, Point
+from ppl_vae.evaluation.local_gaps import below_mean_field
+from ppl_vae.guides import Diagonal, Family, FullRank, InverseAutoregressive, PerDatapoint, Planar, Point
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.programs.latents import Latents
 from ppl_vae.runtime.config import to_plain
+from tests.cli.own_parts import Heavy
 from tests.pairs import optimal, oracle, simulate
 
 MODEL = oracle(size=3, latent_dim=2)
@@ -163,3 +165,18 @@ def test_gaps_of_several_data_are_one_result() -> None:
     assert str(gaps).startswith("  log p(x) ≥")
     alone = inference_gaps(MODEL, guide, families, data["test"], FEW, SHORT)
     assert alone.to_dict()["splits"]["data"]["inference"] == found.to_dict()["splits"]["test"]["inference"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [(Diagonal, True), (FullRank, True), (Planar, True), (InverseAutoregressive, False), (Heavy, False)],
+)
+def test_who_ends_below_a_mean_field_family_is_no_optimum_if_it_is_of_gaussians(kind: type[Family], told: bool) -> None:
+    """Whatever the families are called: what they are is read off their q."""
+    families = {"mine": Diagonal(2), "other": kind(2)}
+    noise = torch.linspace(-0.1, 0.1, 10)
+    ends = {"mine": Estimate(noise - 3, None), "other": Estimate(-noise - 4, None)}
+    warnings = below_mean_field(ends, families)
+    assert [warning.partition(", so")[0] for warning in warnings] == [
+        "family 'other': its local fits end 1.000 nats below those of 'mine'"
+    ] * told

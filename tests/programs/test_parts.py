@@ -7,12 +7,13 @@ import torch
 from pyro.nn import PyroModule
 
 from ppl_vae import Batch
-from ppl_vae.guides import Diagonal, FullRank, InverseAutoregressive, PerDatapoint, Planar
+from ppl_vae.guides import Diagonal, FullRank, InverseAutoregressive, LowRank, PerDatapoint, Planar, Point
 from ppl_vae.predictive.centre import centre_of, has_mean
 from ppl_vae.programs.latents import Latents
-from ppl_vae.programs.parts import factored, has_learned
+from ppl_vae.programs.parts import factored, has_learned, is_gaussian_at_base, is_mean_field
 from ppl_vae.programs.rows import has_rows
 from ppl_vae.runtime.errors import UserError
+from tests.cli.own_parts import Heavy
 from tests.pairs import PriorGuide, all_of, bits, vae_pair
 
 X = bits(4)
@@ -49,6 +50,21 @@ def test_a_guide_has_its_parts_whoever_wrote_it() -> None:
                                                  (InverseAutoregressive, True)])  # fmt: skip
 def test_what_a_family_has_learned(family: type, learned: bool) -> None:
     assert has_learned(family(3)) == learned
+
+
+@pytest.mark.parametrize(
+    ("family", "plain", "of_gaussians"),
+    [
+        (Diagonal, True, True),
+        (FullRank, False, True),
+        (LowRank, False, True),
+        (Planar, False, True),
+        (Heavy, False, False),
+        (Point, False, False),
+    ],
+)
+def test_which_families_are_gaussians_is_read_off_their_q(family: type, plain: bool, of_gaussians: bool) -> None:
+    assert (is_mean_field(family(3)), is_gaussian_at_base(family(3))) == (plain, of_gaussians)
 
 
 def test_rows() -> None:

@@ -145,6 +145,18 @@ def test_a_model_that_asks_for_its_decoder_is_given_one_that_starts_at_the_data(
     pv.check_pair(model, pv.build_guide("mean-field", model, DATA), DATA.train.probe())
 
 
+@pytest.mark.parametrize("kind", [OfParts, Labelled])
+@pytest.mark.parametrize("guide", ["amortized", "semi-amortized"])
+def test_a_model_of_ones_own_shares_the_vamp_priors_encoder_with_its_guide(kind, guide) -> None:
+    """With the labels, where it asks for their number."""
+    model = pv.build_model(kind, DATA, latent_dim=3, hidden=(4,), prior="vamp")
+    made = pv.build_guide(guide, model, DATA)
+    proposal = made.proposal if guide == "semi-amortized" else made
+    assert proposal.encoder is model.prior.encoder
+    assert proposal.labelled == (kind is Labelled)
+    pv.check_pair(model, made, DATA.train.probe())
+
+
 def test_what_such_a_model_does_not_ask_for_is_not_read() -> None:
     for wrong in ({"prior": "mixture"}, {"likelihood": "normal"}):
         with pytest.raises(pv.UserError, match=f"`{next(iter(wrong))}`: nothing in this pair reads it"):
