@@ -5,14 +5,22 @@ import re
 from collections import Counter
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
 import ppl_vae
+from ppl_vae.baselines.bayes import Kind as BaselineKind
+from ppl_vae.evaluation.named import ESTIMATORS
+from ppl_vae.objectives.named import OBJECTIVES
+from ppl_vae.registry.factories import TABLES
 
 PACKAGE = Path(ppl_vae.__file__).parent
 ROOT = Path(__file__).resolve().parents[1]
+in_checkout = pytest.mark.skipif(
+    not (ROOT / "CONTRIBUTING.md").exists(), reason="needs the checkout, not an installed wheel"
+)
 FULLEST = 17  # files of a room
 MOST_OF_CLI = 1_500  # lines of definitions
 # The only rooms that know the names of models, guides and families: the registry, and the page that computes ours.
@@ -115,6 +123,60 @@ def test_others_are_not(innocent: str) -> None:
     assert type_tests(ast.parse(innocent)) == []
 
 
+# Names of models, guides, families, likelihoods, priors and objectives; some stand for an estimator or a baseline too.
+NAMED = (
+    ({name for table in TABLES.values() for name in table} | OBJECTIVES.keys())
+    - ESTIMATORS.keys()
+    - set(get_args(BaselineKind))
+)
+
+
+def names_asked(tree: ast.AST) -> list[int]:
+    """The lines that ask whether something has the name of a part of a pair, or look something up by it."""
+    found = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Compare() | ast.MatchValue():
+                texts = {each.value for each in ast.walk(node) if isinstance(each, ast.Constant)}
+            case ast.Subscript(value=value, slice=ast.Constant(value=text)) if _names(value) != {"Literal"}:
+                texts = {text}
+            case _:
+                continue
+        if texts & NAMED:
+            found.append(node.lineno)
+    return found
+
+
+def test_nothing_asks_for_the_name_of_a_part_of_a_pair() -> None:
+    found = {
+        f"{name}:{line}"
+        for name, tree in _sources()
+        if name not in _KNOWING and not name.startswith("registry/")
+        for line in names_asked(tree)
+    }
+    assert found == set()
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "config.pair.family == 'point'",
+        "pair.model in ('sequence', 'hierarchical')",
+        "'diagonal' in families",
+        "families['diagonal']",
+        "fit.objective != 'dreg'",
+        "match guide:\n    case 'per-datapoint':\n        pass",
+    ],
+)
+def test_a_planted_question_for_a_name_is_found(planted: str) -> None:
+    assert names_asked(ast.parse(planted)) == [2 if "\n" in planted else 1]
+
+
+@pytest.mark.parametrize("innocent", ["kind == 'mixture'", "PairConfig(family='point')", "'elbo' in results"])
+def test_other_names_are_not(innocent: str) -> None:
+    assert names_asked(ast.parse(innocent)) == []
+
+
 # --- Rooms and floors -------------------------------------------------------------------------------------------------
 
 FLOORS = [
@@ -195,6 +257,13 @@ def test_every_module_is_in_a_room_and_every_room_on_a_floor() -> None:
     rooms = {name.split("/")[0] for name, _ in _sources() if "/" in name}
     assert rooms == set(FLOOR_OF)
     assert {name for name, _ in _sources() if "/" not in name} == _OF_THE_ROOT
+
+
+@in_checkout
+def test_the_map_in_contributing_is_that_of_the_floors() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("## Where things are")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\d+) \| `(\w+)/` \|", table, flags=re.MULTILINE)
+    assert {room: int(floor) - 1 for floor, room in rows} == FLOOR_OF
 
 
 def files_by_room() -> Counter[str]:
@@ -303,11 +372,6 @@ def test_lines_of_definitions_are_counted() -> None:
 
 
 # --- "To add one" -----------------------------------------------------------------------------------------------------
-
-
-in_checkout = pytest.mark.skipif(
-    not (ROOT / "CONTRIBUTING.md").exists(), reason="needs the checkout, not an installed wheel"
-)
 
 
 def recipes() -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from pyro.distributions import Delta
 from torch import Tensor
 from torch.distributions import Independent, LowRankMultivariateNormal, MultivariateNormal, Normal, kl_divergence
 
@@ -16,7 +17,7 @@ def closed_form_kl(q: Any, p: Any) -> Tensor | None:
         q: the guide's distribution at a site.
         p: the model's distribution there, of the same event shape.
     """
-    if type(q).__name__ == "Delta":
+    if isinstance(q, Delta):
         return None  # Pyro has −log p(point) for it, which leaves out the density of a mapped latent
     if isinstance(q, MultivariateNormal | LowRankMultivariateNormal) and _is_diagonal(p):
         p = MultivariateNormal(p.base_dist.loc, scale_tril=torch.diag_embed(p.base_dist.scale))

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from pyro import poutine
+from pyro.distributions import Delta
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
@@ -219,7 +220,7 @@ def _moments(guide: nn.Module, batch: Batch, num_samples: int) -> dict[str, Mome
 
 
 def _closed_form(q: Any) -> Moments | None:
-    if type(q).__name__ == "Delta":  # the image of an auxiliary draw: its own mean says nothing about q
+    if isinstance(q, Delta):  # the image of an auxiliary draw: its own mean says nothing about q
         return None
     try:
         return Moments(q.mean, q.stddev)

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributions import Normal
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.estimates.estimate import Estimate
@@ -70,7 +71,7 @@ def take_frame(
             q: Any = latent_sites(trace_in_plate(guide, batch))[name]["fn"]
         if hasattr(q, "covariance_matrix"):
             means, covariances = q.mean, q.covariance_matrix
-        elif type(getattr(q, "base_dist", q)).__name__ == "Normal":
+        elif isinstance(getattr(q, "base_dist", q), Normal):
             means, covariances = q.mean, torch.diag_embed(q.variance)
         else:
             draws = posterior_samples(guide, batch, _DRAWS)[name]
