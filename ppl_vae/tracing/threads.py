@@ -6,10 +6,8 @@ is timed with all threads and with one, at first and now and then. That is left 
 threads changes no bit of the results: the same job has to come to the same weights.
 """
 
-import math
 import time
 from collections.abc import Callable, Generator, Sequence
-from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -18,9 +16,9 @@ from ppl_vae.runtime.seeding import preserved
 
 Function = Callable[..., tuple[Tensor, ...]]
 
-# A turn lasts so many calls and so many seconds at least; each number has two in a trial, and the pause until the next
-# trial is so many times as long as this one.
-_CALLS, _SECONDS, _TURNS, _PAUSE = 5, 0.02, 2, 50
+# A turn lasts so many seconds, or calls where one takes long; in a trial each number has one. The next trial is after
+# so many seconds at the latest, and from so many on as soon as a turn is so many times as slow as the loser's was.
+_SECONDS, _CALLS, _PAUSE, _LEAST, _WORSE = 0.1, 5, 10.0, 1.0, 1.2
 # Below so many multiplications in its products a function has one thread, where the clock is not to decide.
 _SMALL = 50e6
 
@@ -64,18 +62,23 @@ class Timed:
 def _numbers() -> Generator[int, float, None]:
     """The number of threads for the next call; is sent how long it took."""
     while True:
-        found: dict[int, list[float]] = {}
-        trial = 0.0
-        for number in (1, torch.get_num_threads()) * _TURNS:
-            calls, seconds, enough = 0, 0.0, 2 * max(_SECONDS, _CALLS * found[1][-1]) if 1 in found else math.inf
-            while seconds < enough and (calls < _CALLS or seconds < _SECONDS):
-                seconds += yield number
-                calls += 1
-            found.setdefault(number, []).append(seconds / calls)
-            trial += seconds
-        best, waited = min(found, key=lambda number: fmean(found[number])), 0.0
-        while waited < _PAUSE * trial:
-            waited += yield best
+        alone = yield from _turn(1)
+        number = torch.get_num_threads()
+        together = yield from _turn(number)
+        best, other = (1, together) if alone < together else (number, alone)
+        waited, mean = 0.0, 0.0
+        while waited < _PAUSE and (waited < _LEAST or mean < _WORSE * other):
+            mean = yield from _turn(best)
+            waited += max(mean, _SECONDS)
+
+
+def _turn(number: int) -> Generator[int, float, float]:
+    """Some calls with a number of threads; the mean of their seconds."""
+    calls, seconds = 0, 0.0
+    while seconds < _SECONDS or (calls < _CALLS and seconds < 2 * _SECONDS):
+        seconds += yield number
+        calls += 1
+    return seconds / calls
 
 
 def threaded(function: Function, size: float, on_copies: Callable[[Function], Sequence[Tensor]]) -> Function:
