@@ -61,7 +61,7 @@ class CompiledSVI:
         self.moved: dict[Any, list[Tensor]] = {}
         self.records: dict[Any, RecordedStep] = {}
         self.num_records = 0
-        self.floats_change = True
+        self.floats_change, self.why_no_float = True, ""
         self.said: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
@@ -129,9 +129,10 @@ class CompiledSVI:
         try:
             self.num_records += 1
             self.records[key] = RecordedStep(self.svi, moved, arguments, self.compile_graph)
-        except NotTraceableError:
+        except NotTraceableError as error:
             if not arguments.numbers:
                 raise
+            self.why_no_float = f" (with floats as tensors: {error})"
             self.floats_change = False  # the program may decide by one: then there is a record for each
             self.num_records -= 1
             return None
@@ -150,7 +151,7 @@ class CompiledSVI:
             self._give_up("the loss is more than one number")
             return loss
         if len(self.moved) == _MOST_STRUCTURES:
-            self._give_up("its arguments or its programs' attributes are others at every call")
+            self._give_up(f"its arguments or its programs' attributes are others at every call{self.why_no_float}")
             return loss
         params = [cast(Any, site["value"]).unconstrained() for site in seen.trace.nodes.values()]
         self.moved[self._key(taken_apart(args, kwargs, self.floats_change))] = params

@@ -107,5 +107,5 @@ def _is_foreign(value: Any, program: FunctionType) -> bool:
 def _is_run(value: Any) -> bool:
     """Whether what stands in a place may be part of the program: modules, functions, handlers, but no library's."""
     if isinstance(value, FunctionType):
-        return value.__module__.split(".")[0] not in ("torch", "pyro")
+        return (value.__module__ or "").split(".")[0] not in ("torch", "pyro")
     return callable(value) and not isinstance(value, type | Tensor)

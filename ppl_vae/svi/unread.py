@@ -47,7 +47,7 @@ class _Unread(TorchFunctionMode):
             self.surrogates.append(args[0])
             return None
         frame = sys._getframe(1)
-        while frame.f_back and frame.f_globals["__name__"] in ("torch.overrides", "torch._tensor"):
+        while frame.f_back and frame.f_globals.get("__name__") in ("torch.overrides", "torch._tensor"):
             frame = frame.f_back  # what of torch is written in Python hands over by itself
         if func is Tensor.register_hook and frame.f_code in _ANSWERS:
             return None  # it would ask the gradients too

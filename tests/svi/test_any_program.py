@@ -120,6 +120,16 @@ def test_examples_compiled(name: str) -> None:
     torch.testing.assert_close(mine[1], theirs[1], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
+def test_compiled_for_two_threads() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        test_examples_compiled("variational autoencoder")
+    finally:
+        torch.set_num_threads(before)
+
+
 # --- Losses and optimizers --------------------------------------------------------------------------------------------
 
 
@@ -599,6 +609,34 @@ def test_a_float_that_decides_is_no_tensor() -> None:
     mine, step = outcome(make, recorded)
     assert step.num_records == 2
     assert_same(mine, theirs, 1e-5)
+
+
+def test_a_float_that_decides_and_always_changes() -> None:
+    svi, _ = regression(Trace_ELBO(), pyro.optim.Adam({"lr": 0.05}))
+
+    def model(x: Tensor, power: float) -> None:
+        pyro.sample("x", dist.Normal(pyro.param("loc", torch.tensor(0.3)), 1.0 if power > 1 else 2.0), obs=x)
+
+    step = recorded(SVI(model, lambda x, power: None, svi.optim, Trace_ELBO()))
+    with pytest.warns(UserWarning, match="others at every call .with floats as tensors: the program reads"):
+        losses = [step.step(torch.tensor(1.0), number / 50) for number in range(1, 100)]
+    assert step.num_records == 0
+    assert len(set(losses)) > 50
+
+
+def test_a_program_of_a_notebook_without_a_name() -> None:
+    """Its globals need not say of which module they are."""
+    source = """
+def model(x, weight):
+    with pyro.plate("data", len(x)), pyro.poutine.scale(scale=weight):
+        pyro.sample("x", dist.Normal(pyro.param("loc", torch.tensor(0.3)), 1.0), obs=x)
+"""
+    names: dict[str, Any] = {"pyro": pyro, "dist": dist, "torch": torch}
+    exec(source, names)
+    step = recorded(SVI(names["model"], lambda x, weight: None, pyro.optim.Adam({"lr": 0.05}), Trace_ELBO()))
+    for number in range(1, 5):
+        step.step(torch.ones(3), number / 5)
+    assert step.num_records == 1
 
 
 def test_handlers_around_a_step_see_it() -> None:
