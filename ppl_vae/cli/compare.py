@@ -3,7 +3,7 @@
 from dataclasses import field
 from pathlib import Path
 
-from ppl_vae.cli.main import as_flags
+from ppl_vae.cli.flags import as_flags
 from ppl_vae.cli.surroundings import say_as_it_is, say_what_was_read
 from ppl_vae.reports.comparing import run_comparison
 from ppl_vae.runs.terms import CompareConfig

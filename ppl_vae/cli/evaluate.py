@@ -9,7 +9,7 @@ from typing import Annotated
 from typing_extensions import Doc
 from tyro.conf import Positional
 
-from ppl_vae.cli.main import as_flags
+from ppl_vae.cli.flags import as_flags
 from ppl_vae.data.labels import unseen_among
 from ppl_vae.diagnostics import calibrate_pair, evaluate
 from ppl_vae.evaluation import EvaluateConfig

@@ -7,7 +7,7 @@ from typing import Annotated
 from typing_extensions import Doc
 from tyro.conf import Positional
 
-from ppl_vae.cli.main import as_flags
+from ppl_vae.cli.flags import as_flags
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import GapsConfig, inference_gaps
 from ppl_vae.inference.fitting import InferConfig

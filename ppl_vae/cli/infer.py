@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from ppl_vae.cli.main import as_flags
+from ppl_vae.cli.flags import as_flags
 from ppl_vae.cli.surroundings import say_as_it_is
 from ppl_vae.data import binarized
 from ppl_vae.data.labels import numbers_of, unseen_among

@@ -6,7 +6,6 @@ Imports nothing that takes time: ``ppl-vae --help`` answers at once, and so does
 import errno
 import io
 import os
-import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ppl_vae.cli.flags import as_flags
 from ppl_vae.cli.surroundings import (
     Signals,
     news_said,
@@ -166,34 +166,6 @@ def _words_for(error: BaseException, interrupted: bool) -> tuple[str, int]:
         what = f"cannot read or write {os.fsdecode(error.filename)}" if error.filename else "a file or device failed"
         return f"{what}: {error.strerror or error}", 2
     raise error
-
-
-def as_flags(text: str, command: Any) -> str:
-    """What the library says of settings, in backticks, as the command line does: `num_samples` is --num-samples.
-
-    Args:
-        text: a message, or what a result prints.
-        command: whose settings have flags, as those of a training have; what else stands in backticks is left as it is.
-    """
-    if "`" not in text:
-        return text
-    from ppl_vae.registry.pair_config import our_settings
-    from ppl_vae.runs.run import TrainConfig
-
-    known = {*_settings(command), *_settings(TrainConfig()), *our_settings()}
-    flag = r"`((?:no_)?(\w+))`"
-    return re.sub(flag, lambda it: f"--{it[1].replace('_', '-')}" if known & {*it.groups()} else it[0], text)
-
-
-def _settings(command: Any) -> Iterator[str]:
-    """Names of the fields, at any depth, and of what a pair has set."""
-    from dataclasses import fields, is_dataclass
-
-    for each in fields(command) if is_dataclass(command) else ():
-        yield each.name
-        yield from _settings(getattr(command, each.name))
-    if isinstance(command, dict):
-        yield from command
 
 
 def _complain(message: str, status: int, group: "Group | None" = None) -> int:

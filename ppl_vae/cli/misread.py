@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
 
-from ppl_vae.cli.main import as_flags
+from ppl_vae.cli.flags import as_flags
 from ppl_vae.cli.pair_flags import pairs_compared
 from ppl_vae.registry.pair_config import why_none
 from ppl_vae.runtime.errors import nearest

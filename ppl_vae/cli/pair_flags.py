@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
 
-from ppl_vae.cli.main import as_flags
+from ppl_vae.cli.flags import as_flags
 from ppl_vae.registry.factories import TABLES
 from ppl_vae.registry.files import names_file
 from ppl_vae.registry.pair_config import PairConfig, help_of_parts, makers_of, offered_to, our_settings, split_guide

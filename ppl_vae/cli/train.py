@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from ppl_vae.cli.flags import as_flags
 from ppl_vae.cli.going_on import told_how_to_go_on
-from ppl_vae.cli.main import as_flags
 from ppl_vae.cli.surroundings import say_as_it_is, say_what_was_read
 from ppl_vae.registry.presets import PresetName
 from ppl_vae.reports.closing import in_closing

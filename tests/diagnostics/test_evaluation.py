@@ -12,7 +12,7 @@ from pyro.nn import PyroModule
 
 from ppl_vae import Batch, UserError
 from ppl_vae.cli.evaluate import Evaluate
-from ppl_vae.cli.main import as_flags
+from ppl_vae.cli.flags import as_flags
 from ppl_vae.data import Dataset
 from ppl_vae.diagnostics import calibrate_pair, diagnose, evaluate
 from ppl_vae.estimates.caveats import POINT_IN_WORDS
