@@ -34,28 +34,26 @@ if TYPE_CHECKING:
     from ppl_vae.svi.any_program import compiled
     from ppl_vae.training import FitConfig, fit
 else:
-    _HOMES = {
-        **dict.fromkeys(("DataConfig", "Dataset", "load"), "data"),
-        **dict.fromkeys(("calibrate", "diagnose", "evaluate"), "diagnostics"),
-        "infer_latents": "diagnostics.latents",
-        **dict.fromkeys(
-            (
-                *("annealed_importance_bound", "bidirectional_bounds", "elbo", "importance_bound", "inference_gaps"),
-                "simulate",
-            ),
-            "evaluation",
+    _NAMES = {
+        "data": ("DataConfig", "Dataset", "load"),
+        "diagnostics": ("calibrate", "diagnose", "evaluate"),
+        "diagnostics.latents": ("infer_latents",),
+        "evaluation": (
+            *("annealed_importance_bound", "bidirectional_bounds", "elbo", "importance_bound", "inference_gaps"),
+            "simulate",
         ),
-        **dict.fromkeys(("InferConfig", "infer"), "inference.fitting"),
-        **dict.fromkeys(("posterior_predictive", "prior_predictive"), "predictive.draws"),
-        "Batch": "programs.batch",
-        **dict.fromkeys(("build_guide", "build_model"), "registry.pairs"),
-        "check_pair": "programs.check",
-        "compare": "reports.comparing",
-        "compiled": "svi.any_program",
-        "open": "runs.opened",
-        "UserError": "runtime.errors",
-        **dict.fromkeys(("FitConfig", "fit"), "training"),
+        "inference.fitting": ("InferConfig", "infer"),
+        "predictive.draws": ("posterior_predictive", "prior_predictive"),
+        "programs.batch": ("Batch",),
+        "programs.check": ("check_pair",),
+        "registry.pairs": ("build_guide", "build_model"),
+        "reports.comparing": ("compare",),
+        "runs.opened": ("open",),
+        "runtime.errors": ("UserError",),
+        "svi.any_program": ("compiled",),
+        "training": ("FitConfig", "fit"),
     }
+    _HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
     def __getattr__(name):
         if name not in _HOMES:
