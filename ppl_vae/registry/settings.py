@@ -11,8 +11,10 @@
 
 has the setting ``dof``: type and range from the annotation (or the default's type), the default from the signature,
 help and the report's words from the line under ``Args:``. Whatever the type, it has to be one that can be written on a
-command line: numbers, words, yes or no, a choice of them, or several. A name means one thing in a pair: where two
-makers have a setting of the same name, the first in the order model, guide, family, likelihood, prior says what it is.
+command line: numbers, words, yes or no, a choice of them, or several. A constructor of ``(*args, depth=2, **kwargs)``
+hands on all else: it has the parameters of the class that its own is derived from, too. A name means one thing in a
+pair: where two makers have a setting of the same name, the first in the order model, guide, family, likelihood, prior
+says what it is.
 """
 
 import inspect
@@ -61,12 +63,26 @@ def parameters_of(maker: Callable[..., object]) -> Mapping[str, inspect.Paramete
     """The parameters of a signature, by name."""
     for resolved in (True, False):  # of the annotations of a module that leaves them as text
         try:
-            return inspect.signature(maker, eval_str=resolved).parameters
+            found = inspect.signature(maker, eval_str=resolved).parameters
         except NameError:
             continue
         except ValueError:  # a builtin's
             return {}
+        return {**_handed_on(maker, found), **found}
     return {}
+
+
+def _handed_on(maker: Callable[..., object], own: Mapping[str, inspect.Parameter]) -> Mapping[str, inspect.Parameter]:
+    """The parameters of the class that it is derived from, if its constructor hands all of them on: where it takes
+    ``*args`` and ``**kwargs``, and nothing else but settings of its own.
+    """
+    kinds = {each.kind for each in own.values()}
+    rest = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    if not isinstance(maker, type) or not rest <= kinds <= {*rest, inspect.Parameter.KEYWORD_ONLY}:
+        return {}
+    lineage = iter(maker.__mro__)
+    next(each for each in lineage if "__init__" in vars(each))
+    return parameters_of(next(lineage, object))
 
 
 def settings_of(maker: Callable[..., object]) -> dict[str, Setting]:
@@ -127,6 +143,11 @@ def plain(value: object) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def is_switch(kind: Any) -> bool:
+    """Whether the flag of a setting of this type takes no value: it is yes, and another one says no."""
+    return getattr(kind, "__origin__", kind) is bool
+
+
 def is_plain(value: object) -> bool:
     """Whether a value can be that of a setting."""
     if isinstance(value, list | tuple):
@@ -135,10 +156,11 @@ def is_plain(value: object) -> bool:
 
 
 def described(maker: Callable[..., object]) -> dict[str, str]:
-    """What the docstring says under ``Args:``, by parameter, each on one line."""
+    """What the docstrings, of a class those of its bases too, say under ``Args:``, by parameter, each on one line."""
     found: dict[str, str] = {}
-    constructor = vars(maker).get("__init__") if isinstance(maker, type) else None
-    for text in map(inspect.getdoc, (maker, constructor)):
+    owners = maker.__mro__[::-1] if isinstance(maker, type) else ()
+    constructors = (vars(each).get("__init__") for each in owners)
+    for text in map(inspect.getdoc, (*owners, *constructors, maker)):
         section = re.search(r"^Args:\n((?:[ \t]+.*\n?|\s*\n)*)", text or "", re.MULTILINE)
         lines = inspect.cleandoc(section[1] if section else "").splitlines()
         name = ""

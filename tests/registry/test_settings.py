@@ -15,7 +15,7 @@ from ppl_vae.registry.build import build_pair, settled
 from ppl_vae.registry.factories import GUIDES, MODELS, PRIORS
 from ppl_vae.registry.local_families import local_families
 from ppl_vae.registry.pair_config import PairConfig, our_settings, split_guide
-from ppl_vae.registry.settings import NOTHING, described, offered_by, settings_of, typed
+from ppl_vae.registry.settings import NOTHING, described, offered_by, parameters_of, settings_of, typed
 from tests.cli import own_parts
 
 INFO = DataInfo((3, 4), 0, 20, "0" * 16)
@@ -111,6 +111,37 @@ def test_a_function_that_makes_one_of_our_classes_has_the_settings_of_the_class(
         "refinement_training",
     ]
     assert list(settings_of(PRIORS["vamp"])) == ["num_components"]
+
+
+class Derived(Everything):
+    """Hands on what it is given.
+
+    Args:
+        depth: Of it.
+    """
+
+    def __init__(self, *args: Any, depth: int = 3, number: int = 7, **kwargs: Any) -> None:
+        super().__init__(*args, number=number, **kwargs)
+
+
+class Closed(Everything):
+    """Hands on, but for what it knows better."""
+
+    def __init__(self, latent_dim: int, *args: Any, depth: int = 3, **kwargs: Any) -> None:
+        super().__init__(2 * latent_dim, *args, needed=depth, **kwargs)
+
+
+def test_a_class_has_the_settings_and_words_of_that_which_its_constructor_hands_everything_on_to() -> None:
+    class Heir(Derived):
+        """Without a constructor."""
+
+    for kind in (Derived, Heir):
+        found = settings_of(kind)
+        assert found.keys() == {"depth", *settings_of(Everything)}
+        assert (found["number"].default, found["number"].words) == (7, "How many. Not too many.")
+        assert (found["depth"].words, found["ratio"].words) == ("Of it.", "Of the constructor's docstring.")
+        assert "latent_dim" in parameters_of(kind)
+    assert [*settings_of(Closed)] == ["depth"]
 
 
 def test_every_setting_of_ours_says_what_it_is() -> None:
