@@ -93,7 +93,7 @@ def test_a_support_without_a_map_is_named() -> None:
 
     for prior, message in (
         (Unmapped(torch.zeros(2), 1.0).to_event(1), r"^site 'z': torch knows no map .* constraints\.real_vector\.$"),
-        (Nowhere(torch.zeros(2), 1.0).to_event(1), r"^site 'z': .* is discrete; a guide needs real latents\.$"),
+        (Nowhere(torch.zeros(2), 1.0).to_event(1), r"^site 'z': .* is discrete; this needs real latents\.$"),
     ):
         with pytest.raises(UserError, match=message):
             Latents.of(Model(prior), all_of(torch.zeros(3, 2)))

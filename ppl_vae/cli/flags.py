@@ -15,11 +15,12 @@ def as_flags(text: str, command: Any) -> str:
     if "`" not in text:
         return text
     from ppl_vae.registry.pair_config import our_settings
+    from ppl_vae.runs.command_line import as_flag
     from ppl_vae.runs.run import TrainConfig
 
     known = {*_settings(command), *_settings(TrainConfig()), *our_settings()}
     flag = r"`((?:no_)?(\w+))`"
-    return re.sub(flag, lambda it: f"--{it[1].replace('_', '-')}" if known & {*it.groups()} else it[0], text)
+    return re.sub(flag, lambda it: as_flag(it[1]) if known & {*it.groups()} else it[0], text)
 
 
 def _settings(command: Any) -> Iterator[str]:

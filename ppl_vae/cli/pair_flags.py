@@ -6,6 +6,7 @@ The names are read first, a user's file among them is run, and its settings are 
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from itertools import takewhile
+from types import GenericAlias
 from typing import Any, get_type_hints
 
 import tyro
@@ -15,7 +16,7 @@ from ppl_vae.cli.flags import as_flags
 from ppl_vae.registry.factories import TABLES
 from ppl_vae.registry.files import names_file
 from ppl_vae.registry.pair_config import PairConfig, help_of_parts, makers_of, offered_to, our_settings, split_guide
-from ppl_vae.registry.settings import NOTHING, Setting, settings_of, typed
+from ppl_vae.registry.settings import NOTHING, Setting, is_switch, settings_of, typed
 from ppl_vae.runtime.errors import UserError
 
 
@@ -30,15 +31,18 @@ def pair_flags(command: type, pairs: Sequence[PairConfig], arguments: Sequence[s
     Raises:
         UserError: a part cannot be found, or a user's setting has the name of another flag.
     """
-    taken = names_of(command)
+    offered = offered_to(*pairs)
+    others = {name: setting.kind for name, setting in offered.items()}
     for pair in pairs:
         for kind, maker in makers_of(pair).items():
-            if names_file(pair.parts[kind]) and (both := sorted(taken & settings_of(maker).keys())):
-                raise UserError(
-                    f"{kind} {pair.parts[kind]}: its setting '{both[0]}' has the name of a flag that is there already; "
-                    "rename it."
-                )
-    return _registry(offered_to(*pairs), arguments)
+            for name, setting in settings_of(maker).items() if names_file(pair.parts[kind]) else ():
+                taken = flags_of(command) | _spellings({key: of for key, of in others.items() if key != name})
+                if not taken.isdisjoint(_spellings({name: setting.kind})):
+                    raise UserError(
+                        f"{kind} {pair.parts[kind]}: its setting '{name}' has the name of a flag that is there "
+                        "already; rename it."
+                    )
+    return _registry(offered, arguments)
 
 
 def flags_of_run(recorded: PairConfig, arguments: Sequence[str]) -> ConstructorRegistry:
@@ -124,16 +128,23 @@ def _parts() -> dict[str, Any]:
 def _kind_of(value: Any) -> Any:
     """The type of a recorded value."""
     if isinstance(value, list):
-        return tuple[type(value[0]) if value else str, ...]  # type: ignore[misc]
+        kinds = tuple(map(_kind_of, value))
+        alike = all(kind == kinds[0] for kind in kinds)
+        return GenericAlias(tuple, (kinds[0] if kinds else str, ...) if alike else kinds)
     return str | None if value is None else type(value)
 
 
-def names_of(command: type) -> set[str]:
-    """The names of all flags of a command but for the settings of its pair."""
-    found: set[str] = set()
+def flags_of(command: type) -> set[str]:
+    """The spellings of all flags of a command but for the settings of its pair."""
+    found = {"help"}
     for name, kind in get_type_hints(command).items():
         if kind is PairConfig:
             found |= _parts().keys()
         else:
-            found |= names_of(kind) if is_dataclass(kind) and isinstance(kind, type) else {name}
+            found |= flags_of(kind) if is_dataclass(kind) and isinstance(kind, type) else _spellings({name: kind})
     return found
+
+
+def _spellings(kinds: Mapping[str, Any]) -> set[str]:
+    """How flags are spelt; of what is yes or no also that which says no."""
+    return kinds.keys() | {f"no_{name}" for name, kind in kinds.items() if is_switch(kind)}

@@ -140,7 +140,7 @@ def _support(name: str, fn: Any) -> constraints.Constraint:
     try:
         support = _of_components(fn.support)
         if support.is_discrete:
-            raise UserError(f"site '{name}': {kind} is discrete; a guide needs real latents.")
+            raise UserError(f"site '{name}': {kind} is discrete; this needs real latents.")
         biject_to(support)
     except NotImplementedError:
         raise UserError(

@@ -104,7 +104,8 @@ def construct(kind: str, name: str, factory: Factory, available: Mapping[str, Ca
         if parameter.name not in available and parameter.default is parameter.empty and parameter.kind not in rest:
             raise UserError(
                 f"{kind} {name}: its constructor asks for '{parameter.name}', which is not to be had; "
-                f"it can ask for {', '.join(sorted(available))}. (A setting stands after *, with type or default.)"
+                f"it can ask for {', '.join(sorted(available))}. "
+                "(A setting stands after *, its type or default a number, a word or a choice.)"
             )
     arguments = {p.name: available[p.name]() for p in asked if p.name in available}
     try:

@@ -162,8 +162,13 @@ def why_none(name: str, pairs: Sequence[PairConfig]) -> str:
         return f"it is set in training, for {readers}" if readers else ""
     for pair in pairs:
         for kind, maker in makers_of(pair).items():
-            if name in parameters_of(maker):
-                return f"{kind} {pair.parts[kind]} takes it, but only a keyword-only parameter (after *) is a setting"
+            if parameter := parameters_of(maker).get(name):
+                why = (
+                    "a setting's type is a number, a word, yes or no, a choice (Literal) or several of them"
+                    if parameter.kind is parameter.KEYWORD_ONLY
+                    else "only a keyword-only parameter (after *) is a setting"
+                )
+                return f"{kind} {pair.parts[kind]} takes it, but {why}"
     return "no part of this pair has a setting of that name"
 
 

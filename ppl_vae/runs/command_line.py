@@ -1,5 +1,6 @@
 """The command line that stands for settings: every flag whose value is not the default."""
 
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
@@ -7,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ppl_vae.data.torchvision_sets import NAMES
-from ppl_vae.registry.pair_config import PairConfig, unusual
+from ppl_vae.registry.pair_config import PairConfig, offered_to, unusual
+from ppl_vae.registry.settings import is_switch
 from ppl_vae.runs.run import TrainConfig
 
 
@@ -30,7 +32,7 @@ def command(name: str, settings: Any, default: Any, out: Path, reads_root: bool)
     words = ["ppl-vae", *name.split()]
     for flag, value in _changed(settings, default):
         if flag != "data_root" or reads_root:
-            words += _flag(flag.replace("_", "-"), value)
+            words += _given(flag, value)
     return shlex.join([*words, "--out", str(out)])
 
 
@@ -38,14 +40,27 @@ def _changed(settings: Any, default: Any) -> Iterator[tuple[str, Any]]:
     for column in fields(settings):
         value, usual = getattr(settings, column.name), getattr(default, column.name)
         if isinstance(value, PairConfig):
-            yield from unusual(value).items()
+            offered = offered_to(value)
+            for name, chosen in unusual(value).items():
+                takes_a_word = name in offered and not is_switch(offered[name].kind)
+                yield name, str(chosen) if takes_a_word and isinstance(chosen, bool) else chosen
         elif is_dataclass(value):
             yield from _changed(value, usual)
         elif value != usual:
             yield column.name, value
 
 
-def _flag(name: str, value: object) -> list[str]:
+def as_flag(name: str) -> str:
+    """A setting's name as its flag has it: hyphens between words, underscores where it begins or ends."""
+    return "--" + re.sub(r"(?<=[^_])_+(?=[^_])", lambda found: "-" * len(found[0]), name)
+
+
+def _given(name: str, value: object) -> list[str]:
     if isinstance(value, bool):
-        return [f"--{name}" if value else f"--no-{name}"]
-    return [f"--{name}", *map(str, value if isinstance(value, tuple | list) else (value,))]
+        return [as_flag(name if value else f"no_{name}")]
+    return [as_flag(name), *_words(value)]
+
+
+def _words(value: object) -> list[str]:
+    """A value as it is typed; several of several one behind the other."""
+    return [word for each in value for word in _words(each)] if isinstance(value, tuple | list) else [str(value)]
