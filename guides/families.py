@@ -113,25 +113,49 @@ class _LowRankNormal(dist.LowRankMultivariateNormal):
 class FullRank(Family):
     """q = N(loc, LLᵀ), L lower triangular with a positive diagonal: D + D(D+1)/2 parameters."""
 
-    rows: Tensor
-    columns: Tensor
+    source: Tensor
+    places: Tensor
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__(latent_dim)
         self.num_params = 2 * latent_dim + latent_dim * (latent_dim - 1) // 2
+        square = torch.arange(latent_dim**2).unflatten(0, (latent_dim, latent_dim))
         rows, columns = torch.tril_indices(latent_dim, latent_dim, offset=-1)
-        self.register_buffer("rows", rows, persistent=False)
-        self.register_buffer("columns", columns, persistent=False)
+        places = torch.cat([square.diagonal(), square[rows, columns]])
+        source = torch.zeros(latent_dim**2, dtype=torch.long)
+        source[places] = torch.arange(len(places))
+        self.register_buffer("places", places, persistent=False)
+        self.register_buffer("source", source, persistent=False)
 
     def forward(self, params: Tensor) -> dist.TorchDistribution:
         """Params ``(..., D + D(D+1)/2)``: loc, the raw diagonal of L, then √D times what is below it, row by row."""
         size = self.latent_dim
-        loc, raw_diagonal, below = params.split([size, size, self.num_params - 2 * size], dim=-1)
-        scale_tril = torch.diag_embed(positive(raw_diagonal))  # (..., D, D)
+        loc, numbers = params[..., :size], params[..., size:]
+        square: Tensor = _Square.apply(numbers, self.source, self.places)
         # Over √D, so that a step along all of a row's numbers moves z as far as a step along its diagonal: without it
         # Adam, whose steps are of one length whatever the gradient, is thrown off by a row of fifty.
-        scale_tril[..., self.rows, self.columns] = below / size**0.5
-        return _Cholesky(loc, scale_tril=scale_tril)
+        below = square.unflatten(-1, (size, size)).tril(-1) / size**0.5
+        return _Cholesky(loc, scale_tril=below + torch.diag_embed(positive(numbers[..., :size])))
+
+
+class _Square(torch.autograd.Function):
+    """Numbers ``(..., n)``, each at its own place of a longer row; what the other places hold nobody may read.
+
+    Both ways numbers are fetched from where they are. By itself torch puts the gradient of what was fetched where it
+    belongs, several to a place for all it knows, which takes a processor many times as long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, numbers: Tensor, source: Tensor, places: Tensor) -> Tensor:
+        """Which number is at each place; and the place of each number."""
+        ctx.save_for_backward(places)
+        return numbers[..., source]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        """The gradient at the place of each number."""
+        (places,) = ctx.saved_tensors
+        return gradients[0][..., places], None, None
 
 
 class _Cholesky(dist.MultivariateNormal):

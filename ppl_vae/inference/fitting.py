@@ -26,19 +26,16 @@ from ppl_vae.data.checks import check_rows_are_there, check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.inference.ends import LEAST, SIGNIFICANT, judged
 from ppl_vae.inference.starts import CANDIDATES, starting_rows
-from ppl_vae.objectives.elbo import TraceELBO
+from ppl_vae.inference.steps import Climbing, CompiledSteps, Slope, Walk
 from ppl_vae.programs.batch import Batch
-from ppl_vae.programs.given import FamilyProgram
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.pair import frozen, modules_behind
 from ppl_vae.programs.parts import check_family
 from ppl_vae.runtime.config import Count, Seed, changed, checked, config
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.shown import Row, Shown
+from ppl_vae.tracing.capture import Engine, NotTraceableError, refuse_untraced, worth_compiling
 
-# Adam's usual β₂ = 0.999 remembers a thousand steps, longer than most climbs: one huge early gradient, as constrained
-# latents give them, then shortens every step to the end, and the datapoint "converges" nats below its optimum.
-_BETA1, _BETA2 = 0.9, 0.95
 # The second look: how often the ELBO is drawn, and how far ahead.
 _LOOKS, _AHEAD = 16, (0.05, 0.25, 1.0)
 
@@ -62,6 +59,8 @@ class InferConfig:
     """Draws of z for each datapoint in a step."""
     infer_chunk: Count = 1024
     """Datapoints fitted at once."""
+    infer_engine: Engine = "auto"
+    """How the steps are taken: eager, plain Pyro; traced, one compiled; auto, what ends sooner."""
     infer_seed: Seed = 0
     """Seed of the draws."""
 
@@ -138,22 +137,40 @@ def infer(
     latents = latents or Latents.of(model, data.probe())
     check_family(family, latents)
     known = [program for program in (model, family, guide) if program is not None]
+    slope = Slope(model, family, latents, settings.infer_particles)
     parts: list[Inferred] = []
     with frozen(*known, *modules_behind([init])), seeded(settings.infer_seed, data.x.device):
         check_runs(data, model)
+        walk = _walk(slope, data, settings)
         for batch in data.batches(settings.infer_chunk):
             first = init(batch) if callable(init) else None if init is None else init[batch.index - data.first]
             starts = starting_rows(model, family, latents, batch, settings.infer_starts, first, guide)
-            parts.append(_best_of(model, family, latents, batch, starts, settings, advance))
+            parts.append(_best_of(slope, walk, batch, starts, settings, advance))
             if advance:
                 advance(len(batch.x))
     return Inferred(*(torch.cat([getattr(part, each.name) for part in parts]) for each in fields(Inferred)))
 
 
+def _walk(slope: Slope, data: Dataset, settings: InferConfig) -> Walk:
+    """How steps are taken, for all chunks of the data."""
+    batch = next(data.batches(settings.infer_chunk))
+    rows = settings.infer_starts * len(batch.x)
+    # A climb that takes a window or two at each step size; most do.
+    steps = min(settings.infer_steps, 2 * (settings.infer_halvings + 1) * settings.infer_window)
+    calls = steps * -(-len(data) // len(batch.x))
+    elements = rows * settings.infer_particles * batch.x[0].numel()
+    if not worth_compiling(settings.infer_engine, calls, elements, data.x.device):
+        return Walk(slope)
+    try:
+        return Walk(slope, CompiledSteps(slope, batch, rows))
+    except NotTraceableError as error:
+        refuse_untraced(settings.infer_engine, error)
+        return Walk(slope)
+
+
 def _best_of(
-    model: nn.Module,
-    family: nn.Module,
-    latents: Latents,
+    slope: Slope,
+    walk: Walk,
     batch: Batch,
     starts: Tensor,
     settings: InferConfig,
@@ -162,12 +179,12 @@ def _best_of(
     """Climb from all starts ``(starts, batch, num_params)`` at once and keep the best end of each datapoint."""
     num, count = starts.shape[:2]
     tiled = Batch(*(None if part is None else torch.cat([part] * num) for part in batch))  # type: ignore[arg-type]
-    climbed = _Climb(model, family, latents, tiled, starts.flatten(0, 1), settings).run(advance)
+    climbed = _Climb(slope, walk, tiled, starts.flatten(0, 1), settings).run(advance)
     params, steps, converged = (column.unflatten(0, (num, count)) for column in climbed)
     if num == 1:
         alone = torch.zeros_like(converged[0])
         return Inferred(params[0], steps[0], converged[0], torch.zeros_like(starts[0, :, 0]), alone)
-    best, behind, lower = judged(model, family, latents, batch, params, settings.infer_seed)
+    best, behind, lower = judged(slope.model, slope.family, slope.latents, batch, params, settings.infer_seed)
     rows = torch.arange(count, device=best.device)
     optimal = converged[best, rows]
     alone = optimal & (lower.sum(0) == num - 1)
@@ -178,15 +195,12 @@ def _best_of(
 class _Climb:
     """Adam on all datapoints of a chunk at once; those that have converged drop out of the computation."""
 
-    def __init__(
-        self, model: nn.Module, family: nn.Module, latents: Latents, batch: Batch, start: Tensor, settings: InferConfig
-    ) -> None:
-        self.model, self.family, self.latents, self.batch, self.settings = model, family, latents, batch, settings
-        self.start, self.params = start, start.clone()
-        self.moments = torch.zeros(2, *start.shape, dtype=start.dtype, device=start.device)
+    def __init__(self, slope: Slope, walk: Walk, batch: Batch, start: Tensor, settings: InferConfig) -> None:
+        self.slope, self.walk, self.batch, self.settings = slope, walk, batch, settings
+        self.start = start
         count = len(start)
         self.rate = torch.full((count, 1), settings.infer_rate, dtype=start.dtype, device=start.device)
-        self.count = torch.zeros((count, 1), dtype=start.dtype, device=start.device)  # steps behind the moments
+        self.at = Climbing.at(start)
         self.best = torch.full((count,), -torch.inf, dtype=start.dtype, device=start.device)
         self.steps = torch.zeros(count, dtype=torch.long, device=start.device)
 
@@ -194,7 +208,7 @@ class _Climb:
         """Where each row ends, after how many steps, and whether that is an optimum."""
         settings = self.settings
         smallest = settings.infer_rate * 0.5**settings.infer_halvings
-        active = torch.arange(len(self.params), device=self.params.device)
+        active = torch.arange(len(self.start), device=self.start.device)
         done = 0
         while done < settings.infer_steps:
             length = min(settings.infer_window, settings.infer_steps - done)
@@ -206,29 +220,19 @@ class _Climb:
             if len(active) == 0:  # one wait for the device a window, so that the converged ones cost nothing more
                 break
         stopped = (self.rate.squeeze(1) < smallest) & self.best.isfinite()
-        return self.params, self.steps, self.converged(stopped)
+        return self.at.params, self.steps, self.converged(stopped)
 
     def window(self, active: Tensor, length: int) -> None:
         """Take a window of steps with these rows; where it is no improvement, halve their step size."""
-        batch = self.rows(active)
-        params, rate, count = self.params[active], self.rate[active], self.count[active]
-        moment1, moment2 = self.moments[:, active]
-        elbos = []
-        for _ in range(length):
-            gradient, elbo = self.gradient(params, batch)
-            elbos.append(elbo)
-            moment1 = moment1.lerp(gradient, 1 - _BETA1)
-            moment2 = moment2.lerp(gradient**2, 1 - _BETA2)
-            count = count + 1
-            params = params + rate * (moment1 / (1 - _BETA1**count)) / ((moment2 / (1 - _BETA2**count)).sqrt() + 1e-8)
-        mean = torch.stack(elbos).mean(0)
-        finite = mean.isfinite() & params.isfinite().all(1)
+        before = Climbing(*(each[active] for each in self.at))
+        after, mean = self.walk(before, self.rate[active], self.rows(active), length)
+        finite = mean.isfinite() & after.params.isfinite().all(1)
         better = (mean > self.best[active]) & finite
         self.best[active] = torch.where(better, mean, self.best[active])
-        self.rate[active] *= torch.where(better, 1.0, 0.5).unsqueeze(1).to(rate)
+        self.rate[active] *= torch.where(better, 1.0, 0.5).unsqueeze(1).to(self.rate)
         stays = active[finite]  # a window that left the numbers is undone
-        self.params[stays], self.count[stays] = params[finite], count[finite]
-        self.moments[:, stays] = torch.stack([moment1, moment2])[:, finite]
+        for each, new in zip(self.at, after, strict=True):
+            each[stays] = new[finite]
         self.steps[active] += length
 
     def converged(self, stopped: Tensor) -> Tensor:
@@ -236,11 +240,11 @@ class _Climb:
         rows = stopped.nonzero().squeeze(1)
         if len(rows) == 0:
             return stopped
-        batch, params, start = self.rows(rows), self.params[rows], self.start[rows]
+        batch, params, start = self.rows(rows), self.at.params[rows], self.start[rows]
         way = params - start
         onwards = way / way.abs().amax(1, keepdim=True).clamp(min=torch.finfo(way.dtype).tiny)
         # A number that has not moved may have been held by its own size, which a tiny step does not change.
-        onwards = torch.where(way == 0, self.moments[0, rows].sign(), onwards)
+        onwards = torch.where(way == 0, self.at.moment1[rows].sign(), onwards)
         here = self.drawn(params, batch)
         lower = _more(self.drawn(start, batch) - here)
         gains = torch.zeros_like(lower)
@@ -252,23 +256,12 @@ class _Climb:
 
     def drawn(self, params: Tensor, batch: Batch) -> Tensor:
         """Draws of the ELBO, ``(looks, rows)``, with the same noise at every call."""
-        objective = TraceELBO(self.settings.infer_particles, analytic_kl=True)
-        program = FamilyProgram(self.latents, self.family, params)
         with torch.no_grad(), seeded(stream(self.settings.infer_seed, "second look"), params.device):
-            return torch.stack([objective.terms(self.model, program, batch).elbo for _ in range(_LOOKS)])
+            return torch.stack([self.slope.elbo(params, batch) for _ in range(_LOOKS)])
 
     def rows(self, places: Tensor) -> Batch:
         """This part of the batch."""
         return Batch(*(None if part is None else part[places] for part in self.batch))  # type: ignore[arg-type]
-
-    def gradient(self, params: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """∂ELBO/∂params, ``(active, num_params)``, and the ELBO, ``(active,)``."""
-        with torch.enable_grad():
-            leaf = params.detach().requires_grad_()
-            objective = TraceELBO(self.settings.infer_particles, analytic_kl=True)
-            terms = objective.terms(self.model, FamilyProgram(self.latents, self.family, leaf, sticking=True), batch)
-            (gradient,) = torch.autograd.grad(-terms.loss * len(batch.x), leaf)
-        return gradient, terms.elbo
 
 
 def _more(differences: Tensor, least: float = 0.0) -> Tensor:

@@ -199,3 +199,21 @@ def test_scales_never_fall_below_the_floor_nor_overflow() -> None:
     assert scale[4].item() == pytest.approx(1 + SCALE_FLOOR)
     assert torch.nn.functional.softplus(raw)[3] < SCALE_FLOOR  # what softplus alone would give
     assert (positive(torch.linspace(-20, 20, 1000)).diff() > 0).all()
+
+
+@pytest.mark.parametrize("size", [1, 4])
+def test_full_rank_has_its_numbers_by_rows_and_their_gradients(size: int) -> None:
+    """As torch would put them in place by itself."""
+    family = FullRank(size)
+    params = torch.randn(2, 3, family.num_params, dtype=torch.float64, requires_grad=True)
+    raw, below = params[..., size : 2 * size], params[..., 2 * size :]
+    rows, columns = torch.tril_indices(size, size, offset=-1)
+    expected = torch.diag_embed(positive(raw)).index_put(
+        (torch.arange(2)[:, None, None], torch.arange(3)[:, None], rows, columns), below / size**0.5
+    )
+    found = family(params).scale_tril
+    torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-15)
+    weights = torch.randn_like(found)
+    gradients = [torch.autograd.grad((weights * each).sum(), params)[0] for each in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=0.0, atol=1e-12)
+    assert torch.autograd.gradgradcheck(lambda params: family(params).scale_tril.square().sum(), params)

@@ -1,0 +1,171 @@
+"""The steps of local inference: Adam on the ELBO of each of some rows, eagerly, or traced once and compiled.
+
+A compiled step is one of a fixed number of rows, few enough that what is worked out for them stays in a processor's
+cache. More are taken in turn; fewer are filled up with copies of the first, whose results are thrown away.
+"""
+
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from ppl_vae.objectives.elbo import TraceELBO
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.given import FamilyProgram
+from ppl_vae.programs.latents import Latents
+from ppl_vae.tracing.capture import Function, compiled, trace
+
+# Adam's usual β₂ = 0.999 remembers a thousand steps, longer than most climbs: one huge early gradient, as constrained
+# latents give them, then shortens every step to the end, and the datapoint "converges" nats below its optimum.
+_BETA1, _BETA2 = 0.9, 0.95
+# What a compiled step works out at once on a processor, in elements of x, and the fewest rows. Where there is less
+# than this share of them to do, an eager step costs less than a compiled one of copies.
+_ELEMENTS, _FEWEST, _SHARE = 2**18, 16, 1 / 16
+
+
+class Slope:
+    """The ELBO of each row and its gradient.
+
+    Args:
+        model: p(x, z), frozen.
+        family: what q is, ``params -> distribution``, frozen.
+        latents: of the model.
+        num_particles: draws of z for each row.
+    """
+
+    def __init__(self, model: nn.Module, family: nn.Module, latents: Latents, num_particles: int) -> None:
+        self.model, self.family, self.latents = model, family, latents
+        self.objective = TraceELBO(num_particles, analytic_kl=True)
+
+    def elbo(self, params: Tensor, batch: Batch) -> Tensor:
+        """The ELBO alone, ``(rows,)``."""
+        return self.objective.terms(self.model, FamilyProgram(self.latents, self.family, params), batch).elbo
+
+    def __call__(self, params: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """∂ELBO/∂params, ``(rows, num_params)``, and the ELBO, ``(rows,)``.
+
+        Args:
+            params: ``(rows, num_params)``.
+            batch: the rows' datapoints.
+        """
+        with torch.enable_grad():
+            leaf = params.detach().requires_grad_()
+            program = FamilyProgram(self.latents, self.family, leaf, sticking=True)
+            terms = self.objective.terms(self.model, program, batch)
+            (gradient,) = torch.autograd.grad(-terms.loss * len(batch.x), leaf)
+        return gradient, terms.elbo
+
+
+class Climbing(NamedTuple):
+    """Rows on their way.
+
+    Args:
+        params: ``(rows, num_params)``.
+        moment1: Adam's first moment of the gradient, likewise.
+        moment2: Adam's second.
+        left: β₁ᵗ and β₂ᵗ after t steps, what their start at 0 still weighs in the moments, ``(rows, 2)``.
+    """
+
+    params: Tensor
+    moment1: Tensor
+    moment2: Tensor
+    left: Tensor
+
+    @classmethod
+    def at(cls, params: Tensor) -> Self:
+        """Before the first step."""
+        zeros = torch.zeros_like(params)
+        return cls(params.clone(), zeros, zeros.clone(), params.new_ones(len(params), 2))
+
+
+def stepped(slope: Slope, rows: Climbing, rate: Tensor, batch: Batch) -> tuple[Climbing, Tensor]:
+    """A step of Adam (Kingma and Ba 2015) on each row, upwards, and the ELBO before it, ``(rows,)``.
+
+    Args:
+        slope: of the ELBO.
+        rows: where they are.
+        rate: step size of each, ``(rows, 1)``.
+        batch: their datapoints.
+    """
+    gradient, elbo = slope(rows.params, batch)
+    moment1 = rows.moment1.lerp(gradient, 1 - _BETA1)
+    moment2 = rows.moment2.lerp(gradient**2, 1 - _BETA2)
+    # Multiplied from step to step: compiled, a power would be worked out for each of the parameters.
+    left1, left2 = rows.left[:, :1] * _BETA1, rows.left[:, 1:] * _BETA2
+    step = (moment1 / (1 - left1)) / ((moment2 / (1 - left2)).sqrt() + 1e-8)
+    return Climbing(rows.params + rate * step, moment1, moment2, torch.cat([left1, left2], dim=1)), elbo
+
+
+def walked(slope: Slope, rows: Climbing, rate: Tensor, batch: Batch, num: int) -> tuple[Climbing, Tensor]:
+    """So many steps, in plain Pyro, and the mean of the ELBOs on the way, ``(rows,)``."""
+    elbos = []
+    for _ in range(num):
+        rows, elbo = stepped(slope, rows, rate, batch)
+        elbos.append(elbo)
+    return rows, torch.stack(elbos).mean(0)
+
+
+class CompiledSteps:
+    """The same, compiled for rows of one number.
+
+    Args:
+        slope: of the ELBO.
+        batch: datapoints.
+        num_rows: how many rows there will be.
+
+    Raises:
+        NotTraceableError: a step cannot be traced; the message says why.
+    """
+
+    def __init__(self, slope: Slope, batch: Batch, num_rows: int) -> None:
+        def step(*tensors: Tensor) -> tuple[Tensor, ...]:
+            rate, total, x, index, *y = tensors[4:]
+            rows, elbo = stepped(slope, Climbing(*tensors[:4]), rate, Batch(x, y[0] if y else None, index))
+            return (*rows, total + elbo)
+
+        on_processor = batch.x.device.type == "cpu"
+        most = _ELEMENTS // (slope.objective.num_particles * batch.x[0].numel())
+        self.size = min(num_rows, max(_FEWEST, most)) if on_processor else num_rows
+        given = [each[torch.arange(self.size, device=each.device) % len(each)] for each in _tensors(batch)]
+        rows = Climbing.at(batch.x.new_zeros(self.size, int(slope.family.num_params)))  # type: ignore[arg-type]
+        examples = [*rows, torch.ones_like(rows.left[:, :1]), torch.zeros_like(rows.left[:, 0]), *given]
+        self.step: Function = compiled(trace(step, examples), examples)
+
+    def __call__(self, rows: Climbing, rate: Tensor, batch: Batch, num: int) -> tuple[Climbing, Tensor]:
+        """See :func:`walked`."""
+        done = []
+        for first in range(0, len(batch.x), self.size):
+            places = torch.arange(first, first + self.size, device=batch.x.device)
+            left = min(self.size, len(batch.x) - first)
+            places[left:] = first
+            part = [each[places] for each in rows]
+            total = torch.zeros_like(part[0][:, 0])
+            given = [rate[places], *(each[places] for each in _tensors(batch))]
+            for _ in range(num):
+                *part, total = self.step(*part, given[0], total, *given[1:])
+            done.append([each[:left] for each in (*part, total / num)])
+        *after, mean = (torch.cat(column) for column in zip(*done, strict=True))
+        return Climbing(*after), mean
+
+
+class Walk:
+    """Takes steps with whatever number of rows, compiled where that ends sooner and can be done.
+
+    Args:
+        slope: of the ELBO.
+        compiled_steps: if there are any.
+    """
+
+    def __init__(self, slope: Slope, compiled_steps: CompiledSteps | None = None) -> None:
+        self.slope, self.compiled_steps = slope, compiled_steps
+
+    def __call__(self, rows: Climbing, rate: Tensor, batch: Batch, num: int) -> tuple[Climbing, Tensor]:
+        """See :func:`walked`."""
+        steps = self.compiled_steps
+        if steps and len(batch.x) >= _SHARE * steps.size:
+            return steps(rows, rate, batch, num)
+        return walked(self.slope, rows, rate, batch, num)
+
+
+def _tensors(batch: Batch) -> list[Tensor]:
+    return [batch.x, batch.index, *([] if batch.y is None else [batch.y])]
