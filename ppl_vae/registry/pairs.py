@@ -13,7 +13,8 @@ from ppl_vae.registry.build import Assembly, made_with
 from ppl_vae.registry.factories import TABLES, Factory
 from ppl_vae.registry.files import find
 from ppl_vae.registry.pair_config import OPTIONAL_PARTS, PairConfig, makers_of, unread_error
-from ppl_vae.runtime.config import Seed, in_range
+from ppl_vae.registry.settings import is_plain
+from ppl_vae.runtime.config import Seed, in_range, pythons_own
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
 
@@ -96,6 +97,13 @@ def build_guide(
 
 def _asked(parts: Mapping[str, Part], net: Net, settings: dict[str, Any]) -> tuple[PairConfig, dict[str, Factory]]:
     """What the caller has named, and what makes these parts."""
+    settings = {name: pythons_own(value) for name, value in settings.items()}
+    for name, value in settings.items():
+        if not is_plain(value):
+            raise UserError(
+                f"`{name}`: a setting is a number, a word, yes or no, or several of them, not a "
+                f"{type(value).__name__}; what else a class takes, bind to it with functools.partial."
+            )
     found = {kind: _found(kind, part) for kind, part in parts.items()}
     names: dict[str, Any] = {kind: name for kind, (name, _) in found.items()}
     return PairConfig(**names, net=net, settings=settings), {kind: maker for kind, (_, maker) in found.items()}
@@ -105,8 +113,9 @@ def _found(kind: str, part: Part) -> tuple[str, Factory]:
     """The name of a part and what makes it; a class of ours is made as the command line makes it."""
     if isinstance(part, str):
         return part, find(kind, part)
-    if isinstance(part, nn.Module):
-        raise UserError(f"`{kind}` is a {type(part).__name__} that is made already; pass the class, or its name.")
+    if isinstance(part, nn.Module) or not callable(part):
+        made = " that is made already" if isinstance(part, nn.Module) else ""
+        raise UserError(f"`{kind}` is a {type(part).__name__}{made}; pass the class, or its name.")
     for name, maker in TABLES[kind].items():
         if part is maker or getattr(maker, "__annotations__", {}).get("return") is part:
             return name, maker

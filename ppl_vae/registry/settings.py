@@ -21,7 +21,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import make_dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
@@ -76,6 +76,8 @@ def _handed_on(maker: Callable[..., object], own: Mapping[str, inspect.Parameter
     """The parameters of the class that it is derived from, if its constructor hands all of them on: where it takes
     ``*args`` and ``**kwargs``, and nothing else but settings of its own.
     """
+    while isinstance(maker, partial):
+        maker = maker.func
     kinds = {each.kind for each in own.values()}
     rest = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
     if not isinstance(maker, type) or not rest <= kinds <= {*rest, inspect.Parameter.KEYWORD_ONLY}:

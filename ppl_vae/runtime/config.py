@@ -105,7 +105,7 @@ def in_range(function: Callable[P, R]) -> Callable[P, R]:
         for name, value in {**dict(zip(order, args, strict=False)), **kwargs}.items():
             if name in ranged:
                 try:
-                    _adapter(ranged[name]).validate_python(_pythons_own(value))
+                    _adapter(ranged[name]).validate_python(pythons_own(value))
                 except ValidationError as error:
                     raise _in_words(error, name) from None
         return function(*args, **kwargs)
@@ -190,15 +190,15 @@ def checked(config: T) -> T:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydantic warns of what from_plain is about to refuse
         plain = _adapter(type(config)).dump_python(config)
-    return from_plain(type(config), _pythons_own(plain))
+    return from_plain(type(config), pythons_own(plain))
 
 
-def _pythons_own(value: Any) -> Any:
+def pythons_own(value: Any) -> Any:
     """The same with Python's own numbers and strings in place of NumPy's and torch's scalars and torch's devices."""
     if isinstance(value, dict):
-        return {key: _pythons_own(inner) for key, inner in value.items()}
+        return {key: pythons_own(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_pythons_own(inner) for inner in value]
+        return [pythons_own(inner) for inner in value]
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
         return value.item()
     return str(value) if type(value).__module__ == "torch" and type(value).__name__ == "device" else value

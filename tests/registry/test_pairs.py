@@ -1,11 +1,14 @@
 """Models and guides from classes and names, as a notebook makes them."""
 
+import enum
 import gc
 import re
 import weakref
 from copy import deepcopy
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
+import numpy as np
 import pyro
 import pytest
 import torch
@@ -25,6 +28,7 @@ from ppl_vae.registry.pair_config import PairConfig
 from tests.cli import own_parts
 from tests.cli.own_parts import Heavy, Student
 
+Flavour = enum.Enum("Flavour", "red blue")
 DATA = pv.load("digits", binarization="static")
 MEAN = DATA.train.x.mean(0)
 
@@ -212,3 +216,38 @@ def test_what_a_model_was_built_with_is_forgotten_with_it() -> None:
     model = weakref.ref(pv.build_model(VAE, DATA, latent_dim=2, hidden=(4,)))
     gc.collect()
     assert model() is None
+
+
+@pytest.mark.parametrize("part", [None, 3, object(), StandardNormal(2)])
+@pytest.mark.parametrize("kind", ["model", "likelihood", "prior"])
+def test_what_is_no_class_is_no_part(kind: str, part: object) -> None:
+    parts: dict[str, Any] = {"model": VAE} | {kind: part}
+    with pytest.raises(pv.UserError, match=f"^`{kind}` is a .*; pass the class, or its name\\."):
+        pv.build_model(parts.pop("model"), DATA, **parts)
+
+
+class Coloured(Student):
+    """Takes what is no setting."""
+
+    def __init__(self, *args: Any, colour: Flavour = Flavour.red, shades: int = 3, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.seen = colour, shades
+
+
+@pytest.mark.parametrize("shades", [np.int64(4), torch.tensor(4), np.array(4), 4])
+def test_a_setting_can_be_a_number_of_numpys_or_torchs(shades: Any) -> None:
+    model = pv.build_model(
+        Coloured, DATA, latent_dim=np.int32(2), hidden=[np.int64(3)], dof=torch.tensor(2.5), shades=shades
+    )
+    assert (model.seen, model.dof) == ((Flavour.red, 4), 2.5)
+    assert [type(each) for each in (model.seen[1], model.dof)] == [int, float]
+
+
+@pytest.mark.parametrize(
+    "value", [Flavour.blue, torch.zeros(2), np.zeros(2), nn.ReLU(), print, {"a": 1}, [None, object()]]
+)
+def test_what_can_be_no_setting_is_bound_to_the_class(value: Any) -> None:
+    with pytest.raises(pv.UserError, match=r"^`colour`: a setting is a number, a word.*functools\.partial"):
+        pv.build_model(Coloured, DATA, latent_dim=2, colour=value)
+    model = pv.build_model(partial(Coloured, colour=value), DATA, latent_dim=2, hidden=(3,))
+    assert model.seen[0] is value
