@@ -1,7 +1,8 @@
 """Which end of local inference is the best, for each datapoint, and which of the others are lower beyond chance.
 
 All ends of a datapoint are judged by the same noise, so that two that are alike differ by hardly any. Datapoints whose
-ends cannot be told apart by the first draws get more.
+ends cannot be told apart by the first draws get more. That ends are alike a few draws can show; that one is lower is
+not believed before there are some hundreds, since what is looked at is the largest of many differences.
 """
 
 from typing import NamedTuple
@@ -18,7 +19,8 @@ from ppl_vae.runtime.seeding import seeded, stream
 LEAST, SIGNIFICANT = 0.1, 3.0
 """What difference of ELBOs, in nats, is worth the name, and how many standard errors make one."""
 
-_DRAWS, _ROUNDS = 256, 16
+# Draws of each round; and from how many on an end may be found lower.
+_ROUNDS, _ENOUGH = (64, 192, *[256] * 15), 256
 
 
 class Judged(NamedTuple):
@@ -51,13 +53,13 @@ def judged(model: nn.Module, family: nn.Module, latents: Latents, batch: Batch, 
     total = count.new_zeros(starts, size)
     products = count.new_zeros(starts, starts, size)
     undecided = torch.arange(size, device=ends.device)
-    for number in range(_ROUNDS):
+    for number, num_draws in enumerate(_ROUNDS):
         part = Batch(*(None if each is None else each[undecided] for each in batch))  # type: ignore[arg-type]
         elbos = []
         for end in ends[:, undecided]:
             with seeded(stream(seed, f"best end {number}"), ends.device):
                 program = FamilyProgram(latents, family, end)
-                elbos.append(torch.cat([log_weights(model, program, part, draws) for draws in chunks(_DRAWS, part)]))
+                elbos.append(torch.cat([log_weights(model, program, part, draws) for draws in chunks(num_draws, part)]))
         drawn = torch.stack(elbos).double()  # (starts, draws, undecided)
         if number == 0:  # what is summed is small beside it, and so are its squares
             centre = drawn[0].mean(0).nan_to_num(0.0, 0.0, 0.0)
@@ -67,7 +69,7 @@ def judged(model: nn.Module, family: nn.Module, latents: Latents, batch: Batch, 
         products[:, :, undecided] += torch.einsum("sdb,tdb->stb", drawn, drawn)
         found, error = _compared(count, total, products)
         # One wait for the device a round, so that what is decided costs nothing more.
-        open_ = (~found.lower & (SIGNIFICANT * error > LEAST)).any(0)
+        open_ = ((~found.lower | (count < _ENOUGH)) & (SIGNIFICANT * error > LEAST)).any(0)
         undecided = undecided[open_[undecided]]
         if len(undecided) == 0:
             break

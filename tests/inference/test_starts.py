@@ -6,15 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ppl_vae import Batch
 from ppl_vae.data import Dataset
 from ppl_vae.guides import BottomUp, Diagonal, Family, FullRank, InverseAutoregressive, LowRank, Planar, Point
 from ppl_vae.guides.unseen import doubts_about, notes_on
+from ppl_vae.inference import ends
 from ppl_vae.inference.ends import LEAST, judged
 from ppl_vae.inference.fitting import InferConfig, Inferred, infer
 from ppl_vae.inference.starts import likely_points, placing, starting_rows
 from ppl_vae.programs.latents import Latents
+from ppl_vae.programs.log_weights import log_weights
 from ppl_vae.programs.pair import frozen
 from ppl_vae.runtime.seeding import seeded
 from tests.pairs import all_of, optimal, oracle, simulate
@@ -136,6 +139,22 @@ def test_an_end_is_never_below_itself() -> None:
     _, behind, lower = judge(ends_of(row_at(0.1, 2.5), row_at(0.1, 2.5)))
     assert not behind.any()
     assert not lower.any()
+
+
+def test_few_draws_show_that_ends_are_alike_and_many_that_one_is_lower(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = list[int]()
+
+    def counted(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int) -> Tensor:
+        taken.append(num_samples)
+        return log_weights(model, guide, batch, num_samples)
+
+    monkeypatch.setattr(ends, "log_weights", counted)
+    judge(ends_of(row_at(1.8, 0.32), row_at(1.8, 0.32)))
+    assert sum(taken) == 2 * 64
+    taken.clear()
+    _, _, lower = judge(ends_of(row_at(1.8, 0.32), row_at(0.1, 2.5)))
+    assert lower[1].all()
+    assert sum(taken) >= 2 * 256
 
 
 # --- Where they are ---------------------------------------------------------------------------------------------------
