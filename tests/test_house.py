@@ -3,6 +3,7 @@
 import ast
 import re
 from collections import Counter
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -270,10 +271,19 @@ def files_by_room() -> Counter[str]:
     return Counter(name.rpartition("/")[0] for name, _ in _sources() if not name.endswith("__init__.py"))
 
 
+def over(counts: Mapping[str, int], most: int) -> dict[str, int]:
+    """What has more than that; the bench apart, where each contender and each measurement is a file."""
+    return {name: count for name, count in counts.items() if count > most and name != "bench"}
+
+
 def test_no_room_is_too_full_and_no_file_too_long() -> None:
-    assert {room: count for room, count in files_by_room().items() if count > FULLEST and room != "bench"} == {}
-    lengths = {name: len((PACKAGE / name).read_text().splitlines()) for name, _ in _sources()}
-    assert {name: length for name, length in lengths.items() if length > 300} == {}
+    assert over(files_by_room(), FULLEST) == {}
+    assert over({name: len((PACKAGE / name).read_text().splitlines()) for name, _ in _sources()}, 300) == {}
+
+
+def test_a_planted_room_or_file_that_is_too_large_is_found() -> None:
+    assert over({"figures": FULLEST, "models": FULLEST + 1}, FULLEST) == {"models": FULLEST + 1}
+    assert over({"bench/a.py": 301, "cli/main.py": 300}, 300) == {"bench/a.py": 301}
 
 
 def foreign_exports(room: str, tree: ast.AST) -> list[str]:
@@ -398,3 +408,36 @@ def test_where_recipes_lead_there_is_a_place_for_one_more() -> None:
     full = {room for room in (*rooms, "reports") if files_by_room()[room] >= FULLEST}
     assert full == set()
     assert lines_of_cli() <= MOST_OF_CLI - 40  # a command
+
+
+# --- The pages --------------------------------------------------------------------------------------------------------
+
+
+def python_blocks(page: str) -> list[ast.Module]:
+    return [ast.parse(block) for block in re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)]
+
+
+def imports_of(tree: ast.Module) -> list[ast.Import | ast.ImportFrom]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+def takes_the_command_line(tree: ast.Module) -> bool:
+    modules = [alias.name for node in imports_of(tree) if isinstance(node, ast.Import) for alias in node.names]
+    modules += [str(node.module) for node in imports_of(tree) if isinstance(node, ast.ImportFrom)]
+    return any(module.startswith("ppl_vae.cli") for module in modules)
+
+
+@in_checkout
+def test_no_page_sends_python_users_to_the_command_line() -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    assert sum(len(python_blocks(page.read_text())) for page in pages) > 10
+    found = {page.name for page in pages if any(map(takes_the_command_line, python_blocks(page.read_text())))}
+    assert found == set()
+    assert takes_the_command_line(ast.parse("from ppl_vae.cli.main import main"))
+
+
+@in_checkout
+def test_the_example_of_the_readme_has_few_imports() -> None:
+    imports = imports_of(python_blocks((ROOT / "README.md").read_text())[0])
+    assert 0 < len(imports) <= 3
+    assert sum(len(node.names) for node in imports) <= 8
