@@ -188,6 +188,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
         on.model, on.guide, on.data, lambda batch, *of: weights.log_weights(on.model, on.guide, batch, *of), 2, log=True
     ),
     "density.has_density": lambda on: density.has_density(on.guide, on.batch),
+    "density.refuse_points": lambda on: density.refuse_points(on.guide, on.batch, ""),
     "structure.reads_labels": lambda on: structure.reads_labels(on.model, on.batch),
     "structure.graphical_model": lambda on: [
         structure.graphical_model(program, on.batch) for program in (on.model, on.guide)
@@ -294,6 +295,7 @@ QUESTIONS = {
         "density.is_drawn",
         "over_draws.runs_for",
         "density.points_of",
+        "density.refuse_points",
         "structure.graphical_model",
         "structure.reads_labels",
     ),

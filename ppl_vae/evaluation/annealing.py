@@ -27,8 +27,9 @@ from ppl_vae.data.dataset import Dataset
 from ppl_vae.estimates.estimate import Estimate
 from ppl_vae.estimates.streams import dealt, log_mean_over_draws
 from ppl_vae.evaluation import hmc
+from ppl_vae.evaluation.over_draws import NO_WEIGHTS
 from ppl_vae.programs.batch import Batch
-from ppl_vae.programs.density import is_drawn
+from ppl_vae.programs.density import is_drawn, refuse_points
 from ppl_vae.programs.effects import Recall, Remember
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.log_joint import draw, log_guide, log_prior_and_likelihood
@@ -110,7 +111,7 @@ def annealed_importance_bound(
 
     Args:
         model: p(x, z).
-        guide: q(z | x), if the chains start there; it is looked at only then.
+        guide: q(z | x), if the chains start there; it is looked at only then, and must not be a point.
         data: the datapoints, on the device of the pair.
         num_chains: C, at least 1.
         settings: how; the defaults of :class:`AnnealingConfig` if None.
@@ -179,6 +180,7 @@ def _run(
     base = guide if settings.start == "guide" else None
     if base is not None:
         check_rows(base, data.first, len(data))
+        refuse_points(base, data.probe(), NO_WEIGHTS)
     latents = latents or Latents.of(model, data.probe())
     betas = temperatures(settings.temperatures, settings.schedule).to(data.x)
     pilot_betas = temperatures(settings.pilot, settings.schedule).to(data.x)

@@ -57,7 +57,7 @@ def elbo(
         advance: called with the number of datapoints done, for a progress bar.
 
     Returns:
-        estimates in nats per datapoint; bigger is better.
+        estimates in nats per datapoint; bigger is better. Of a guide that is a point the ELBO bounds nothing.
 
     Raises:
         UserError: the pair cannot run on this data, or the guide has rows for others.
@@ -100,7 +100,8 @@ def importance_bound(
         the estimate in nats per datapoint; bigger is better. Its ``rise`` is what going from K/2 draws to K added.
 
     Raises:
-        UserError: the pair cannot run on this data, or the guide has rows for others.
+        UserError: the pair cannot run on this data, or the guide has rows for others, or is a point, which has no
+            weights.
     """
 
     def values(batch: Batch, count: int, runs: int) -> Tensor:

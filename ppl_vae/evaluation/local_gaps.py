@@ -232,7 +232,7 @@ def _doubts(gaps: Gaps, local: Mapping[str, LocalFit], infer: InferConfig) -> li
     return found + below_mean_field(ends, {name: fit.guide.family for name, fit in local.items()})
 
 
-def below_mean_field(ends: Mapping[str, Estimate], families: Mapping[str, nn.Module]) -> list[str]:
+def below_mean_field(ends: Mapping[str, Estimate], families: Mapping[str, Family]) -> list[str]:
     """Which families end below a mean-field Gaussian, in words, though its every q is one of theirs, or nearly.
 
     Those families are the Gaussians and the maps of Gaussians, but for what networks have learned with a guide.

@@ -18,12 +18,15 @@ from ppl_vae.data.checks import check_rows_are_there, check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.estimates.streams import NUM_STREAMS, Streams, dealt
 from ppl_vae.programs.batch import Batch
-from ppl_vae.programs.density import is_drawn
+from ppl_vae.programs.density import is_drawn, refuse_points
 from ppl_vae.programs.log_weights import BATCH_SIZE, chunks
 from ppl_vae.programs.pair import frozen
 from ppl_vae.programs.rows import check_rows
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.tracing.capture import Engine, NotTraceableError, compiled, refuse_untraced, trace, worth_compiling
+
+NO_WEIGHTS = "take the ELBO, or annealing from the prior."
+"""What there is where the guide is a point."""
 
 Advance = Callable[[int], object]
 Values = Callable[[Batch, int, int], Tensor]
@@ -53,7 +56,7 @@ def sums_over_draws(
             ``(count, ..., batch)``.
         num_samples: K, draws for each datapoint, at least 1.
         seed: of the binarization, if the data is dynamic, and of the draws; the caller's generators are left alone.
-        log: whether the values are logarithms, to be summed as what they are logarithms of.
+        log: whether the values are logarithms of weights, to be summed as what they are logarithms of.
         engine: how they are worked out: eager, plain Pyro; traced, compiled once; auto, what ends sooner.
         advance: called with the number of datapoints done, for a progress bar.
 
@@ -62,7 +65,8 @@ def sums_over_draws(
         :func:`ppl_vae.estimates.streams.log_mean_over_draws`.
 
     Raises:
-        UserError: the pair cannot run on this data, or the guide has rows for others.
+        UserError: the pair cannot run on this data, or the guide has rows for others; or weights of a guide that is a
+            point, which has none.
     """
     check_rows_are_there(data)
     check_rows(guide, data.first, len(data))
@@ -70,6 +74,8 @@ def sums_over_draws(
     data = data.fixed(seed)
     with frozen(model, guide), seeded(stream(seed, "draws"), data.x.device):
         check_runs(data, model, guide)
+        if log:
+            refuse_points(guide, data.probe(), NO_WEIGHTS)
         runs = runs_for(guide, data)
 
         def eager(batch: Batch, count: int) -> Tensor:

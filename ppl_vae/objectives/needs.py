@@ -5,7 +5,7 @@ from typing import Any, cast
 from torch import nn
 
 from ppl_vae.programs.batch import Batch
-from ppl_vae.programs.density import points_of
+from ppl_vae.programs.density import refuse_points
 from ppl_vae.programs.pair import Traces, frozen, run_pair, unwrapped
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import preserved
@@ -51,8 +51,4 @@ def require_density(guide: nn.Module, batch: Batch) -> None:
     Raises:
         UserError: the guide puts a point somewhere; the message names the site.
     """
-    for name in points_of(guide, batch):
-        raise UserError(
-            f"site '{name}': the guide puts a point there, which has no density and gives no importance weights; "
-            "take the objective 'elbo', or another family."
-        )
+    refuse_points(guide, batch, "take the objective 'elbo', or another family.")

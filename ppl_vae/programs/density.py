@@ -8,6 +8,7 @@ from torch import nn
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.contract import trace_in_plate
 from ppl_vae.programs.pair import frozen, in_particles, latent_sites, unwrapped
+from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import preserved
 
 
@@ -40,6 +41,24 @@ def has_density(guide: nn.Module, batch: Batch) -> bool:
         batch: a few datapoints that it has an answer to; torch's generators are left as they were.
     """
     return not points_of(guide, batch)
+
+
+def refuse_points(guide: nn.Module, batch: Batch, instead: str) -> None:
+    """See that q has a density, without which its draws have no weights.
+
+    Args:
+        guide: q(z | x).
+        batch: a few datapoints that it has an answer to; torch's generators are left as they were.
+        instead: what to do where it has none, for the message.
+
+    Raises:
+        UserError: the guide puts a point somewhere; the message names the site.
+    """
+    for name in points_of(guide, batch):
+        raise UserError(
+            f"site '{name}': the guide puts a point there, which has no density and gives no importance weights; "
+            f"{instead}"
+        )
 
 
 def is_drawn(guide: nn.Module, batch: Batch) -> bool:

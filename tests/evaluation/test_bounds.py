@@ -1,20 +1,27 @@
 """Bounds against the oracle: below log p(x), as far below as the theory says, and closer with more samples."""
 
 import math
+from dataclasses import replace
+from functools import partial
 from importlib import import_module
 
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
+from pyro.nn import PyroModule
 from torch import Tensor, nn
 
-from ppl_vae import Batch
+from ppl_vae import Batch, UserError
 from ppl_vae.data import Dataset
-from ppl_vae.evaluation import bounds, elbo, importance_bound, over_draws
+from ppl_vae.evaluation import annealed_importance_bound, bounds, elbo, importance_bound, over_draws
+from ppl_vae.evaluation.annealing import AnnealingConfig
 from ppl_vae.guides import Diagonal, FullRank
 from ppl_vae.models import LinearGaussian
 from tests.pairs import (
     ExactGuide,
     PriorGuide,
+    TwoLatents,
     all_of,
     bits,
     optimal,
@@ -201,3 +208,30 @@ def test_a_wrong_model_is_lower() -> None:
     found = importance_bound(other, optimal(other, FullRank), data, 5).values
     mean, error = mean_and_error(truth.log_px(data.x).detach() - found)
     assert mean > 5 * error
+
+
+# --- Points -----------------------------------------------------------------------------------------------------------
+
+
+class HalfPoint(PyroModule):
+    """q(rate, mix | x) with a density of the one and a point for the other."""
+
+    def forward(self, batch: Batch) -> None:
+        with pyro.plate("data", len(batch.x), dim=-1):
+            pyro.sample("rate", dist.LogNormal(torch.zeros(()), 1.0))
+            pyro.sample("mix", dist.Delta(torch.full((3,), 1 / 3), event_dim=1))
+
+
+AT_A_POINT = r"^site 'mix': the guide puts a point there.*gives no importance weights; take the ELBO, or annealing"
+
+
+def test_of_a_point_there_is_no_bound_by_weights() -> None:
+    model, guide, data = TwoLatents(), HalfPoint(), Dataset(bits(5)[:, 0])
+    for function in (importance_bound, partial(over_draws.sums_over_draws, values=lambda *_: None, log=True)):
+        with pytest.raises(UserError, match=AT_A_POINT):
+            function(model, guide, data, num_samples=2)
+    short = AnnealingConfig(temperatures=3, leapfrog=1)
+    with pytest.raises(UserError, match=AT_A_POINT):
+        annealed_importance_bound(model, guide, data, 2, replace(short, start="guide"))
+    assert annealed_importance_bound(model, guide, data, 2, short).log_px.values.isfinite().all()
+    assert elbo(model, guide, data).elbo.values.isfinite().all()
