@@ -16,6 +16,7 @@ from torch.distributions import Bernoulli
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.contract import hold_to_x, trace_in_plate
 from ppl_vae.programs.pair import frozen, in_particles, latent_sites, run_pair, unwrapped, weigh
+from ppl_vae.programs.program import refuse_functions
 from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.seeding import preserved, seeded
 
@@ -52,6 +53,7 @@ def check_pair(model: nn.Module, guide: nn.Module, batch: Batch) -> None:
         UserError: what does not match, with the site's name; a program changes its own parameters, or draws what no
             seed of PyTorch's repeats.
     """
+    refuse_functions(model, guide)
     with preserved(batch.x.device), frozen(model, guide), pyro.validation_enabled():
         for num_particles in (1, 2):
             _check_once(model, guide, batch, num_particles)

@@ -117,6 +117,20 @@ def parameters_kept(modules: Callable[[], Iterable[nn.Module]]) -> Iterator[None
         yield
 
 
+def refuse_functions(*programs: object) -> None:
+    """See that programs are modules, which a seed, a device, a mode and a checkpoint can be given to.
+
+    Raises:
+        UserError: one is not.
+    """
+    for program in programs:
+        if not isinstance(program, nn.Module):
+            raise UserError(
+                f"model and guide are modules, and this is a {type(program).__name__}: make it the forward of a "
+                "pyro.nn.PyroModule."
+            )
+
+
 def trace_program(program: nn.Module, batch: Batch, handled: Callable[[Batch], object] | None = None) -> Trace:
     """Run a program once and record it.
 
@@ -138,8 +152,8 @@ def trace_program(program: nn.Module, batch: Batch, handled: Callable[[Batch], o
     except UserError:
         raise
     except (Exception, SystemExit) as error:
-        shape = tuple(batch.x.shape)
-        raise UserError(f"{name} cannot run on x of shape {shape}{_unlike(program, batch)}: {reason(error)}") from error
+        given = f"x of shape {tuple(batch.x.shape)}{_unlike(program, batch)}{', y None' if batch.y is None else ''}"
+        raise UserError(f"{name} cannot run on {given}: {reason(error)}") from error
     stray = set(store.keys()) - known
     for name in stray:
         del store[name]

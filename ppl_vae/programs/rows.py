@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ppl_vae.programs.program import refuse_functions
 from ppl_vae.runtime.errors import UserError
 
 
@@ -69,7 +70,12 @@ class RowTable(nn.Module):
 
 
 def tables_of(*programs: nn.Module) -> list[RowTable]:
-    """The row tables in these programs."""
+    """The row tables in these programs.
+
+    Raises:
+        UserError: one is no module.
+    """
+    refuse_functions(*programs)
     return [module for program in programs for module in program.modules() if isinstance(module, RowTable)]
 
 

@@ -5,14 +5,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from ppl_vae import FitConfig, UserError, fit
+from ppl_vae import Batch, FitConfig, UserError, check_pair, fit
 from ppl_vae.data import Dataset
 from ppl_vae.diagnostics import diagnose
 from ppl_vae.evaluation import annealed_importance_bound, elbo, importance_bound
 from ppl_vae.guides import Diagonal
 from ppl_vae.inference.fitting import infer
+from ppl_vae.models import VAE
 from tests.fits import assert_same, settings, weights
 from tests.pairs import bits, vae_pair
 
@@ -22,6 +23,7 @@ DOORS: dict[str, Callable[[nn.Module, nn.Module, Dataset], object]] = {
         model, guide, Dataset(bits(12)), data, FitConfig(epochs=1, device="cpu")
     ),
     "elbo": elbo,
+    "check_pair": lambda model, guide, data: check_pair(model, guide, data.probe()),
     "importance_bound": lambda model, guide, data: importance_bound(model, guide, data, 2),
     "diagnose": lambda model, guide, data: diagnose(model, guide, data, num_samples=100),
     "infer, latents given": lambda model, guide, data: infer(model, Diagonal(2), data, guide.latents),
@@ -90,3 +92,24 @@ def test_data_without_a_row_is_refused():
     for call in (fit, elbo):
         with pytest.raises(UserError, match="the data has no rows"):
             call(model, guide, Dataset(torch.zeros(0, 3, 4)))
+
+
+@pytest.mark.parametrize("door", ["fit", "elbo", "check_pair", "importance_bound", "diagnose"])
+def test_a_function_is_no_program_of_a_pair(door: str) -> None:
+    model, _ = vae_pair()
+
+    def run(batch: Batch) -> object:
+        return model(batch)
+
+    with pytest.raises(UserError, match=r"this is a function: make it the forward of a pyro\.nn\.PyroModule\.$"):
+        DOORS[door](run, run, Dataset(bits(12)))  # type: ignore[arg-type]
+
+
+def test_of_a_model_that_lacks_its_labels_it_is_told_what_it_was_given() -> None:
+    class Labelled(VAE):
+        def forward(self, batch: Batch) -> Tensor:
+            return super().forward(batch._replace(x=batch.x * (batch.y + 1)[:, None, None]))
+
+    decoder = vae_pair()[0].decoder
+    with pytest.raises(UserError, match=r"^Labelled cannot run on x of shape .*, y None: TypeError: "):
+        elbo(Labelled(decoder, 2), vae_pair()[1], Dataset(bits(12)))
