@@ -149,13 +149,13 @@ class _Square(torch.autograd.Function):
     def forward(ctx: Any, numbers: Tensor, source: Tensor, places: Tensor) -> Tensor:
         """Which number is at each place; and the place of each number."""
         ctx.save_for_backward(places)
-        return numbers[..., source]
+        return numbers.contiguous().index_select(-1, source)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         """The gradient at the place of each number."""
         (places,) = ctx.saved_tensors
-        return gradients[0][..., places], None, None
+        return gradients[0].contiguous().index_select(-1, places), None, None
 
 
 class _Cholesky(dist.MultivariateNormal):

@@ -83,11 +83,26 @@ def addmm(bias: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alpha: 
     return torch.ops.aten.mm(left, right) - (-bias)
 
 
+_library = torch.library.Library("ppl_vae", "FRAGMENT")
+_library.define("columns(Tensor x, Tensor index) -> Tensor")
+_library.impl("columns", lambda x, index: torch.index_select(x.contiguous(), -1, index), "CPU")
+torch.library.register_fake("ppl_vae::columns", lambda x, index: x.new_empty(*x.shape[:-1], len(index)), lib=_library)
+
+
+def index_select(x: Tensor, dim: int, index: Tensor) -> Any:
+    """Numbers of each row by torch's own kernel: inductor fetches them one by one, each behind a check of its place,
+    and once more for whatever reads them."""
+    if not _is_taken(x) or dim not in (-1, x.dim() - 1):
+        return NotImplemented
+    return torch.ops.ppl_vae.columns(x, index)
+
+
 ELEMENTARY: dict[Any, Callable[..., Any]] = {
     torch.ops.aten.tanh.default: tanh,
     torch.ops.aten.softplus.default: softplus,
     torch.ops.aten.binary_cross_entropy_with_logits.default: binary_cross_entropy_with_logits,
     torch.ops.aten.log_sigmoid_forward.default: log_sigmoid,
     torch.ops.aten.addmm.default: addmm,
+    torch.ops.aten.index_select.default: index_select,
 }
 """By torch's operation, for ``make_fx``."""

@@ -75,3 +75,15 @@ def test_other_numbers_than_float32_are_left_to_torch(name: str) -> None:
 def test_a_steeper_softplus_is_torchs() -> None:
     value, _, _ = _traced(lambda x: functional.softplus(x, beta=2.0), _X)
     assert torch.equal(value, functional.softplus(_X, beta=2.0))
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_columns_are_those_that_torch_selects(dim: int) -> None:
+    x, index = torch.randn(3, 4), torch.tensor([2, 0, 2])
+
+    def selected(x: Tensor, index: Tensor) -> tuple[Tensor]:
+        return (x.index_select(dim, index),)
+
+    graph = trace(selected, [x, index])
+    assert torch.equal(graph(x, index)[0], x.index_select(dim, index))
+    assert any("ppl_vae.columns" in str(node.target) for node in graph.graph.nodes) == (dim != 0)
