@@ -167,7 +167,7 @@ class _Cholesky(dist.MultivariateNormal):
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         noise = torch.randn(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
-        value = self.loc + (self._unbroadcasted_scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
+        value = self.loc + _product(self._unbroadcasted_scale_tril, noise)
         self._drawn = (value, noise)
         return value
 
@@ -179,6 +179,16 @@ class _Cholesky(dist.MultivariateNormal):
         log_det = self._unbroadcasted_scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         log_prob: Tensor = -0.5 * (noise.square() + log(2 * pi)).sum(-1) - log_det
         return log_prob
+
+
+def _product(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """Mv of matrices ``(*batch, D, D)`` and vectors ``(..., *batch, D)``. Torch's product would copy each matrix for
+    each of its vectors."""
+    more = vectors.dim() - matrices.dim() + 1
+    if more < 1 or vectors.shape[more:-1] != matrices.shape[:-2]:
+        return (matrices @ vectors.unsqueeze(-1)).squeeze(-1)
+    columns = vectors.flatten(0, more - 1).movedim(0, -1)  # (*batch, D, vectors of each)
+    return (matrices @ columns).movedim(-1, 0).reshape(vectors.shape)
 
 
 class Point(Family):

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import LowRankMultivariateNormal, MultivariateNormal, Normal, kl_divergence
 
 from ppl_vae.guides import Diagonal, Family, FullRank, LowRank
-from ppl_vae.guides.families import _LowRankNormal
+from ppl_vae.guides.families import _LowRankNormal, _product
 from ppl_vae.networks.dense import SCALE_FLOOR, positive
 
 FAMILIES = [Diagonal, FullRank]
@@ -217,3 +217,16 @@ def test_full_rank_has_its_numbers_by_rows_and_their_gradients(size: int) -> Non
     gradients = [torch.autograd.grad((weights * each).sum(), params)[0] for each in (found, expected)]
     torch.testing.assert_close(*gradients, rtol=0.0, atol=1e-12)
     assert torch.autograd.gradgradcheck(lambda params: family(params).scale_tril.square().sum(), params)
+
+
+@pytest.mark.parametrize("batch", [(), (5,), (2, 5)])
+@pytest.mark.parametrize("draws", [(), (1,), (7,), (4, 3)])
+@pytest.mark.parametrize("shared", [False, True])
+def test_products_with_many_vectors_are_those_with_each(
+    batch: tuple[int, ...], draws: tuple[int, ...], shared: bool
+) -> None:
+    """Whether the vectors' batch is the matrices' own or one that they are repeated over."""
+    matrices = torch.randn(*(1 if shared else size for size in batch), 3, 3, dtype=torch.float64)
+    vectors = torch.randn(*draws, *batch, 3, dtype=torch.float64)
+    found = _product(matrices, vectors)
+    torch.testing.assert_close(found, torch.einsum("...ij,...j->...i", matrices, vectors), rtol=0.0, atol=1e-14)
