@@ -20,7 +20,7 @@ ROUNDING = 1e-6
 _AT_ONCE = 2**20
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """One split of a data set.
 
@@ -65,6 +65,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def __repr__(self) -> str:
+        labels = "no labels" if self.y is None else "with labels"
+        rows = f"{len(self):,} rows of shape {self.event_shape}, {_name(self.x)}, {labels}"
+        return f"Dataset({rows}{', binarized at every visit' if self.dynamic else ''})"
 
     @property
     def event_shape(self) -> tuple[int, ...]:

@@ -1,16 +1,13 @@
 """What is known of a data set beside its values: shapes, labels, layout."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.data.splits import Splits, splits_of
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.layout import NUM_NOTES, Layout
 from ppl_vae.runtime.config import Count, config
-
-if TYPE_CHECKING:
-    from ppl_vae.data.splits import Splits
 
 
 @config
@@ -51,8 +48,9 @@ class DataInfo:
             )
 
     @classmethod
-    def of(cls, splits: "Splits") -> "DataInfo":
-        """Read it off the data."""
+    def of(cls, data: Splits | Dataset) -> "DataInfo":
+        """Read it off the data: what :func:`ppl_vae.load` gives, or a data set of one's own."""
+        splits = splits_of(data)
         sizes = splits.train.event_shape, splits.num_classes, len(splits.train)
         named = splits.classes != tuple(range(splits.num_classes))
         return cls(
@@ -85,7 +83,7 @@ class DataInfo:
         """The labels of these numbers, as the data has them."""
         return torch.tensor(self.labels, device=numbers.device)[numbers]
 
-    def is_of(self, splits: "Splits") -> bool:
+    def is_of(self, splits: Splits) -> bool:
         """Whether this is the data that it was read off, by what every version has recorded."""
         other = DataInfo.of(splits)
         names = ("event_shape", "num_data", "fingerprint", "layout", "alphabet")

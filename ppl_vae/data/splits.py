@@ -71,6 +71,12 @@ class Splits(NamedTuple):
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        parts = ((name, getattr(self, name)) for name in ("train", "validation", "test"))
+        sizes = ", ".join(f"{name} {len(part):,}" if part else f"no {name}" for name, part in parts)
+        labels = f"{self.num_classes} labels" if self.num_classes else "no labels"
+        return f"Splits({sizes}: rows of shape {self.train.event_shape}, {self.layout}, {labels})"
+
     def unseen(self) -> tuple[int, ...]:
         """Those of the classes that no training datapoint has."""
         if self.train.y is None:
@@ -168,6 +174,32 @@ def load(settings: DataConfig | Path | str = "digits", **named: object) -> Split
         notes=source.notes,
         warnings=_warnings(settings, *map(len, splits)),
     )
+
+
+def splits_of(data: "Splits | Dataset") -> Splits:
+    """What :func:`load` gives, as it is; or a data set of one's own, all of it to train on, on the CPU.
+
+    Args:
+        data: of a data set, labels are the classes 0, 1, 2, ... up to the largest that there is.
+
+    Raises:
+        UserError: it is neither, it has no rows, or a label is negative.
+    """
+    if isinstance(data, Splits):
+        return data
+    if isinstance(data, str | Path | DataConfig):
+        raise UserError(f"`data` is a {type(data).__name__}, which is yet to be read; give ppl_vae.load of it.")
+    if not isinstance(data, Dataset):
+        raise UserError(
+            f"`data` is a {type(data).__name__}; give what ppl_vae.load returns, or a ppl_vae.Dataset(x, y) of tensors."
+        )
+    if not len(data):
+        raise UserError("the data has no rows; give at least one datapoint.")
+    data = data.to(torch.device("cpu"))
+    if data.y is not None and data.y.min() < 0:
+        raise UserError(f"y holds {int(data.y.min())}; it must hold integer classes 0, 1, 2, ....")
+    num_classes = 0 if data.y is None else int(data.y.max()) + 1
+    return Splits(data, None, None, num_classes, classes=tuple(range(num_classes)))
 
 
 def _numbered(source: Source) -> tuple[Source, tuple[int, ...]]:

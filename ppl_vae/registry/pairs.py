@@ -6,8 +6,9 @@ from typing import Any
 
 from torch import nn
 
+from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
-from ppl_vae.data.splits import Splits
+from ppl_vae.data.splits import Splits, splits_of
 from ppl_vae.networks.architecture import Net
 from ppl_vae.registry.build import Assembly, made_with
 from ppl_vae.registry.factories import TABLES, Factory
@@ -25,7 +26,7 @@ Part = str | Callable[..., nn.Module]
 @in_range
 def build_model(
     model: Part,
-    data: Splits,
+    data: Splits | Dataset,
     *,
     likelihood: Part = "bernoulli",
     prior: Part = "standard-normal",
@@ -37,7 +38,7 @@ def build_model(
 
     Args:
         model: the class, ours or your own, or its name.
-        data: of :func:`ppl_vae.load`.
+        data: of :func:`ppl_vae.load`, or a :class:`ppl_vae.Dataset` to train on.
         likelihood: what the decoder's output means, where the model takes one.
         prior: p(z), where the model takes one.
         net: of encoder and decoder: mlp, or conv for images.
@@ -48,6 +49,7 @@ def build_model(
     Raises:
         UserError: unknown names or settings, one that nothing in the model reads, or one out of its range.
     """
+    data = splits_of(data)
     parts: dict[str, Part] = {"model": model, "likelihood": likelihood, "prior": prior}
     asked, makers = _asked(parts, net, settings)
     assembly = Assembly(asked, DataInfo.of(data), data.train.x.mean(0), makers_of(PairConfig()) | makers)
@@ -61,7 +63,7 @@ def build_model(
 def build_guide(
     guide: Part,
     model: nn.Module,
-    data: Splits,
+    data: Splits | Dataset,
     *,
     family: Part = "diagonal",
     net: Net | None = None,
@@ -73,7 +75,7 @@ def build_guide(
     Args:
         guide: the class, ours or your own, or its name: where q comes from.
         model: p(x, z), anybody's.
-        data: that the model was built for; a per-datapoint guide has a row for each of ``data.train``.
+        data: that the model was built for; a per-datapoint guide has a row for each of its training datapoints.
         family: what q is, the class or its name, where the guide takes one.
         net: of its encoder: mlp, or conv for images; None for that of the model.
         seed: of its weights; the caller's generators are left alone.
@@ -83,6 +85,12 @@ def build_guide(
     Raises:
         UserError: as :func:`build_model`; or the guide cannot be one of this model.
     """
+    if not isinstance(model, nn.Module):
+        raise UserError(
+            f"`model` is a {type(model).__name__} and no model that is made already; the order is build_guide(guide, "
+            "model, data), the guide a class or a name."
+        )
+    data = splits_of(data)
     info = DataInfo.of(data)
     base, of_model = made_with(model, info)
     asked, makers = _asked({"guide": guide, "family": family}, net or base.net, settings)
@@ -102,11 +110,16 @@ def _asked(parts: Mapping[str, Part], net: Net, settings: dict[str, Any]) -> tup
         if not is_plain(value):
             raise UserError(
                 f"`{name}`: a setting is a number, a word, yes or no, or several of them, not a "
-                f"{type(value).__name__}; what else a class takes, bind to it with functools.partial."
+                f"{type(value).__name__}; {_its_word(value)}what else a class takes, bind to it with functools.partial."
             )
     found = {kind: _found(kind, part) for kind, part in parts.items()}
     names: dict[str, Any] = {kind: name for kind, (name, _) in found.items()}
     return PairConfig(**names, net=net, settings=settings), {kind: maker for kind, (_, maker) in found.items()}
+
+
+def _its_word(value: object) -> str:
+    """Advice for a class in place of a word, as ``activation=nn.Tanh``."""
+    return f'where a setting is a word, give that, as "{value.__name__.lower()}"; ' if isinstance(value, type) else ""
 
 
 def _found(kind: str, part: Part) -> tuple[str, Factory]:
@@ -116,10 +129,20 @@ def _found(kind: str, part: Part) -> tuple[str, Factory]:
     if isinstance(part, nn.Module) or not callable(part):
         made = " that is made already" if isinstance(part, nn.Module) else ""
         raise UserError(f"`{kind}` is a {type(part).__name__}{made}; pass the class, or its name.")
+    if found := _in_table(kind, part):
+        return found
+    if others := [other for other in TABLES if _in_table(other, part)]:
+        name = getattr(part, "__name__", kind)
+        raise UserError(f"`{kind}` is {name}, which is no {kind}; what takes it is `{others[0]}`, {others[0]}={name}.")
+    return getattr(part, "__name__", kind), part
+
+
+def _in_table(kind: str, part: object) -> tuple[str, Factory] | None:
+    """The name and the maker that a class of ours has in the table of a kind of part."""
     for name, maker in TABLES[kind].items():
         if part is maker or getattr(maker, "__annotations__", {}).get("return") is part:
             return name, maker
-    return getattr(part, "__name__", kind), part
+    return None
 
 
 def _refuse_unread(assembly: Assembly, asked: PairConfig, keywords: tuple[str, ...]) -> None:

@@ -74,6 +74,9 @@ class History(list[EpochMetrics], Shown):
         """The training curves, see :func:`ppl_vae.figures.training_curves`."""
         return figures.training_curves(self, caption)
 
+    def __repr__(self) -> str:
+        return f"History of {len(self)} epochs{f', ELBO {self[-1].elbo:.2f} in the last' if self else ''}"
+
     def __str__(self) -> str:
         if not self:
             return "no epoch yet"

@@ -224,3 +224,10 @@ def test_labels_as_earlier_versions_knew_them(tmp_path: Path) -> None:
     splits = load(save_labelled(tmp_path / "few.npz", labels)).unnumbered()
     assert (splits.num_classes, splits.classes) == (8, tuple(range(8)))
     assert set(splits.train.y.tolist()) == {3, 7}
+
+
+def test_data_is_told_in_a_line() -> None:
+    data = load("digits", validation_fraction=0)
+    expected = "Splits(train 1,438, no validation, test 359: rows of shape (8, 8), plain, 10 labels)"
+    assert repr(data) == str(data) == expected
+    assert repr(data.test) == "Dataset(359 rows of shape (8, 8), float32, with labels, binarized at every visit)"

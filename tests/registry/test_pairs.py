@@ -251,3 +251,67 @@ def test_what_can_be_no_setting_is_bound_to_the_class(value: Any) -> None:
         pv.build_model(Coloured, DATA, latent_dim=2, colour=value)
     model = pv.build_model(partial(Coloured, colour=value), DATA, latent_dim=2, hidden=(3,))
     assert model.seen[0] is value
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_data_set_of_ones_own_is_training_data(labelled: bool) -> None:
+    y = torch.tensor([0, 2] * 10) if labelled else None
+    data = pv.Dataset(torch.rand(20, 3, 2), y)
+    info = DataInfo.of(data)
+    assert (info.event_shape, info.num_data, info.num_classes) == ((3, 2), 20, 3 if labelled else 0)
+    assert info.unseen == ((1,) if labelled else ())
+    model = pv.build_model(ConditionalVAE if labelled else VAE, data, latent_dim=2, hidden=(4,))
+    guide = pv.build_guide(PerDatapoint, model, data)
+    pv.check_pair(model, guide, data.probe())
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("digits", "`data` is a str, which is yet to be read; give ppl_vae.load of it."),
+        (np.zeros((2, 3)), "`data` is a ndarray; give what"),
+        (nn.Linear(1, 1), "`data` is a Linear; give what"),
+        (pv.Dataset(torch.zeros(0, 3)), "the data has no rows"),
+        (pv.Dataset(torch.zeros(1, 3), torch.tensor([-1])), "y holds -1"),
+    ],
+)
+def test_what_is_no_data_is_told_what_is(data: Any, message: str) -> None:
+    model = nn.Linear(1, 1)
+    for call in (lambda: pv.build_model(VAE, data), lambda: pv.build_guide(Amortized, model, data)):
+        with pytest.raises(pv.UserError, match=f"^{re.escape(message)}"):
+            call()
+
+
+def test_swapped_arguments_are_told_their_order() -> None:
+    for model in (DATA, VAE, "vae"):
+        with pytest.raises(pv.UserError, match=r"the order is build_guide\(guide, model, data\)"):
+            pv.build_guide(Amortized, model, nn.Linear(1, 1))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "other"),
+    [
+        *(
+            ("model", part, kind)
+            for part, kind in ((FullRank, "family"), (Amortized, "guide"), (StandardNormal, "prior"))
+        ),
+        *(("prior", part, kind) for part, kind in ((VAE, "model"), (Normal, "likelihood"))),
+    ],
+)
+def test_a_part_of_another_kind_is_told_its_place(kind: str, part: type, other: str) -> None:
+    parts: dict[str, Any] = {"model": VAE} | {kind: part}
+    with pytest.raises(
+        pv.UserError, match=f"^`{kind}` is {part.__name__}, which is no {kind}; what takes it is `{other}`"
+    ):
+        pv.build_model(parts.pop("model"), DATA, **parts)
+
+
+def test_a_family_is_no_guide() -> None:
+    model = pv.build_model(VAE, DATA, latent_dim=2, hidden=(4,))
+    with pytest.raises(pv.UserError, match=r"^`guide` is FullRank, which is no guide; what takes it is `family`"):
+        pv.build_guide(FullRank, model, DATA)
+
+
+def test_a_class_in_place_of_a_word_is_told_the_word() -> None:
+    with pytest.raises(pv.UserError, match=r'^`activation`: .* give that, as "tanh"; '):
+        pv.build_model(VAE, DATA, activation=nn.Tanh)
