@@ -1,7 +1,9 @@
 """What a guide is: a Pyro program q(z | x) that samples the model's latents in the model's plate.
 
 The contract: a :class:`pyro.nn.PyroModule` whose ``forward(batch)`` opens ``pyro.plate("data", len(batch.x), dim=-1)``
-and samples every latent of the model inside it, under the model's names. Any such module plugs in.
+and samples every latent of the model inside it, under the model's names. Any such module plugs in. Under Pyro's own SVI
+its parameters share a global store, by name, with those of the model: give its attributes names that the model's have
+not, as ``encoder`` beside ``decoder``.
 
 Ours are a family (WHAT q is, ``families.py``) times a parameterisation (WHERE its parameters come from): a
 :class:`Guide` holds the first and its subclass is the second. To add a parameterisation, copy this::

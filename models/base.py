@@ -11,6 +11,14 @@ The contract, all of it Pyro's own:
 * all that it is, is in its arguments and its ``state_dict``, and it draws by Pyro and PyTorch alone: then a run of it
   opens as it was trained, and an estimate of it can be repeated.
 
+``batch.y`` are the labels, ``(batch,)`` integers 0, 1, 2, ..., or None where the data has none; a model that needs them
+raises a :class:`ppl_vae.UserError` then. Leading dimensions are the latents' alone, so y is expanded to theirs. For
+codes of labels take ``torch.eye(n, device=batch.y.device)[batch.y]``: ``torch.nn.functional.one_hot`` reads the labels'
+values, and a program that does has no compiled steps.
+
+Under Pyro's own SVI the parameters of model and guide share its global store by name: give their attributes unlike
+names, as ``decoder`` here and ``encoder`` in the guide. Where they are alike, one program is handed the other's.
+
 Engine, guides and command line need nothing more, and take any module that keeps it; :class:`Model` only makes an
 incomplete one fail early. To add a model:
 

@@ -38,7 +38,9 @@ def check_pyros_svi(case: Case) -> None:
     svi = SVI(model, guide, PyroOptim(torch.optim.Adam, {"lr": 0.01}), loss=Trace_ELBO())
     for _ in range(3):
         require(math.isfinite(svi.step(case.batch())), "SVI's loss is not finite")
-    _require_all_moved(before, params)
+    shared = sorted(dict(model.named_parameters()).keys() & dict(guide.named_parameters()).keys())
+    both = f"; model and guide both have {shared}, and Pyro's store knows parameters by name: rename those of one"
+    _require_all_moved(before, params, both if shared else "")
 
 
 def check_predictive(case: Case) -> None:
@@ -75,6 +77,6 @@ def check_nuts(case: Case) -> None:
         require(differs(drawn, drawn[:1]), f"NUTS does not move '{name}'")
 
 
-def _require_all_moved(before: list[torch.Tensor], params: list[torch.nn.Parameter]) -> None:
+def _require_all_moved(before: list[torch.Tensor], params: list[torch.nn.Parameter], why: str = "") -> None:
     stayed = [str(tuple(now.shape)) for now, then in zip(params, before, strict=True) if torch.equal(now, then)]
-    require(not stayed, f"{len(stayed)} of {len(params)} parameters have not moved: of shape {', '.join(stayed)}")
+    require(not stayed, f"{len(stayed)} of {len(params)} parameters have not moved: of shape {', '.join(stayed)}{why}")

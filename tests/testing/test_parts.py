@@ -2,19 +2,23 @@
 
 from collections.abc import Callable
 
+import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from pyro.nn import PyroModule
 from torch import Tensor
 
 from ppl_vae.guides import Family
 from ppl_vae.models.likelihoods import Likelihood
 from ppl_vae.models.priors import Prior
 from ppl_vae.networks.dense import positive
+from ppl_vae.programs.batch import Batch
 from ppl_vae.testing import (
     CHECKS,
     Case,
     check_gradients,
+    check_pyros_svi,
     check_same_noise_same_answer,
     family_case,
     likelihood_case,
@@ -94,3 +98,26 @@ def test_a_family_with_an_idle_parameter_is_found_out() -> None:
 def test_a_prior_that_moves_between_calls_is_found_out() -> None:
     with pytest.raises(AssertionError, match=r"^the same seed gives other numbers: something is kept between calls$"):
         check_same_noise_same_answer(prior_case(Drifting))
+
+
+class _OfSharedName(PyroModule):
+    """A model, or its guide, with a network of the same name and size."""
+
+    def __init__(self, guides: bool) -> None:
+        super().__init__()
+        self.net, self.guides = torch.nn.Linear(3, 3), guides
+
+    def forward(self, batch: Batch) -> None:
+        with pyro.plate("data", len(batch.x), dim=-1):
+            loc = self.net(batch.x) if self.guides else torch.zeros(3)
+            z = pyro.sample("z", dist.Normal(loc, 1.0).to_event(1))
+            if not self.guides:
+                pyro.sample("x", dist.Normal(self.net(z), 1.0).to_event(1), obs=batch.x)
+
+
+def test_names_that_model_and_guide_share_are_told_under_pyros_svi() -> None:
+    case = Case("of a shared name", lambda: (_OfSharedName(False), _OfSharedName(True)), torch.randn(4, 3))
+    pyro.clear_param_store()
+    with pytest.raises(AssertionError, match=r"have not moved.*both have \['net\.bias', 'net\.weight'\]"):
+        check_pyros_svi(case)
+    pyro.clear_param_store()
