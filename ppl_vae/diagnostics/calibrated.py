@@ -7,7 +7,7 @@ from torch import nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.diagnostics.calibration import MIN_SIMULATIONS, Calibration, calibrate
-from ppl_vae.estimates.estimate import Origin, Protocol
+from ppl_vae.estimates.estimate import Origin, Protocol, check_origin
 from ppl_vae.evaluation.estimators import EvaluateConfig, fitted_to, labels_for, protocol_of, refuse_point
 from ppl_vae.guides.unseen import Fitted, lines_about, told_of
 from ppl_vae.inference.fitting import InferConfig
@@ -82,6 +82,7 @@ def calibrate_pair(
     """
     settings = checked(settings or EvaluateConfig(estimator="sbc"))
     settings.refuse_unread()
+    check_origin(origin)
     refuse_point(guide, data, settings)
     if settings.num_simulated < MIN_SIMULATIONS:
         raise UserError(

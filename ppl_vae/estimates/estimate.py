@@ -12,6 +12,7 @@ from ppl_vae.data.dataset import Dataset
 from ppl_vae.estimates.caveats import words_of
 from ppl_vae.estimates.fingerprint import fingerprint_of
 from ppl_vae.programs.check import Likelihood, likelihood_label
+from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.shown import Row, Shown, error_alone, with_error
 
 # What a comparison compares; two results that differ only here can be ranked.
@@ -58,7 +59,16 @@ class Estimate(Shown):
         return float(self.noise.double().square().sum().sqrt() / len(self.values))
 
     def __sub__(self, other: "Estimate") -> "Estimate":
-        """The difference at each datapoint: what the two share, such as how hard an x is, is no part of its errors."""
+        """The difference at each datapoint: what the two share, such as how hard an x is, is no part of its errors.
+
+        Raises:
+            UserError: they are of different numbers of datapoints.
+        """
+        if len(self.values) != len(other.values):
+            raise UserError(
+                f"a difference is taken at each datapoint, and these are of {len(self.values)} and of "
+                f"{len(other.values)}; estimate both on the same datapoints."
+            )
         noise = None
         if self.noise is not None and other.noise is not None:
             noise = self.noise - other.noise  # independent streams add up, shared ones cancel
@@ -136,6 +146,19 @@ class Origin(NamedTuple):
     def simulated(self, data: Dataset) -> "Origin":
         """The same of data that the model has drawn: what remains of its origin is the name."""
         return self._replace(fingerprint=_hash_of(data.x), split="simulated", binarization="simulated")
+
+
+def check_origin(origin: object) -> None:
+    """See that an origin, where there is one, is one; before an estimate is made, not after.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if not isinstance(origin, Origin | None):
+        raise UserError(
+            f"`origin` is a {type(origin).__name__}; give run.origin('test') of a run, an Origin of "
+            "ppl_vae.estimates.estimate, or nothing."
+        )
 
 
 def _hash_of(x: Tensor) -> str:

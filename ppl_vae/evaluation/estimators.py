@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import Doc
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.estimates.estimate import Estimate, Origin, Protocol
+from ppl_vae.estimates.estimate import Estimate, Origin, Protocol, check_origin
 from ppl_vae.evaluation.annealing import AnnealingConfig
 from ppl_vae.evaluation.named import (
     ESTIMATORS,
@@ -145,6 +145,7 @@ def estimates(
     """
     settings = checked(settings or EvaluateConfig())
     settings.refuse_unread()
+    check_origin(origin)
     refuse_point(guide, data, settings)
     way, truth = settings.way, None
     if way.estimate is None:

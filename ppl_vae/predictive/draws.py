@@ -14,7 +14,9 @@ from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.contract import no_x, trace_in_plate
 from ppl_vae.programs.log_joint import log_likelihood
 from ppl_vae.programs.pair import frozen, in_particles, latent_sites
+from ppl_vae.programs.structure import reads_labels
 from ppl_vae.runtime.config import Count, in_range
+from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import preserved
 
 
@@ -54,9 +56,28 @@ def prior_predictive(
 
     Returns:
         draws of shape ``(n, ...)``, from torch's own generator.
+
+    Raises:
+        UserError: the model reads labels, and there are none.
     """
     with frozen(model):
-        return _draws(model, _unobserved(model), _blank(model, num_samples, event_shape, y))
+        blank = _blank(model, num_samples, event_shape, y)
+        try:
+            return _draws(model, _unobserved(model), blank)
+        except UserError as error:
+            labelled = blank._replace(y=torch.zeros(num_samples, dtype=torch.long, device=blank.x.device))
+            # With a cause it is not the program's own word, but about whatever it has failed with.
+            if y is None and error.__cause__ and _reads_labels(model, labelled):
+                raise UserError("the model reads labels: give `y`, a label for each draw.") from error
+            raise
+
+
+def _reads_labels(model: nn.Module, labelled: Batch) -> bool:
+    """Whether a model that has failed without labels runs with them, and reads them."""
+    try:
+        return reads_labels(model, labelled)
+    except UserError:  # then labels are not what was missing
+        return False
 
 
 @in_range

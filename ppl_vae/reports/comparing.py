@@ -21,9 +21,9 @@ from ppl_vae.runs.comparison import check_jobs, run_jobs
 from ppl_vae.runs.opened import open_run
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered
-from ppl_vae.runs.terms import CompareConfig, jobs_of, names_of, refuse_other_terms, shared_terms
+from ppl_vae.runs.terms import CompareConfig, check_named, jobs_of, names_of, refuse_other_terms, shared_terms
 from ppl_vae.runtime.config import Few, changed, checked, field_names, in_range
-from ppl_vae.runtime.errors import unknown_name, warned
+from ppl_vae.runtime.errors import UserError, unknown_name, warned
 from ppl_vae.runtime.files import write_text
 from ppl_vae.runtime.folders import claimed
 from ppl_vae.runtime.shown import Cell, Row, Shown
@@ -151,8 +151,14 @@ def compare(
         UserError: settings, data or a guide cannot be used, or ``out`` holds something else.
     """
     terms = CompareConfig(guides=names_of(guides))
+    check_named(named)
     if isinstance(data, DataConfig):
         terms = replace(terms, settings=replace(terms.settings, data=data))
+    elif not isinstance(data, Path | str | None):
+        raise UserError(
+            f"`data` is a {type(data).__name__}, and a comparison trains in processes of its own, which read the data "
+            "themselves; give its name, a file (numpy.savez(path, x=x, y=y)) or a DataConfig."
+        )
     elif data is not None:
         named = {"data": str(data), **named}
     of_parts = {name: named.pop(name) for name in named.keys() - field_names(terms)}

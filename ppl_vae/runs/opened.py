@@ -18,6 +18,7 @@ from ppl_vae.registry.build import Pair
 from ppl_vae.registry.files import names_file
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.run import Run, TrainConfig
+from ppl_vae.runtime.config import Count, in_range
 from ppl_vae.runtime.device import choose_device
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.training.config import final_kl_weight
@@ -115,11 +116,12 @@ class OpenedRun(NamedTuple):
             return config.in_words
         return "autoencoder" if final_kl_weight(config.fit) == 0 else "autoencoder, codes drawn to 0"
 
-    def split(self, name: str, limit: int | None = None) -> Dataset:
+    @in_range
+    def split(self, name: str, limit: Count | None = None) -> Dataset:
         """The first rows of a split of the run's own data, on the run's device.
 
         Raises:
-            UserError: the data is not there or has changed, or the split is empty.
+            UserError: a limit below 1; the data is not there or has changed, or the split is empty.
         """
         return self.data.get(name).head(limit).to(self.device)
 

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
@@ -129,9 +129,33 @@ def names_of(guides: Sequence[str | type]) -> tuple[str, ...]:
     """Guides by name: of a class of ours its own, of another its file and its name.
 
     Raises:
-        UserError: a class that is in no file, for instance of a notebook.
+        UserError: a class that is in no file, for instance of a notebook; or what names no guide.
     """
+    if isinstance(guides, str | type):
+        name = guides if isinstance(guides, str) else guides.__name__
+        raise UserError(f"`guides` is {name} alone; put it into a list, with what it is compared with.")
+    for guide in guides:
+        if not isinstance(guide, str | type):
+            raise UserError(
+                f"`guides`: a guide is its name, as amortized:full-rank, path/to/file.py:Class, or a class, not a "
+                f"{type(guide).__name__}."
+            )
     return tuple(guide if isinstance(guide, str) else _name_of(guide) for guide in guides)
+
+
+def check_named(named: Mapping[str, object]) -> None:
+    """See that the parts of a pair are named, since a comparison trains in processes of its own.
+
+    Raises:
+        UserError: one is a class or an object.
+    """
+    for kind in PairConfig().parts.keys() & named.keys():
+        if not isinstance(part := named[kind], str):
+            what = part.__name__ if isinstance(part, type) else f"a {type(part).__name__}"
+            raise UserError(
+                f"`{kind}` is {what}, and a comparison trains in processes of its own; give its name, or "
+                "path/to/file.py:Class."
+            )
 
 
 def _name_of(guide: type) -> str:

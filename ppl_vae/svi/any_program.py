@@ -16,6 +16,7 @@ from pyro.poutine.runtime import _PYRO_STACK
 from pyro.util import warn_if_nan
 from torch import Tensor
 
+from ppl_vae.runtime.errors import UserError
 from ppl_vae.svi.arguments import Arguments, taken_apart
 from ppl_vae.svi.outside import Outside
 from ppl_vae.svi.recorded import CompileGraph, RecordedStep
@@ -39,7 +40,15 @@ def compiled(svi: SVI) -> "CompiledSVI":
 
     Returns:
         an object with ``step``; whatever else is asked of it, ``svi`` answers.
+
+    Raises:
+        UserError: it is no SVI.
     """
+    if not hasattr(svi, "loss_and_grads"):
+        raise UserError(
+            f"compiled takes a pyro.infer.SVI, not a {type(svi).__name__}; give it "
+            "SVI(model, guide, optimizer, Trace_ELBO())."
+        )
     return CompiledSVI(svi)
 
 
@@ -68,6 +77,9 @@ class CompiledSVI:
         if name == "svi":  # while it is copied or unpickled
             raise AttributeError(name)
         return getattr(self.svi, name)
+
+    def __repr__(self) -> str:
+        return f"CompiledSVI({self.why or f'{len(self.records)} steps recorded'})"
 
     def step(self, *args: Any, **kwargs: Any) -> Any:
         """Take a step, as :meth:`pyro.infer.SVI.step`.

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ppl_vae.estimates import Estimate, Protocol
-from ppl_vae.estimates.estimate import shared, unlike
+from ppl_vae.estimates.estimate import Origin, check_origin, shared, unlike
+from ppl_vae.runtime.errors import UserError
 
 
 def test_mean_and_standard_error() -> None:
@@ -83,3 +84,15 @@ def test_only_the_weights_may_differ() -> None:
 def test_a_field_that_one_protocol_lacks_differs() -> None:
     more = {**FIELDS, "num_samples_log_px": None}
     assert unlike(FIELDS, more) == unlike(more, FIELDS) == ["num_samples_log_px"]
+
+
+def test_a_difference_is_of_the_same_datapoints() -> None:
+    with pytest.raises(UserError, match="of 3 and of 2; estimate both on the same datapoints"):
+        Estimate(torch.zeros(3)) - Estimate(torch.zeros(2))
+
+
+def test_an_origin_is_one() -> None:
+    check_origin(None)
+    check_origin(Origin("digits", "", "test", "static", 0))
+    with pytest.raises(UserError, match=r"^`origin` is a str; give"):
+        check_origin("digits")

@@ -1,9 +1,12 @@
 """Predictive distributions on models whose answers are known."""
 
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
+from pyro.nn import PyroModule
 
-from ppl_vae import Batch
+from ppl_vae import Batch, UserError
 from ppl_vae.guides import Amortized, Diagonal, FullRank
 from ppl_vae.models import VAE, LinearGaussian
 from ppl_vae.networks.dense import Decoder, Encoder
@@ -135,3 +138,27 @@ def test_without_a_mean_the_mode_stands_in_its_place() -> None:
     draws = prior_predictive(model, (4, 3), 20)
     assert torch.equal(draws.means, Autoregressive(model.decoder, draws.latents["z"], "text").mode)
     assert not torch.equal(draws.means, draws.x)
+
+
+class _Labelled(PyroModule):
+    """A user's own, without a word of its own about labels that are not there."""
+
+    def __init__(self, fails: bool = False) -> None:
+        super().__init__()
+        self.fails = fails
+
+    def forward(self, batch: Batch) -> None:
+        if self.fails:
+            raise ValueError("of its own")
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z = pyro.sample("z", dist.Normal(0.0, 1.0))
+            loc = (z + batch.y.float()).unsqueeze(-1)  # type: ignore[union-attr]
+            pyro.sample("x", dist.Normal(loc, 1.0).to_event(1), obs=batch.x)
+
+
+def test_a_model_that_reads_labels_is_to_be_given_some() -> None:
+    with pytest.raises(UserError, match=r"^the model reads labels: give `y`, a label for each draw\.$"):
+        prior_predictive(_Labelled(), (1,), 3)
+    assert prior_predictive(_Labelled(), (1,), 3, torch.tensor([0, 1, 2])).x.shape == (3, 1)
+    with pytest.raises(Exception, match="of its own"):
+        prior_predictive(_Labelled(fails=True), (1,), 3)

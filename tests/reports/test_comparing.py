@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+import ppl_vae as pv
 from ppl_vae import UserError
 from ppl_vae.guides import Amortized, PerDatapoint
 from ppl_vae.reports.comparing import compare
@@ -71,3 +74,22 @@ def test_what_cannot_be_compared_is_refused() -> None:
         assert str(refused.value).startswith(words)
     with pytest.raises(UserError, match=r"^`guides`: name each guide once"):
         compare(["amortized", "amortized:diagonal"])
+
+
+@pytest.mark.parametrize("data", [pv.load("digits"), pv.load("digits").test, np.zeros((2, 3)), torch.zeros(2, 3), 3])
+def test_a_comparison_reads_its_data_itself(data: Any) -> None:
+    with pytest.raises(pv.UserError, match=f"^`data` is a {type(data).__name__}, .*; give its name, a file"):
+        pv.compare(["amortized"], data)
+
+
+@pytest.mark.parametrize("guides", ["amortized", Amortized, [("amortized", "full-rank")], [None], [nn.Linear(1, 1)]])
+def test_what_names_no_guide_is_refused(guides: Any) -> None:
+    with pytest.raises(pv.UserError, match=r"^`guides`.*(put it into a list|a guide is its name)"):
+        pv.compare(guides, "digits")
+
+
+@pytest.mark.parametrize("kind", ["model", "family", "prior", "likelihood"])
+def test_parts_of_a_comparison_are_named(kind: str) -> None:
+    for part, what in ((nn.Linear, "Linear"), (nn.Linear(1, 1), "a Linear")):
+        with pytest.raises(pv.UserError, match=f"^`{kind}` is {what}, .*; give its name, or path"):
+            pv.compare(["amortized"], "digits", **{kind: part})

@@ -670,3 +670,11 @@ def test_a_loss_that_is_not_a_number_is_told_as_pyro_does() -> None:
         step.step(x, y)
     with pytest.warns(UserWarning, match="Encountered NaN"):
         assert math.isnan(step.step(x * math.nan, y))
+
+
+@pytest.mark.parametrize("value", [torch.nn.Linear(1, 1), print, None])
+def test_what_is_no_svi_is_refused(value: Any) -> None:
+    with pytest.raises(
+        ppl_vae.UserError, match=f"^compiled takes a pyro.infer.SVI, not a {type(value).__name__}; give it"
+    ):
+        ppl_vae.compiled(value)
