@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ppl_vae.data import Dataset
+from ppl_vae.data.checks import check_rows_are_there
 from ppl_vae.evaluation import elbo
 from ppl_vae.guides.unseen import doubts_about, fitted_for, notes_on
 from ppl_vae.inference.fitting import InferConfig, Inferred
@@ -93,6 +94,7 @@ def infer_latents(
     Raises:
         UserError: the pair cannot be used on this data.
     """
+    check_rows_are_there(data)
     settings = settings or InferConfig()
     with bar(len(data), "datapoint", "inferring", progress) as done:
         guide, fits = fitted_for(model, guide, data, settings, done.update)

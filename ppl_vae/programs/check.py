@@ -131,6 +131,7 @@ def _is_grey(x: Tensor) -> bool:
 def _check_once(model: nn.Module, guide: nn.Module, batch: Batch, num_particles: int) -> None:
     guide_trace = _run(guide, in_particles(guide, num_particles), batch, num_particles)
     sampled = latent_sites(guide_trace)
+    _refuse_observations(guide_trace)
     # The prior alone first: replaying the wrong shape would fail inside the model, where the message names no site.
     particles = in_particles(model, num_particles)
     prior_trace = _run(model, particles, batch, num_particles)
@@ -155,6 +156,13 @@ def _run(program: nn.Module, handled: Callable[[Batch], object], batch: Batch, n
         if num_particles == 1:
             raise
         raise UserError(f"{error} (with leading dimensions, (samples, batch, event), which it must accept)") from error
+
+
+def _refuse_observations(guide_trace: Trace) -> None:
+    for name, site in guide_trace.nodes.items():
+        is_factor = site["type"] == "sample" and isinstance(unwrapped(site["fn"]), Unit)
+        if site["type"] == "sample" and site["is_observed"] and not is_factor and not site_is_subsample(site):
+            raise UserError(f"site '{name}': the guide observes it; a guide draws latents and leaves x to the model.")
 
 
 def _check_names(latents: dict[str, Any], sampled: dict[str, Any]) -> None:

@@ -152,6 +152,10 @@ def trace_program(program: nn.Module, batch: Batch, handled: Callable[[Batch], o
     except UserError:
         raise
     except (Exception, SystemExit) as error:
+        if not isinstance(batch, Batch):
+            raise UserError(
+                f"a {type(batch).__name__} is no batch; take ppl_vae.Batch(x, y, index), as Dataset.batch makes it."
+            ) from error
         given = f"x of shape {tuple(batch.x.shape)}{_unlike(program, batch)}{', y None' if batch.y is None else ''}"
         raise UserError(f"{name} cannot run on {given}: {reason(error)}") from error
     stray = set(store.keys()) - known

@@ -14,8 +14,8 @@ from ppl_vae.registry.build import Assembly, made_with
 from ppl_vae.registry.factories import TABLES, Factory
 from ppl_vae.registry.files import find
 from ppl_vae.registry.pair_config import OPTIONAL_PARTS, PairConfig, makers_of, unread_error
-from ppl_vae.registry.settings import is_plain
-from ppl_vae.runtime.config import Seed, in_range, pythons_own
+from ppl_vae.registry.settings import given
+from ppl_vae.runtime.config import Seed, in_range
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
 
@@ -105,21 +105,9 @@ def build_guide(
 
 def _asked(parts: Mapping[str, Part], net: Net, settings: dict[str, Any]) -> tuple[PairConfig, dict[str, Factory]]:
     """What the caller has named, and what makes these parts."""
-    settings = {name: pythons_own(value) for name, value in settings.items()}
-    for name, value in settings.items():
-        if not is_plain(value):
-            raise UserError(
-                f"`{name}`: a setting is a number, a word, yes or no, or several of them, not a "
-                f"{type(value).__name__}; {_its_word(value)}what else a class takes, bind to it with functools.partial."
-            )
     found = {kind: _found(kind, part) for kind, part in parts.items()}
     names: dict[str, Any] = {kind: name for kind, (name, _) in found.items()}
-    return PairConfig(**names, net=net, settings=settings), {kind: maker for kind, (_, maker) in found.items()}
-
-
-def _its_word(value: object) -> str:
-    """Advice for a class in place of a word, as ``activation=nn.Tanh``."""
-    return f'where a setting is a word, give that, as "{value.__name__.lower()}"; ' if isinstance(value, type) else ""
+    return PairConfig(**names, net=net, settings=given(settings)), {kind: maker for kind, (_, maker) in found.items()}
 
 
 def _found(kind: str, part: Part) -> tuple[str, Factory]:

@@ -28,7 +28,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args
 
 from pydantic import ConfigDict
 
-from ppl_vae.runtime.config import from_plain
+from ppl_vae.runtime.config import from_plain, pythons_own
 from ppl_vae.runtime.errors import UserError
 
 NOTHING: Any = inspect.Parameter.empty
@@ -148,6 +148,27 @@ def plain(value: object) -> Any:
 def is_switch(kind: Any) -> bool:
     """Whether the flag of a setting of this type takes no value: it is yes, and another one says no."""
     return getattr(kind, "__origin__", kind) is bool
+
+
+def given(values: Mapping[str, object]) -> dict[str, Any]:
+    """The settings that a caller in Python gives; a number of NumPy's or torch's is one of Python's.
+
+    Raises:
+        UserError: what can be no setting.
+    """
+    found = {name: pythons_own(value) for name, value in values.items()}
+    for name, value in found.items():
+        if not is_plain(value):
+            raise UserError(
+                f"`{name}`: a setting is a number, a word, yes or no, or several of them, not a "
+                f"{type(value).__name__}; {_its_word(value)}what else a class takes, bind to it with functools.partial."
+            )
+    return found
+
+
+def _its_word(value: object) -> str:
+    """Advice for a class in place of a word, as ``activation=nn.Tanh``."""
+    return f'where a setting is a word, give that, as "{value.__name__.lower()}"; ' if isinstance(value, type) else ""
 
 
 def is_plain(value: object) -> bool:

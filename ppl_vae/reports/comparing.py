@@ -13,6 +13,7 @@ from ppl_vae.data import DataConfig, Splits
 from ppl_vae.data.torchvision_sets import NAMES
 from ppl_vae.diagnostics.references import references
 from ppl_vae.registry.pair_config import offered_to
+from ppl_vae.registry.settings import given
 from ppl_vae.registry.trust import hashes_of, remember
 from ppl_vae.reports.comparison import warnings_of, write_comparison_report
 from ppl_vae.reports.comparison_table import Table, as_csv, as_markdown, as_terminal, of_comparisons, summarise
@@ -167,7 +168,7 @@ def compare(
         offered = offered_to(*(job.settings.pair for job in jobs_of(terms)))
         if unknown := [name for name in of_parts if name not in offered]:
             raise unknown_name("setting", unknown[0], {*offered, *field_names(terms)})
-        pair = replace(terms.settings.pair, settings=of_parts)
+        pair = replace(terms.settings.pair, settings=given(of_parts))
         terms = checked(replace(terms, settings=replace(terms.settings, pair=pair)))
     if out is not None:
         return run_comparison(terms, Path(out), workers=workers, warn=warn)

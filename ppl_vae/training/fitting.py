@@ -92,6 +92,11 @@ def fit(
     """
     if isinstance(objective, str):
         named, objective = {**named, "objective": objective}, None
+    if objective is not None and not isinstance(objective, Objective):
+        raise UserError(
+            f"`objective` is a {type(objective).__name__}; give a name, or an Objective that is made, as "
+            "ppl_vae.objectives.elbo.TraceELBO()."
+        )
     settings = checked(changed(settings or FitConfig(), named))
     FitConfig().refuse_unread(model, guide, named=named)  # settings as one may be shared by several pairs
     if objective and (
@@ -117,6 +122,7 @@ def fit(
     model.to(device)
     guide.to(device)
     train, validation = train.to(device), validation.to(device) if validation else None
+    own = type(objective).__qualname__ if objective else None
     objective = objective or objective_of(settings)
     with seeded(stream(settings.seed, "check"), device):
         probe = train.probe()
@@ -126,7 +132,7 @@ def fit(
             check_runs(validation, model, guide)
     group.wait()  # until nobody looks any more whether there is a checkpoint
     with seeded(stream(settings.seed, "training"), device):
-        state = TrainingState(model, guide, train, settings)
+        state = TrainingState(model, guide, train, settings, own)
         step = EagerStep(model, guide, objective, state.optimizer, train, settings.precision)
         loop = Loop(step, validation, settings, state, checkpoint_path, group)
         if resume:

@@ -6,7 +6,7 @@ key.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,9 @@ from ppl_vae.training.metrics import EpochMetrics
 _MAY_CHANGE = ("epochs", "device", "engine")
 
 
-def check_settings(found: Found, settings: FitConfig) -> None:
+def check_settings(found: Found, mine: Mapping[str, Any]) -> None:
     """See that a fit was begun with these settings, apart from those that may change."""
     theirs = {str(key): entry.value for key, entry in found.mapping().items()}
-    mine = to_plain(settings)
     changed = sorted(key for key in mine.keys() | theirs.keys() if not _same(mine.get(key), theirs.get(key)))
     if refused := [key for key in changed if key not in _MAY_CHANGE]:
         raise UserError(
@@ -36,7 +35,7 @@ def check_settings(found: Found, settings: FitConfig) -> None:
         )
     for key in changed:
         try:
-            taken = to_plain(from_plain(FitConfig, {**mine, key: theirs.get(key)}))
+            taken = to_plain(from_plain(FitConfig, {key: theirs.get(key)}))
         except Exception:  # pydantic's, of what is no setting at all
             taken = {}
         if key not in taken or not _same(taken[key], theirs.get(key)):

@@ -38,10 +38,14 @@ class TrainingState:
         guide: q(z | x), on the device.
         data: what is trained on, on the device.
         settings: of the fit.
+        objective: the name of the class of a user's own objective; None where the settings name it.
     """
 
-    def __init__(self, model: nn.Module, guide: nn.Module, data: Dataset, settings: FitConfig) -> None:
+    def __init__(
+        self, model: nn.Module, guide: nn.Module, data: Dataset, settings: FitConfig, objective: str | None = None
+    ) -> None:
         self.model, self.guide, self.settings = model, guide, settings
+        self.begun_with = to_plain(settings) | ({"objective": objective} if objective else {})
         self.num_data, self.device = len(data), data.x.device
         self.optimizer = PairOptimizer(model, guide, settings.optimizer)
         self.history: list[EpochMetrics] = []
@@ -121,7 +125,7 @@ class TrainingState:
             sums: those of all processes together, ``(3,)``.
         """
         return {
-            "settings": to_plain(self.settings),
+            "settings": self.begun_with,
             "num_data": self.num_data,
             "model": self.model.state_dict(),
             "guide": self.guide.state_dict(),
@@ -163,7 +167,7 @@ class TrainingState:
     def checked(self, path: Path, state: checkpoint.State) -> checkpoint.State:
         """The same for a state that was read; see :meth:`check`."""
         found = Found(path, state).entries(_KEYS)
-        check_settings(found["settings"], self.settings)
+        check_settings(found["settings"], self.begun_with)
         if found["num_data"].integer(0, 2**63) != self.num_data:
             raise UserError(
                 f"{path}: the number of datapoints differ from the checkpoint's; resume with what it was begun with."

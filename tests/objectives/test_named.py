@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 import torch
+from pyro.infer import Trace_ELBO
 from torch import Tensor
 
 from ppl_vae import FitConfig, UserError, fit
@@ -18,8 +19,9 @@ from ppl_vae.objectives.needs import refuse_scores, require_density, require_pat
 from ppl_vae.programs.log_weights import log_sum_exp, log_weights
 from ppl_vae.programs.pair import frozen, run_pair, weigh
 from ppl_vae.runtime.seeding import seeded, stream
+from ppl_vae.svi import OptimizerConfig
 from ppl_vae.training import objective_of
-from tests.fits import TRAIN, VALIDATION, settings, weights
+from tests.fits import TRAIN, VALIDATION, assert_same, settings, weights
 from tests.objectives.test_elbo import ScoreGuide
 from tests.pairs import stripes_data, vae_pair
 
@@ -131,3 +133,25 @@ def test_an_objective_of_ones_own_is_climbed_in_place_of_a_named_one():
 def test_settings_of_named_objectives_are_refused_beside_it(named):
     with pytest.raises(UserError, match=f"`{next(iter(named))}` is read by objectives that are named"):
         fit(*vae_pair(), TRAIN, settings=settings(patience=0), objective=TraceELBO(), **named)
+
+
+@pytest.mark.parametrize("objective", [TraceELBO, Trace_ELBO(), 3])
+def test_what_is_no_objective_is_refused(objective):
+    with pytest.raises(UserError, match=r"^`objective` is a \w+; give a name, or an Objective that is made"):
+        fit(*vae_pair(), TRAIN, settings=settings(patience=0), objective=objective)
+
+
+def test_a_fit_by_an_objective_of_ones_own_goes_on_with_one_of_that_class_only(tmp_path):
+    own, whole = vae_pair(), vae_pair()
+    alike = {"patience": 0, "optimizer": OptimizerConfig(learning_rate=0.01)}
+    first, both = settings(epochs=1, **alike), settings(epochs=2, **alike)
+    path = tmp_path / "checkpoint.pt"
+    fit(*own, TRAIN, settings=first, objective=_HalfOfTheKL(), checkpoint_path=path, progress=False)
+    for other in (None, TraceELBO(), "iwae"):
+        with pytest.raises(
+            UserError, match="objective differ from the checkpoint's; resume with what it was begun with"
+        ):
+            fit(*vae_pair(), TRAIN, settings=both, objective=other, checkpoint_path=path, resume=True, progress=False)
+    fit(*own, TRAIN, settings=both, objective=_HalfOfTheKL(), checkpoint_path=path, resume=True, progress=False)
+    fit(*whole, TRAIN, settings=both, objective=_HalfOfTheKL(), progress=False)
+    assert_same(weights(*own), weights(*whole))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ppl_vae import Batch, FitConfig, UserError, check_pair, fit
+from ppl_vae import Batch, FitConfig, UserError, check_pair, fit, infer_latents, posterior_predictive
 from ppl_vae.data import Dataset
 from ppl_vae.diagnostics import diagnose
 from ppl_vae.evaluation import annealed_importance_bound, elbo, importance_bound
@@ -85,6 +85,10 @@ def test_what_is_no_data_set_is_named(given):
     model, guide = vae_pair()
     with pytest.raises(UserError, match=rf"the data is a {type(given).__name__}; make it a ppl_vae\.data\.Dataset"):
         fit(model, guide, given, settings=FitConfig(epochs=1, device="cpu"))
+    with pytest.raises(UserError, match=rf"the data is a {type(given).__name__}; make it a ppl_vae\.data\.Dataset"):
+        infer_latents(model, guide, given)
+    with pytest.raises(UserError, match=rf"^a {type(given).__name__} is no batch; take ppl_vae\.Batch"):
+        posterior_predictive(model, guide, given)
 
 
 def test_data_without_a_row_is_refused():
@@ -92,6 +96,13 @@ def test_data_without_a_row_is_refused():
     for call in (fit, elbo):
         with pytest.raises(UserError, match="the data has no rows"):
             call(model, guide, Dataset(torch.zeros(0, 3, 4)))
+
+
+@pytest.mark.parametrize("door", ["fit", "check_pair"])
+def test_a_guide_that_observes_is_refused(door: str) -> None:
+    model, _ = vae_pair()
+    with pytest.raises(UserError, match=r"^site 'x': the guide observes it; a guide draws latents"):
+        DOORS[door](model, model, Dataset(bits(12)))
 
 
 @pytest.mark.parametrize("door", ["fit", "elbo", "check_pair", "importance_bound", "diagnose"])

@@ -82,6 +82,18 @@ def test_a_comparison_reads_its_data_itself(data: Any) -> None:
         pv.compare(["amortized"], data)
 
 
+@pytest.mark.parametrize("value", [nn.ReLU, nn.ReLU(), torch.zeros(2), [None, print]])
+def test_what_can_be_no_setting_is_refused(value: Any) -> None:
+    with pytest.raises(pv.UserError, match=r"^`latent_dim`: a setting is a number, a word"):
+        pv.compare(["amortized"], "digits", latent_dim=value)
+
+
+def test_a_setting_can_be_a_number_of_numpys_or_torchs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("ppl_vae.reports.comparing.run_comparison", lambda terms, *_, **__: terms)
+    terms: Any = compare(["amortized"], out=tmp_path, latent_dim=np.int64(2), hidden=[torch.tensor(3)])
+    assert terms.settings.pair.settings == {"latent_dim": 2, "hidden": [3]}
+
+
 @pytest.mark.parametrize("guides", ["amortized", Amortized, [("amortized", "full-rank")], [None], [nn.Linear(1, 1)]])
 def test_what_names_no_guide_is_refused(guides: Any) -> None:
     with pytest.raises(pv.UserError, match=r"^`guides`.*(put it into a list|a guide is its name)"):
