@@ -9,8 +9,6 @@ tensor's value to decide what to do, or that is another at its next call, cannot
 :class:`NotTraceableError` says why.
 """
 
-import logging
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
@@ -25,6 +23,8 @@ from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.seeding import preserved
 from ppl_vae.tracing.compiler_cache import secure_compiler_cache
 from ppl_vae.tracing.elementary import ELEMENTARY
+from ppl_vae.tracing.inductor import by_inductor
+from ppl_vae.tracing.lstm_layer import LSTM
 from ppl_vae.tracing.products import with_fastest_products
 
 Function = Callable[..., tuple[Tensor, ...]]
@@ -37,8 +37,7 @@ _COMPILE_SECONDS = 15.0
 _SAVED_SECONDS = 1.5e-3
 _SAVED_SECONDS_PER_ELEMENT = 15e-9
 
-# Random numbers are torch's own; and of a processor's threads a call has as many as torch has then.
-_OPTIONS = {"config_patches": {"fallback_random": True, "cpp.dynamic_threads": True}}
+_SETTINGS: dict[str, object] = {"fallback_random": True}  # random numbers are torch's own
 
 
 class NotTraceableError(Exception):
@@ -96,7 +95,7 @@ def trace(function: Function, examples: Iterable[Tensor]) -> GraphModule:
     copies = [example.clone() for example in examples]
     try:
         with preserved(copies[0].device), pyro.validation_enabled(False):
-            graph, again = (make_fx(function, decomposition_table=ELEMENTARY)(*copies) for _ in range(2))
+            graph, again = (make_fx(function, decomposition_table=ELEMENTARY | LSTM)(*copies) for _ in range(2))
     except NotTraceableError:
         raise
     except Exception as error:  # whatever a user's program raises at being traced
@@ -120,18 +119,11 @@ def compiled(graph: GraphModule, examples: Iterable[Tensor]) -> Function:
     Raises:
         NotTraceableError: inductor cannot compile it; there may be no C++ compiler.
     """
-    # Inductor compiles it, and the call fails: the kernel leaves out a tensor that its record says there is.
+    # What `LSTM` leaves to torch. Inductor compiles it, and the call fails: of its tensors one is not there.
     if any("mkldnn_rnn_layer" in str(node.target) for node in graph.graph.nodes):
         raise NotTraceableError("torch cannot compile its CPU kernel of an LSTM")
-    from torch._inductor import standalone_compile  # a second to import, which an eager run need not pay
-
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # that there is no CUDA is no news
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of its own use of itself
-            function: Function = standalone_compile(  # of the ways to call inductor the one that keeps whole graphs
-                with_fastest_products(graph), list(examples), dynamic_shapes="from_example_inputs", options=_OPTIONS
-            )
+        function: Function = by_inductor(with_fastest_products(graph), list(examples), _SETTINGS)  # type: ignore[assignment]
     except Exception as error:
         raise NotTraceableError(_why(error)) from error
     return function

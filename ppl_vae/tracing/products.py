@@ -11,12 +11,12 @@ numbers the next time too.
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,7 +32,7 @@ Kernel = Callable[[Tensor, Tensor], Tensor]
 
 # Another library has to be so much faster than torch's to be taken.
 _MARGIN = 0.9
-_ROUNDS, _CALLS = 6, 5
+ROUNDS, _CALLS = 6, 5
 
 
 def _by_onednn(left: Tensor, right: Tensor) -> Tensor:
@@ -55,7 +55,17 @@ _library.impl("product", lambda left, right, kernel: KERNELS[kernel](left, right
 torch.library.register_fake(
     "ppl_vae::product", lambda left, right, kernel: left.new_empty(left.shape[0], right.shape[1]), lib=_library
 )
-_TARGETS = (torch.ops.aten.mm.default, torch.ops.ppl_vae.product.default)
+
+
+def _of_product(node: Node) -> float:
+    return float(node.args[0].meta["val"].shape[1] * node.meta["val"].numel())  # type: ignore[union-attr]
+
+
+MULTIPLICATIONS: dict[Any, Callable[[Node], float]] = {
+    torch.ops.aten.mm.default: _of_product,
+    torch.ops.ppl_vae.product.default: _of_product,
+}
+"""Of the operations that have most of them, how many they have."""
 
 
 class Product(NamedTuple):
@@ -104,8 +114,7 @@ def with_fastest_products(graph: GraphModule, choose: Callable[[Product], str] |
 
 def multiplications(graph: GraphModule) -> float:
     """How many the products of a graph have."""
-    products = [node for node in graph.graph.nodes if node.target in _TARGETS]
-    return float(sum(node.args[0].meta["val"].shape[1] * node.meta["val"].numel() for node in products))
+    return sum(MULTIPLICATIONS[node.target](node) for node in graph.graph.nodes if node.target in MULTIPLICATIONS)
 
 
 def _is_ours(node: Node) -> bool:
@@ -119,19 +128,23 @@ class Choices:
     Args:
         folder: to keep them in.
         measure: the name of a product's fastest kernel.
+        names: of the kernels that there are.
     """
 
-    def __init__(self, folder: Path, measure: "Callable[[Product], str] | None" = None) -> None:
-        self.measure = measure or fastest
+    def __init__(
+        self, folder: Path, measure: Callable[[Any], str] | None = None, names: Collection[str] = tuple(KERNELS)
+    ) -> None:
+        self.measure: Callable[[Any], str] = measure or fastest
+        self.names = names
         machine = f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
         self.path = folder / f"ppl_vae-products-{sha256(machine.encode()).hexdigest()[:12]}.json"
         self.machine = machine
 
-    def choose(self, product: Product) -> str:
-        """The name of a product's kernel."""
+    def choose(self, product: tuple[object, ...]) -> str:
+        """The name of the kernel of a product, which is told from others by what it consists of."""
         known = self._read()
         name = " ".join(map(str, product))
-        if known.get(name) not in KERNELS:
+        if known.get(name) not in self.names:
             known[name] = self.measure(product)
             with suppress(UserError):  # a full disk, or a folder of somebody else's: measured again the next time
                 write_text(self.path, json.dumps({"machine": self.machine, "kernels": known}, indent=1))
@@ -154,11 +167,11 @@ def fastest(product: Product) -> str:
     left, right = product.examples()
     steady = {name for name in KERNELS if _steady(name, left, right)}
     tried = sorted(steady - {_ALONE if USUAL in steady else USUAL})
-    seconds = dict.fromkeys(tried, math.inf)
+    shortest = dict.fromkeys(tried, math.inf)
     with threads(1):  # where other work wants the cores, two threads wait for each other, whatever the kernel
-        for name in tried * _ROUNDS:  # by turns, and the shortest time of each: others' load can only add to it
-            seconds[name] = min(seconds[name], _seconds(partial(torch.ops.ppl_vae.product.default, left, right, name)))
-    return min(tried, key=lambda name: seconds[name] * (_MARGIN if name == USUAL else 1.0), default=USUAL)
+        for name in tried * ROUNDS:  # by turns, and the shortest time of each: others' load can only add to it
+            shortest[name] = min(shortest[name], seconds(partial(torch.ops.ppl_vae.product.default, left, right, name)))
+    return min(tried, key=lambda name: shortest[name] * (_MARGIN if name == USUAL else 1.0), default=USUAL)
 
 
 def _steady(name: str, left: Tensor, right: Tensor) -> bool:
@@ -171,7 +184,7 @@ def _steady(name: str, left: Tensor, right: Tensor) -> bool:
         return False
 
 
-def _seconds(call: Callable[[], object]) -> float:
+def seconds(call: Callable[[], object]) -> float:
     """The shortest time of a few calls."""
     times = []
     for _ in range(_CALLS):

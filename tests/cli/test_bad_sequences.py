@@ -4,7 +4,6 @@ import json
 import shutil
 
 import pytest
-import torch
 
 from ppl_vae.data import load
 from tests.cli.test_bad_input import refused
@@ -77,13 +76,3 @@ def test_a_points_elbo_is_not_put_beside_ngrams(one_picture, cli, runs, tmp_path
     out = cli("evaluate", run, *quick)[1]
     assert "bigram" in out  # of a bound that is one
     assert "A point has no density" not in out
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch has no such kernel here")
-def test_a_step_that_cannot_be_compiled_is_known_before_it_is_taken(cli, runs, tmp_path):
-    data, run = runs["text"].parent / "words.txt", tmp_path / "run"
-    flags = ["--model", "sequence", "--hidden", "4", "--latent-dim", "2", "--epochs", "1", "--data", data]
-    status, out, err = cli("train", *flags, "--engine", "traced", "--device", "cpu", "--out", run)
-    assert (status, err) == (0, "")
-    assert "engine   eager: the step cannot be traced (torch cannot compile its CPU kernel of an LSTM)" in out

@@ -299,3 +299,14 @@ def test_what_cannot_be_trained_is_refused(cli, npz, tmp_path, row):
     given = [flat if word == "FLAT" else word for word in arguments]
     refused(cli("train", *SMALL, "--epochs", "1", "--out", out, *given), *parts)
     assert not out.exists()
+
+
+@pytest.mark.slow
+def test_its_steps_are_compiled(cli, names, tmp_path):
+    run = tmp_path / "run"
+    flags = [*SMALL, "--data", names, "--epochs", "2", "--device", "cpu", "--engine", "traced"]
+    status, out, err = cli("train", *flags, "--out", run)
+    assert (status, err) == (0, "")
+    assert "engine   traced: one step compiled" in out
+    metrics = np.genfromtxt(run / "metrics.csv", delimiter=",", names=True)
+    assert np.isfinite(metrics["elbo"]).all()

@@ -13,14 +13,16 @@ from torch.fx import GraphModule
 
 from ppl_vae import Batch
 from ppl_vae.data import Dataset
-from ppl_vae.guides import Diagonal, Family, FullRank, PerDatapoint
-from ppl_vae.models import LinearGaussian, Model
+from ppl_vae.guides import Amortized, Diagonal, Family, FullRank, PerDatapoint, SemiAmortized
+from ppl_vae.models import LinearGaussian, Model, SequenceVAE
+from ppl_vae.networks.recurrent import RecurrentDecoder, RecurrentEncoder
 from ppl_vae.objectives.elbo import Objective, TraceELBO
 from ppl_vae.objectives.named import OBJECTIVES, ObjectiveName
+from ppl_vae.programs.latents import Latents
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer, TracedStep, choose_step
 from ppl_vae.testing import Case
 from ppl_vae.tracing.capture import NotTraceableError
-from tests.conformance import ALL_CASES, CASES
+from tests.conformance import ALL_CASES, CASES, WORDS
 from tests.marks import slow_after
 from tests.pairs import amortized, oracle, simulate, stripes_data, vae_pair
 
@@ -140,6 +142,19 @@ def test_compiled_with_a_table_of_rows() -> None:
 @pytest.mark.slow
 def test_compiled_in_float32_with_fresh_bits() -> None:
     assert_equal(vae_pair(), stripes_data(60), count=100, tolerance=1e-3, compile_it=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("refined", [False, True])
+def test_compiled_with_an_lstm_in_float32(refined: bool) -> None:
+    """Word dropout included, and where a guide differentiates the model, gradients of its gradients."""
+    torch.manual_seed(0)
+    model = SequenceVAE(RecurrentDecoder(2, WORDS.shape[1:], (6,)), 2, "text", word_dropout=0.5)
+    family, data = Diagonal(2), Dataset(WORDS.float().repeat(4, 1, 1))
+    encoder = RecurrentEncoder(WORDS.shape[1:], family.num_params, (6,), "text")
+    guide = Amortized(Latents.of(model, data.probe()), family, encoder)
+    pair = model, SemiAmortized(guide, model, refinement_steps=2) if refined else guide
+    assert_equal(pair, data, count=30, tolerance=1e-3, compile_it=True)
 
 
 @pytest.mark.slow

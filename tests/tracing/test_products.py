@@ -80,7 +80,7 @@ def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path) ->
 
 def test_the_fastest_is_of_those_whose_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = {"torch": 3.0, "torch on one thread": 2.0, "oneDNN": 1.0}
-    monkeypatch.setattr(products, "_seconds", lambda call: slow[call.args[2]])
+    monkeypatch.setattr(products, "seconds", lambda call: slow[call.args[2]])
     unsteady: set[str] = set()
     monkeypatch.setattr(products, "_steady", lambda name, left, right: name not in unsteady)
     assert fastest(PRODUCTS[1]) == "oneDNN"
