@@ -215,6 +215,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "walks.draws_along": lambda on: walks.draws_along(on.model, on.latents, on.z(2, 3), on.event, 0),
     "log_joint.draw": lambda on: log_joint.draw(on.guide, on.latents, on.batch, 3),
     "log_joint.draw_with_likelihood": lambda on: log_joint.draw_with_likelihood(on.model, on.latents, on.batch, 3),
+    "log_joint.likelihood_of_draws": lambda on: log_joint.likelihood_of_draws(on.model, on.batch, 3),
     "log_joint.log_guide": lambda on: log_joint.log_guide(on.guide, on.latents, on.batch, on.z(2, len(on.data))),
     "log_joint.log_likelihood": lambda on: log_joint.log_likelihood(on.model, on.batch, {"z": on.z(2, len(on.data))}),
     "log_joint.log_prior_and_likelihood": lambda on: log_joint.log_prior_and_likelihood(

@@ -18,8 +18,7 @@ from ppl_vae.estimates.estimate import Estimate
 from ppl_vae.estimates.significance import each_beyond_chance, freedom_of_draws, more_than_chance
 from ppl_vae.estimates.streams import dealt, log_mean_over_draws
 from ppl_vae.evaluation.weight_tails import WeightTails, effective_sample_size
-from ppl_vae.programs.latents import Latents
-from ppl_vae.programs.log_joint import draw_with_likelihood
+from ppl_vae.programs.log_joint import likelihood_of_draws
 from ppl_vae.programs.log_weights import BATCH_SIZE, chunks
 from ppl_vae.programs.pair import frozen
 
@@ -70,11 +69,10 @@ def left_out(model: nn.Module, data: Dataset, guided: WeightTails, num_samples: 
         guided: what the guide's draws came to on them.
         num_samples: K, as many as the guide's.
     """
-    latents = Latents.of(model, data.probe())
     log_sums, ess = [], []
     for batch in data.batches(BATCH_SIZE):
         with frozen(model):
-            drawn = [draw_with_likelihood(model, latents, batch, count)[1] for count in chunks(num_samples, batch)]
+            drawn = [likelihood_of_draws(model, batch, count) for count in chunks(num_samples, batch)]
         weights = torch.cat(drawn).cpu().double()
         log_sums.append(dealt(weights, log=True))
         ess.append(effective_sample_size(weights))

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.contract import hold_to_plate, trace_in_plate
 from ppl_vae.programs.latents import VECTOR, Latents
-from ppl_vae.programs.pair import evaluating, in_particles, per_datapoint
+from ppl_vae.programs.pair import evaluating, in_particles, latent_sites, per_datapoint
 from ppl_vae.runtime.errors import UserError
 
 
@@ -86,12 +86,21 @@ def draw(program: nn.Module, latents: Latents, batch: Batch, num_samples: int) -
 
 def draw_with_likelihood(model: nn.Module, latents: Latents, batch: Batch, num_samples: int) -> tuple[Tensor, Tensor]:
     """v ~ p(v), as :func:`draw` gives it, with log p(x | v), ``(num_samples, batch)``, in nats; of one run."""
+    trace, likelihood = _drawn(model, batch, num_samples)
+    return _vectors(trace, latents, batch, num_samples), likelihood
+
+
+def likelihood_of_draws(model: nn.Module, batch: Batch, num_samples: int) -> Tensor:
+    """log p(x | z), z ~ p(z), ``(num_samples, batch)``, in nats, whatever kind of latents they are."""
+    return _drawn(model, batch, num_samples)[1]
+
+
+def _drawn(model: nn.Module, batch: Batch, num_samples: int) -> tuple[Trace, Tensor]:
     with evaluating(model):
         trace = trace_in_plate(model, batch, in_particles(model, num_samples))
         trace.compute_log_prob()
-    drawn = {site.name for site in latents.sites}
-    likelihood = _sum(trace, [name for name in _scored(trace) if name not in drawn], batch, num_samples)
-    return _vectors(trace, latents, batch, num_samples), likelihood
+    drawn = latent_sites(trace)
+    return trace, _sum(trace, [name for name in _scored(trace) if name not in drawn], batch, num_samples)
 
 
 def _vectors(trace: Trace, latents: Latents, batch: Batch, num_samples: int) -> Tensor:

@@ -116,6 +116,8 @@ def construct(kind: str, name: str, factory: Factory, available: Mapping[str, Ca
         raise UserError(f"{kind} {name} could not be made: {reason(error)}") from error
     if not isinstance(made, nn.Module):
         raise UserError(f"{kind} {name} is no module; derive it from {_base_of(kind)}.")
+    if lacking := [each for each in _READ_OF.get(kind, ()) if not hasattr(made, each)]:
+        raise UserError(f"{kind} {name} has no '{lacking[0]}'; derive it from {_base_of(kind)}, which says what it is.")
     return made
 
 
@@ -158,6 +160,7 @@ def _base_of(kind: str) -> str:
 
 
 _BASES: dict[str, type[nn.Module]] = {"family": Family, "likelihood": Likelihood, "prior": Prior}
+_READ_OF = {"family": ("latent_dim", "num_params"), "likelihood": ("start",)}  # but for its forward
 _PREFIX = "ppl_vae_user_"  # of the names of modules that are made of users' files
 _HASH = "__sha256__"  # of a module that was made of a user's file
 

@@ -189,6 +189,13 @@ def test_of_a_class_that_there_is_not_those_are_told_that_could_serve(cli, tmp_p
     assert f": no class in '{file}' could be a guide; derive one from pyro.nn.PyroModule." in err
 
 
+@pytest.mark.parametrize(("kind", "lacking"), [("family", "num_params"), ("likelihood", "start")])
+def test_a_part_of_another_kind_is_refused(cli, few, own, kind, lacking):
+    status, out, err = cli("train", *few, *own((kind, "Wide")))
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert f"mine.py:Wide has no '{lacking}'; derive it from ppl_vae." in err
+
+
 def test_the_help_has_the_settings_of_what_is_named(cli, own, capsys):
     with pytest.raises(SystemExit):
         cli("train", *own(*ALL), "--help")

@@ -1,5 +1,7 @@
 """What the guide leaves out of the posterior, seen by draws from the prior, and silence where it leaves out nothing."""
 
+import math
+
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -9,6 +11,8 @@ from pyro.nn import PyroModule
 from ppl_vae import Batch
 from ppl_vae.data import Dataset
 from ppl_vae.diagnostics import diagnose
+from ppl_vae.evaluation.prior_draws import left_out
+from ppl_vae.evaluation.weight_tails import weight_tails
 from ppl_vae.guides import Diagonal, FullRank
 from tests.diagnostics.test_diagnosis import ScaledGuide
 from tests.pairs import ExactGuide, PriorGuide, optimal, oracle, simulate
@@ -87,3 +91,37 @@ def test_a_guide_that_is_the_prior_leaves_nothing_out() -> None:
     assert abs(found.left_out.more.mean) < 5 * found.left_out.more.monte_carlo_stderr
     assert found.left_out.where.sum() <= 2
     assert not any("leaves part" in each for each in found.bound_warnings)
+
+
+class FourKinds(PyroModule):
+    """k of four kinds, x | k bits that are mostly lit or mostly not in each half."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        signs = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
+        self.register_buffer("logits", 2 * signs.repeat_interleave(4, dim=-1))
+
+    def forward(self, batch: Batch) -> None:
+        with pyro.plate("data", len(batch.x), dim=-1):
+            kind = pyro.sample("kind", dist.Categorical(torch.full((4,), 0.25)))
+            pyro.sample("x", dist.Bernoulli(logits=self.logits[kind]).to_event(1), obs=batch.x)
+
+
+class FewKinds(PyroModule):
+    """q that next to never draws the last two kinds."""
+
+    def forward(self, batch: Batch) -> None:
+        with pyro.plate("data", len(batch.x), dim=-1):
+            pyro.sample("kind", dist.Categorical(torch.tensor([0.5, 0.5, 1e-9, 1e-9])))
+
+
+def test_discrete_latents_are_drawn_as_any() -> None:
+    model = FourKinds()
+    torch.manual_seed(0)
+    data, num = Dataset(torch.bernoulli(model.logits[[2, 3]].sigmoid().repeat(20, 1))), 1000
+    exact = torch.stack([dist.Bernoulli(logits=row).log_prob(data.x).sum(-1) for row in model.logits])
+    found = left_out(model, data, weight_tails(model, FewKinds(), data, num), num)
+    error = found.log_px.monte_carlo_stderr
+    assert error < 0.05
+    assert abs(found.log_px.mean - (exact.logsumexp(0) - math.log(4)).mean().item()) < 5 * error
+    assert found.share > 0.9
