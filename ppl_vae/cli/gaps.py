@@ -21,8 +21,8 @@ from ppl_vae.runtime.config import Count, config
 from ppl_vae.runtime.errors import UserError
 
 _FAMILIES = (
-    f"Families to take it apart by: {', '.join(fitted_alone())}, with the defaults of their settings, or the guide's "
-    "own as it was trained. By default the guide's own and full-rank."
+    f"Families to take it apart by: {', '.join(fitted_alone())}, path/to/file.py:Class, with the defaults of their "
+    "settings, or the guide's own as it was trained. By default the guide's own and full-rank."
 )
 
 

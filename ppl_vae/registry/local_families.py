@@ -1,5 +1,7 @@
 """The families that ``ppl-vae gaps`` can fit to a datapoint alone."""
 
+from typing import cast
+
 from pyro.distributions import Delta
 from torch import nn
 
@@ -7,7 +9,8 @@ from ppl_vae.guides import Family
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.pair import unwrapped
 from ppl_vae.programs.parts import factored, has_learned, neutral
-from ppl_vae.registry.factories import EVERY_FAMILY, FAMILIES, family_name
+from ppl_vae.registry.factories import EVERY_FAMILY, FAMILIES, Factory, family_name
+from ppl_vae.registry.files import construct, find, names_file
 from ppl_vae.registry.settings import NOTHING, settings_of
 from ppl_vae.runtime.errors import UserError, unknown_name
 from ppl_vae.runtime.seeding import seeded
@@ -20,7 +23,8 @@ def local_families(guide: nn.Module, latents: Latents, names: tuple[str, ...]) -
     Args:
         guide: the run's.
         latents: of the run's model.
-        names: what was asked for; none means the guide's own and full-rank.
+        names: what was asked for, also ``path/to/file.py:Class``, which then goes by the name of its class; none means
+            the guide's own and full-rank.
 
     Raises:
         UserError: unknown family, or one that cannot be fitted to a datapoint.
@@ -29,45 +33,47 @@ def local_families(guide: nn.Module, latents: Latents, names: tuple[str, ...]) -
     learned: Family | None = parts.family if parts else None
     own = family_name(learned)
     names = names or tuple(dict.fromkeys([own or "diagonal", "full-rank"]))
-    if len(set(names)) < len(names):
+    called = [name.rpartition(":")[2] if names_file(name) else name for name in names]
+    if len(set(called)) < len(names):
         raise UserError("`families`: name each family once.")
-    families: dict[str, Family] = {}
-    for name in names:
-        if learned is not None and name == own:
-            families[name] = learned
-        elif name not in EVERY_FAMILY:
-            raise unknown_name("family", name, dict.fromkeys([*fitted_alone(), *([own] if own else [])]))
+    sizes, families = tuple(site.size for site in latents.sites), dict[str, Family]()
+    for name, short in zip(names, called, strict=True):
+        maker = find("family", name) if names_file(name) else EVERY_FAMILY.get(name)
+        if learned is not None and (name == own or type(learned) is maker):
+            families[own or name] = learned
+        elif maker is None:
+            known = [*fitted_alone(), *([own] if own else []), "path/to/file.py:Class"]
+            raise unknown_name("family", name, dict.fromkeys(known))
+        elif why := _why_not(name, maker, sizes):
+            raise UserError(f"family '{name}' {why}")
         else:
-            families[name] = _made_alone(name, latents.size)
+            families[short] = _made(name, maker, sizes)
     return families
 
 
 def fitted_alone() -> list[str]:
     """The names of the families that can be fitted to a datapoint whatever family the guide has."""
-    return [name for name in EVERY_FAMILY if not _why_not(name)]
+    return [name for name, maker in EVERY_FAMILY.items() if not _why_not(name, maker)]
 
 
-def _made_alone(name: str, size: int) -> Family:
-    if why := _why_not(name, size):
-        raise UserError(f"family '{name}' {why}")
-    return _made(name, size)
-
-
-def _why_not(name: str, size: int = 2) -> str:
+def _why_not(name: str, maker: Factory, sizes: tuple[int, ...] = (2,)) -> str:
     """Why a family cannot be fitted alone, in words that go on after its name; "" if it can."""
-    needed = [each.name for each in settings_of(EVERY_FAMILY[name]).values() if each.default is NOTHING]
+    needed = [each.name for each in settings_of(maker).values() if each.default is NOTHING]
     if needed:
         return (
             f"needs `{needed[0]}`, which is set in training; name another, or in Python pass the family itself to "
             "ppl_vae.inference_gaps."
         )
-    if name not in FAMILIES or has_learned(family := _made(name, size)):
+    goes_by_layers = name in EVERY_FAMILY and name not in FAMILIES
+    if goes_by_layers or has_learned(family := _made(name, maker, sizes)):
         return "has networks, which only a guide of that family has learned; name another."
     if isinstance(unwrapped(neutral(family)), Delta):
         return "is a point, which has no density, so that there is no gap to log p(x); name another."
     return ""
 
 
-def _made(name: str, size: int) -> Family:
+def _made(name: str, maker: Factory, sizes: tuple[int, ...]) -> Family:
     with seeded(0):  # networks draw their start
-        return FAMILIES[name](size)
+        return cast(
+            Family, construct("family", name, maker, {"latent_dim": lambda: sum(sizes), "sizes": lambda: sizes})
+        )

@@ -1,14 +1,22 @@
 """The families that are fitted to a datapoint alone."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ppl_vae import UserError
+from ppl_vae.data.info import DataInfo
 from ppl_vae.guides import Diagonal, Family
 from ppl_vae.registry import factories
+from ppl_vae.registry.build import build_pair
 from ppl_vae.registry.local_families import fitted_alone, local_families
+from ppl_vae.registry.pair_config import PairConfig
+from tests.cli import own_parts
 from tests.pairs import vae_pair
+
+OWN = str(Path(own_parts.__file__))
 
 
 class WithSetting(Diagonal):
@@ -58,5 +66,34 @@ def test_a_setting_without_a_default_is_named() -> None:
 
 def test_an_unknown_one_is_told_those_that_can_be() -> None:
     _, guide = vae_pair()
-    with pytest.raises(UserError, match=r"unknown family 'planer' \(known: .*with-setting\); did you mean 'planar'\?"):
+    with pytest.raises(
+        UserError,
+        match=r"unknown family 'planer' \(known: .*path/to/file\.py:Class.*with-setting\); did you mean 'planar'\?",
+    ):
         local_families(guide, guide.latents, ("planer",))
+
+
+def test_one_of_a_users_file_is_made_with_its_defaults_or_refused() -> None:
+    _, guide = vae_pair()
+    made = local_families(guide, guide.latents, (f"{OWN}:Heavy", "diagonal"))
+    assert [*made] == ["Heavy", "diagonal"]
+    assert (made["Heavy"].tail, made["Heavy"].latent_dim) == (4.0, 2)
+    assert made["diagonal"] is guide.family
+    for name, words in (
+        (f"{OWN}:Wide", "has no 'num_params'"),
+        (f"{OWN}:Nothing", "unknown family in"),
+        ("nowhere.py:Heavy", "there is no file"),
+    ):
+        with pytest.raises(UserError, match=words):
+            local_families(guide, guide.latents, (name,))
+    with pytest.raises(UserError, match="name each family once"):
+        local_families(guide, guide.latents, (f"{OWN}:Heavy", f"{OWN}:Heavy"))
+
+
+def test_the_guides_own_is_its_own_object_also_by_file() -> None:
+    model = build_pair(
+        PairConfig(family=f"{OWN}:Heavy", settings={"tail": 7.0}), DataInfo((3, 4), 0, 20, "0" * 16), None, 0
+    )
+    guide: Any = model.guide
+    for name in ("Heavy", f"{OWN}:Heavy"):
+        assert local_families(guide, guide.latents, (name,)) == {"Heavy": guide.family}
