@@ -179,17 +179,22 @@ def _best_of(
     """Climb from all starts ``(starts, batch, num_params)`` at once and keep the best end of each datapoint."""
     num, count = starts.shape[:2]
     tiled = Batch(*(None if part is None else torch.cat([part] * num) for part in batch))  # type: ignore[arg-type]
-    climbed = _Climb(slope, walk, tiled, starts.flatten(0, 1), settings).run(advance)
-    params, steps, converged = (column.unflatten(0, (num, count)) for column in climbed)
+    climb = _Climb(slope, walk, tiled, starts.flatten(0, 1), settings)
+    stopped = climb.run(advance)
     if num == 1:
-        alone = torch.zeros_like(converged[0])
-        return Inferred(params[0], steps[0], converged[0], torch.zeros_like(starts[0, :, 0]), alone)
+        alone = torch.zeros_like(stopped)
+        return Inferred(
+            climb.at.params, climb.steps, climb.converged(stopped), torch.zeros_like(starts[0, :, 0]), alone
+        )
+    params = climb.at.params.unflatten(0, (num, count))
     best, behind, lower = judged(slope.model, slope.family, slope.latents, batch, params, settings.infer_seed)
-    rows = torch.arange(count, device=best.device)
-    optimal = converged[best, rows]
+    kept = best * count + torch.arange(count, device=best.device)
+    # Only those that are kept are looked at again.
+    looked_at = torch.zeros_like(stopped).index_fill(0, kept, True)
+    optimal = climb.converged(stopped & looked_at)[kept]
     alone = optimal & (lower.sum(0) == num - 1)
     spread = torch.where(lower & behind.isfinite(), behind, 0.0).amax(0)
-    return Inferred(params[best, rows], steps[best, rows], optimal & ~alone, spread, alone)
+    return Inferred(climb.at.params[kept], climb.steps[kept], optimal & ~alone, spread, alone)
 
 
 class _Climb:
@@ -204,8 +209,8 @@ class _Climb:
         self.best = torch.full((count,), -torch.inf, dtype=start.dtype, device=start.device)
         self.steps = torch.zeros(count, dtype=torch.long, device=start.device)
 
-    def run(self, advance: Callable[[int], object] | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Where each row ends, after how many steps, and whether that is an optimum."""
+    def run(self, advance: Callable[[int], object] | None = None) -> Tensor:
+        """Climb until all have stopped, or have no steps left; which have stopped by themselves, at a number."""
         settings = self.settings
         smallest = settings.infer_rate * 0.5**settings.infer_halvings
         active = torch.arange(len(self.start), device=self.start.device)
@@ -219,8 +224,7 @@ class _Climb:
             active = active[self.rate[active].squeeze(1) >= smallest]
             if len(active) == 0:  # one wait for the device a window, so that the converged ones cost nothing more
                 break
-        stopped = (self.rate.squeeze(1) < smallest) & self.best.isfinite()
-        return self.at.params, self.steps, self.converged(stopped)
+        return (self.rate.squeeze(1) < smallest) & self.best.isfinite()
 
     def window(self, active: Tensor, length: int) -> None:
         """Take a window of steps with these rows; where it is no improvement, halve their step size."""

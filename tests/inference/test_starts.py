@@ -16,6 +16,7 @@ from ppl_vae.inference import ends
 from ppl_vae.inference.ends import LEAST, judged
 from ppl_vae.inference.fitting import InferConfig, Inferred, infer
 from ppl_vae.inference.starts import likely_points, placing, starting_rows
+from ppl_vae.inference.steps import Slope
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.log_weights import log_weights
 from ppl_vae.programs.pair import frozen
@@ -261,3 +262,16 @@ def test_the_outcome_does_not_depend_on_the_callers_generator() -> None:
     assert all(torch.equal(one, other) for one, other in zip(vars(first).values(), vars(run()).values(), strict=True))
     torch.manual_seed(1)
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_only_the_ends_that_are_kept_are_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    elbo, looked = Slope.elbo, list[int]()
+
+    def counted(slope: Slope, params: Tensor, batch: Batch) -> Tensor:
+        looked.append(len(params))
+        return elbo(slope, params, batch)
+
+    monkeypatch.setattr(Slope, "elbo", counted)
+    found = infer(TwoModes(), Diagonal(1), ONES, settings=QUICK)
+    assert found.converged.any()
+    assert 0 < max(looked) <= len(ONES)
