@@ -42,7 +42,7 @@ SMALLER_PYTHON = {
     "chains=2)": 'chains=2, temperatures=3, prior_temperatures=3, engine="eager")',
 }
 # Needs MNIST and minutes: it is parsed, no more.
-ONLY_PARSED = ("bench --only epoch",)
+ONLY_PARSED = ("bench --only epoch", "bench --only first-epoch")
 
 pytestmark = pytest.mark.skipif(not PAGES[0].exists(), reason="needs the checkout, not an installed wheel")
 

@@ -8,7 +8,7 @@ import torch
 
 from ppl_vae.bench.ours import build_pair
 from ppl_vae.bench.settings import Clock
-from ppl_vae.bench.sizes import SIZES, Size, grey_levels
+from ppl_vae.bench.sizes import SIZES, Size
 from ppl_vae.bench.timing import Timing
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import importance_bound
@@ -43,7 +43,7 @@ def _bound(size: Size, engine: Engine, clock: Clock) -> tuple[float, Timing]:
     torch.manual_seed(0)
     model, guide = (program.to(clock.device) for program in build_pair(size))
     num_rows = (clock.repeats + 1) * NUM_DATAPOINTS
-    data = Dataset(torch.from_numpy(grey_levels(size._replace(num_rows=num_rows))).to(clock.device), dynamic=True)
+    data = Dataset(torch.from_numpy(size._replace(num_rows=num_rows).observations()).to(clock.device), dynamic=True)
     draws = clock.steps or NUM_SAMPLES
     times = [time.perf_counter()]
 

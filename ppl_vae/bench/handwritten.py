@@ -34,7 +34,7 @@ class HandWritten:
         self.decoder = _network(size.decoder_widths, size.activation).to(device)
         params = [*self.encoder.parameters(), *self.decoder.parameters()]
         self.optimizer = torch.optim.Adam(params, lr=1e-3, fused=True)
-        self.batches = Minibatches(size, device)
+        self.batches = Minibatches.of(size, device)
 
     def loss(self, x: Tensor) -> Tensor:
         """Minus the bound, averaged over ``(batch, pixels)``, nats per datapoint."""

@@ -12,7 +12,7 @@ from jax import Array, lax, random
 from jax.example_libraries import stax
 from numpyro.infer import SVI, RenyiELBO, Trace_ELBO
 
-from ppl_vae.bench.sizes import Size, grey_levels
+from ppl_vae.bench.sizes import Size
 
 _ACTIVATIONS = {"softplus": stax.Softplus, "tanh": stax.Tanh}
 
@@ -33,7 +33,7 @@ class NumPyroExample:
         self.device = jax.devices(device)[0]
         self.svi = _svi(size)
         with self._place():
-            self.x = jnp.asarray(grey_levels(size))
+            self.x = jnp.asarray(size.observations())
             self.key, key = random.split(random.PRNGKey(0))
             self.state = self.svi.init(key, jnp.round(self.x[: size.batch_size]))
         self.stretch = jax.jit(self._stretch, donate_argnums=0)

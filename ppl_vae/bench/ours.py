@@ -11,7 +11,7 @@ from ppl_vae.guides import Amortized, Diagonal, PerDatapoint
 from ppl_vae.models import VAE
 from ppl_vae.networks.dense import Decoder, Encoder
 from ppl_vae.networks.precision import Precision
-from ppl_vae.objectives.elbo import TraceELBO
+from ppl_vae.objectives.elbo import Objective, TraceELBO
 from ppl_vae.objectives.importance_weighted import ImportanceWeighted
 from ppl_vae.programs.latents import Latents
 from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer, TracedStep
@@ -28,8 +28,47 @@ def build_pair(size: Size, *, per_datapoint: bool = False) -> tuple[VAE, nn.Modu
     return model, Amortized(latents, family, encoder)
 
 
-class Ours:
-    """Steps of this package; see :class:`ppl_vae.bench.contenders.Contender`.
+class OurSteps:
+    """Steps of this package on a pair; see :class:`ppl_vae.bench.contenders.Contender`.
+
+    Args:
+        model: on the device.
+        guide: likewise.
+        batches: of the data.
+        traced: compiled once, or plain Pyro.
+        dynamic: whether the data is grey levels, to be binarized.
+        objective: the ELBO if None.
+        precision: of the networks.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        guide: nn.Module,
+        batches: Minibatches,
+        *,
+        traced: bool,
+        dynamic: bool = True,
+        objective: Objective | None = None,
+        precision: Precision = "float32",
+    ) -> None:
+        self.batches = batches
+        optimizer = PairOptimizer(model, guide, OptimizerConfig())
+        data = Dataset(batches.x, dynamic=dynamic)
+        eager = EagerStep(model, guide, objective or TraceELBO(), optimizer, data, precision)
+        self.step: EagerStep | TracedStep = TracedStep(eager, batches.batch_size) if traced else eager
+
+    def run(self, steps: int) -> float:
+        """Take steps; the mean loss of them in nats per datapoint."""
+        total = torch.zeros(3, device=self.batches.x.device)
+        with pyro.validation_enabled(False):  # as fit() does from its second step on
+            for index in self.batches.indices(steps):
+                total += self.step(index)
+        return -float(total[0]) / steps / self.batches.batch_size
+
+
+class Ours(OurSteps):
+    """Steps of this package at a size.
 
     Args:
         size: of everything.
@@ -49,18 +88,7 @@ class Ours:
         precision: Precision = "float32",
     ) -> None:
         torch.manual_seed(0)
-        self.batches = Minibatches(size, device)
+        batches = Minibatches.of(size, device)
         model, guide = (program.to(device) for program in build_pair(size, per_datapoint=per_datapoint))
-        objective = TraceELBO() if size.num_particles == 1 else ImportanceWeighted(size.num_particles)
-        optimizer = PairOptimizer(model, guide, OptimizerConfig())
-        data = Dataset(self.batches.x, dynamic=True)
-        eager = EagerStep(model, guide, objective, optimizer, data, precision)
-        self.step: EagerStep | TracedStep = TracedStep(eager, size.batch_size) if traced else eager
-
-    def run(self, steps: int) -> float:
-        """Take steps; the mean loss of them in nats per datapoint."""
-        total = torch.zeros(3, device=self.batches.x.device)
-        with pyro.validation_enabled(False):  # as fit() does from its second step on
-            for index in self.batches.indices(steps):
-                total += self.step(index)
-        return -float(total[0]) / steps / self.batches.batch_size
+        objective = None if size.num_particles == 1 else ImportanceWeighted(size.num_particles)
+        super().__init__(model, guide, batches, traced=traced, objective=objective, precision=precision)

@@ -7,8 +7,10 @@ from typing import Any, Literal
 from ppl_vae.bench.contenders import Name
 from ppl_vae.bench.epoch import measure_epoch
 from ppl_vae.bench.evaluation import measure_evaluation
+from ppl_vae.bench.first_epoch import measure_first_epoch
 from ppl_vae.bench.load import measure_load
 from ppl_vae.bench.machine import describe_machine
+from ppl_vae.bench.networks import measure_networks
 from ppl_vae.bench.precision import measure_precision
 from ppl_vae.bench.scaling import measure_scaling
 from ppl_vae.bench.settings import Clock
@@ -17,7 +19,7 @@ from ppl_vae.bench.startup import measure_imports, measure_starts
 from ppl_vae.bench.steps import measure_steps
 
 SizeName = Literal["digits", "mnist", "burda", "burda-iwae"]
-Part = Literal["steps", "load", "evaluation", "scaling", "startup", "precision", "epoch"]
+Part = Literal["steps", "load", "networks", "evaluation", "scaling", "startup", "precision", "epoch", "first-epoch"]
 
 
 def num_tables(parts: Sequence[Part], sizes: Sequence[SizeName]) -> int:
@@ -39,7 +41,7 @@ def measure(
         parts: what.
         sizes: of the steps.
         names: whose steps, in the table's order.
-        data_root: the folder of torchvision's data sets, for ``epoch``.
+        data_root: the folder of torchvision's data sets, for ``epoch`` and ``first-epoch``.
         clock: how to measure.
         advance: called after each table.
 
@@ -50,6 +52,9 @@ def measure(
     if "epoch" in parts:  # first: its loader forks, which jax objects to once it is there
         results["epoch"] = measure_epoch(data_root, clock)
         advance()
+    if "first-epoch" in parts:
+        results["first-epoch"] = measure_first_epoch(data_root, clock)
+        advance()
     if "steps" in parts:
         results["steps"] = {}
         for name in sizes:
@@ -57,6 +62,9 @@ def measure(
             advance()
     if "load" in parts:
         results["load"] = measure_load(names, clock)
+        advance()
+    if "networks" in parts:
+        results["networks"] = measure_networks(clock)
         advance()
     if "evaluation" in parts:
         results["evaluation"] = measure_evaluation(clock)

@@ -91,7 +91,7 @@ class PyroExample:
         if size.num_particles > 1:
             loss = RenyiELBO(alpha=0, num_particles=size.num_particles, vectorize_particles=True, max_plate_nesting=1)
         self.svi = SVI(vae.model, vae.guide, Adam({"lr": 1e-3}), loss)
-        self.batches = Minibatches(size, device)
+        self.batches = Minibatches.of(size, device)
         self.store: StateDict = {"params": {}, "constraints": {}}
 
     def run(self, steps: int) -> float:

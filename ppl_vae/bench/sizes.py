@@ -3,6 +3,7 @@
 Imports neither torch nor jax: a process that measures one of them is not to load the other.
 """
 
+from math import prod
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -48,6 +49,10 @@ class Size(NamedTuple):
         """The decoder's, from z to pixels."""
         return (self.latent_dim, *reversed(self.hidden), self.pixels)
 
+    def observations(self) -> NDArray[np.float32]:
+        """What steps are taken on, ``(num_rows, pixels)``."""
+        return _grey_levels(self.num_rows, self.pixels)
+
 
 _BURDA = Size(784, (200, 200), 50, batch_size=20, num_rows=60_000, activation="tanh")
 SIZES = {
@@ -58,10 +63,58 @@ SIZES = {
 }
 
 
-def grey_levels(size: Size) -> NDArray[np.float32]:
+def _grey_levels(num_rows: int, pixels: int) -> NDArray[np.float32]:
     """Random observations in [0, 1], ``(num_rows, pixels)``, some pixels brighter than others: there is something to
     learn. Speed does not depend on their values, so none need be downloaded."""
-    brightness = np.linspace(0, 1, size.pixels, dtype=np.float32) ** 2
-    noise: NDArray[np.float32] = np.random.default_rng(0).random((size.num_rows, size.pixels), dtype=np.float32)
+    brightness = np.linspace(0, 1, pixels, dtype=np.float32) ** 2
+    noise: NDArray[np.float32] = np.random.default_rng(0).random((num_rows, pixels), dtype=np.float32)
     noise *= brightness
     return noise
+
+
+class NetSize(NamedTuple):
+    """A pair of other networks than fully connected ones, and its data.
+
+    Args:
+        event_shape: of an observation: height and width of an image, which halve evenly; steps and columns of a word.
+        latent_dim: of z.
+        hidden: width of the one fully connected hidden layer, or of the one LSTM layer.
+        channels: of the encoder's convolutions, from the image upwards; the decoder's go back. None: words.
+        batch_size: datapoints a step.
+        num_rows: datapoints in memory.
+    """
+
+    event_shape: tuple[int, int]
+    latent_dim: int
+    hidden: int
+    channels: tuple[int, ...]
+    batch_size: int
+    num_rows: int
+
+    def __str__(self) -> str:
+        """As in 28 × 28, channels 32 64, hidden 400, latent 20, batch 128."""
+        channels = f", channels {' '.join(map(str, self.channels))}" if self.channels else ""
+        shape = " × ".join(map(str, self.event_shape))
+        return f"{shape}{channels}, hidden {self.hidden}, latent {self.latent_dim}, batch {self.batch_size}"
+
+    def observations(self) -> NDArray[np.float32]:
+        """Grey images or words, ``(num_rows, *event_shape)``."""
+        if self.channels:
+            return _grey_levels(self.num_rows, prod(self.event_shape)).reshape(-1, *self.event_shape)
+        return _random_words(self)
+
+
+IMAGES = NetSize((28, 28), 20, 400, (32, 64), batch_size=128, num_rows=8_192)
+WORDS = NetSize((15, 27), 16, 400, (), batch_size=128, num_rows=8_192)
+
+
+def _random_words(size: NetSize) -> NDArray[np.float32]:
+    """Words of random letters, as long as people's names, ``(num_rows, steps, 1 + letters)``: column 0 says that the
+    word goes on, the others are the letter, one-hot; after the end all are 0. Steps are taken on them as on any."""
+    steps, columns = size.event_shape
+    draws = np.random.default_rng(0)
+    lengths = draws.normal(6.1, 1.6, size.num_rows).round().clip(2, steps)
+    words = np.eye(columns - 1, dtype=np.float32)[draws.integers(columns - 1, size=(size.num_rows, steps))]
+    words = np.concatenate([np.ones_like(words[..., :1]), words], axis=-1)
+    words *= (np.arange(steps) < lengths[:, None])[..., None]
+    return words

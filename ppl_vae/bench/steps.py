@@ -1,6 +1,7 @@
 """Milliseconds a step, all contenders side by side at one size."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ppl_vae.bench.contenders import TITLES, AbsentError, Contender, Name, contender
@@ -23,18 +24,33 @@ def measure_steps(name: str, size: Size, names: Sequence[Name], clock: Clock) ->
         clock: how to measure.
 
     Returns:
-        ``size`` in words, ``contenders`` with their times, ``ratios`` of the traced step's time to each other's,
-        ``absent`` with the reasons in words.
+        ``size`` in words, and what :func:`side_by_side` returns.
+    """
+    makers = {who: partial(contender, who, size, clock.device) for who in names}
+    return {"size": str(size), **side_by_side(name, makers, clock)}
+
+
+def side_by_side(what: str, makers: Mapping[Name, Callable[[], Contender]], clock: Clock) -> dict[str, Any]:
+    """Make contenders and time them by turns.
+
+    Args:
+        what: is measured, in words.
+        makers: by name, what makes a contender, or says that it is absent.
+        clock: how to measure.
+
+    Returns:
+        ``contenders`` with their times, ``ratios`` of the traced step's time to each other's, ``absent`` with the
+        reasons in words.
     """
     present: dict[str, Contender] = {}
     absent: dict[str, str] = {}
-    for who in names:
-        clock.report(f"{name}: preparing {TITLES[who]}")
+    for who, make in makers.items():
+        clock.report(f"{what}: preparing {TITLES[who]}")
         try:
-            present[who] = contender(who, size, clock.device)
+            present[who] = make()
         except AbsentError as error:
             absent[who] = str(error)
-    timings = interleave(present, clock, name)
+    timings = interleave(present, clock, what)
     ratios = {}
     if traced := timings.get("traced"):
         ratios = {
@@ -43,7 +59,6 @@ def measure_steps(name: str, size: Size, names: Sequence[Name], clock: Clock) ->
             if who in timings
         }
     return {
-        "size": str(size),
         "contenders": {who: timing.to_dict() for who, timing in timings.items()},
         "ratios": ratios,
         "absent": absent,

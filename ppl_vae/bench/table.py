@@ -1,10 +1,12 @@
 """What was measured, as Markdown."""
 
 from collections.abc import Iterable, Sequence
+from statistics import median
 from typing import Any
 
 from ppl_vae.bench.contenders import TITLES
 from ppl_vae.bench.evaluation import NUM_DATAPOINTS
+from ppl_vae.bench.first_epoch import EPOCHS
 from ppl_vae.bench.first_steps import STEPS
 from ppl_vae.bench.load import NUM_BUSY
 
@@ -60,7 +62,7 @@ def _steps(result: dict[str, Any]) -> str:
     return "\n\n".join([table, *absent])
 
 
-def _load(result: dict[str, Any]) -> str:
+def _by_name(result: dict[str, Any]) -> str:
     return "\n\n".join(f"{name}: {of_size['size']}\n\n{_steps(of_size)}" for name, of_size in result.items())
 
 
@@ -133,11 +135,24 @@ def _epoch(result: dict[str, Any]) -> str:
     return _table([*header, "it / script", "min–max", "it / tutorial", "min–max"], rows)
 
 
+def _first_epoch(result: dict[str, Any]) -> str:
+    rows = []
+    for name, seconds in result["seconds"].items():
+        epochs = [said["first_epoch"] for said in result["rounds"][name]]
+        compiling = f"{seconds['compiling']:.1f}" if "compiling" in seconds else ""
+        ratios = _ratio(result["ratios"].get(f"{name}/eager"))
+        rows.append([name, f"{median(epochs):.2f}", f"{min(epochs):.2f}–{max(epochs):.2f}", *ratios, compiling])
+    header = [f"a fresh process, {EPOCHS} epochs asked for", "s to the end of the first epoch", "min–max"]
+    return _table([*header, "it / eager", "min–max", "s it then waits for the compiler"], rows)
+
+
 _OTHERS = (
-    ("load", f"Steps beside {NUM_BUSY} busy processes", _load),
+    ("load", f"Steps beside {NUM_BUSY} busy processes", _by_name),
+    ("networks", "Steps with other networks", _by_name),
     ("evaluation", "Evaluation: the importance bound", _evaluation),
     ("scaling", "Scaling", _scaling),
     ("precision", "Precision: the same parameters and noise", _precision),
     ("startup", "Startup and memory", _startup),
     ("epoch", "An epoch of MNIST", _epoch),
+    ("first-epoch", "The first epoch of MNIST, by auto", _first_epoch),
 )

@@ -28,9 +28,11 @@ class Bench:
 
     steps: milliseconds an optimisation step of Pyro's example, PyTorch by hand, NumPyro, the matrix products alone and
     our eager and traced steps, in one process by turns, on random data. load: the same beside two busy processes.
+    networks: a convolutional pair and an LSTM for words, beside PyTorch by hand.
     evaluation: draws of the importance bound. scaling: our steps by batch, latent size and number of datapoints.
     startup: imports, the first step, memory. precision: our steps and bounds in float32, tf32 (on a GPU) and bf16.
-    epoch: one epoch of MNIST by ppl-vae train against the Pyro example as shipped, its loader included.
+    epoch: one epoch of MNIST by ppl-vae train against the Pyro example as shipped, its loader included. first-epoch:
+    when a fresh process has the numbers of its first epoch of MNIST, eager and auto, and how long auto then compiles.
 
     NumPyro takes part where it is installed: pip install 'ppl_vae[bench]'.
 
@@ -41,8 +43,8 @@ class Bench:
       ppl-vae bench --device cuda
     """
 
-    only: tuple[Part, ...] = ("steps", "load", "evaluation", "scaling", "startup")
-    """What to measure. By default all but precision, and epoch, which needs MNIST."""
+    only: tuple[Part, ...] = ("steps", "load", "networks", "evaluation", "scaling", "startup")
+    """What to measure. By default all but precision, and epoch and first-epoch, which need MNIST."""
     sizes: tuple[SizeName, ...] = ("digits", "mnist", "burda", "burda-iwae")
     """Of steps: 64-128-10, 784-400-50, 784-200-200-50, and the last with the importance bound of 50 draws."""
     contenders: tuple[Name, ...] = ("pyro", "handwritten", "numpyro", "floor", "eager", "traced")
@@ -58,7 +60,7 @@ class Bench:
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
     data_root: Path = Path("data")
-    """Of epoch: the folder of torchvision's data sets."""
+    """Of epoch and first-epoch: the folder of torchvision's data sets."""
     json: bool = False
     """Print JSON instead of tables: every repetition is in it."""
     out: tuple[Path, ...] = ()

@@ -9,7 +9,7 @@ import torch
 from ppl_vae.bench.contenders import AbsentError, contender
 from ppl_vae.bench.floor import Floor
 from ppl_vae.bench.minibatches import Minibatches
-from ppl_vae.bench.sizes import SIZES, Size, grey_levels
+from ppl_vae.bench.sizes import SIZES, Size
 
 TINY = Size(pixels=16, hidden=(32,), latent_dim=3, batch_size=64, num_rows=1024)
 SEVERAL_DRAWS = TINY._replace(hidden=(32, 32), activation="tanh", num_particles=5)
@@ -24,7 +24,7 @@ def test_all_learn_the_same_from_the_same(name, size):
     """There is nothing to learn but how bright each pixel is: all end at the entropy of independent bits."""
     if name == "numpyro":
         pytest.importorskip("numpyro", reason="NumPyro is a benchmark extra and not installed")
-    brightness = torch.from_numpy(grey_levels(size)).mean(0)
+    brightness = torch.from_numpy(size.observations()).mean(0)
     entropy = torch.distributions.Bernoulli(brightness).entropy().sum().item()
     made = contender(name, size, "cpu")
     assert made.run(5) > 1.5 * entropy
@@ -47,7 +47,7 @@ def test_the_floor_has_no_loss():
 
 
 def test_an_epoch_visits_every_row_once():
-    batches = Minibatches(TINY, "cpu")
+    batches = Minibatches.of(TINY, "cpu")
     for _ in range(2):
         assert torch.cat(list(batches.indices(16))).sort().values.tolist() == list(range(1024))
 

@@ -31,23 +31,26 @@ def test_everything_but_starts_and_epochs(cli, monkeypatch):
     """The other parts, on tiny sizes; traced but not compiled, which would take most of a minute."""
     import torch._inductor
 
-    from ppl_vae.bench import evaluation, load, precision, scaling
-    from ppl_vae.bench.sizes import SIZES
+    from ppl_vae.bench import evaluation, load, networks, precision, scaling
+    from ppl_vae.bench.sizes import IMAGES, SIZES
 
     tiny = SIZES["digits"]._replace(hidden=(8,), latent_dim=2, num_rows=256)
     monkeypatch.setattr(torch._inductor, "standalone_compile", lambda graph, examples, **_: graph)
     monkeypatch.setattr(evaluation, "_SIZES", ("digits",))
     monkeypatch.setattr(precision, "_SIZES", ("digits",))
     monkeypatch.setattr(load, "_SIZES", ("digits",))
+    images = IMAGES._replace(event_shape=(8, 8), channels=(2, 2), hidden=4, num_rows=256)
+    monkeypatch.setattr(networks, "NET_SIZES", {"images": images})
     monkeypatch.setattr(scaling, "cases", lambda: {"tiny": (tiny, False)})
     monkeypatch.setitem(SIZES, "digits", tiny)
+    parts = ("steps", "load", "networks", "evaluation", "scaling", "precision")
     status, out, err = cli(
-        "bench", "--only", "steps", "load", "evaluation", "scaling", "precision", "--sizes", "digits",
+        "bench", "--only", *parts, "--sizes", "digits",
         "--contenders", "traced", "floor", *QUICK, "--json",
     )  # fmt: skip
     assert (status, err) == (0, "")
     results = json.loads(out)
-    assert set(results) == {"command", "machine", "steps", "load", "evaluation", "scaling", "precision"}
+    assert set(results) == {*parts, "command", "machine"}
     for part in ("steps", "load"):
         ratio = results[part]["digits"]["ratios"]["traced/floor"]
         assert 0 < ratio["min"] <= ratio["median"] <= ratio["max"]
@@ -55,6 +58,7 @@ def test_everything_but_starts_and_epochs(cli, monkeypatch):
     same, shorter = results["precision"]["digits, float32"], results["precision"]["digits, bf16"]
     assert (same["difference"], same["ratio"]["median"]) == (0.0, 1.0)
     assert 0 < abs(shorter["difference"]) < 0.1
+    assert set(results["networks"]["images"]["ratios"]) == {"traced/handwritten", "traced/eager"}
     assert results["scaling"]["tiny"]["traced/eager"]["median"] > 0
 
 
