@@ -68,15 +68,28 @@ def _floor(size: Size, device: str) -> Contender:
 
 
 def _numpyro(size: Size, device: str) -> Contender:
+    kind = numpyro_device(device)
+    from ppl_vae.bench.numpyro_example import NumPyroExample
+
+    return NumPyroExample(size, kind)
+
+
+def numpyro_device(device: str) -> str:
+    """Where NumPyro computes for this device: ``cpu``, ``cuda``.
+
+    Raises:
+        AbsentError: it is not installed, or its jax is for other devices.
+    """
     if find_spec("numpyro") is None:
         raise AbsentError("NumPyro is not installed; pip install 'ppl_vae[bench]'")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # else it takes three quarters of a GPU's memory
-    from ppl_vae.bench.numpyro_example import NumPyroExample, has_device
+    from ppl_vae.bench.numpyro_example import has_device
 
-    if not has_device(device.partition(":")[0]):
+    kind = device.partition(":")[0]
+    if not has_device(kind):
         hint = "; pip install 'jax[cuda]'" if device.startswith("cuda") else ""
         raise AbsentError(f"the installed jax does not compute on '{device}'{hint}")
-    return NumPyroExample(size, device.partition(":")[0])
+    return kind
 
 
 def _eager(size: Size, device: str) -> Contender:

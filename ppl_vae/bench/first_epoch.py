@@ -83,7 +83,7 @@ def main(engine: Any, started: float, threads: int, device: str, data_root: Path
     torch.set_num_threads(threads)
     size = SIZES["mnist"]
     data = ppl_vae.load("mnist", data_root=data_root)
-    networks = {"hidden": size.hidden, "activation": size.activation}
+    networks: dict[str, Any] = {"hidden": size.hidden, "activation": size.activation}
     model = ppl_vae.build_model(VAE, data, latent_dim=size.latent_dim, **networks)
     guide = ppl_vae.build_guide(Amortized, model, data, **networks)
     found: dict[str, float] = {}

@@ -78,7 +78,7 @@ class WordVAE(nn.Module):
         self.begin = nn.Linear(latent_dim, 2 * hidden)
         self.out = nn.Linear(hidden, columns)
         for lstm in (self.reader, self.writer):  # its second bias, to which the first says all, is no parameter
-            lstm.bias_hh_l0.requires_grad_(False).zero_()
+            nn.init.zeros_(lstm.get_parameter("bias_hh_l0").requires_grad_(False))
 
     def loss(self, x: Tensor) -> Tensor:
         """Minus the bound of words ``(batch, steps, 1 + letters)``, nats per datapoint."""

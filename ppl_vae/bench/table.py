@@ -5,10 +5,11 @@ from statistics import median
 from typing import Any
 
 from ppl_vae.bench.contenders import TITLES
-from ppl_vae.bench.evaluation import NUM_DATAPOINTS
+from ppl_vae.bench.evaluation import NUM_CHAINS, NUM_IMAGES
 from ppl_vae.bench.first_epoch import EPOCHS
 from ppl_vae.bench.first_steps import STEPS
 from ppl_vae.bench.load import NUM_BUSY
+from ppl_vae.programs.log_weights import BATCH_SIZE
 
 
 def as_markdown(results: dict[str, Any]) -> str:
@@ -67,12 +68,27 @@ def _by_name(result: dict[str, Any]) -> str:
 
 
 def _evaluation(result: dict[str, Any]) -> str:
-    rows = [
-        [name, f"{row['draws_per_second']:,.0f}", _ms(row["ms"]), _range(row), f"{row['first']:.1f}"]
-        for name, row in result.items()
-    ]
-    header = [f"batches of {NUM_DATAPOINTS} datapoints", "draws a second", "ms a draw of all", "min–max"]
-    return _table([*header, "s for the first batch, compiling included"], rows)
+    parts = []
+    for estimator, (title, unit) in _ESTIMATORS.items():
+        rows: list[list[str]] = []
+        absent: dict[str, str] = {}
+        for size, of_size in result[estimator].items():
+            absent |= of_size["absent"]
+            for name, row in of_size["contenders"].items():
+                rates = [f"{row['rate']:,.0f}", f"{row['min']:,.0f}–{row['max']:,.0f}"]
+                bound = "" if name == "eager" else f"{row['difference']:+.3f} ± {row['stderr']:.3f}"
+                of_it = _ratio(of_size["ratios"].get(f"traced/{name}"))
+                rows.append([f"{size}, {name}", *rates, *of_it, f"{row['first']:.1f}", bound])
+        header = [title, f"{unit} a second, median", "min–max", "traced / it", "min–max"]
+        parts.append(_table([*header, "s of the first part, compiling included", "log p(x) less eager's"], rows))
+        parts += [f"{name}: left out, {why}." for name, why in absent.items()]
+    return "\n\n".join(parts)
+
+
+_ESTIMATORS = {
+    "importance": (f"importance bound, batches of {BATCH_SIZE} images", "images × draws"),
+    "annealing": (f"annealing, {NUM_CHAINS} chains for each of {NUM_IMAGES} images", "images × temperatures"),
+}
 
 
 def _scaling(result: dict[str, Any]) -> str:
@@ -149,7 +165,7 @@ def _first_epoch(result: dict[str, Any]) -> str:
 _OTHERS = (
     ("load", f"Steps beside {NUM_BUSY} busy processes", _by_name),
     ("networks", "Steps with other networks", _by_name),
-    ("evaluation", "Evaluation: the importance bound", _evaluation),
+    ("evaluation", "Evaluation", _evaluation),
     ("scaling", "Scaling", _scaling),
     ("precision", "Precision: the same parameters and noise", _precision),
     ("startup", "Startup and memory", _startup),

@@ -28,8 +28,8 @@ class Bench:
 
     steps: milliseconds an optimisation step of Pyro's example, PyTorch by hand, NumPyro, the matrix products alone and
     our eager and traced steps, in one process by turns, on random data. load: the same beside two busy processes.
-    networks: a convolutional pair and an LSTM for words, beside PyTorch by hand.
-    evaluation: draws of the importance bound. scaling: our steps by batch, latent size and number of datapoints.
+    networks: a convolutional pair and an LSTM for words, beside PyTorch by hand. evaluation: the
+    importance bound and annealing, beside NumPyro. scaling: our steps by batch, latent size and number of datapoints.
     startup: imports, the first step, memory. precision: our steps and bounds in float32, tf32 (on a GPU) and bf16.
     epoch: one epoch of MNIST by ppl-vae train against the Pyro example as shipped, its loader included. first-epoch:
     when a fresh process has the numbers of its first epoch of MNIST, eager and auto, and how long auto then compiles.

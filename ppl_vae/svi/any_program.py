@@ -23,16 +23,16 @@ from ppl_vae.svi.recorded import CompileGraph, RecordedStep
 from ppl_vae.tracing.capture import NotTraceableError
 from ppl_vae.tracing.capture import compiled as compile_by_inductor
 
-_MOST_RECORDS = 4  # each takes up to a minute
+_MOST_RECORDS = 4  # each takes up to half a minute
 _MOST_STRUCTURES = 64  # that are seen
 
 
 def compiled(svi: SVI) -> "CompiledSVI":
     """A drop-in for ``svi`` whose steps are compiled.
 
-    The first step with arguments of a structure is Pyro's own, the second is recorded and compiled, which takes seconds
-    to a minute. Tensors of other shapes, other integers, texts and switches, or other attributes of the programs are
-    another structure; floats among the arguments are not.
+    The first step with arguments of a structure is Pyro's own, the second is recorded and compiled, which takes
+    seconds, for a long loop over time half a minute. Tensors of other shapes, other integers, texts and switches, or
+    other attributes of the programs are another structure; floats among the arguments are not.
 
     Args:
         svi: of any model and guide. Adam, AdamW and ClippedAdam are part of what is compiled, other optimizers are

@@ -154,7 +154,7 @@ class TracedStep:
         return (torch.stack([terms.bound, terms.reconstruction, terms.kl]),)
 
 
-# A record takes up to a minute: a setting that follows a schedule, or a count of calls, would take one each epoch.
+# A record takes up to half a minute: a setting that follows a schedule, or a count of calls, would take one each epoch.
 _MOST_RECORDS = 4
 _SIMPLE = (bool, int, float, complex, str, torch.dtype, torch.device, type(None))
 

@@ -193,7 +193,7 @@ class Loop:
             return self.distributed
         bar.set_description("preparing")
         num_steps = settings.epochs * self.state.steps_per_epoch
-        with interrupt.at_once():  # compiling takes a minute, and has changed nothing
+        with interrupt.at_once():  # compiling takes up to half a minute, and has changed nothing
             step, why = choose_step(settings.engine, self.step, settings.batch_size, num_steps)
         bar.set_description("training")
         bar.unpause()  # what was spent on compiling says nothing about how long the rest will take
