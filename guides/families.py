@@ -17,6 +17,8 @@ To add a family:
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from math import log, nan, pi
 from typing import Any
 
@@ -122,7 +124,7 @@ class FullRank(Family):
         square = torch.arange(latent_dim**2).unflatten(0, (latent_dim, latent_dim))
         rows, columns = torch.tril_indices(latent_dim, latent_dim, offset=-1)
         places = torch.cat([square.diagonal(), square[rows, columns]])
-        source = torch.zeros(latent_dim**2, dtype=torch.long)
+        source = torch.full((latent_dim**2,), len(places))  # above the diagonal, the 0 after all numbers
         source[places] = torch.arange(len(places))
         self.register_buffer("places", places, persistent=False)
         self.register_buffer("source", source, persistent=False)
@@ -131,15 +133,15 @@ class FullRank(Family):
         """Params ``(..., D + D(D+1)/2)``: loc, the raw diagonal of L, then √D times what is below it, row by row."""
         size = self.latent_dim
         loc, numbers = params[..., :size], params[..., size:]
-        square: Tensor = _Square.apply(numbers, self.source, self.places)
         # Over √D, so that a step along all of a row's numbers moves z as far as a step along its diagonal: without it
         # Adam, whose steps are of one length whatever the gradient, is thrown off by a row of fifty.
-        below = square.unflatten(-1, (size, size)).tril(-1) / size**0.5
-        return _Cholesky(loc, scale_tril=below + torch.diag_embed(positive(numbers[..., :size])))
+        entries = torch.cat([positive(numbers[..., :size]), numbers[..., size:] / size**0.5], dim=-1)
+        square: Tensor = _Square.apply(entries, self.source, self.places)
+        return _Cholesky(loc, scale_tril=square.unflatten(-1, (size, size)))
 
 
 class _Square(torch.autograd.Function):
-    """Numbers ``(..., n)``, each at its own place of a longer row; what the other places hold nobody may read.
+    """Numbers ``(..., n)``, each at its own place of a longer row, whose other places are 0.
 
     Both ways numbers are fetched from where they are. By itself torch puts the gradient of what was fetched where it
     belongs, several to a place for all it knows, which takes a processor many times as long.
@@ -147,9 +149,9 @@ class _Square(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, numbers: Tensor, source: Tensor, places: Tensor) -> Tensor:
-        """Which number is at each place; and the place of each number."""
+        """Which number is at each place, n for a 0; and the place of each number."""
         ctx.save_for_backward(places)
-        return numbers.contiguous().index_select(-1, source)
+        return torch.nn.functional.pad(numbers, (0, 1)).index_select(-1, source)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
@@ -167,7 +169,7 @@ class _Cholesky(dist.MultivariateNormal):
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         noise = torch.randn(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
-        value = self.loc + _product(self._unbroadcasted_scale_tril, noise)
+        value = self.loc + _of_each(torch.matmul, self._unbroadcasted_scale_tril, noise)
         self._drawn = (value, noise)
         return value
 
@@ -180,15 +182,27 @@ class _Cholesky(dist.MultivariateNormal):
         log_prob: Tensor = -0.5 * (noise.square() + log(2 * pi)).sum(-1) - log_det
         return log_prob
 
+    def log_prob_stuck(self, value: Tensor) -> Tensor:
+        """log q(z) as a function of z alone, for :class:`ppl_vae.programs.given.Sticking`: of the last draw
+        ∂/∂z log q(z) = −L⁻ᵀε, one triangular solve."""
+        drawn, noise = getattr(self, "_drawn", (None, None))
+        matrix = self._unbroadcasted_scale_tril.detach()
+        if drawn is not value or noise is None:
+            solved: Tensor = _Cholesky(self.loc.detach(), scale_tril=matrix).log_prob(value)
+            return solved
+        slope = -_of_each(partial(torch.linalg.solve_triangular, upper=True), matrix.mT, noise)
+        stuck: Tensor = self.log_prob(value).detach() + ((value - value.detach()) * slope).sum(-1)
+        return stuck
 
-def _product(matrices: Tensor, vectors: Tensor) -> Tensor:
-    """Mv of matrices ``(*batch, D, D)`` and vectors ``(..., *batch, D)``. Torch's product would copy each matrix for
-    each of its vectors."""
+
+def _of_each(function: Callable[[Tensor, Tensor], Tensor], matrices: Tensor, vectors: Tensor) -> Tensor:
+    """A function of a matrix and columns, such as their product, of matrices ``(*batch, D, D)`` and vectors
+    ``(..., *batch, D)``. By itself torch would copy each matrix for each of its vectors."""
     more = vectors.dim() - matrices.dim() + 1
     if more < 1 or vectors.shape[more:-1] != matrices.shape[:-2]:
-        return (matrices @ vectors.unsqueeze(-1)).squeeze(-1)
+        return function(matrices, vectors.unsqueeze(-1)).squeeze(-1)
     columns = vectors.flatten(0, more - 1).movedim(0, -1)  # (*batch, D, vectors of each)
-    return (matrices @ columns).movedim(-1, 0).reshape(vectors.shape)
+    return function(matrices, columns).movedim(-1, 0).reshape(vectors.shape)
 
 
 class Point(Family):

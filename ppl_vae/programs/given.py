@@ -32,7 +32,8 @@ class FamilyProgram(nn.Module):
             q = self.family(self.params)
             # A flow would have to be inverted to score a draw that it does not remember.
             if self.sticking and not isinstance(q, dist.TransformedDistribution | dist.Delta):
-                q = Sticking(q, self.family(self.params.detach()))
+                # Some know the density of what they have drawn without another copy of themselves.
+                q = Sticking(q, None if hasattr(q, "log_prob_stuck") else self.family(self.params.detach()))
             self.latents.sample(q)
 
 
@@ -44,13 +45,14 @@ class Sticking(dist.TorchDistribution):
 
     Args:
         q: reparameterised.
-        constant: the same distribution, its parameters detached.
+        constant: the same distribution, its parameters detached; None if q has ``log_prob_stuck``, its density as a
+            function of the value alone.
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012  # torch's own protocol
     has_rsample = True
 
-    def __init__(self, q: dist.TorchDistribution, constant: dist.TorchDistribution) -> None:
+    def __init__(self, q: dist.TorchDistribution, constant: dist.TorchDistribution | None) -> None:
         super().__init__(q.batch_shape, q.event_shape, validate_args=False)
         self.q, self.constant = q, constant
 
@@ -62,7 +64,8 @@ class Sticking(dist.TorchDistribution):
 
     def expand(self, batch_shape: Any, _instance: object = None) -> "Sticking":
         """The same for a larger batch."""
-        return Sticking(self.q.expand(batch_shape), self.constant.expand(batch_shape))
+        constant = None if self.constant is None else self.constant.expand(batch_shape)
+        return Sticking(self.q.expand(batch_shape), constant)
 
     def rsample(self, sample_shape: Any = ()) -> Tensor:
         """A draw from q."""
@@ -71,5 +74,7 @@ class Sticking(dist.TorchDistribution):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """log q(value), with no gradient for q's parameters themselves."""
-        log_prob: Tensor = self.constant.log_prob(value)
+        log_prob: Tensor = (
+            cast(Any, self.q).log_prob_stuck(value) if self.constant is None else self.constant.log_prob(value)
+        )
         return log_prob

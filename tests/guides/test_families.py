@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import LowRankMultivariateNormal, MultivariateNormal, Normal, kl_divergence
 
 from ppl_vae.guides import Diagonal, Family, FullRank, LowRank
-from ppl_vae.guides.families import _LowRankNormal, _product
+from ppl_vae.guides.families import _LowRankNormal, _of_each
 from ppl_vae.networks.dense import SCALE_FLOOR, positive
 
 FAMILIES = [Diagonal, FullRank]
@@ -228,5 +228,25 @@ def test_products_with_many_vectors_are_those_with_each(
     """Whether the vectors' batch is the matrices' own or one that they are repeated over."""
     matrices = torch.randn(*(1 if shared else size for size in batch), 3, 3, dtype=torch.float64)
     vectors = torch.randn(*draws, *batch, 3, dtype=torch.float64)
-    found = _product(matrices, vectors)
+    found = _of_each(torch.matmul, matrices, vectors)
     torch.testing.assert_close(found, torch.einsum("...ij,...j->...i", matrices, vectors), rtol=0.0, atol=1e-14)
+
+
+@pytest.mark.parametrize("draws", [(), (1,), (4,)])
+@pytest.mark.parametrize("own", [True, False])
+def test_the_density_of_a_draw_follows_the_draw_alone(draws: tuple[int, ...], own: bool) -> None:
+    """As that of a copy with constant parameters does, whether q remembers the draw or not."""
+    family = FullRank(3).double()
+    params = torch.randn(5, family.num_params, dtype=torch.float64, requires_grad=True)
+    q = family(params)
+    value = q.rsample(draws)
+    value = value if own else 1.1 * value
+    copy = MultivariateNormal(q.loc.detach(), scale_tril=q.scale_tril.detach())
+    weights = torch.randn(*draws, 5, dtype=torch.float64)
+    found, expected = q.log_prob_stuck(value), copy.log_prob(value)
+    torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-10)
+    gradients = [
+        torch.autograd.grad((weights * each).sum(), params, retain_graph=True)[0] for each in (found, expected)
+    ]
+    assert gradients[0].abs().max() > 1e-3
+    torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-10)
