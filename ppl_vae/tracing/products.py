@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule, Node
+from torch.fx import Graph, GraphModule, Node
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from ppl_vae.runtime.device import processor
 from ppl_vae.runtime.errors import UserError
@@ -30,7 +31,7 @@ from ppl_vae.tracing.threads import threads
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 
-# Another library has to be so much faster than torch's to be taken.
+# A kernel that is called by way of Python has to be so much faster than what the compiler calls by itself.
 _MARGIN = 0.9
 ROUNDS, _CALLS = 6, 5
 
@@ -46,8 +47,24 @@ def _on_one_thread(left: Tensor, right: Tensor) -> Tensor:
         return torch.mm(left, right)
 
 
-USUAL, _ALONE = "torch", "torch on one thread"
-KERNELS: dict[str, Kernel] = {USUAL: torch.mm, _ALONE: _on_one_thread, "oneDNN": _by_onednn}
+def _in_parts(left: Tensor, right: Tensor) -> Tensor:
+    """The sum of the products of a few columns of one with the same rows of the other, which threads can share."""
+    inner = left.shape[1]
+    number = next(parts for parts in (4, 3, 2, 1) if inner % parts == 0)
+    columns, rows = left.unflatten(1, (number, -1)).permute(1, 0, 2), right.unflatten(0, (number, -1))
+    return torch.bmm(columns, rows).sum(0)
+
+
+USUAL, _IN_PARTS, _ALONE = "torch", "torch in parts", "torch on one thread"
+KERNELS: dict[str, Kernel] = {
+    USUAL: torch.mm,
+    _IN_PARTS: _in_parts,
+    _ALONE: _on_one_thread,
+    "oneDNN": _by_onednn,
+}
+# What torch's own is left for only where its bits depend on the number of threads.
+_STEADIER = {_IN_PARTS, _ALONE}
+_BY_PYTHON = {_ALONE, "oneDNN"}
 
 _library = torch.library.Library("ppl_vae", "DEF")
 _library.define("product(Tensor left, Tensor right, str kernel) -> Tensor")
@@ -58,11 +75,12 @@ torch.library.register_fake(
 
 
 def _of_product(node: Node) -> float:
-    return float(node.args[0].meta["val"].shape[1] * node.meta["val"].numel())  # type: ignore[union-attr]
+    return float(node.args[0].meta["val"].shape[-1] * node.meta["val"].numel())  # type: ignore[union-attr]
 
 
 MULTIPLICATIONS: dict[Any, Callable[[Node], float]] = {
     torch.ops.aten.mm.default: _of_product,
+    torch.ops.aten.bmm.default: _of_product,
     torch.ops.ppl_vae.product.default: _of_product,
 }
 """Of the operations that have most of them, how many they have."""
@@ -105,11 +123,25 @@ def with_fastest_products(graph: GraphModule, choose: Callable[[Product], str] |
         if node.target is not torch.ops.aten.mm.default or not _is_ours(node):
             continue
         left, right = node.args
-        if (kernel := choose(Product.of(left.meta["val"], right.meta["val"]))) != USUAL:
+        product = Product.of(left.meta["val"], right.meta["val"])
+        if (kernel := choose(product)) == _IN_PARTS:
+            _write_out(graph.graph, node, product, KERNELS[kernel])
+        elif kernel != USUAL:
             node.target = torch.ops.ppl_vae.product.default
             node.args = (left, right, kernel)
     graph.recompile()
     return graph
+
+
+def _write_out(graph: Graph, node: Node, product: Product, kernel: Kernel) -> None:
+    """Put a kernel's own operations in place of a product: the compiler calls them without Python."""
+    written = make_fx(kernel)(*product.examples()).graph
+    operands = dict(zip(written.find_nodes(op="placeholder"), node.args, strict=True))
+    with graph.inserting_before(node):
+        result = graph.graph_copy(written, operands)
+    assert isinstance(result, Node)
+    node.replace_all_uses_with(result)
+    graph.erase_node(node)
 
 
 def multiplications(graph: GraphModule) -> float:
@@ -136,7 +168,7 @@ class Choices:
     ) -> None:
         self.measure: Callable[[Any], str] = measure or fastest
         self.names = names
-        machine = f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+        machine = f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}, {', '.join(names)}"
         self.path = folder / f"ppl_vae-products-{sha256(machine.encode()).hexdigest()[:12]}.json"
         self.machine = machine
 
@@ -162,16 +194,21 @@ class Choices:
 def fastest(product: Product) -> str:
     """The name of the fastest kernel, of those that come to the same bits with any number of threads.
 
-    torch's own is left for another library only where that takes a tenth less, and for one thread only where it has to.
+    torch's own is left for another library only where that takes a tenth less, and is taken in parts or on one thread
+    only where it has to be. What counts is the time with one thread and that with all: a step may be taken with either.
     """
     left, right = product.examples()
     steady = {name for name in KERNELS if _steady(name, left, right)}
-    tried = sorted(steady - {_ALONE if USUAL in steady else USUAL})
-    shortest = dict.fromkeys(tried, math.inf)
-    with threads(1):  # where other work wants the cores, two threads wait for each other, whatever the kernel
-        for name in tried * ROUNDS:  # by turns, and the shortest time of each: others' load can only add to it
-            shortest[name] = min(shortest[name], seconds(partial(torch.ops.ppl_vae.product.default, left, right, name)))
-    return min(tried, key=lambda name: shortest[name] * (_MARGIN if name == USUAL else 1.0), default=USUAL)
+    tried = sorted(steady - (_STEADIER if USUAL in steady else {USUAL}))
+    taken = {name: 0.0 for name in tried}
+    for number in {1, torch.get_num_threads()}:
+        shortest = dict.fromkeys(tried, math.inf)
+        with threads(number):
+            for name in tried * ROUNDS:  # by turns, and the shortest time of each: others' load can only add to it
+                call = partial(torch.ops.ppl_vae.product.default, left, right, name)
+                shortest[name] = min(shortest[name], seconds(call))
+        taken = {name: taken[name] + shortest[name] for name in tried}
+    return min(tried, key=lambda name: taken[name] * (1.0 if name in _BY_PYTHON else _MARGIN), default=USUAL)
 
 
 def _steady(name: str, left: Tensor, right: Tensor) -> bool:
