@@ -125,6 +125,15 @@ class Group:
                     dist.broadcast(whole, 0)
                     tensor.copy_(whole)
 
+    def first_of(self, message: str | None) -> str | None:
+        """The message of the first process that has one."""
+        if self.size == 1:
+            return message
+        messages: list[str | None] = [None] * self.size
+        with contact():
+            dist.all_gather_object(messages, message)
+        return next(filter(None, messages), None)
+
     @contextmanager
     def together(self) -> Iterator[None]:
         """A block that all processes run; a UserError in one of them is raised in all, with the same message."""
@@ -136,10 +145,7 @@ class Group:
             yield
         except UserError as error:
             message = str(error)
-        messages: list[str | None] = [None] * self.size
-        with contact():
-            dist.all_gather_object(messages, message)
-        if wrong := next(filter(None, messages), None):
+        if wrong := self.first_of(message):
             raise UserError(wrong)
 
     def agree(self, **values: Any) -> None:
@@ -203,6 +209,7 @@ def joined() -> Iterator[Group]:
     with contact():
         store, rank, size = next(rendezvous("env://", timeout=_PATIENCE))
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_PATIENCE)
+    _share_cores(current().local_size)
     try:
         yield current(store)
     except LostContactError:
@@ -212,6 +219,12 @@ def joined() -> Iterator[Group]:
         raise
     else:
         dist.destroy_process_group()
+
+
+def _share_cores(processes: int) -> None:
+    """As many threads as this process has cores for itself; torchrun says one, which the environment may change."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // processes)))
 
 
 def _is_told_of_others() -> bool:

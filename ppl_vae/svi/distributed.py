@@ -7,6 +7,8 @@ moved by the process that had its datapoint, and sent to the others when an epoc
 handlers.)
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -44,7 +46,7 @@ class DistributedStep:
         Returns:
             bound, reconstruction and KL summed over this process's part of the batch, ``(3,)``.
         """
-        part = index.tensor_split(self.group.size)[self.group.rank]
+        part = self.part_of(index)
         sums = torch.zeros(3, dtype=self.data.x.dtype, device=self.data.x.device)
         leaves: list[list[Leaf]] = [[] for _ in self.optimizer.tables]
         self.optimizer.zero_grad()
@@ -55,7 +57,7 @@ class DistributedStep:
                     terms = self.objective.terms(self.model, self.guide, batch, kl_weight)
                 (terms.loss * (len(part) / len(index))).backward()
             sums = torch.stack([terms.bound.sum(), terms.reconstruction.sum(), terms.kl.sum()])
-        self.sum_gradients()
+        self._sum_gradients()
         self.optimizer.step(leaves)
         for moved, read in zip(self.moved, leaves, strict=True):
             for leaf in read:
@@ -63,19 +65,24 @@ class DistributedStep:
         self.whole = False
         return sums
 
-    def sum_gradients(self) -> None:
-        """Put the sum over the processes in place of each gradient: one message for each type of number.
+    def part_of(self, index: Tensor) -> Tensor:
+        """This process's part of a minibatch, ``(batch,)``; of as many rows for every minibatch of a size."""
+        return index.tensor_split(self.group.size)[self.group.rank]
 
-        What has no gradient here may have one elsewhere. It counts as 0, and all processes have the same in the end.
-        """
-        params = self.optimizer.shared
-        for dtype in dict.fromkeys(param.dtype for param in params):
-            alike = [param for param in params if param.dtype == dtype]
-            flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in alike])
+    def sum(self, tensors: Sequence[Tensor]) -> None:
+        """Put the sum over the processes in place of each tensor; a message for each."""
+        for tensor in tensors:
             with contact():
-                dist.all_reduce(flat)
-            for param, gradient in zip(alike, flat.split([p.numel() for p in alike]), strict=True):
-                param.grad = gradient.view_as(param)
+                dist.all_reduce(tensor)
+
+    def _sum_gradients(self) -> None:
+        """What has no gradient here may have one elsewhere. It counts as 0, and all processes have the same in the
+        end; what is frozen has none anywhere."""
+        params = [param for param in self.optimizer.shared if param.requires_grad]
+        sums = flat([torch.zeros_like(param) if param.grad is None else param.grad for param in params])
+        self.sum(sums)
+        for param, gradient in zip(params, apart(sums, params), strict=True):
+            param.grad = gradient
 
     @torch.no_grad()
     def make_whole(self) -> None:
@@ -91,3 +98,23 @@ class DistributedStep:
                 given = self.group.total(part * moved) / movers.clamp(min=1)
                 part.copy_(torch.where(movers > 0, given, part))
             moved.zero_()
+
+
+def flat(gradients: Sequence[Tensor]) -> list[Tensor]:
+    """All in one tensor for each type of number: as many messages."""
+    return [torch.cat([gradients[place].flatten() for place in places]) for places in _by_type(gradients)]
+
+
+def apart(flats: Sequence[Tensor], params: Sequence[Tensor]) -> list[Tensor]:
+    """What :func:`flat` has put together, in the shapes of these parameters, in their order."""
+    found: dict[int, Tensor] = {}
+    for whole, places in zip(flats, _by_type(params), strict=True):
+        parts = whole.split([params[place].numel() for place in places])
+        found |= {place: part.view_as(params[place]) for place, part in zip(places, parts, strict=True)}
+    return [found[place] for place in range(len(params))]
+
+
+def _by_type(tensors: Sequence[Tensor]) -> list[list[int]]:
+    """Which have the same type of number, by their places."""
+    kinds = [tensor.dtype for tensor in tensors]
+    return [[place for place, other in enumerate(kinds) if other == kind] for kind in dict.fromkeys(kinds)]

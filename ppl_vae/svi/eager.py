@@ -9,6 +9,7 @@ from ppl_vae.objectives.elbo import Objective
 from ppl_vae.programs.pair import modules_behind
 from ppl_vae.programs.program import local_params, make_local
 from ppl_vae.programs.rows import collect_leaves
+from ppl_vae.runtime.processes import Group
 from ppl_vae.svi.optimizer import PairOptimizer
 
 
@@ -35,6 +36,7 @@ class EagerStep:
     ) -> None:
         self.model, self.guide, self.objective = model, guide, objective
         self.optimizer, self.data, self.precision = optimizer, data, precision
+        self.group = Group()  # one process
         make_local(modules_behind((model, guide)))
 
     def __call__(self, index: Tensor, kl_weight: float | Tensor = 1.0) -> Tensor:

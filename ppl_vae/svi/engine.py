@@ -1,7 +1,7 @@
 """Which way to take the steps of a job: eagerly, or traced, which has to be compiled first."""
 
+import math
 from collections.abc import Callable
-from math import prod
 from typing import NamedTuple
 
 from ppl_vae.svi.distributed import DistributedStep
@@ -16,35 +16,49 @@ Step = EagerStep | TracedStep | DistributedStep
 class Chosen(NamedTuple):
     """How to take steps, and why so in words."""
 
-    step: EagerStep | TracedStep
+    step: Step
     why: str
 
 
-def choose_step(engine: Engine, eager: EagerStep, batch_size: int, num_steps: int) -> Chosen:
-    """Make what takes the steps.
+def choose_step(engine: Engine, eager: EagerStep | DistributedStep, batch_size: int, num_steps: int) -> Chosen:
+    """Make what takes the steps; of several processes all have to call it, and all choose alike.
 
     Args:
         engine: ``eager``, ``traced``, or ``auto`` for whichever ends the whole job sooner, compiling included.
         eager: the step.
-        batch_size: of a full batch.
+        batch_size: of a full batch, of all processes together.
         num_steps: of the whole job, from its beginning.
 
     Returns:
         the step; where the pair cannot be traced it is eager, and ``why`` names the reason.
     """
-    batch_size = min(batch_size, len(eager.data))
+    batch_size, group = min(batch_size, len(eager.data)), eager.group
+    shared = f", each shared by {group.size} processes" if group.size > 1 else ""
     if engine == "eager":
-        return Chosen(eager, "eager")
+        return Chosen(eager, f"eager{shared and ': steps'}{shared}")
+    if batch_size < group.size:
+        return Chosen(eager, f"eager: of {batch_size} rows in a batch, not each of {group.size} processes has one")
     if not worth_compiling(engine, num_steps, _elements(eager, batch_size), eager.data.x.device):
-        return Chosen(eager, f"eager: {num_steps:,} steps are too few to be worth compiling one")
+        return Chosen(eager, f"eager: {num_steps:,} steps{shared} are too few to be worth compiling one")
+    # One after the other on a machine: what the first has measured and compiled, the others find.
+    made = group.one_before_all(lambda: _traced(eager, batch_size))
+    if why := group.first_of(made if isinstance(made, str) else None):
+        return Chosen(eager, f"eager: the step cannot be traced ({why})")
+    assert not isinstance(made, str)
+    return Chosen(made, f"traced: one step compiled, {num_steps:,} to take{shared}")
+
+
+def _traced(eager: EagerStep | DistributedStep, batch_size: int) -> TracedStep | str:
+    """The step, traced, or why it cannot be."""
     try:
-        step = TracedStep(eager, batch_size)
+        return TracedStep(eager, batch_size)
     except NotTraceableError as error:
-        return Chosen(eager, f"eager: the step cannot be traced ({error})")
-    return Chosen(step, f"traced: one step compiled, {num_steps:,} to take")
+        return str(error)
 
 
-def begins_eagerly(engine: Engine, eager: EagerStep, batch_size: int, steps_per_epoch: int, epochs: int) -> bool:
+def begins_eagerly(
+    engine: Engine, eager: EagerStep | DistributedStep, batch_size: int, steps_per_epoch: int, epochs: int
+) -> bool:
     """Whether the first epoch is to be eager, whatever comes then.
 
     ``auto`` does so where an epoch is over before compiling would have paid: its numbers are there as soon as those of
@@ -55,12 +69,14 @@ def begins_eagerly(engine: Engine, eager: EagerStep, batch_size: int, steps_per_
     return engine == "auto" and steps_per_epoch <= paid < steps_per_epoch * epochs
 
 
-def _elements(eager: EagerStep, batch_size: int) -> int:
-    return int(batch_size * eager.objective.num_particles * prod(eager.data.event_shape))
+def _elements(eager: EagerStep | DistributedStep, batch_size: int) -> int:
+    """Numbers of the observations in a process's part of a batch, times the draws for each."""
+    part = math.ceil(batch_size / eager.group.size)
+    return int(part * eager.objective.num_particles * math.prod(eager.data.event_shape))
 
 
 def after_callback(step: Step, say: Callable[[str], object] | None) -> Step:
-    """The step that is to be taken after a callback, which may have changed the pair.
+    """The step that is to be taken after a callback, which may have changed the pair; of several processes all call it.
 
     Args:
         step: what was taken before.
@@ -68,10 +84,13 @@ def after_callback(step: Step, say: Callable[[str], object] | None) -> Step:
     """
     if isinstance(step, EagerStep | DistributedStep):
         return step
+    why = None
     try:
         step.refresh()
     except NotTraceableError as error:
+        why = str(error)
+    if why := step.eager.group.first_of(why):
         if say:
-            say(f"eager from here on: after a callback the step cannot be traced ({error})")
+            say(f"eager from here on: after a callback the step cannot be traced ({why})")
         return step.eager
     return step

@@ -86,12 +86,18 @@ class PairOptimizer:
         self.steps += 1
 
     def state_tensors(self) -> list[Tensor]:
-        """All that a step moves, in the order of :class:`ppl_vae.svi.traced.TracedStep`: parameters, then each one's
-        count and moments, then each table with its own."""
-        moments = [tensor for param in self.shared for tensor in self._moments(param)]
-        rows = [[table.weight, *moments] for table, moments in zip(self.tables, self.row_adam.moments, strict=True)]
-        found = [*self.shared, *moments, *(tensor for row in rows for tensor in row)]
-        return [tensor.detach() for tensor in found]  # the same memory, and nothing to differentiate
+        """All that a step moves: what is shared, then the rows."""
+        return [*self.shared_tensors(), *self.row_tensors()]
+
+    def shared_tensors(self) -> list[Tensor]:
+        """The parameters that are no tables, then each one's count and moments; the same memory, not to be
+        differentiated."""
+        return [tensor.detach() for tensor in (*self.shared, *(each for p in self.shared for each in self._moments(p)))]
+
+    def row_tensors(self) -> list[Tensor]:
+        """Each table with its rows' counts and moments, likewise."""
+        rows = zip(self.tables, self.row_adam.moments, strict=True)
+        return [tensor.detach() for table, moments in rows for tensor in (table.weight, *moments)]
 
     def _moments(self, param: Tensor) -> Moments:
         """A parameter's count and moments, which torch makes at its first step."""

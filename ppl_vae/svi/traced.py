@@ -1,38 +1,31 @@
 """One step of SVI, traced once to its tensor operations and replayed: the same step, without Pyro's Python.
 
-The whole step is one graph: binarizing, guide, model, loss, gradients, clipping, Adam, and the update of the rows that
-a per-datapoint guide has read. It changes the parameters and the optimizer's moments in place, the very tensors that
-the eager step changes, so that the two can take turns: a ragged last batch is an eager step. On a GPU the compiled
-kernels are recorded as one CUDA graph.
+The whole step is one graph, of several processes two with a message between them (:mod:`ppl_vae.svi.graphs`). It
+changes the parameters and the optimizer's moments in place, the very tensors that the eager step changes, so that the
+two can take turns: a ragged last batch is an eager step. On a GPU the compiled kernels are recorded as a CUDA graph.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
-from itertools import islice
 
 import torch
 from torch import Tensor, nn
-from torch.fx import GraphModule
 
 from ppl_vae.networks.precision import computing_in
 from ppl_vae.programs.pair import modules_behind
-from ppl_vae.programs.rows import collect_leaves
-from ppl_vae.svi.adam import Moments
+from ppl_vae.svi.distributed import DistributedStep
 from ppl_vae.svi.eager import EagerStep
-from ppl_vae.tracing.capture import Function, NotTraceableError, compiled, standing_in, trace
-from ppl_vae.tracing.cuda_graph import Recorded
-from ppl_vae.tracing.products import multiplications
-from ppl_vae.tracing.threads import threaded
+from ppl_vae.svi.graphs import OneGraph, TwoGraphs
+from ppl_vae.svi.replayed import CompileGraph
+from ppl_vae.tracing.capture import NotTraceableError, compiled
 
 
 class TracedStep:
-    """An eager step, compiled for batches of one size.
+    """An eager step, of one process or of several, compiled for batches of one size.
 
     Args:
         eager: the step.
-        batch_size: of the batches to compile for; others are taken eagerly.
+        batch_size: of the batches to compile for, those of all processes together; others are taken eagerly.
         compile_graph: from a graph and examples to the function that runs it.
 
     Raises:
@@ -40,22 +33,19 @@ class TracedStep:
     """
 
     def __init__(
-        self,
-        eager: EagerStep,
-        batch_size: int,
-        compile_graph: Callable[[GraphModule, Sequence[Tensor]], Function] = compiled,
+        self, eager: EagerStep | DistributedStep, batch_size: int, compile_graph: CompileGraph = compiled
     ) -> None:
         self.eager, self.batch_size = eager, batch_size
         self.model, self.guide, self.objective = eager.model, eager.guide, eager.objective
         self.optimizer, self.data, self.precision = eager.optimizer, eager.data, eager.precision
-        data, device = eager.data, eager.data.x.device
         # Numbers that change from step to step are tensors too; as Python's they would be the trace's for ever.
-        self.kl_weight = torch.ones((), dtype=data.x.dtype, device=device)
-        self.numbers = torch.ones(4, dtype=data.x.dtype, device=device)
+        self.kl_weight = torch.ones((), dtype=eager.data.x.dtype, device=eager.data.x.device)
+        self.numbers = torch.ones(4, dtype=eager.data.x.dtype, device=eager.data.x.device)
         self.records = 0
         self.structure: list[object] = []
         self.places: list[int] = []
-        self.compile_graph = compile_graph
+        rest = batch_size, self.kl_weight, self.numbers, compile_graph
+        self.graphs = TwoGraphs(eager, *rest) if isinstance(eager, DistributedStep) else OneGraph(eager, *rest)
         self.refresh()
 
     def refresh(self) -> None:
@@ -72,86 +62,24 @@ class TracedStep:
             if self.records == _MOST_RECORDS:
                 raise NotTraceableError(f"it has changed {_MOST_RECORDS} times, and each time it is compiled anew")
             self.records += 1
-            self._record()
+            with _buffers_kept(self.model, self.guide):
+                for graph in self.graphs.parts:
+                    graph.record()
         elif places == self.places:
             return
-        self._bind()
+        for graph in self.graphs.parts:
+            graph.bind()
         self.structure, self.places = structure, places
 
-    def _arguments(self) -> list[Tensor]:
-        data = self.data.x, *([] if self.data.y is None else [self.data.y])
-        return [*self.optimizer.state_tensors(), *data, self.kl_weight, self.numbers]
-
-    def _record(self) -> None:
-        """Trace the step, and compile it."""
-        examples = [*self._arguments(), torch.arange(self.batch_size, device=self.data.x.device)]
-        with _buffers_kept(self.model, self.guide):
-            graph = trace(self._step, examples)
-        try:
-            with computing_in(self.precision):
-                self.function = self.compile_graph(graph, examples)
-                if self.data.x.device.type == "cpu":
-                    self.function = threaded(self.function, multiplications(graph), self._on_copies)
-        except NotTraceableError:
-            if self.data.x.device.type != "cuda":
-                raise
-            self.function = graph  # there may be no Triton; torch's own kernels can be recorded too
-
-    def _on_copies(self, function: Function) -> list[Tensor]:
-        """A step by this function, of nobody's parameters: what it returns and has moved."""
-        state = [tensor.clone() for tensor in self.optimizer.state_tensors()]
-        index = torch.arange(self.batch_size, device=self.data.x.device)
-        return [*function(*state, *self._arguments()[len(state) :], index), *state]
-
-    def _bind(self) -> None:
-        """Let the compiled step read and change the tensors where they are."""
-        if self.data.x.device.type != "cuda":
-            self.take: Function = partial(self.function, *self._arguments())
-            return
-        index = torch.arange(self.batch_size, device=self.data.x.device)
-        with computing_in(self.precision):  # recorded too: a CUDA graph holds the kernels that were chosen then
-            self.take = Recorded(self.function, self._arguments(), [index])
-
     def __call__(self, index: Tensor, kl_weight: float | Tensor = 1.0) -> Tensor:
-        """Take one step; see :meth:`EagerStep.__call__`."""
+        """Take one step; see :meth:`EagerStep.__call__`, of several processes :meth:`DistributedStep.__call__`."""
         if len(index) != self.batch_size:
             return self.eager(index, kl_weight)
         self.kl_weight.fill_(kl_weight)
         self.optimizer.begin_step(self.numbers)
         with computing_in(self.precision):
-            (terms,) = self.take(index)
+            terms = self.graphs(index)
         return terms.sum(1)  # here, since in the graph its last digit would depend on the number of threads
-
-    def _step(self, *tensors: Tensor) -> tuple[Tensor]:
-        """The step as a function of all that it reads; what it changes, it changes in place."""
-        *state, kl_weight, numbers, index = tensors
-        given = iter(state)
-        shared, tables = self.optimizer.shared, self.optimizer.tables
-        params = list(islice(given, len(shared)))
-        moments = [Moments(*islice(given, 3)) for _ in shared]
-        rows = [(weight, Moments(*islice(given, 3))) for weight in _each(given, len(tables))]
-        x, *y = given
-        data = replace(self.data, x=x, y=y[0] if y else None)
-        leaves = [param.detach().requires_grad_(own.requires_grad) for param, own in zip(params, shared, strict=True)]
-        stand_ins = {id(param): leaf for param, leaf in zip(shared, leaves, strict=True)}
-        stand_ins |= {
-            id(t.weight): weight.detach().requires_grad_() for t, (weight, _) in zip(tables, rows, strict=True)
-        }
-        with standing_in((self.model, self.guide), stand_ins), collect_leaves(tables) as read:
-            batch = data.batch(index)
-            with computing_in(self.precision):
-                terms = self.objective.terms(self.model, self.guide, batch, kl_weight)
-        handed_out = [leaf.values for leaves_of in read for leaf in leaves_of]
-        moved = [leaf for leaf in (*leaves, *handed_out) if leaf.requires_grad]
-        found = iter(torch.autograd.grad(terms.loss, moved, allow_unused=True))
-        gradients = [next(found) if leaf.requires_grad else None for leaf in (*leaves, *handed_out)]
-        with torch.no_grad():
-            self.optimizer.move(params, gradients[: len(params)], moments, numbers)
-            of_rows = iter(gradients[len(params) :])
-            for (weight, row_moments), leaves_of in zip(rows, read, strict=True):
-                for leaf in leaves_of:
-                    self.optimizer.row_adam.move(weight, row_moments, leaf.rows, next(of_rows), numbers[1])
-        return (torch.stack([terms.bound, terms.reconstruction, terms.kl]),)
 
 
 # A record takes up to half a minute: a setting that follows a schedule, or a count of calls, would take one each epoch.
@@ -182,12 +110,6 @@ def _tensors(module: nn.Module) -> list[Tensor]:
 def _places(*programs: nn.Module) -> list[int]:
     """Where the parameters are in memory; the record's graph is given them, so that they may be elsewhere."""
     return [param.data_ptr() for program in programs for param in program.parameters()]
-
-
-def _each(given: Iterator[Tensor], count: int) -> Iterator[Tensor]:
-    """The next tensor, so many times, whatever else is taken in between."""
-    for _ in range(count):
-        yield next(given)
 
 
 @contextmanager

@@ -54,6 +54,7 @@ class Loop:
     ) -> None:
         self.step, self.validation, self.settings, self.state, self.group = step, validation, settings, state, group
         self.distributed = DistributedStep(step, group) if group.size > 1 else None
+        self.eager = self.distributed or step
         self.saver = Saver(state, checkpoint_path, group, self.distributed)
         self.validation_seconds = 0.0  # what the last one took, during which nothing is saved
 
@@ -71,7 +72,7 @@ class Loop:
             if not state.history and state.order is None:
                 self.saver.save()
             waits = not state.history and self._begins_eagerly()
-            take_step = self.step if waits else self._choose_step(bar, on_engine, interrupt)
+            take_step: Step = self.eager if waits else self._choose_step(bar, on_engine, interrupt)
             if on_step:
                 on_step(state.steps_done)
             while len(state.history) < self.settings.epochs and not state.stopped_early():
@@ -81,13 +82,14 @@ class Loop:
                         state.sums += take_step(index, self._prepare_step())
                     state.step += 1
                     bar.update()
-                    if on_step and on_step(state.steps_done) is not False:
+                    looked = on_step is None or on_step(state.steps_done) is False
+                    if self._save_or_stop(interrupt, changed=not looked):
                         take_step = after_callback(take_step, on_engine)
-                    self._save_or_stop(interrupt)
                 metrics = self._end_epoch(start)
                 bar.set_postfix_str(_summary(metrics), refresh=False)
                 if on_epoch:
                     on_epoch(metrics)
+                if any(self.group.any(on_epoch is not None)):
                     take_step = after_callback(take_step, on_engine)
                 if waits:
                     waits, take_step = False, self._choose_step(bar, on_engine, interrupt)
@@ -132,13 +134,22 @@ class Loop:
             reseed(stream(settings.seed, f"training, rank {self.group.rank}, step {count}"), self.step.data.x.device)
         return kl_weight_at(count, settings.kl_warmup * steps, final_kl_weight(settings))
 
-    def _save_or_stop(self, interrupt: InterruptGuard) -> None:
-        """Where a signal has come or a checkpoint is due, in all processes after the same step."""
-        stop, due = self.group.any(interrupt.requested, self.saver.is_due())
+    def _save_or_stop(self, interrupt: InterruptGuard, *, changed: bool) -> bool:
+        """Where a signal has come or a checkpoint is due, in all processes after the same step.
+
+        Args:
+            interrupt: whether it has.
+            changed: whether a callback may have changed the pair in this process.
+
+        Returns:
+            whether one may have in any.
+        """
+        stop, due, changed = self.group.any(interrupt.requested, self.saver.is_due(), changed)
         if stop or due:
             self.saver.save()
         if stop:
             raise Interrupted("training was stopped between two steps; resume its checkpoint to go on")
+        return changed
 
     def _end_epoch(self, start: float) -> EpochMetrics:
         """Read the epoch's sums (the one wait for the device), validate, remember the best."""
@@ -179,22 +190,15 @@ class Loop:
 
     def _begins_eagerly(self) -> bool:
         settings, steps = self.settings, self.state.steps_per_epoch
-        if self.distributed:
-            return False
-        return begins_eagerly(settings.engine, self.step, settings.batch_size, steps, settings.epochs)
+        return begins_eagerly(settings.engine, self.eager, settings.batch_size, steps, settings.epochs)
 
     def _choose_step(self, bar: Bar, on_engine: Say | None, interrupt: InterruptGuard) -> Step:
         """What takes the steps; only now, since a traced step holds the very tensors that a checkpoint was put in."""
         settings = self.settings
-        if self.distributed:
-            bar.set_description("training")
-            if on_engine:
-                on_engine(f"eager: {self.group.size} processes share each step, and none of them traces it")
-            return self.distributed
         bar.set_description("preparing")
         num_steps = settings.epochs * self.state.steps_per_epoch
         with interrupt.at_once():  # compiling takes up to half a minute, and has changed nothing
-            step, why = choose_step(settings.engine, self.step, settings.batch_size, num_steps)
+            step, why = choose_step(settings.engine, self.eager, settings.batch_size, num_steps)
         bar.set_description("training")
         bar.unpause()  # what was spent on compiling says nothing about how long the rest will take
         if on_engine:

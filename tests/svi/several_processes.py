@@ -3,6 +3,7 @@
 import dataclasses
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -17,7 +18,8 @@ from ppl_vae.models import LinearGaussian
 from ppl_vae.programs.latents import Latents
 from ppl_vae.runtime.interrupt import Interrupted
 from ppl_vae.runtime.processes import Group, joined
-from ppl_vae.svi import OptimizerConfig
+from ppl_vae.svi import OptimizerConfig, TracedStep
+from ppl_vae.tracing.capture import Engine
 from ppl_vae.training.metrics import EpochMetrics
 from tests.pairs import all_of, amortized, oracle, simulate, stripes, stripes_data, vae_pair
 
@@ -29,11 +31,17 @@ EXACT = FitConfig(epochs=4, batch_size=5, kl_warmup=2, patience=4, optimizer=OPT
 TABLES = dataclasses.replace(EXACT, patience=0)
 NOISY = FitConfig(epochs=6, batch_size=16, patience=6, optimizer=OPTIMIZER, seed=3, device="cpu")
 # A guide by a table of its own, one draw; an encoder, three draws and their importance bound.
+ENGINES: tuple[Engine, ...] = ("eager", "traced")
 GIVEN = {
     "rows": dataclasses.replace(TABLES, kl_warmup=0),
     "encoder": dataclasses.replace(TABLES, objective="iwae", num_particles=3),
 }
 STILL = FitConfig(epochs=40, batch_size=32, optimizer=OptimizerConfig(learning_rate=1e-30), device="cpu")
+
+
+STRIPES = stripes(21).double()
+_UNIFORM = torch.rand(STRIPES.shape, dtype=STRIPES.dtype, generator=torch.Generator().manual_seed(4))
+_NORMAL = torch.randn(5, 100, 20, dtype=STRIPES.dtype, generator=torch.Generator().manual_seed(5))
 
 
 def exact_pair(seed: int = 0) -> tuple[nn.Module, nn.Module]:
@@ -51,16 +59,19 @@ def table_pair(family: type[Family] = Point, seed: int = 0) -> tuple[nn.Module, 
     return model, PerDatapoint(latents, family(latents.size), len(X)).double()
 
 
-def train_exact(path: Path, **changes: Any) -> list[EpochMetrics]:
+def train_exact(path: Path, on_epoch: Any = None, **changes: Any) -> list[EpochMetrics]:
     settings = dataclasses.replace(EXACT, **changes)
-    return fit(*exact_pair(), Dataset(X), Dataset(VALIDATION), settings, checkpoint_path=path, resume=path.exists())
+    data = Dataset(X), Dataset(VALIDATION)
+    return fit(*exact_pair(), *data, settings, checkpoint_path=path, resume=path.exists(), on_epoch=on_epoch)
 
 
-def train_tables(path: Path, stop_after: int = 0, family: type[Family] = Point) -> list[EpochMetrics]:
+def train_tables(
+    path: Path, stop_after: int = 0, family: type[Family] = Point, engine: Engine = "eager"
+) -> list[EpochMetrics]:
     return fit(
         *table_pair(family),
         Dataset(X),
-        settings=TABLES,
+        settings=dataclasses.replace(TABLES, engine=engine),
         checkpoint_path=path,
         resume=path.exists(),
         on_epoch=stopping(stop_after),
@@ -74,26 +85,24 @@ class GivenNoise(Dataset):
 
     def batch(self, index: Tensor) -> Batch:
         GivenNoise.asked = index
-        uniform = torch.rand(self.x.shape, dtype=self.x.dtype, generator=torch.Generator().manual_seed(4))
-        return Batch((uniform < self.x).to(self.x.dtype)[index], None, index)
+        return Batch((_UNIFORM.view(self.x.shape) < self.x).to(self.x.dtype)[index], None, index)
 
     @staticmethod
     def normal(shape: torch.Size, dtype: torch.dtype, device: torch.device) -> Tensor:
         """Instead of torch's own, for shape ``(draws, batch, D)`` or ``(batch, D)``."""
-        generator = torch.Generator().manual_seed(5)
-        noise = torch.randn(5, 100, shape[-1], dtype=dtype, generator=generator)
-        return noise[: shape[:-2].numel(), GivenNoise.asked].view(shape)
+        noise = _NORMAL[: shape[:-2].numel(), :, : shape[-1]]
+        return noise[:, GivenNoise.asked].view(shape)
 
 
-def train_given(path: Path, name: str) -> list[EpochMetrics]:
+def train_given(path: Path, name: str, engine: Engine = "eager") -> list[EpochMetrics]:
     """A VAE with a Gaussian guide, in all of its noise."""
-    data = GivenNoise(stripes(21).double(), dynamic=True)
+    data, settings = GivenNoise(STRIPES, dynamic=True), dataclasses.replace(GIVEN[name], engine=engine)
     model, guide = (program.double() for program in vae_pair())
     if name == "rows":
         latents = Latents.of(model, data.probe())
         guide = PerDatapoint(latents, Diagonal(latents.size), len(data)).double()
     with patch("torch.distributions.normal._standard_normal", GivenNoise.normal):
-        return fit(model, guide, data, settings=GIVEN[name], checkpoint_path=path)
+        return fit(model, guide, data, settings=settings, checkpoint_path=path)
 
 
 def train_noisy(path: Path, stop_after: int = 0) -> list[EpochMetrics]:
@@ -125,10 +134,12 @@ def interrupted(job: Any, *arguments: Any) -> None:
 
 def run(folder: Path, group: Group) -> None:
     second = group.rank == 1
-    train_exact(folder / "exact.pt")
-    train_tables(folder / "tables.pt")
-    for name in GIVEN:
-        train_given(folder / f"{name}.pt", name)
+    for engine in ENGINES:
+        only_one_looks = (lambda metrics: None) if second else None
+        train_exact(folder / f"exact-{engine}.pt", only_one_looks, engine=engine)
+        train_tables(folder / f"tables-{engine}.pt", engine=engine)
+        for name in GIVEN:
+            train_given(folder / f"{name}-{engine}.pt", name, engine)
     train_noisy(folder / "noisy.pt")
     # A signal to one process stops all, and they go on as if it had not been.
     interrupted(train_noisy, folder / "noisy-again.pt", 2 if second else 0)
@@ -137,6 +148,10 @@ def run(folder: Path, group: Group) -> None:
     group.wait()
     train_tables(folder / "tables-again.pt", family=Diagonal)
     train_tables(folder / "tables-whole.pt", family=Diagonal)
+    interrupted(train_tables, folder / "traced-again.pt", 2 if second else 0, Diagonal, "traced")
+    group.wait()
+    train_tables(folder / "traced-again.pt", family=Diagonal, engine="traced")
+    train_tables(folder / "traced-whole.pt", family=Diagonal, engine="traced")
     # For one process to go on with, and begun by one process.
     interrupted(train_tables, folder / "for-one.pt", 0 if second else 2)
     train_tables(folder / "for-two.pt")
@@ -156,9 +171,12 @@ def run(folder: Path, group: Group) -> None:
     assert not list(folder.glob("*.partial"))
 
 
+# Traced, and not compiled, which takes seconds.
+AS_TRACED = partial(TracedStep, compile_graph=lambda graph, examples: graph)
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    with joined() as joined_group:
+    with joined() as joined_group, patch("ppl_vae.svi.engine.TracedStep", AS_TRACED):
         if len(sys.argv) > 2:
             train_tables(Path(sys.argv[1]) / sys.argv[2])
         else:

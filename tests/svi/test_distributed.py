@@ -73,10 +73,10 @@ def wait_for(condition: Callable[[], bool], processes: list[subprocess.Popen[str
 
 
 def assert_close(a: Any, b: Any, where: str = "", within: float = 1e-10) -> None:
-    """Equal to rounding, or bit for bit within 0, all the way down; only the clock may differ."""
+    """Equal to rounding, or bit for bit within 0, all the way down; only the clock and the engine may differ."""
     if isinstance(a, dict):
         assert a.keys() == b.keys(), where
-        for key in a.keys() - {"seconds"}:
+        for key in a.keys() - {"seconds", "engine"}:
             assert_close(a[key], b[key], f"{where}/{key}", within)
     elif isinstance(a, list | tuple):
         assert len(a) == len(b), where
@@ -112,10 +112,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- The same training ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("engine", jobs.ENGINES)
 @pytest.mark.parametrize("name", ["exact", "tables"])
-def test_two_processes_take_the_steps_of_one(folder: Path, name: str) -> None:
-    """Weights, rows, moments and metrics, where nothing is drawn; ragged batches, clipping, warm-up, early stopping."""
-    one, two = state(folder / f"one-{name}.pt"), state(folder / f"{name}.pt")
+def test_two_processes_take_the_steps_of_one(folder: Path, name: str, engine: str) -> None:
+    """Weights, rows, moments and metrics, where nothing is drawn; ragged batches, clipping, warm-up, early stopping.
+
+    The one process is eager; what it is compared with is two that are, and two that have traced their steps.
+    """
+    one, two = state(folder / f"one-{name}.pt"), state(folder / f"{name}-{engine}.pt")
     assert_close(two, one)
     before = dict(jobs.exact_pair()[0].state_dict() if name == "exact" else jobs.table_pair()[0].state_dict())
     assert all((one["model"][key] - value).abs().max() > 0.01 for key, value in before.items())
@@ -125,13 +129,31 @@ def test_two_processes_take_the_steps_of_one(folder: Path, name: str) -> None:
         assert all(row.abs().max() > 0.01 for row in one["guide"]["table.weight"])
 
 
+@pytest.mark.parametrize("engine", jobs.ENGINES)
 @pytest.mark.parametrize("name", jobs.GIVEN)
-def test_two_processes_take_the_steps_of_one_with_the_same_noise(folder: Path, name: str) -> None:
+def test_two_processes_take_the_steps_of_one_with_the_same_noise(folder: Path, name: str, engine: str) -> None:
     """A Gaussian guide and bits drawn anew, where each datapoint's noise is given by its row."""
-    one, two = state(folder / f"one-{name}.pt"), state(folder / f"{name}.pt")
+    one, two = state(folder / f"one-{name}.pt"), state(folder / f"{name}-{engine}.pt")
     assert_close(two, one)
     model = jobs.vae_pair()[0].state_dict()
     assert all((one["model"][key] - value).abs().max() > 0.01 for key, value in model.items() if "weight" in key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", jobs.GIVEN)
+def test_two_compiled_processes_take_the_steps_of_one(folder: Path, name: str) -> None:
+    """And three, on batches of 5: two graphs compiled for each size that a part has."""
+    code = f"""
+from pathlib import Path
+from ppl_vae.runtime.processes import joined
+from tests.svi.several_processes import train_given
+with joined() as group:
+    train_given(Path({str(folder)!r}) / f"{name}-{{group.size}}-compiled.pt", {name!r}, "traced")
+"""
+    for size in (2, 3):
+        for status, _, err in outcomes(start("-c", code, size=size), 300):
+            assert status == 0, err
+        assert_close(state(folder / f"{name}-{size}-compiled.pt"), state(folder / f"one-{name}.pt"))
 
 
 def test_noise_differs_between_processes_and_weights_do_not(folder: Path) -> None:
@@ -156,7 +178,11 @@ def test_bounds_of_two_processes_are_those_of_the_pair(folder: Path) -> None:
 # --- Stopping and going on --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("names", [("noisy-again", "noisy"), ("tables-again", "tables-whole")], ids=lambda n: n[1])
+@pytest.mark.parametrize(
+    "names",
+    [("noisy-again", "noisy"), ("tables-again", "tables-whole"), ("traced-again", "traced-whole")],
+    ids=lambda n: n[1],
+)
 def test_as_many_processes_go_on_as_if_they_had_not_stopped(folder: Path, names: tuple[str, str]) -> None:
     again, whole = (state(folder / f"{name}.pt", "model", "guide", "optimizer") for name in names)
     assert_close(again, whole, within=0)
@@ -253,15 +279,18 @@ def run_with_a_killed_process(out: Path, victim: int, *flags: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_process_ends_the_others(tmp_path: Path) -> None:
-    run_with_a_killed_process(tmp_path / "run", victim=1)
+@pytest.mark.parametrize("engine", jobs.ENGINES)
+def test_a_killed_process_ends_the_others(tmp_path: Path, engine: str) -> None:
+    run_with_a_killed_process(tmp_path / "run", 1, "--engine", engine)
     assert checkpoint.load(tmp_path / "run" / "checkpoint.pt")["format"]
 
 
 @pytest.mark.slow
-def test_any_number_goes_on_with_what_a_killed_process_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", jobs.ENGINES)
+def test_any_number_goes_on_with_what_a_killed_process_left(tmp_path: Path, engine: str) -> None:
     out = tmp_path / "run"
-    run_with_a_killed_process(out, 0, "--guide", "mean-field", "--binarization", "static")
+    flags = ("--guide", "mean-field", "--binarization", "static", "--engine", engine)
+    run_with_a_killed_process(out, 0, *flags)
     done = len(checkpoint.load(out / "checkpoint.pt")["history"])
     for size in (1, 3):
         done += 1
@@ -366,5 +395,6 @@ def test_torchrun_is_stopped_and_goes_on_elsewhere(tmp_path: Path) -> None:
     both = [*run[: -len(TRAIN)], *TRAIN[:3], "--resume", str(out), "--epochs", str(done + 2)]
     ended = subprocess.run(both, check=True, capture_output=True, text=True, env=environment)
     assert ended.stdout.count("run      ") == 1
-    assert "eager: 2 processes" in ended.stdout
+    assert "traced: one step compiled" in ended.stdout
+    assert "each shared by 2 processes" in ended.stdout
     assert epochs_done(out) == done + 2
