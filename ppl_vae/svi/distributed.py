@@ -17,6 +17,7 @@ from ppl_vae.networks.precision import computing_in
 from ppl_vae.programs.program import local_params
 from ppl_vae.programs.rows import Leaf, collect_leaves
 from ppl_vae.runtime.processes import Group, contact
+from ppl_vae.svi.blackboard import Blackboard
 from ppl_vae.svi.eager import EagerStep
 
 
@@ -35,6 +36,7 @@ class DistributedStep:
         # Which rows of each table this process has moved since the tables were whole, (N, 1).
         self.moved = [torch.zeros_like(table.weight[:, :1]) for table in eager.optimizer.tables]
         self.whole = True
+        self.boards: dict[tuple[torch.dtype, int], Blackboard] = {}
 
     def __call__(self, index: Tensor, kl_weight: float | Tensor = 1.0) -> Tensor:
         """Take one step.
@@ -72,8 +74,14 @@ class DistributedStep:
     def sum(self, tensors: Sequence[Tensor]) -> None:
         """Put the sum over the processes in place of each tensor; a message for each."""
         for tensor in tensors:
-            with contact():
-                dist.all_reduce(tensor)
+            if tensor.device.type != "cpu" or not 1 < self.group.size == self.group.local_size:
+                with contact():
+                    dist.all_reduce(tensor)
+                continue
+            kind = (tensor.dtype, tensor.numel())
+            if kind not in self.boards:
+                self.boards[kind] = Blackboard(self.group, tensor)
+            self.boards[kind].sum(tensor)
 
     def _sum_gradients(self) -> None:
         """What has no gradient here may have one elsewhere. It counts as 0, and all processes have the same in the
