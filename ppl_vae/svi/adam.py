@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 BETA1, BETA2 = 0.9, 0.999
+_LOG_BETA1, _LOG_BETA2 = log(BETA1), log(BETA2)
 
 
 class Moments(NamedTuple):
@@ -44,7 +45,9 @@ def adam(
     mean = moments.mean.lerp(gradient, 1 - BETA1)
     square = moments.square.lerp(gradient**2, 1 - BETA2)
     # Without the digits that the difference 1 − βᵗ would lose at the first steps.
-    of_mean, of_square = scales or _scales(rate, *(-torch.expm1(steps.to(square) * log(b)) for b in (BETA1, BETA2)))
+    of_mean, of_square = scales or _scales(
+        rate, *(-torch.expm1(steps.to(square) * b) for b in (_LOG_BETA1, _LOG_BETA2))
+    )
     # Of θ's size a root and one division: on a processor these take longer than all the rest.
     return value - of_mean * mean / (square.sqrt() * of_square + epsilon), Moments(steps, mean, square)
 
@@ -53,7 +56,6 @@ def _scales(rate: float | Tensor, of_mean: Tensor, of_square: Tensor) -> tuple[T
     return rate / of_mean, of_square.rsqrt()
 
 
-def scales_at(step: int, rate: float) -> list[float]:
+def scales_at(step: int, rate: float) -> tuple[float, float]:
     """rate / (1 − β₁ᵗ) and 1 / √(1 − β₂ᵗ) at step t, from 1."""
-    of_mean, of_square = (-expm1(step * log(beta)) for beta in (BETA1, BETA2))
-    return [rate / of_mean, of_square**-0.5]
+    return rate / -expm1(step * _LOG_BETA1), (-expm1(step * _LOG_BETA2)) ** -0.5

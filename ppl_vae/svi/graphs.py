@@ -24,7 +24,7 @@ class OneGraph:
         eager: the step.
         batch_size: of the minibatches.
         kl_weight: β, ``()``, read at every call.
-        numbers: what :meth:`PairOptimizer.begin_step` has written, read at every call.
+        numbers: what :meth:`PairOptimizer.begin_step` says, read at every call.
         compile_graph: from a graph and examples to the function that runs it.
     """
 

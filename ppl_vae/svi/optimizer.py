@@ -109,17 +109,15 @@ class PairOptimizer:
             state["exp_avg_sq"] = torch.zeros_like(param, requires_grad=False)
         return Moments(state["step"], state["exp_avg"], state["exp_avg_sq"])
 
-    def begin_step(self, numbers: Tensor) -> None:
-        """Count a step that is taken by :meth:`move`, and write what it needs to know.
+    def begin_step(self) -> tuple[float, ...]:
+        """Count a step that is taken by :meth:`move`, and say what it needs to know.
 
-        Args:
-            numbers: ``(4,)``; gets the step sizes of parameters and rows, and the scales of Adam's moments.
+        Returns:
+            the step sizes of parameters and rows, and the two scales of Adam's moments.
         """
         self.steps += 1
         rate = self.adam.param_groups[0]["lr"] if self.adam else 0.0
-        numbers.copy_(
-            torch.tensor([rate, self.row_adam.learning_rate, *scales_at(self.steps, rate)], dtype=numbers.dtype)
-        )
+        return rate, self.row_adam.learning_rate, *scales_at(self.steps, rate)
 
     def move(
         self, params: Sequence[Tensor], gradients: Sequence[Tensor | None], moments: Sequence[Moments], numbers: Tensor
@@ -130,7 +128,7 @@ class PairOptimizer:
             params: moved in place.
             gradients: None where the loss does not depend on the parameter.
             moments: moved in place.
-            numbers: as :meth:`begin_step` writes them.
+            numbers: what :meth:`begin_step` says, ``(4,)``.
         """
         known = [gradient for gradient in gradients if gradient is not None]
         rate, _, *scales = numbers

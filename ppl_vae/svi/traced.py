@@ -11,7 +11,6 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from ppl_vae.networks.precision import computing_in
 from ppl_vae.programs.pair import modules_behind
 from ppl_vae.svi.distributed import DistributedStep
 from ppl_vae.svi.eager import EagerStep
@@ -38,13 +37,15 @@ class TracedStep:
         self.eager, self.batch_size = eager, batch_size
         self.model, self.guide, self.objective = eager.model, eager.guide, eager.objective
         self.optimizer, self.data, self.precision = eager.optimizer, eager.data, eager.precision
-        # Numbers that change from step to step are tensors too; as Python's they would be the trace's for ever.
-        self.kl_weight = torch.ones((), dtype=eager.data.x.dtype, device=eager.data.x.device)
-        self.numbers = torch.ones(4, dtype=eager.data.x.dtype, device=eager.data.x.device)
+        # Numbers that change from step to step are a tensor; as Python's they would be the trace's for ever. On a
+        # processor Python writes them where they are: after a step the caches are full of weights, and each operation
+        # of torch's between two steps takes some 10 µs.
+        self.numbers = torch.ones(5, dtype=eager.data.x.dtype, device=eager.data.x.device)
+        self.host = self.numbers.numpy() if self.numbers.device.type == "cpu" else None
         self.records = 0
         self.structure: list[object] = []
         self.places: list[int] = []
-        rest = batch_size, self.kl_weight, self.numbers, compile_graph
+        rest = batch_size, self.numbers[4], self.numbers[:4], compile_graph
         self.graphs = TwoGraphs(eager, *rest) if isinstance(eager, DistributedStep) else OneGraph(eager, *rest)
         self.refresh()
 
@@ -71,15 +72,16 @@ class TracedStep:
             graph.bind()
         self.structure, self.places = structure, places
 
-    def __call__(self, index: Tensor, kl_weight: float | Tensor = 1.0) -> Tensor:
+    def __call__(self, index: Tensor, kl_weight: float = 1.0) -> Tensor:
         """Take one step; see :meth:`EagerStep.__call__`, of several processes :meth:`DistributedStep.__call__`."""
         if len(index) != self.batch_size:
             return self.eager(index, kl_weight)
-        self.kl_weight.fill_(kl_weight)
-        self.optimizer.begin_step(self.numbers)
-        with computing_in(self.precision):
-            terms = self.graphs(index)
-        return terms.sum(1)  # here, since in the graph its last digit would depend on the number of threads
+        numbers = (*self.optimizer.begin_step(), kl_weight)
+        if self.host is not None:
+            self.host[:] = numbers
+        else:
+            self.numbers.copy_(torch.tensor(numbers, dtype=self.numbers.dtype))
+        return self.graphs(index).sum(1)  # in the graph its last digit would depend on the number of threads
 
 
 # A record takes up to half a minute: a setting that follows a schedule, or a count of calls, would take one each epoch.
