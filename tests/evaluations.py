@@ -32,6 +32,7 @@ from ppl_vae.evaluation import (
 from ppl_vae.explorer import exploring
 from ppl_vae.guides import Diagonal, unseen
 from ppl_vae.inference import ends, fitting, starts
+from ppl_vae.inference.weights import Weights
 from ppl_vae.objectives import elbo
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.objectives.importance_weighted import ImportanceWeighted
@@ -169,7 +170,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "check.likelihood_label": lambda on: check.likelihood_label(on.model, on.batch),
     "diagnosis.diagnose": lambda on: diagnosis.diagnose(on.model, on.guide, on.data, 100),
     "ends.judged": lambda on: ends.judged(
-        on.model, Diagonal(2), on.latents, on.batch, torch.zeros(2, len(on.data), 4), 0
+        Weights(on.model, Diagonal(2), on.latents), on.batch, torch.zeros(2, len(on.data), 4), 0
     ),
     "film.take_frame": lambda on: film.take_frame(on.model, on.guide, on.data, torch.linspace(-1, 1, 2)),
     "fingerprint.fingerprint_of": lambda on: fingerprint.fingerprint_of(on.model),

@@ -8,19 +8,20 @@ not believed before there are some hundreds, since what is looked at is the larg
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ppl_vae.inference.weights import Weights
 from ppl_vae.programs.batch import Batch
-from ppl_vae.programs.given import FamilyProgram
-from ppl_vae.programs.latents import Latents
-from ppl_vae.programs.log_weights import chunks, log_weights
 from ppl_vae.runtime.seeding import seeded, stream
 
 LEAST, SIGNIFICANT = 0.1, 3.0
 """What difference of ELBOs, in nats, is worth the name, and how many standard errors make one."""
 
-# Draws of each round; and from how many on an end may be found lower.
-_ROUNDS, _ENOUGH = (64, 192, *[256] * 15), 256
+ENOUGH = 256
+"""From how many draws on an end may be found lower."""
+
+# Draws of each round.
+_ROUNDS = (64, ENOUGH - 64, *[256] * 15)
 
 
 class Judged(NamedTuple):
@@ -37,13 +38,11 @@ class Judged(NamedTuple):
     lower: Tensor
 
 
-def judged(model: nn.Module, family: nn.Module, latents: Latents, batch: Batch, ends: Tensor, seed: int) -> Judged:
+def judged(weights: Weights, batch: Batch, ends: Tensor, seed: int) -> Judged:
     """Compare the ELBOs at the ends of several starts.
 
     Args:
-        model: p(x, z).
-        family: what q is, ``params -> distribution``.
-        latents: of the model.
+        weights: of draws of q.
         batch: the datapoints.
         ends: parameters, ``(starts, batch, num_params)``.
         seed: of the draws.
@@ -58,8 +57,7 @@ def judged(model: nn.Module, family: nn.Module, latents: Latents, batch: Batch, 
         elbos = []
         for end in ends[:, undecided]:
             with seeded(stream(seed, f"best end {number}"), ends.device):
-                program = FamilyProgram(latents, family, end)
-                elbos.append(torch.cat([log_weights(model, program, part, draws) for draws in chunks(num_draws, part)]))
+                elbos.append(weights(end, part, num_draws))
         drawn = torch.stack(elbos).double()  # (starts, draws, undecided)
         if number == 0:  # what is summed is small beside it, and so are its squares
             centre = drawn[0].mean(0).nan_to_num(0.0, 0.0, 0.0)
@@ -69,7 +67,7 @@ def judged(model: nn.Module, family: nn.Module, latents: Latents, batch: Batch, 
         products[:, :, undecided] += torch.einsum("sdb,tdb->stb", drawn, drawn)
         found, error = _compared(count, total, products)
         # One wait for the device a round, so that what is decided costs nothing more.
-        open_ = ((~found.lower | (count < _ENOUGH)) & (SIGNIFICANT * error > LEAST)).any(0)
+        open_ = ((~found.lower | (count < ENOUGH)) & (SIGNIFICANT * error > LEAST)).any(0)
         undecided = undecided[open_[undecided]]
         if len(undecided) == 0:
             break

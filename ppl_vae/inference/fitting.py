@@ -24,9 +24,10 @@ from torch import Tensor, nn
 
 from ppl_vae.data.checks import check_rows_are_there, check_runs
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.inference.ends import LEAST, SIGNIFICANT, judged
+from ppl_vae.inference.ends import ENOUGH, LEAST, SIGNIFICANT, judged
 from ppl_vae.inference.starts import CANDIDATES, starting_rows
 from ppl_vae.inference.steps import Climbing, CompiledSteps, Slope, Walk
+from ppl_vae.inference.weights import DRAWS, CompiledWeights, Weights
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.pair import frozen, modules_behind
@@ -141,11 +142,11 @@ def infer(
     parts: list[Inferred] = []
     with frozen(*known, *modules_behind([init])), seeded(settings.infer_seed, data.x.device):
         check_runs(data, model)
-        walk = _walk(slope, data, settings)
+        walk, weights = _walk(slope, data, settings), _weights(slope, data, settings)
         for batch in data.batches(settings.infer_chunk):
             first = init(batch) if callable(init) else None if init is None else init[batch.index - data.first]
             starts = starting_rows(model, family, latents, batch, settings.infer_starts, first, guide)
-            parts.append(_best_of(slope, walk, batch, starts, settings, advance))
+            parts.append(_best_of(slope, walk, weights, batch, starts, settings, advance))
             if advance:
                 advance(len(batch.x))
     return Inferred(*(torch.cat([getattr(part, each.name) for part in parts]) for each in fields(Inferred)))
@@ -168,9 +169,24 @@ def _walk(slope: Slope, data: Dataset, settings: InferConfig) -> Walk:
         return Walk(slope)
 
 
+def _weights(slope: Slope, data: Dataset, settings: InferConfig) -> Weights:
+    """By what the ends of all chunks are judged."""
+    weights, batch = Weights(slope.model, slope.family, slope.latents), next(data.batches(settings.infer_chunk))
+    calls = settings.infer_starts * -(-ENOUGH // DRAWS) * -(-len(data) // len(batch.x))
+    elements = DRAWS * batch.x.numel()
+    if settings.infer_starts == 1 or not worth_compiling(settings.infer_engine, calls, elements, data.x.device):
+        return weights
+    try:
+        return CompiledWeights(weights, batch, len(batch.x))
+    except NotTraceableError as error:
+        refuse_untraced(settings.infer_engine, error)
+        return weights
+
+
 def _best_of(
     slope: Slope,
     walk: Walk,
+    weights: Weights,
     batch: Batch,
     starts: Tensor,
     settings: InferConfig,
@@ -187,7 +203,7 @@ def _best_of(
             climb.at.params, climb.steps, climb.converged(stopped), torch.zeros_like(starts[0, :, 0]), alone
         )
     params = climb.at.params.unflatten(0, (num, count))
-    best, behind, lower = judged(slope.model, slope.family, slope.latents, batch, params, settings.infer_seed)
+    best, behind, lower = judged(weights, batch, params, settings.infer_seed)
     kept = best * count + torch.arange(count, device=best.device)
     # Only those that are kept are looked at again.
     looked_at = torch.zeros_like(stopped).index_fill(0, kept, True)

@@ -1,14 +1,11 @@
-"""The steps of local inference: Adam on the ELBO of each of some rows, eagerly, or traced once and compiled.
-
-A compiled step is one of a fixed number of rows, few enough that what is worked out for them stays in a processor's
-cache. More are taken in turn; fewer are filled up with copies of the first, whose results are thrown away.
-"""
+"""The steps of local inference: Adam on the ELBO of each of some rows, eagerly, or traced once and compiled."""
 
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
+from ppl_vae.inference.blocks import batch_of, block_size, blocks, example, fills, tensors_of
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.given import FamilyProgram
@@ -18,9 +15,6 @@ from ppl_vae.tracing.capture import Function, compiled, trace
 # Adam's usual β₂ = 0.999 remembers a thousand steps, longer than most climbs: one huge early gradient, as constrained
 # latents give them, then shortens every step to the end, and the datapoint "converges" nats below its optimum.
 _BETA1, _BETA2 = 0.9, 0.95
-# What a compiled step works out at once on a processor, in elements of x, and the fewest rows. Where there is less
-# than this share of them to do, an eager step costs less than a compiled one of copies.
-_ELEMENTS, _FEWEST, _SHARE = 2**18, 16, 1 / 16
 
 
 class Slope:
@@ -119,28 +113,23 @@ class CompiledSteps:
 
     def __init__(self, slope: Slope, batch: Batch, num_rows: int) -> None:
         def step(*tensors: Tensor) -> tuple[Tensor, ...]:
-            rate, total, x, index, *y = tensors[4:]
-            rows, elbo = stepped(slope, Climbing(*tensors[:4]), rate, Batch(x, y[0] if y else None, index))
+            rate, total, *data = tensors[4:]
+            rows, elbo = stepped(slope, Climbing(*tensors[:4]), rate, batch_of(*data))
             return (*rows, total + elbo)
 
-        on_processor = batch.x.device.type == "cpu"
-        most = _ELEMENTS // (slope.objective.num_particles * batch.x[0].numel())
-        self.size = min(num_rows, max(_FEWEST, most)) if on_processor else num_rows
-        given = [each[torch.arange(self.size, device=each.device) % len(each)] for each in _tensors(batch)]
+        self.size = block_size(batch, num_rows, slope.objective.num_particles)
         rows = Climbing.at(batch.x.new_zeros(self.size, int(slope.family.num_params)))  # type: ignore[arg-type]
-        examples = [*rows, torch.ones_like(rows.left[:, :1]), torch.zeros_like(rows.left[:, 0]), *given]
+        examples = [*rows, torch.ones_like(rows.left[:, :1]), torch.zeros_like(rows.left[:, 0])]
+        examples += example(batch, self.size)
         self.step: Function = compiled(trace(step, examples), examples)
 
     def __call__(self, rows: Climbing, rate: Tensor, batch: Batch, num: int) -> tuple[Climbing, Tensor]:
         """See :func:`walked`."""
         done = []
-        for first in range(0, len(batch.x), self.size):
-            places = torch.arange(first, first + self.size, device=batch.x.device)
-            left = min(self.size, len(batch.x) - first)
-            places[left:] = first
+        for places, left in blocks(len(batch.x), self.size, batch.x.device):
             part = [each[places] for each in rows]
             total = torch.zeros_like(part[0][:, 0])
-            given = [rate[places], *(each[places] for each in _tensors(batch))]
+            given = [rate[places], *(each[places] for each in tensors_of(batch))]
             for _ in range(num):
                 *part, total = self.step(*part, given[0], total, *given[1:])
             done.append([each[:left] for each in (*part, total / num)])
@@ -162,10 +151,6 @@ class Walk:
     def __call__(self, rows: Climbing, rate: Tensor, batch: Batch, num: int) -> tuple[Climbing, Tensor]:
         """See :func:`walked`."""
         steps = self.compiled_steps
-        if steps and len(batch.x) >= _SHARE * steps.size:
+        if steps and fills(len(batch.x), steps.size):
             return steps(rows, rate, batch, num)
         return walked(self.slope, rows, rate, batch, num)
-
-
-def _tensors(batch: Batch) -> list[Tensor]:
-    return [batch.x, batch.index, *([] if batch.y is None else [batch.y])]

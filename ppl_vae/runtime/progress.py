@@ -14,13 +14,14 @@ _log = logging.getLogger(__name__)
 
 
 class Bar(tqdm):  # type: ignore[type-arg]
-    """A bar; where none is shown for want of a terminal, its progress is logged, at level INFO.
+    """A bar; where none is shown for want of a terminal, its progress is logged, at level INFO. How long it
+    took is logged where that was long.
 
     Args:
         total: how many there are.
         unit: what is counted.
         what: is done with them.
-        shown: None shows it on a terminal only, and logs elsewhere.
+        shown: None shows it on a terminal only, and logs elsewhere; who asks for a bar or for none has no lines.
         initial: how many were done before.
         settings: of tqdm.
     """
@@ -30,7 +31,7 @@ class Bar(tqdm):  # type: ignore[type-arg]
     ) -> None:
         hide = None if shown is None else not shown
         super().__init__(total=total, unit=unit, desc=what, disable=hide, initial=initial, **settings)
-        self._logs, self._words = bool(self.disable) and shown is None, (what, total, unit)
+        self._logs, self._tells, self._words = bool(self.disable) and shown is None, shown is None, (what, total, unit)
         self._done, self._began, self._due = initial, time.monotonic(), FIRST_LINE
 
     def update(self, n: float | None = 1) -> bool | None:
@@ -41,6 +42,16 @@ class Bar(tqdm):  # type: ignore[type-arg]
             what, total, unit = self._words
             _log.info(f"{what:<8} {self._done:,} of {total:,} {unit}s after {passed:.0f} s")
         return super().update(n)
+
+    def close(self) -> None:
+        """Take the bar away; of what is done and took long, say how long."""
+        super().close()
+        if not getattr(self, "_tells", False):  # tqdm closes also what has not come to be
+            return
+        self._tells = False
+        (what, total, unit), passed = self._words, time.monotonic() - self._began
+        if self._done >= total and passed >= FIRST_LINE:
+            _log.info(f"{what:<8} {total:,} {unit}s took {passed:.0f} s")
 
 
 def bar(total: int, unit: str, what: str, shown: bool | None = None, **settings: Any) -> Bar:

@@ -12,11 +12,12 @@ from ppl_vae import Batch
 from ppl_vae.data import Dataset
 from ppl_vae.guides import BottomUp, Diagonal, Family, FullRank, InverseAutoregressive, LowRank, Planar, Point
 from ppl_vae.guides.unseen import doubts_about, notes_on
-from ppl_vae.inference import ends
+from ppl_vae.inference import weights
 from ppl_vae.inference.ends import LEAST, judged
 from ppl_vae.inference.fitting import InferConfig, Inferred, infer
 from ppl_vae.inference.starts import likely_points, placing, starting_rows
 from ppl_vae.inference.steps import Slope
+from ppl_vae.inference.weights import Weights
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.log_weights import log_weights
 from ppl_vae.programs.pair import frozen
@@ -119,7 +120,8 @@ def ends_of(*rows: Tensor) -> Tensor:
 def judge(ends: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     model = TwoModes()
     with frozen(model):
-        return judged(model, Diagonal(1), Latents.of(model, ONES.probe()), all_of(ONES.x), ends, seed=0)
+        of_ends = Weights(model, Diagonal(1), Latents.of(model, ONES.probe()))
+        return judged(of_ends, all_of(ONES.x), ends, seed=0)
 
 
 def test_ends_are_told_apart_by_their_elbos() -> None:
@@ -149,7 +151,7 @@ def test_few_draws_show_that_ends_are_alike_and_many_that_one_is_lower(monkeypat
         taken.append(num_samples)
         return log_weights(model, guide, batch, num_samples)
 
-    monkeypatch.setattr(ends, "log_weights", counted)
+    monkeypatch.setattr(weights, "log_weights", counted)
     judge(ends_of(row_at(1.8, 0.32), row_at(1.8, 0.32)))
     assert sum(taken) == 2 * 64
     taken.clear()

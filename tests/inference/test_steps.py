@@ -11,7 +11,7 @@ from torch.fx import GraphModule
 from ppl_vae import Batch, UserError
 from ppl_vae.data import Dataset
 from ppl_vae.guides import Diagonal, Family, FullRank, Planar
-from ppl_vae.inference import fitting, steps
+from ppl_vae.inference import blocks, fitting, steps, weights
 from ppl_vae.inference.fitting import InferConfig, Inferred, infer
 from ppl_vae.inference.steps import Climbing, CompiledSteps, Slope, Walk, walked
 from ppl_vae.models import ConditionalVAE
@@ -31,6 +31,7 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
         return graph
 
     monkeypatch.setattr(steps, "compiled", same)
+    monkeypatch.setattr(weights, "compiled", same)
 
 
 def both(model: nn.Module, family: Family, data: Dataset) -> tuple[Inferred, Inferred]:
@@ -89,8 +90,8 @@ def test_compiled_fits_arrive_where_eager_ones_do() -> None:
 @pytest.mark.parametrize("num", [1, 4, 5, 11])
 def test_more_rows_are_taken_in_turn_and_fewer_with_copies(monkeypatch: pytest.MonkeyPatch, num: int) -> None:
     """Rows that a step has not enough of are copies of the first of its slice, and draw noise of their own."""
-    monkeypatch.setattr(steps, "_FEWEST", 4)
-    monkeypatch.setattr(steps, "_ELEMENTS", 0)
+    monkeypatch.setattr(blocks, "_FEWEST", 4)
+    monkeypatch.setattr(blocks, "_ELEMENTS", 0)
     model, family, data = oracle(), Diagonal(3).double(), Dataset(simulate(oracle(), 11))
     batch = data.batch(torch.arange(num))
     start, rate = Climbing.at(torch.randn(num, 6).double()), torch.full((num, 1), 0.05).double()

@@ -37,6 +37,18 @@ def test_lines_come_each_after_twice_the_time(clock: list[float], caplog: pytest
     ]
 
 
+@pytest.mark.parametrize("seconds", [9.0, 139.4])
+@pytest.mark.parametrize("num", [9, 10])
+def test_what_is_done_and_took_long_says_how_long(
+    clock: list[float], caplog: pytest.LogCaptureFixture, seconds: float, num: int
+) -> None:
+    with bar(10, "datapoint", "fitting") as done:
+        done.update(num)
+        clock[0] = seconds
+    done.close()
+    assert caplog.messages == ["fitting  10 datapoints took 139 s"] * (num == 10 and seconds > 10)
+
+
 @pytest.mark.parametrize("shown", [True, False])
 def test_who_asks_for_a_bar_or_for_none_has_no_lines(
     clock: list[float], shown: bool, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
