@@ -132,10 +132,11 @@ class FullRank(Family):
     def forward(self, params: Tensor) -> dist.TorchDistribution:
         """Params ``(..., D + D(D+1)/2)``: loc, the raw diagonal of L, then √D times what is below it, row by row."""
         size = self.latent_dim
-        loc, numbers = params[..., :size], params[..., size:]
+        # Split, not sliced: of slices the gradient is a sum of rows that are 0 but for their own part.
+        loc, raw, below = params.split([size, size, self.num_params - 2 * size], dim=-1)
         # Over √D, so that a step along all of a row's numbers moves z as far as a step along its diagonal: without it
         # Adam, whose steps are of one length whatever the gradient, is thrown off by a row of fifty.
-        entries = torch.cat([positive(numbers[..., :size]), numbers[..., size:] / size**0.5], dim=-1)
+        entries = torch.cat([positive(raw), below / size**0.5], dim=-1)
         square: Tensor = _Square.apply(entries, self.source, self.places)
         return _Cholesky(loc, scale_tril=square.unflatten(-1, (size, size)))
 

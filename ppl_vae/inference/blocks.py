@@ -26,7 +26,9 @@ def block_size(batch: Batch, num_rows: int, num_draws: int) -> int:
     """
     if batch.x.device.type != "cpu":
         return num_rows
-    return min(num_rows, max(_FEWEST, _ELEMENTS // (num_draws * batch.x[0].numel())))
+    most = max(_FEWEST, _ELEMENTS // (num_draws * batch.x[0].numel()))
+    # Blocks of equal size: a last one that is half empty costs as much as a full one.
+    return -(-num_rows // -(-num_rows // most))
 
 
 def fills(num_rows: int, size: int) -> bool:

@@ -83,11 +83,14 @@ def stepped(slope: Slope, rows: Climbing, rate: Tensor, batch: Batch) -> tuple[C
     """
     gradient, elbo = slope(rows.params, batch)
     moment1 = rows.moment1.lerp(gradient, 1 - _BETA1)
-    moment2 = rows.moment2.lerp(gradient**2, 1 - _BETA2)
+    moment2 = torch.addcmul(rows.moment2 * _BETA2, gradient, gradient, value=1 - _BETA2)
     # Multiplied from step to step: compiled, a power would be worked out for each of the parameters.
     left1, left2 = rows.left[:, :1] * _BETA1, rows.left[:, 1:] * _BETA2
-    step = (moment1 / (1 - left1)) / ((moment2 / (1 - left2)).sqrt() + 1e-8)
-    return Climbing(rows.params + rate * step, moment1, moment2, torch.cat([left1, left2], dim=1)), elbo
+    # What is the same for all parameters of a row is multiplied before it meets them: fewer passes over them.
+    root = (1 - left2).sqrt()
+    length, least = rate * root / (1 - left1), 1e-8 * root
+    params = torch.addcdiv(rows.params, moment1 * length, moment2.sqrt() + least)
+    return Climbing(params, moment1, moment2, torch.cat([left1, left2], dim=1)), elbo
 
 
 def walked(slope: Slope, rows: Climbing, rate: Tensor, batch: Batch, num: int) -> tuple[Climbing, Tensor]:
