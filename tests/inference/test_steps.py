@@ -87,6 +87,27 @@ def test_compiled_fits_arrive_where_eager_ones_do() -> None:
 
 
 @pytest.mark.usefixtures("uncompiled")
+def test_a_step_is_adams_of_each_row() -> None:
+    """As Kingma and Ba write it, with a step size of each row's own."""
+
+    class Given(Slope):
+        def __call__(self, params: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+            return (3 * params).sin() + params, params.sum(1)
+
+    x, model = simulate(oracle(), 5), oracle()
+    slope = Given(model, Diagonal(3).double(), Latents.of(model, Dataset(x).probe()), 1)
+    params, rate = torch.randn(5, 6).double(), 0.1 * torch.rand(5, 1).double()
+    rows, expected = Climbing.at(params), params
+    mean, square = torch.zeros_like(params), torch.zeros_like(params)
+    for step in range(1, 41):
+        rows, _ = steps.stepped(slope, rows, rate, Dataset(x).batch(torch.arange(5)))
+        gradient = (3 * expected).sin() + expected
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.95 * square + 0.05 * gradient**2
+        expected = expected + rate * (mean / (1 - 0.9**step)) / ((square / (1 - 0.95**step)).sqrt() + 1e-8)
+    torch.testing.assert_close(rows.params, expected, rtol=0.0, atol=1e-12)
+    assert (expected - params).abs().min() > 1e-3
+
+
 @pytest.mark.parametrize("num", [1, 4, 5, 11])
 def test_more_rows_are_taken_in_turn_and_fewer_with_copies(monkeypatch: pytest.MonkeyPatch, num: int) -> None:
     """Rows that a step has not enough of are copies of the first of its slice, and draw noise of their own."""
