@@ -8,6 +8,7 @@ threads changes no bit of the results: the same job has to come to the same weig
 
 import time
 from collections.abc import Callable, Generator, Sequence
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -16,9 +17,10 @@ from ppl_vae.runtime.seeding import preserved
 
 Function = Callable[..., tuple[Tensor, ...]]
 
-# A turn lasts so many seconds, or calls where one takes long; in a trial each number has one. The next trial is after
-# so many seconds at the latest, and from so many on as soon as a turn is so many times as slow as the loser's was.
-_SECONDS, _CALLS, _PAUSE, _LEAST, _WORSE = 0.1, 5, 10.0, 1.0, 1.2
+# A turn lasts so many seconds. A trial is short turns of each number in alternation, whose median no disturbance
+# changes. The next trial is after so many seconds at the latest, and from so many on as soon as a turn is so many times
+# as slow as the loser's was.
+_TURN, _SHORT_TURN, _ROUNDS, _PAUSE, _LEAST, _WORSE = 0.1, 0.02, 5, 10.0, 1.0, 1.2
 # Below so many multiplications in its products a function has one thread, where the clock is not to decide.
 _SMALL = 50e6
 
@@ -62,23 +64,30 @@ class Timed:
 def _numbers() -> Generator[int, float, None]:
     """The number of threads for the next call; is sent how long it took."""
     while True:
-        alone = yield from _turn(1)
-        number = torch.get_num_threads()
-        together = yield from _turn(number)
-        best, other = (1, together) if alone < together else (number, alone)
+        alone, together = yield from _trial()
+        best, other = (1, together) if alone < together else (torch.get_num_threads(), alone)
         waited, mean = 0.0, 0.0
         while waited < _PAUSE and (waited < _LEAST or mean < _WORSE * other):
-            mean = yield from _turn(best)
-            waited += max(mean, _SECONDS)
+            mean = yield from _turn(best, _TURN)
+            waited += max(mean, _TURN)
 
 
-def _turn(number: int) -> Generator[int, float, float]:
-    """Some calls with a number of threads; the mean of their seconds."""
-    calls, seconds = 0, 0.0
-    while seconds < _SECONDS or (calls < _CALLS and seconds < 2 * _SECONDS):
-        seconds += yield number
+def _trial() -> Generator[int, float, tuple[float, float]]:
+    """Seconds a call, with one thread and with all."""
+    alone, together = list[float](), list[float]()
+    while len(together) < _ROUNDS and max(together, default=0.0) < _TURN:  # a call may take longer than a turn
+        alone.append((yield from _turn(1, _SHORT_TURN)))
+        together.append((yield from _turn(torch.get_num_threads(), _SHORT_TURN)))
+    return median(alone), median(together)
+
+
+def _turn(number: int, seconds: float) -> Generator[int, float, float]:
+    """Calls with a number of threads for so long; the mean of their seconds."""
+    calls, taken = 0, 0.0
+    while taken < seconds:
+        taken += yield number
         calls += 1
-    return seconds / calls
+    return taken / calls
 
 
 def threaded(function: Function, size: float, on_copies: Callable[[Function], Sequence[Tensor]]) -> Function:

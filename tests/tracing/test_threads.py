@@ -54,6 +54,21 @@ def test_it_changes_its_mind_when_others_want_the_cores() -> None:
     assert set(clock.numbers[-1000:]) == {1}
 
 
+def test_a_disturbance_while_it_tries_does_not_decide() -> None:
+    clock = _Clock(1e-3, 2e-3)
+    work = clock.work
+
+    def disturbed(*arguments: Tensor) -> tuple[Tensor, ...]:
+        if len(clock.numbers) == 15:  # among the first with all threads
+            clock.now += 0.2
+        return work(*arguments)
+
+    function = Timed(disturbed, clock)
+    for _ in range(3_000):
+        function()
+    assert set(clock.numbers[500:]) == {2}
+
+
 def _first(function: Timed | object) -> int:
     """The number of threads of the next call."""
     seen: list[int] = []
