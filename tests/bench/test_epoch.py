@@ -29,6 +29,7 @@ def test_the_example_learns_from_its_loader():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:os.fork")  # jax, where another test has loaded it, warns of the loader's worker
 def test_an_epoch_of_mnist(shared_data):
     result = measure_epoch(shared_data, Clock("cpu", repeats=1, seconds=1.0, steps=None, report=lambda what: None))
     seconds = result["seconds"]

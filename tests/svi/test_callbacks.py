@@ -101,7 +101,7 @@ def assert_alike(change: Callable[[Tempered, int], None]) -> list[float]:
 )
 def test_traced_and_eager_agree(change: Callable[[Tempered, int], None], monkeypatch: pytest.MonkeyPatch) -> None:
     # The graph as it is: seconds less than compiling it.
-    monkeypatch.setattr(TracedStep.__init__, "__defaults__", ("float32", lambda graph, examples: graph))
+    monkeypatch.setattr(TracedStep.__init__, "__defaults__", (lambda graph, examples: graph,))
     found = assert_alike(change)
     if change is not does_nothing:
         assert found != trained("eager", does_nothing)[0]  # it does change something
@@ -110,13 +110,13 @@ def test_traced_and_eager_agree(change: Callable[[Tempered, int], None], monkeyp
 @pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_compiled_and_eager_agree(change: Callable[[Tempered, int], None]) -> None:
-    assert TracedStep.__init__.__defaults__ == ("float32", compiled)
+    assert TracedStep.__init__.__defaults__ == (compiled,)
     assert_alike(change)
 
 
 @pytest.mark.slow
 def test_what_can_be_traced_no_longer_is_taken_eagerly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TracedStep.__init__, "__defaults__", ("float32", lambda graph, examples: graph))
+    monkeypatch.setattr(TracedStep.__init__, "__defaults__", (lambda graph, examples: graph,))
 
     class Reading(nn.Module):
         """Decides by a value, from the first epoch's end on."""
@@ -146,7 +146,7 @@ def test_a_pair_that_changes_again_and_again_is_taken_eagerly(monkeypatch: pytes
     """Each change is another record, and each record is compiled."""
     compiled_graphs: list[int] = []
     record = lambda graph, examples: compiled_graphs.append(1) or graph  # noqa: E731
-    monkeypatch.setattr(TracedStep.__init__, "__defaults__", ("float32", record))
+    monkeypatch.setattr(TracedStep.__init__, "__defaults__", (record,))
     torch.manual_seed(1)
     model = Tempered()
     guide = Amortized(Latents.of(model, all_of(X)), Diagonal(2), Encoder((3, 4), 4, (8,), "tanh"))
@@ -169,7 +169,7 @@ def test_a_pair_that_changes_again_and_again_is_taken_eagerly(monkeypatch: pytes
 def test_a_callback_that_only_looks_costs_nothing(
     monkeypatch: pytest.MonkeyPatch, answer: bool | None, looked: int
 ) -> None:
-    monkeypatch.setattr(TracedStep.__init__, "__defaults__", ("float32", lambda graph, examples: graph))
+    monkeypatch.setattr(TracedStep.__init__, "__defaults__", (lambda graph, examples: graph,))
     refreshed: list[int] = []
     refresh = TracedStep.refresh
     monkeypatch.setattr(TracedStep, "refresh", lambda self: (refreshed.append(1), refresh(self))[1])
