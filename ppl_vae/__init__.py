@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ppl_vae.reports.comparing import compare
     from ppl_vae.runs.opened import opened as open
     from ppl_vae.runtime.errors import UserError
-    from ppl_vae.svi.any_program import compiled
+    from ppl_vae.svi.recording.any_program import compiled
     from ppl_vae.training import FitConfig, fit
 else:
     _NAMES = {
@@ -50,7 +50,7 @@ else:
         "reports.comparing": ("compare",),
         "runs.opened": ("open",),
         "runtime.errors": ("UserError",),
-        "svi.any_program": ("compiled",),
+        "svi.recording.any_program": ("compiled",),
         "training": ("FitConfig", "fit"),
     }
     _HOMES = {name: home for home, names in _NAMES.items() for name in names}

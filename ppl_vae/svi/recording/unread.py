@@ -19,7 +19,10 @@ from torch.overrides import TorchFunctionMode
 
 from ppl_vae.tracing.capture import NotTraceableError
 
-_READS = {Tensor.item, Tensor.__bool__, Tensor.__float__, Tensor.__int__, Tensor.__index__, Tensor.tolist, Tensor.numpy}
+_READS = {
+    *(Tensor.item, Tensor.__bool__, Tensor.__float__, Tensor.__int__, Tensor.__index__, Tensor.tolist, Tensor.numpy),
+    *(Tensor.__array__, Tensor.__repr__, Tensor.__format__),
+}
 _ENUMERATION = Dice.compute_expectation.__code__
 # Who asks whether all is as it should be, and what it is told. Is there a NaN? Whoever reads the loss in the end will
 # see. Are all probabilities above 0? "No" is right whatever they are: those that are 0 then count for nothing. Are the
@@ -89,4 +92,6 @@ def loss_and_gradients(
     if not isinstance(loss, Tensor) or not unread.surrogates:
         raise NotTraceableError("its loss is not one number that depends on parameters")
     total = sum(unread.surrogates[1:], unread.surrogates[0])
-    return loss.detach(), list(torch.autograd.grad(total, params, allow_unused=True))
+    wanted = [param for param in params if param.requires_grad]  # not those that are frozen by now
+    found = iter(torch.autograd.grad(total, wanted, allow_unused=True))
+    return loss.detach(), [next(found) if param.requires_grad else None for param in params]

@@ -14,17 +14,18 @@ from pyro import poutine
 from pyro.infer import SVI
 from pyro.poutine.runtime import _PYRO_STACK
 from pyro.util import warn_if_nan
-from torch import Tensor
+from torch import Tensor, nn
 
 from ppl_vae.runtime.errors import UserError
-from ppl_vae.svi.arguments import Arguments, taken_apart
-from ppl_vae.svi.outside import Outside
-from ppl_vae.svi.recorded import CompileGraph, RecordedStep
+from ppl_vae.svi.recording.arguments import Arguments, taken_apart
+from ppl_vae.svi.recording.outside import Outside
+from ppl_vae.svi.recording.recorded import CompileGraph, RecordedStep
 from ppl_vae.tracing.capture import NotTraceableError
 from ppl_vae.tracing.capture import compiled as compile_by_inductor
 
 _MOST_RECORDS = 4  # each takes up to half a minute
 _MOST_STRUCTURES = 64  # that are seen
+_MOST_RESETS = 8  # one after the other
 
 
 def compiled(svi: SVI) -> "CompiledSVI":
@@ -47,7 +48,8 @@ def compiled(svi: SVI) -> "CompiledSVI":
     if not hasattr(svi, "loss_and_grads"):
         raise UserError(
             f"compiled takes a pyro.infer.SVI, not a {type(svi).__name__}; give it "
-            "SVI(model, guide, optimizer, Trace_ELBO())."
+            'SVI(model, guide, pyro.optim.Adam({"lr": 1e-3}), Trace_ELBO()), '
+            "whose steps are those of torch.optim.Adam on Trace_ELBO()(model, guide)."
         )
     return CompiledSVI(svi)
 
@@ -69,7 +71,7 @@ class CompiledSVI:
         # By the structure of the arguments: what Pyro's own step has moved, and the step that has been recorded.
         self.moved: dict[Any, list[Tensor]] = {}
         self.records: dict[Any, RecordedStep] = {}
-        self.num_records = 0
+        self.num_records, self.num_resets = 0, 0
         self.floats_change, self.why_no_float = True, ""
         self.said: set[str] = set()
 
@@ -120,15 +122,21 @@ class CompiledSVI:
 
     def _record_for(self, arguments: Arguments) -> RecordedStep | None:
         """The step for such arguments; None if it is to be Pyro's own."""
-        if self.programs != _programs(self.svi) or not self.outside.is_same():
+        key = self._key(arguments) if self.programs == _programs(self.svi, arguments) else None
+        if key is None:
             self.records.clear()
             self.moved.clear()
             self.programs = ()
+            self.num_resets += 1
+            if self.num_resets == _MOST_RESETS:
+                raise NotTraceableError(
+                    "a tensor or an object that it reads is another at every call; change it in place"
+                )
             return None
-        key = self._key(arguments)
         record, moved = self.records.get(key), self.moved.get(key)
         if record is not None and record.is_valid():
-            return record
+            self.num_resets = 0
+            return None if record.gradients_are_left() else record
         self.records.pop(key, None)
         if record is not None or moved is None:
             self.moved.pop(key, None)
@@ -138,9 +146,15 @@ class CompiledSVI:
                 f"{_MOST_RECORDS} steps are compiled; with arguments or attributes of another kind they are Pyro's"
             )
             return None
+        before = self.outside.now()
         try:
             self.num_records += 1
-            self.records[key] = RecordedStep(self.svi, moved, arguments, self.compile_graph)
+            try:
+                record = RecordedStep(self.svi, moved, arguments, self.compile_graph)
+            finally:
+                unchanged = self.outside.put_back(before)
+            if not unchanged:
+                raise NotTraceableError("the program is another at each call: it changes what it reads from outside")
         except NotTraceableError as error:
             if not arguments.numbers:
                 raise
@@ -148,7 +162,9 @@ class CompiledSVI:
             self.floats_change = False  # the program may decide by one: then there is a record for each
             self.num_records -= 1
             return None
-        return self.records[key]
+        self.num_resets = 0
+        self.records[key] = record
+        return None if record.gradients_are_left() else record
 
     def _eager(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Pyro's own step, after which such a step can be recorded: parameters and optimizers have been made."""
@@ -156,23 +172,37 @@ class CompiledSVI:
             loss = self.svi.step(*args, **kwargs)
         for record in self.records.values():
             record.counts_checked = False
-        if not self.programs:
-            self.programs = _programs(self.svi)
-            self.outside = Outside(self.programs)
         if isinstance(loss, tuple):
             self._give_up("the loss is more than one number")
             return loss
         if len(self.moved) == _MOST_STRUCTURES:
             self._give_up(f"its arguments or its programs' attributes are others at every call{self.why_no_float}")
             return loss
-        params = [cast(Any, site["value"]).unconstrained() for site in seen.trace.nodes.values()]
-        self.moved[self._key(taken_apart(args, kwargs, self.floats_change))] = params
+        values = [cast(Any, site["value"]).unconstrained() for site in seen.trace.nodes.values()]
+        params = list({id(value): value for value in values}.values())  # one may have several names
+        try:
+            arguments = taken_apart(args, kwargs, self.floats_change)
+            if not self.programs:
+                programs = _programs(self.svi, arguments)
+                self.outside, self.programs = Outside(programs), programs
+                if self.floats_change and self.outside.tells_floats:
+                    self.floats_change = False
+                    arguments = taken_apart(args, kwargs, False)
+            key = self._key(arguments)
+        except NotTraceableError as error:  # the step has been taken
+            self._give_up(str(error))
+            return loss
+        if key is not None:
+            self.moved[key] = params
         return loss
 
     def _key(self, arguments: Arguments) -> Any:
-        """What is the same for all steps that one record is good for."""
+        """What is the same for all steps that one record is good for; None if what they read is another object."""
+        values = self.outside.values()
+        if values is None:
+            return None
         autocast = torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
-        return arguments.key, self.outside.values(), autocast
+        return arguments.key, values, autocast, torch.get_default_dtype()
 
     def _give_up(self, why: str) -> None:
         self.why = why
@@ -187,6 +217,7 @@ class CompiledSVI:
             warnings.warn(f"compiled(svi): {what}", UserWarning, stacklevel=4)
 
 
-def _programs(svi: SVI) -> tuple[Any, ...]:
+def _programs(svi: SVI, arguments: Arguments) -> tuple[Any, ...]:
     """What a step runs."""
-    return svi.model, svi.guide, svi.loss_and_grads, svi.optim
+    modules = [leaf for leaf in arguments.leaves if isinstance(leaf, nn.Module)]
+    return svi.model, svi.guide, svi.loss_and_grads, svi.optim, *modules

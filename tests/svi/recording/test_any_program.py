@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 import ppl_vae
-from ppl_vae.svi.any_program import CompiledSVI
+from ppl_vae.svi.recording.any_program import CompiledSVI
 from tests.svi.pyro_examples import EXAMPLES, Example, vae
 
 COUNT = 10
@@ -186,6 +186,7 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "a rate for each": lambda: pyro.optim.Adam(lambda name: {"lr": 0.1 if name == "loc" else 0.01}),
     "AMSGrad": lambda: pyro.optim.Adam({"lr": 0.05, "amsgrad": True}),
     "clipped": lambda: pyro.optim.Adam({"lr": 0.05}, {"clip_norm": 0.5}),
+    "wrapped Adam": lambda: pyro.optim.PyroOptim(torch.optim.Adam, {"lr": 0.05}),
     "SGD": lambda: pyro.optim.SGD({"lr": 1e-3, "momentum": 0.9}),
     "AdagradRMSProp": lambda: pyro.optim.AdagradRMSProp({"eta": 0.1}),
 }
@@ -195,6 +196,37 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
 @pytest.mark.usefixtures("double")
 def test_optimizers(name: str) -> None:
     assert_recorded(lambda: regression(Trace_ELBO(), OPTIMIZERS[name]()))
+
+
+@pytest.mark.usefixtures("double")
+def test_a_loop_with_torchs_optimizer_takes_the_steps_of_an_svi() -> None:
+    """What a loop over an ELBO as a module is told to be compiled as."""
+    losses, found = [], []
+    for looped in (False, True):
+        pyro.clear_param_store()
+        pyro.set_rng_seed(0)
+        model = BayesianLine()
+        x = torch.randn(20, 2)
+        guide = AutoNormal(model)
+        guide(x, x[:, 0])  # makes its parameters
+        if looped:
+            loss_fn = Trace_ELBO()(model, guide)
+            optimizer = torch.optim.Adam(loss_fn.parameters(), lr=0.05)
+            values = []
+            for _ in range(COUNT):
+                optimizer.zero_grad()
+                loss = loss_fn(x, x[:, 0])
+                loss.backward()
+                optimizer.step()
+                values.append(loss.item())
+        else:
+            step = recorded(SVI(model, guide, pyro.optim.Adam({"lr": 0.05}), Trace_ELBO()))
+            values = [step.step(x, x[:, 0]) for _ in range(COUNT)]
+            assert step.num_records == 1
+        losses.append(values)
+        found.append([param.detach().clone() for param in (*model.parameters(), *guide.parameters())])
+    torch.testing.assert_close(losses[1], losses[0], rtol=1e-9, atol=0.0)
+    torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.usefixtures("double")
@@ -455,8 +487,17 @@ def test_taking_turns_with_pyros_own_steps() -> None:
     assert_same(mine, outcome(make, lambda svi: svi)[0])
 
 
+def set_anew() -> None:
+    pyro.get_param_store()["loc"] = torch.tensor(5.0)
+
+
+def bound_anew() -> None:
+    pyro.get_param_store()._constraints["scale"] = constraints.greater_than(0.5)
+
+
+@pytest.mark.parametrize("change", [set_anew, bound_anew])
 @pytest.mark.usefixtures("double")
-def test_parameters_that_were_set_anew_are_the_ones_that_move() -> None:
+def test_parameters_that_were_set_anew_are_the_ones_that_move(change: Callable[[], None]) -> None:
     def run(wrap: Callable[[SVI], Any]) -> list[float]:
         pyro.clear_param_store()
         pyro.set_rng_seed(0)
@@ -464,7 +505,7 @@ def test_parameters_that_were_set_anew_are_the_ones_that_move() -> None:
         step, losses = wrap(svi), []
         for number, (args, kwargs) in enumerate(islice(calls(), COUNT)):
             if number == 8:
-                pyro.get_param_store()["loc"] = torch.tensor(5.0)
+                change()
             losses.append(step.step(*args, **kwargs))
         return losses
 
@@ -536,6 +577,17 @@ def deciding(read: Callable[[Tensor], Any]) -> Example:
     return Example(SVI(model, lambda x: None, pyro.optim.Adam({"lr": 0.05}), Trace_ELBO()), calls)
 
 
+def deciding_by_its_own(generator: torch.Generator) -> Example:
+    """A program that draws from a generator apart."""
+    example = deciding(lambda _: True)
+    model = example.svi.model
+
+    def drawing(x: Tensor) -> None:
+        model(x + torch.randn((), generator=generator))
+
+    return Example(SVI(drawing, lambda x: None, pyro.optim.Adam({"lr": 0.05}), Trace_ELBO()), example.calls)
+
+
 class Counting:
     """A program that is another at each call."""
 
@@ -560,6 +612,7 @@ UNRECORDED: dict[str, tuple[Callable[[], Example], str]] = {
     "bool": (lambda: deciding(lambda loc: loc > 0), "reads a tensor's value"),
     "float": (lambda: deciding(lambda loc: float(loc.detach().exp()) > 2), "reads a tensor's value"),
     "counting": (lambda: deciding(Counting()), "another at each call"),
+    "a generator": (lambda: deciding_by_its_own(torch.Generator().manual_seed(1)), "a Generator of its own"),
 }
 
 
@@ -571,8 +624,7 @@ def test_falling_back_takes_the_same_steps_and_says_why_once(name: str) -> None:
         mine, step = outcome(make, recorded)
     assert len(told) == 1
     assert why in step.why
-    if name != "counting":  # recording it has counted too
-        assert_same(mine, theirs)
+    assert_same(mine, theirs)
 
 
 def test_an_argument_that_one_cannot_look_into() -> None:
@@ -672,7 +724,24 @@ def test_a_loss_that_is_not_a_number_is_told_as_pyro_does() -> None:
         assert math.isnan(step.step(x * math.nan, y))
 
 
-@pytest.mark.parametrize("value", [torch.nn.Linear(1, 1), print, None])
+@pytest.mark.usefixtures("double")
+def test_who_asks_what_is_a_float_gets_one() -> None:
+    def make() -> Example:
+        def model(x: Tensor, weight: Any) -> None:
+            with poutine.scale(scale=weight if isinstance(weight, float) else 2.0), pyro.plate("data", len(x)):
+                pyro.sample("x", dist.Normal(pyro.param("loc", torch.tensor(0.3)), 1.0), obs=x)
+
+        def calls() -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+            while True:
+                yield (torch.ones(5), 0.5), {}
+                yield (torch.ones(5), 1.5), {}
+
+        return Example(SVI(model, lambda x, weight: None, pyro.optim.Adam({"lr": 0.05}), Trace_ELBO()), calls)
+
+    assert_recorded(make, num_records=2)
+
+
+@pytest.mark.parametrize("value", [Trace_ELBO()(torch.nn.Linear(1, 1), print), torch.nn.Linear(1, 1), print, None])
 def test_what_is_no_svi_is_refused(value: Any) -> None:
     with pytest.raises(
         ppl_vae.UserError, match=f"^compiled takes a pyro.infer.SVI, not a {type(value).__name__}; give it"

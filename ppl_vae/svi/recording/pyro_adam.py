@@ -6,7 +6,8 @@ left off, and what is saved is right. Formulas and their order are the optimizer
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +20,8 @@ class _Rule(ABC):
     """How an optimizer moves one parameter."""
 
     names = ("exp_avg", "exp_avg_sq")
+    look: Callable[[dict[str, Any]], Any]
+    """Of a group, all that may be set anew between steps and is part of the record."""
 
     @abstractmethod
     def settings(self, group: dict[str, Any]) -> tuple[Any, ...] | None:
@@ -41,6 +44,8 @@ class _Rule(ABC):
 
 
 class _Adam(_Rule):
+    look = itemgetter("betas", "eps", "weight_decay", "amsgrad", "differentiable", "capturable", "fused", "maximize")
+
     def __init__(self, decoupled: bool) -> None:
         self.decoupled = decoupled
 
@@ -72,6 +77,8 @@ class _Adam(_Rule):
 
 
 class _ClippedAdam(_Rule):
+    look = itemgetter("betas", "eps", "weight_decay", "clip_norm", "centered_variance", "lrd")
+
     def settings(self, group: dict[str, Any]) -> tuple[Any, ...]:
         names = ("eps", "weight_decay", "clip_norm", "centered_variance", "lrd")
         return (*group["betas"], *(group[name] for name in names))
@@ -116,6 +123,7 @@ class _Member(NamedTuple):
     group: dict[str, Any]
     rule: _Rule
     settings: tuple[Any, ...]
+    seen: Any
 
     def step_size(self) -> tuple[Any, ...]:
         return (self.rule, *self.settings, self.rule.rate(self.group), int(self.state["step"]))
@@ -152,14 +160,15 @@ class PyroAdam:
             settings = rule.settings(group)
             if settings is None:
                 return None
-            members.append(_Member(param, optimizer, optimizer.state, optimizer.state[param], group, rule, settings))
+            state, seen = optimizer.state, rule.look(group)
+            members.append(_Member(param, optimizer, state, state[param], group, rule, settings, seen))
         return cls(members)
 
     def is_same(self) -> bool:
         """Whether the state stands where it stood and is advanced alike, with the settings that it had."""
         if not all([member.optimizer.state is member.states for member in self.members]):
             return False
-        if not all([first.rule.settings(first.group) == first.settings for first in self.firsts]):
+        if not all([member.rule.look(member.group) == member.seen for member in self.members]):
             return False
         rates = [first.group["lr"] for first in self.firsts]
         return all([m.group["lr"] == rates[kind] for m, kind in zip(self.members, self.kind_of, strict=True)])
@@ -169,12 +178,16 @@ class PyroAdam:
         kinds = {(kind, member.step_size()) for kind, member in zip(self.kind_of, self.members, strict=True)}
         return len(kinds) == len(self.firsts)
 
-    def advance(self) -> list[float]:
-        """Count one step.
+    def numbers(self) -> list[float]:
+        """The numbers of the step that comes, three for each kind of parameter."""
+        numbers: list[float] = []
+        for first in self.firsts:
+            step, (beta1, beta2) = int(first.state["step"]) + 1, first.group["betas"]
+            numbers += [first.rule.rate(first.group), 1 - beta1**step, (1 - beta2**step) ** 0.5]
+        return numbers
 
-        Returns:
-            its numbers, three for each kind of parameter.
-        """
+    def count(self) -> None:
+        """Count one step that has been taken."""
         if self.counts:
             torch._foreach_add_(self.counts, 1)
         for member in self.counting:
@@ -182,11 +195,6 @@ class PyroAdam:
         for member in self.members:
             if "lrd" in member.group:
                 member.group["lr"] *= member.group["lrd"]
-        numbers: list[float] = []
-        for first in self.firsts:
-            step, (beta1, beta2) = int(first.state["step"]), first.group["betas"]
-            numbers += [float(first.group["lr"]), 1 - beta1**step, (1 - beta2**step) ** 0.5]
-        return numbers
 
     def move(
         self,
@@ -201,7 +209,7 @@ class PyroAdam:
             values: of the parameters.
             gradients: None where nothing depended on a parameter: after a first step Pyro has zeros there.
             moments: of each parameter.
-            numbers: what :meth:`advance` returned, as tensors.
+            numbers: what :meth:`numbers` returned, as tensors.
         """
         for member, kind, value, gradient, own in zip(
             self.members, self.kind_of, values, gradients, moments, strict=True

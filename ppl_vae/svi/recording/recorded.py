@@ -1,7 +1,6 @@
 """One step of Pyro's SVI as one graph: loss, gradients, optimizer."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -12,12 +11,11 @@ from pyro.infer import SVI
 from pyro.infer.util import zero_grads
 from torch import Tensor
 from torch.fx import GraphModule
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_leaves
 
-from ppl_vae.svi.arguments import Arguments
-from ppl_vae.svi.pyro_adam import PyroAdam
-from ppl_vae.svi.unread import loss_and_gradients
+from ppl_vae.svi.recording.arguments import Arguments
+from ppl_vae.svi.recording.pyro_adam import PyroAdam
+from ppl_vae.svi.recording.unchanged import nothing_changed
+from ppl_vae.svi.recording.unread import loss_and_gradients
 from ppl_vae.tracing.capture import Function, NotTraceableError, trace
 from ppl_vae.tracing.products import multiplications
 from ppl_vae.tracing.threads import threaded
@@ -47,14 +45,21 @@ class RecordedStep:
         self.params = [param for param in moved if param.grad is not None]  # the loss depends on them
         self.adam = PyroAdam.of(svi.optim, self.params)
         store = pyro.get_param_store()
-        self.names = [(name, param) for param in self.params if (name := store.param_name(param)) is not None]
+        self.names = [
+            (name, param, store._constraints.get(name))
+            for param in self.params
+            if (name := store.param_name(param)) is not None
+        ]
         floating = [each.dtype for each in (*self.params, *arguments.tensors) if each.is_floating_point()]
         self.dtype = max(floating, key=lambda dtype: torch.finfo(dtype).bits, default=torch.get_default_dtype())
         self.arguments = arguments
         examples = self._given(arguments, [1.0] * 3 * (len(self.adam.firsts) if self.adam else 0))
-        with _nothing_changed():
+        with nothing_changed():
             graph = trace(self._step, examples)
-        self.outside = _lift(graph, dict(zip(map(id, self.params), graph.graph.nodes, strict=False)), len(examples))
+        found = _lift(graph, dict(zip(map(id, self.params), graph.graph.nodes, strict=False)), len(examples))
+        self.outside = [tensor.detach() for tensor in found]
+        self.watched = [*moved, *found]  # what is frozen by now is only found
+        self.flags = [_flags(tensor) for tensor in self.watched]
         inputs = [*examples, *self.outside]
         with torch.no_grad():
             self.function = compile_graph(graph, inputs)
@@ -62,6 +67,7 @@ class RecordedStep:
                 on_copies = partial(_on_copies, inputs)
                 self.function = threaded(self.function, multiplications(graph), on_copies)
         self.counts_checked = True
+        self.zeros = self._gradients()
 
     def _given(self, arguments: Arguments, rates: Sequence[float]) -> list[Tensor]:
         """What the graph is called with, apart from what it found outside."""
@@ -71,8 +77,11 @@ class RecordedStep:
 
     def is_valid(self) -> bool:
         """Whether parameters and optimizers stand where they stood."""
-        known = pyro.get_param_store()._params
-        if not all([known.get(name) is param for name, param in self.names]):
+        store = pyro.get_param_store()
+        known, bounds = store._params, store._constraints
+        if not all([known.get(name) is param and bounds.get(name) is bound for name, param, bound in self.names]):
+            return False
+        if [_flags(tensor) for tensor in self.watched] != self.flags:
             return False
         if not self.adam:
             return True
@@ -80,16 +89,33 @@ class RecordedStep:
             self.counts_checked = self.adam.counts_are_same()
         return self.counts_checked and self.adam.is_same()
 
+    def _gradients(self) -> list[tuple[Tensor | None, int]]:
+        """What stands with the parameters, and how often it has been written to."""
+        return [(param.grad, -1 if param.grad is None else param.grad._version) for param in self.params]
+
+    def gradients_are_left(self) -> bool:
+        """Whether somebody has left gradients with the parameters, to which Pyro's step adds its own."""
+        now = self._gradients()
+        if all([one is old and count == known for (one, count), (old, known) in zip(now, self.zeros, strict=True)]):
+            return False
+        if any(grad is None or bool(grad.any()) for grad, _ in now):
+            return True
+        self.zeros = now  # of Pyro's own step
+        return False
+
     def __call__(self, arguments: Arguments) -> Tensor:
         """Take the step; the loss, ``()``."""
-        rates = self.adam.advance() if self.adam else []
+        numbers = self.adam.numbers() if self.adam else []
         with torch.no_grad():
-            loss, *gradients = self.function(*self._given(arguments, rates), *self.outside)
-        if not self.adam:
+            loss, *gradients = self.function(*self._given(arguments, numbers), *self.outside)
+        if self.adam:  # what is stopped before this has not been a step
+            self.adam.count()
+        else:
             for param, gradient in zip(self.params, gradients, strict=True):
                 param.grad = gradient
             self.svi.optim(self.params)
             zero_grads(self.params)
+            self.zeros = self._gradients()
         return loss
 
     def _step(self, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -110,6 +136,11 @@ class RecordedStep:
             return (loss,)
         pairs = zip(gradients, values, strict=True)
         return (loss, *[torch.zeros_like(value) if own is None else own for own, value in pairs])
+
+
+def _flags(tensor: Tensor) -> tuple[bool, int]:
+    """What decides on a parameter's gradient besides the loss: whether it is frozen, and hooks."""
+    return tensor.requires_grad, len(tensor._backward_hooks or ())
 
 
 def _on_copies(arguments: Sequence[Tensor], function: Function) -> list[Tensor]:
@@ -135,10 +166,12 @@ def _lift(graph: GraphModule, inputs: dict[int, Any], count: int) -> list[Tensor
         if node.op != "get_attr" or all(user.target is torch.ops.aten.lift_fresh_copy.default for user in node.users):
             continue  # what the program itself makes of Python's numbers
         tensor = getattr(graph, node.target)
+        if not isinstance(tensor, Tensor):
+            raise NotTraceableError(f"it calls torch with a {type(tensor).__name__} of its own")
         if id(tensor) not in inputs:
             with graph.graph.inserting_after(last):
                 last = inputs[id(tensor)] = graph.graph.placeholder(f"outside_{len(lifted)}")
-            lifted.append(tensor.detach())
+            lifted.append(tensor)
         node.replace_all_uses_with(inputs[id(tensor)])
         graph.graph.erase_node(node)
     for name in {node.target for node in nodes if node.op == "get_attr"} - {
@@ -147,49 +180,3 @@ def _lift(graph: GraphModule, inputs: dict[int, Any], count: int) -> list[Tensor
         delattr(graph, name)  # the compiler would have the same tensor twice
     graph.recompile()
     return lifted
-
-
-class _Undo(TorchDispatchMode):
-    """Puts back what is written to inside the block."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.before: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
-        specs = func._schema.arguments
-        given = {**dict(zip([spec.name for spec in specs], args, strict=False)), **(kwargs or {})}
-        for spec in specs:
-            declared = spec.alias_info is not None and spec.alias_info.is_write
-            if declared or spec.name in ("running_mean", "running_var"):  # batch norm's kernel does not declare them
-                for tensor in tree_leaves(given.get(spec.name)):
-                    if isinstance(tensor, Tensor) and id(tensor) not in self.before:
-                        with _disable_current_modes():  # or the copy is recorded
-                            self.before[id(tensor)] = tensor, tensor.clone()
-        return func(*args, **kwargs or {})
-
-
-@contextmanager
-def _nothing_changed() -> Iterator[None]:
-    """After the block tensors and Pyro's parameter store are as before it.
-
-    Raises:
-        NotTraceableError: a new parameter was made in it.
-    """
-    store = pyro.get_param_store()
-    names = ("_params", "_param_to_name", "_constraints")
-    before = {name: dict(getattr(store, name)) for name in names}
-    undo = _Undo()
-    try:
-        with undo:
-            yield
-    finally:
-        new = [name for name in store._params if name not in before["_params"]]
-        for name, value in before.items():
-            setattr(store, name, value)
-        with torch.no_grad():
-            for tensor, own in reversed(undo.before.values()):  # what was a view when it was written to comes last
-                if tensor.shape == own.shape:  # else it is one of the record's own, which grew
-                    tensor.copy_(own)
-    if new:
-        raise NotTraceableError(f"it makes a parameter, '{new[0]}', that the step before had not")

@@ -1,0 +1,1 @@
+"""``compiled(svi)``: the steps of Pyro's SVI for any program, recorded and replayed."""
