@@ -17,6 +17,7 @@ from ppl_vae.svi.eager import EagerStep
 from ppl_vae.svi.graphs import OneGraph, TwoGraphs
 from ppl_vae.svi.replayed import CompileGraph
 from ppl_vae.tracing.capture import NotTraceableError, compiled
+from ppl_vae.tracing.equality import same_numbers
 
 
 class TracedStep:
@@ -121,7 +122,7 @@ def _buffers_kept(*programs: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        moved = [name for name, buffer, value in before if not torch.equal(buffer, value)]
+        moved = [name for name, buffer, value in before if not same_numbers(buffer, value)]
         for _, buffer, value in before:
             buffer.copy_(value)
     if moved:

@@ -23,6 +23,7 @@ from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.seeding import preserved
 from ppl_vae.tracing.compiler_cache import secure_compiler_cache
 from ppl_vae.tracing.elementary import ELEMENTARY
+from ppl_vae.tracing.equality import same_numbers
 from ppl_vae.tracing.inductor import by_inductor
 from ppl_vae.tracing.lstm_layer import LSTM
 from ppl_vae.tracing.products import with_fastest_products
@@ -108,7 +109,7 @@ def trace(function: Function, examples: Iterable[Tensor]) -> GraphModule:
 def _same_constants(graph: GraphModule, again: GraphModule) -> bool:
     """Whether the tensors that the function did not get as arguments are the same."""
     mine, other = dict(graph.named_buffers()), dict(again.named_buffers())
-    return mine.keys() == other.keys() and all(torch.equal(mine[name], other[name]) for name in mine)
+    return mine.keys() == other.keys() and all(same_numbers(mine[name], other[name]) for name in mine)
 
 
 def compiled(graph: GraphModule, examples: Iterable[Tensor]) -> Function:

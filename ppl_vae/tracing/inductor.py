@@ -44,16 +44,17 @@ def _reading_its_constants(graph: GraphModule) -> tuple[GraphModule, list[Tensor
     Inductor would write a few numbers into its code, and would not see that somebody fills the buffer with others.
     """
     graph = GraphModule(graph, deepcopy(graph.graph))
-    last, constants = graph.graph.find_nodes(op="placeholder")[-1], list[Tensor]()
+    constants = list[Tensor]()
     for node in graph.graph.find_nodes(op="get_attr"):
         constant = getattr(graph, str(node.target))
         if not isinstance(constant, Tensor) or all(user.target in _LITERAL for user in node.users):
             continue
-        with graph.graph.inserting_after(last):
-            last = graph.graph.placeholder(f"constant_{len(constants)}")
+        after_arguments = next(each for each in graph.graph.nodes if each.op != "placeholder")
+        with graph.graph.inserting_before(after_arguments):
+            argument = graph.graph.placeholder(f"constant_{len(constants)}")
         constants.append(constant.detach())
-        last.meta = node.meta
-        node.replace_all_uses_with(last)
+        argument.meta = node.meta
+        node.replace_all_uses_with(argument)
         graph.graph.erase_node(node)
     graph.recompile()
     return graph, constants
