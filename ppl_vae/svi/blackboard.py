@@ -2,7 +2,6 @@
 
 import math
 import os
-import tempfile
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from ppl_vae.runtime.processes import Group, contact
 
 _MEMORY = Path("/dev/shm")
-_FOLDER = _MEMORY if _MEMORY.is_dir() else Path(tempfile.gettempdir())
+"""A folder of Linux whose files are in memory; without it the processes take their sockets."""
 
 
 class Blackboard:
@@ -28,19 +27,25 @@ class Blackboard:
 
     def __init__(self, group: Group, like: Tensor) -> None:
         self.group, self.turn = group, 0
-        self.places: Tensor | None = None
-        shape = (2, group.size, like.numel())
-        path = _FOLDER / str(group.from_first(f"ppl_vae-{uuid4().hex}"))
-        if not any(group.any(group.is_first and not _reserved(path, math.prod(shape) * like.element_size()))):
-            places = _mapped(path, shape, like.dtype)
-            if not any(group.any(places is None)) and places is not None:
-                places[:, group.rank, 0] = group.rank + 1
-                group.wait()
-                marks = torch.arange(1, group.size + 1, dtype=like.dtype)
-                # Processes that are on other machines, whatever they were told, have each its own file of that name.
-                if not any(group.any(not torch.equal(places[0, :, 0], marks))):
-                    self.places = places
-        path.unlink(missing_ok=True)  # what is mapped stays
+        path = _MEMORY / str(group.from_first(f"ppl_vae-{uuid4().hex}"))
+        try:
+            self.places = self._shared(path, like)
+        finally:  # a process may be lost meanwhile
+            path.unlink(missing_ok=True)  # what is mapped stays
+
+    def _shared(self, path: Path, like: Tensor) -> Tensor | None:
+        """The places ``(2, processes, numbers)``, the same memory in all processes; None where it cannot be had."""
+        group, shape = self.group, (2, self.group.size, like.numel())
+        if any(group.any(group.is_first and not _reserved(path, math.prod(shape) * like.element_size()))):
+            return None
+        places = _mapped(path, shape, like.dtype)
+        if any(group.any(places is None)) or places is None:
+            return None
+        places[:, group.rank, 0] = group.rank + 1
+        group.wait()
+        marks = torch.arange(1, group.size + 1, dtype=like.dtype)
+        # Processes that are on other machines, whatever they were told, have each its own file of that name.
+        return None if any(group.any(not torch.equal(places[0, :, 0], marks))) else places
 
     def sum(self, tensor: Tensor) -> None:
         """Put the sum over the processes in its place; the same bits in all of them."""

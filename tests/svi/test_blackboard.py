@@ -5,10 +5,13 @@ That the sums are right is seen in ``test_distributed.py``, whose processes take
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 
+from ppl_vae.runtime.processes import Group, LostContactError
 from ppl_vae.svi import blackboard
 
 
@@ -34,3 +37,43 @@ def test_without_room_or_on_another_machine_there_is_none(tmp_path: Path, monkey
     assert not blackboard._reserved(tmp_path / "board", 4000)
     assert blackboard._mapped(tmp_path / "nowhere", (2, 5, 100), torch.float32) is None
     assert not (tmp_path / "nowhere").exists()
+
+
+class Losing(Group):
+    """Of two processes the first, which loses the other after so many words."""
+
+    left = 0
+
+    def any(self, *flags: bool) -> list[bool]:
+        if Losing.left == 0:
+            raise LostContactError
+        Losing.left -= 1
+        return list(flags)
+
+    def from_first(self, value: Any) -> Any:
+        return value
+
+
+@pytest.mark.parametrize("words", range(4))
+def test_a_process_that_is_lost_leaves_no_file_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: int
+) -> None:
+    monkeypatch.setattr(blackboard, "_MEMORY", tmp_path)
+    monkeypatch.setattr(Losing, "left", words)
+    with pytest.raises(LostContactError):
+        blackboard.Blackboard(Losing(0, 2, 0, 2), torch.ones(3))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("missing", "like"), [("folder", torch.ones(3)), ("numbers", torch.ones(0))])
+def test_without_the_folder_or_numbers_the_sum_goes_by_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str, like: torch.Tensor
+) -> None:
+    sent: list[torch.Tensor] = []
+    monkeypatch.setattr(blackboard, "_MEMORY", tmp_path / "none" if missing == "folder" else tmp_path)
+    monkeypatch.setattr(dist, "all_reduce", sent.append)
+    monkeypatch.setattr(Losing, "left", 9)
+    blackboard.Blackboard(Losing(0, 2, 0, 2), like).sum(like)
+    assert len(sent) == 1
+    assert sent[0] is like
+    assert not list(tmp_path.iterdir())
