@@ -3,19 +3,10 @@
 torch carries two libraries for them on a processor. MKL is what ``torch.mm`` calls; on some processors oneDNN takes
 half its time. A few of MKL's products come to other last digits with other numbers of threads, which would make the
 results of a job depend on the load of the machine: those have one thread, or oneDNN.
-
-What has been measured is kept beside the compiler's code, so that the same job on the same machine comes to the same
-numbers the next time too.
 """
 
-import json
-import math
-import time
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable
 from functools import partial
-from hashlib import sha256
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -23,9 +14,7 @@ from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from ppl_vae.runtime.device import processor
-from ppl_vae.runtime.errors import UserError
-from ppl_vae.runtime.files import write_text
+from ppl_vae.tracing.choices import Choices, shortest_seconds, steady
 from ppl_vae.tracing.compiler_cache import cache_folder
 from ppl_vae.tracing.threads import threads
 
@@ -33,7 +22,6 @@ Kernel = Callable[[Tensor, Tensor], Tensor]
 
 # A kernel that is called by way of Python has to be so much faster than what the compiler calls by itself.
 _MARGIN = 0.9
-ROUNDS, _CALLS = 6, 5
 
 
 def _by_onednn(left: Tensor, right: Tensor) -> Tensor:
@@ -116,9 +104,9 @@ def with_fastest_products(graph: GraphModule, choose: Callable[[Product], str] |
 
     Args:
         graph: as ``make_fx`` makes it; changed in place.
-        choose: the name of a product's kernel; :class:`Choices` if None.
+        choose: the name of a product's kernel; the fastest if None, see :class:`Choices`.
     """
-    choose = choose or Choices(cache_folder()).choose
+    choose = choose or Choices(cache_folder(), fastest, KERNELS).choose
     for node in list(graph.graph.nodes):
         if node.target is not torch.ops.aten.mm.default or not _is_ours(node):
             continue
@@ -154,43 +142,6 @@ def _is_ours(node: Node) -> bool:
     return bool(value.device.type == "cpu" and value.dtype == torch.float32 and value.numel() > 0)
 
 
-class Choices:
-    """The fastest kernel of each product on this machine, measured when it is first asked for, and kept.
-
-    Args:
-        folder: to keep them in.
-        measure: the name of a product's fastest kernel.
-        names: of the kernels that there are.
-    """
-
-    def __init__(
-        self, folder: Path, measure: Callable[[Any], str] | None = None, names: Collection[str] = tuple(KERNELS)
-    ) -> None:
-        self.measure: Callable[[Any], str] = measure or fastest
-        self.names = names
-        machine = f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}, {', '.join(names)}"
-        self.path = folder / f"ppl_vae-products-{sha256(machine.encode()).hexdigest()[:12]}.json"
-        self.machine = machine
-
-    def choose(self, product: tuple[object, ...]) -> str:
-        """The name of the kernel of a product, which is told from others by what it consists of."""
-        known = self._read()
-        name = " ".join(map(str, product))
-        if known.get(name) not in self.names:
-            known[name] = self.measure(product)
-            with suppress(UserError):  # a full disk, or a folder of somebody else's: measured again the next time
-                write_text(self.path, json.dumps({"machine": self.machine, "kernels": known}, indent=1))
-        return known[name]
-
-    def _read(self) -> dict[str, str]:
-        try:
-            found = json.loads(self.path.read_text())
-            kernels = found["kernels"] if found["machine"] == self.machine else {}
-            return {str(name): str(kernel) for name, kernel in kernels.items()}
-        except (OSError, ValueError, KeyError, AttributeError, TypeError):
-            return {}
-
-
 def fastest(product: Product) -> str:
     """The name of the fastest kernel, of those that come to the same bits with any number of threads.
 
@@ -198,34 +149,11 @@ def fastest(product: Product) -> str:
     only where it has to be. What counts is the time with one thread and that with all: a step may be taken with either.
     """
     left, right = product.examples()
-    steady = {name for name in KERNELS if _steady(name, left, right)}
-    tried = sorted(steady - (_STEADIER if USUAL in steady else {USUAL}))
-    taken = {name: 0.0 for name in tried}
+    found = {name for name, kernel in KERNELS.items() if steady(partial(kernel, left, right))}
+    tried = sorted(found - (_STEADIER if USUAL in found else {USUAL}))
+    calls = {name: partial(torch.ops.ppl_vae.product.default, left, right, name) for name in tried}
+    taken = dict.fromkeys(tried, 0.0)
     for number in {1, torch.get_num_threads()}:
-        shortest = dict.fromkeys(tried, math.inf)
         with threads(number):
-            for name in tried * ROUNDS:  # by turns, and the shortest time of each: others' load can only add to it
-                call = partial(torch.ops.ppl_vae.product.default, left, right, name)
-                shortest[name] = min(shortest[name], seconds(call))
-        taken = {name: taken[name] + shortest[name] for name in tried}
+            taken = {name: taken[name] + shortest for name, shortest in shortest_seconds(calls).items()}
     return min(tried, key=lambda name: taken[name] * (1.0 if name in _BY_PYTHON else _MARGIN), default=USUAL)
-
-
-def _steady(name: str, left: Tensor, right: Tensor) -> bool:
-    """Whether a kernel comes to the same bits with one thread; False where torch does not have it."""
-    try:
-        with threads(1):
-            alone = KERNELS[name](left, right)
-        return torch.equal(alone, KERNELS[name](left, right))
-    except RuntimeError:
-        return False
-
-
-def seconds(call: Callable[[], object]) -> float:
-    """The shortest time of a few calls."""
-    times = []
-    for _ in range(_CALLS):
-        began = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - began)
-    return min(times)

@@ -1,6 +1,5 @@
 """Products by one matrix, again and again: what a kernel does to the matrix first is done once."""
 
-import math
 from collections.abc import Callable
 from functools import cache, partial
 from typing import NamedTuple
@@ -8,9 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ppl_vae.tracing.choices import Choices, shortest_seconds, steady
 from ppl_vae.tracing.compiler_cache import cache_folder
-from ppl_vae.tracing.products import ROUNDS, Choices, seconds
-from ppl_vae.tracing.threads import threads
 
 Multiply = Callable[[Tensor], Tensor]
 """From x ``(rows, inner)`` to x Wᵀ ``(rows, columns)``."""
@@ -67,19 +65,10 @@ def fastest(product: Repeated) -> str:
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(product.columns, product.inner, generator=generator)
     x = torch.randn(product.rows, product.inner, generator=generator)
-    steady = {name: multiply for name in KERNELS if (multiply := _steady(name, weight, x))}
-    shortest = dict.fromkeys(steady, math.inf)
-    for name in [*steady] * ROUNDS:  # by turns, and the shortest time of each: others' load can only add to it
-        shortest[name] = min(shortest[name], seconds(partial(steady[name], x)))
+
+    def multiplied(name: str) -> Tensor:
+        return KERNELS[name](weight, product.rows)(x)
+
+    found = [name for name in KERNELS if steady(partial(multiplied, name))]
+    shortest = shortest_seconds({name: partial(KERNELS[name](weight, product.rows), x) for name in found})
     return min(shortest, key=lambda name: shortest[name], default=_USUAL)
-
-
-def _steady(name: str, weight: Tensor, x: Tensor) -> Multiply | None:
-    """A kernel, ready; None where torch does not have it, or one thread comes to other bits."""
-    try:
-        multiply = KERNELS[name](weight, len(x))
-        with threads(1):
-            alone = multiply(x)
-        return multiply if torch.equal(alone, multiply(x)) else None
-    except (AttributeError, RuntimeError):
-        return None

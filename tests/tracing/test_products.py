@@ -1,15 +1,12 @@
-"""Products by the fastest kernel: the same numbers, chosen once for a machine and kept."""
-
-import json
-from pathlib import Path
+"""Products by the fastest kernel: the same numbers."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from ppl_vae.tracing import products
+from ppl_vae.tracing import choices, products
 from ppl_vae.tracing.capture import compiled, trace
-from ppl_vae.tracing.products import KERNELS, USUAL, Choices, Product, fastest, multiplications, with_fastest_products
+from ppl_vae.tracing.products import KERNELS, USUAL, Product, fastest, multiplications, with_fastest_products
 
 PRODUCTS = [Product(20, 784, 200, False, True), Product(7, 20, 5, True, False), Product(3, 13, 1, False, False)]
 
@@ -48,41 +45,12 @@ def test_other_numbers_than_float32_are_left_to_torch() -> None:
     assert all(node.target is not torch.ops.ppl_vae.product.default for node in graph.graph.nodes)
 
 
-def test_a_choice_is_measured_once_and_kept(tmp_path: Path) -> None:
-    asked: list[Product] = []
-
-    def measured(product: Product) -> str:
-        asked.append(product)
-        return "oneDNN"
-
-    assert [Choices(tmp_path, measured).choose(product) for product in (*PRODUCTS, *PRODUCTS)] == ["oneDNN"] * 6
-    assert asked == PRODUCTS
-
-
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"machine": 3}', '{"machine": "MACHINE", "kernels": [1]}'])
-def test_what_is_kept_may_be_damaged(tmp_path: Path, damage: str) -> None:
-    choices = Choices(tmp_path, lambda product: "oneDNN")
-    choices.path.write_text(damage.replace("MACHINE", choices.machine))
-    assert choices.choose(PRODUCTS[0]) == "oneDNN"
-    assert json.loads(choices.path.read_text())["machine"] == choices.machine
-
-
-def test_an_unknown_kernel_or_another_machine_is_measured_anew(tmp_path: Path) -> None:
-    choices, name = Choices(tmp_path, lambda product: "oneDNN"), " ".join(map(str, PRODUCTS[0]))
-    for kept in ({"machine": choices.machine, "kernels": {name: "none"}}, {"machine": "", "kernels": {name: USUAL}}):
-        choices.path.write_text(json.dumps(kept))
-        assert choices.choose(PRODUCTS[0]) == "oneDNN"
-
-
-def test_a_folder_that_cannot_be_written_is_no_reason_to_stop(tmp_path: Path) -> None:
-    assert Choices(tmp_path / "none", lambda product: "oneDNN").choose(PRODUCTS[0]) == "oneDNN"
-
-
 def test_the_fastest_is_of_those_whose_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = {"torch": 3.0, "torch in parts": 2.5, "torch on one thread": 2.0, "oneDNN": 1.0}
-    monkeypatch.setattr(products, "seconds", lambda call: slow[call.args[2]])
+    monkeypatch.setattr(choices, "seconds", lambda call: slow[call.args[2]])
     unsteady: set[str] = set()
-    monkeypatch.setattr(products, "_steady", lambda name, left, right: name not in unsteady)
+    names = {kernel: name for name, kernel in KERNELS.items()}
+    monkeypatch.setattr(products, "steady", lambda call: names[call.func] not in unsteady)
     assert fastest(PRODUCTS[1]) == "oneDNN"
     slow["oneDNN"] = 2.9
     assert fastest(PRODUCTS[1]) == USUAL  # too little to leave it for
