@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from ppl_vae.networks.dense import positive
 from ppl_vae.runtime.config import Size
+from ppl_vae.runtime.errors import UserError
 
 
 class Family(nn.Module, ABC):
@@ -70,11 +71,19 @@ class LowRank(Family):
 
     Args:
         latent_dim: D.
-        rank: Columns of W; by default the nearest integer to √D.
+        rank: Columns of W, at most D; by default the nearest integer to √D.
+
+    Raises:
+        UserError: more columns than latents, of which D are as good as any more.
     """
 
     def __init__(self, latent_dim: int, *, rank: Size | None = None) -> None:
         super().__init__(latent_dim)
+        if rank and rank > latent_dim:
+            latents = f"{latent_dim} latent{'s' * (latent_dim != 1)}"
+            raise UserError(
+                f"`rank` {rank}: q is of {latents}, so more columns than {latent_dim} add nothing; lower it."
+            )
         self.rank = rank or max(1, round(latent_dim**0.5))
         self.num_params = (2 + self.rank) * latent_dim
 

@@ -9,6 +9,8 @@ What the package offers is imported when it is first asked for: ``import ppl_vae
 
 from importlib import import_module
 
+__version__ = "0.1.0"
+
 TYPE_CHECKING = False  # as typing's, which takes milliseconds to import, in which no Ctrl-C is answered
 
 if TYPE_CHECKING:

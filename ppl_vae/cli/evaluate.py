@@ -47,8 +47,8 @@ class Evaluate:
     """A run directory, as 'ppl-vae train' wrote it."""
     settings: EvaluateConfig = field(default_factory=EvaluateConfig)
     """The estimate."""
-    split: SplitName = "test"
-    """Which part of the data."""
+    split: SplitName | None = None
+    """Which part of the data; by default test."""
     opening: Opening = field(default_factory=Opening)
     """Where the run's data is now, and whether its own code may run."""
     device: str = "auto"
@@ -68,7 +68,7 @@ class Evaluate:
                 raise UserError(f"--per-datapoint is for {given}, not for {self.settings.estimator}.")
             refuse_existing_file(self.per_datapoint, "per_datapoint")
         opened = open_run(self.run_directory, self.device, self.opening)
-        if self.settings.ranks:
+        if self.settings.ranks and self.diagnose:
             self._calibrate(opened)
             return
         found = evaluate(
@@ -77,7 +77,7 @@ class Evaluate:
             self.settings,
             diagnosed=self.diagnose,
             each=self.per_datapoint is not None,
-            origin=opened.origin(self.split),
+            origin=opened.origin(self.split or "test"),
             train=lambda: opened.split("train"),
             layout=opened.info.layout,
         )
@@ -91,7 +91,7 @@ class Evaluate:
 
     def _calibrate(self, opened: OpenedRun) -> None:
         data = data_for(opened, self.settings, self.split)
-        found = calibrate_pair(*opened.pair, data, self.settings, opened.origin(self.split))
+        found = calibrate_pair(*opened.pair, data, self.settings, opened.origin(self.split or "test"))
         figure, folder = found.figure(opened.run.path.name), opened.run.figures
         picture, problem = None, None
         try:

@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ppl_vae import __version__
 from ppl_vae.cli.flags import as_flags
 from ppl_vae.cli.surroundings import (
     Signals,
@@ -78,6 +79,9 @@ def _run(arguments: list[str], signals: Signals) -> int:
     try:
         if not arguments or arguments[0] in ("-h", "--help"):
             print(_overview())
+            status = 0
+        elif arguments[0] == "--version":
+            print(f"ppl-vae {__version__}")
             status = 0
         else:
             status = _run_command(arguments, signals)
@@ -192,19 +196,31 @@ def _parse(arguments: list[str]) -> Any:
     command = getattr(import_module(module), class_name)
     import tyro
 
-    from ppl_vae.cli.misread import one_line
+    from ppl_vae.cli.misread import one_line, without_commas
     from ppl_vae.runtime.config import checked
 
     default, pair = _default_and_pair(name, command, rest)
-    captured = io.StringIO()
+
+    def parsed_from(words: list[str]) -> Any:
+        captured = io.StringIO()
+        try:
+            with redirect_stderr(captured):
+                prefixes = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+                return tyro.cli(command, prog=f"ppl-vae {name}", args=words, config=prefixes, registry=pair, **default)
+        except SystemExit as stop:
+            if stop.code in (0, None):
+                raise
+            raise UserError(one_line(captured.getvalue(), name, rest)) from None
+
     try:
-        with redirect_stderr(captured):
-            prefixes = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
-            parsed = tyro.cli(command, prog=f"ppl-vae {name}", args=rest, config=prefixes, registry=pair, **default)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise UserError(one_line(captured.getvalue(), name, rest)) from None
+        parsed = parsed_from(rest)
+    except UserError as error:
+        try:
+            if (split := without_commas(rest)) == rest:
+                raise
+            parsed = parsed_from(split)
+        except UserError:
+            raise error from None
     try:
         return checked(parsed)
     except UserError as error:

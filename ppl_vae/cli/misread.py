@@ -36,6 +36,15 @@ def one_line(box: str, command: str, arguments: Sequence[str]) -> str:
     return "; ".join(filter(None, (complaint.rstrip("."), why, f"see ppl-vae {command} --help.")))
 
 
+def without_commas(arguments: Sequence[str]) -> list[str]:
+    """The arguments with each list that has commas, ``--hidden 400,200``, as words of its own, ``--hidden 400 200``."""
+    found: list[str] = []
+    for word in arguments:
+        flag, _, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        found += filter(None, (flag, *re.split(r"[,\s]+", value))) if "," in value else [word]
+    return found
+
+
 def _nearest(complaint: str, lines: Sequence[str]) -> Iterator[tuple[int, str]]:
     """For each flag that tyro knows something near to, its place in the complaint, and the nearest.
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ppl_vae.programs.batch import Batch
+from ppl_vae.runtime.config import CountOrZero, in_range
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
 
@@ -46,7 +47,7 @@ class Dataset:
         """
         for name, value in (("x", self.x), ("y", self.y)):
             if not isinstance(value, Tensor) and (name == "x" or value is not None):
-                raise UserError(f"{name} is a {type(value).__name__}; make it a tensor, torch.as_tensor({name}).")
+                raise UserError(f"{name} is a {type(value).__name__}; make it a tensor, {as_tensor(name, value)}.")
         x, y = self.x, self.y
         if x.dim() < 2:
             raise UserError(f"x has shape {tuple(x.shape)}; it must be (N, *event), a row for each observation.")
@@ -127,8 +128,13 @@ class Dataset:
         with seeded(stream(seed, f"bits from {self.first}"), self.x.device):
             return replace(self, x=torch.bernoulli(self.x.clamp(0, 1)), dynamic=False)
 
-    def head(self, limit: int | None) -> Self:
-        """The first ``limit`` rows; all of them if None or if there are fewer."""
+    @in_range
+    def head(self, limit: CountOrZero | None) -> Self:
+        """The first ``limit`` rows; all of them if None or if there are fewer.
+
+        Raises:
+            UserError: ``limit`` is negative, or no whole number.
+        """
         return replace(self, x=self.x[:limit], y=None if self.y is None else self.y[:limit])
 
     def to(self, device: torch.device) -> Self:
@@ -153,6 +159,15 @@ def _is_grey(x: Tensor) -> Tensor:
 
 def _is_outside(x: Tensor) -> Tensor:
     return ~((x >= 0) & (x <= 1))  # NaN too
+
+
+def as_tensor(name: str, value: object) -> str:
+    """How a value of that name becomes a tensor, in Python: floats are made float32, which models compute in."""
+    if isinstance(value, Tensor):
+        made = name
+    else:
+        made = f"torch.as_tensor({name}.to_numpy())" if hasattr(value, "to_numpy") else f"torch.as_tensor({name})"
+    return made if name == "y" else f"{made}.float()"
 
 
 def _name(value: Tensor) -> str:

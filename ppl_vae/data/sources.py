@@ -116,11 +116,17 @@ def names_file(name: str) -> bool:
     return Path(name).suffix.lower() in _FILES
 
 
+def canonical(name: str) -> str:
+    """The name of a data set as ``SOURCES`` has it, however its letters are written; a path as it is."""
+    return name.lower() if name.lower() in SOURCES else name
+
+
 def read_source(name: str, root: Path | str) -> Source:
     """Read a data set.
 
     Args:
-        name: a key of ``SOURCES``, or a path that ends in ``.npz``, ``.txt`` (a sequence a line) or ``.json`` (music).
+        name: a key of ``SOURCES``, in small or capital letters, or a path that ends in ``.npz``, ``.txt`` (a sequence
+            a line) or ``.json`` (music).
         root: the folder where torchvision's sets are, or are downloaded to.
 
     Raises:
@@ -128,6 +134,6 @@ def read_source(name: str, root: Path | str) -> Source:
     """
     if names_file(name):
         return _FILES[Path(name).suffix.lower()](Path(name))
-    if name not in SOURCES:
+    if (name := canonical(name)) not in SOURCES:
         raise unknown_name("data set", name, [*SOURCES, *(f"path/to/file{suffix}" for suffix in _FILES)])
     return SOURCES[name](Path(root))

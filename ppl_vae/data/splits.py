@@ -8,8 +8,8 @@ from typing import Annotated, NamedTuple
 import torch
 from pydantic import Field
 
-from ppl_vae.data.dataset import Binarization, Dataset, binarized
-from ppl_vae.data.sources import Source, names_file, read_source
+from ppl_vae.data.dataset import Binarization, Dataset, as_tensor, binarized
+from ppl_vae.data.sources import Source, canonical, names_file, read_source
 from ppl_vae.programs.layout import Layout
 from ppl_vae.runtime.config import Seed, changed, checked, config
 from ppl_vae.runtime.errors import UserError, unknown_name
@@ -39,8 +39,8 @@ class DataConfig:
     """Seed of the splits and of static binarization."""
 
     def absolute(self) -> "DataConfig":
-        """The same with absolute paths, good from any working directory."""
-        data = str(Path(self.data).absolute()) if names_file(self.data) else self.data
+        """The same with absolute paths, good from any working directory, and the name as the table has it."""
+        data = str(Path(self.data).absolute()) if names_file(self.data) else canonical(self.data)
         return replace(self, data=data, data_root=Path(self.data_root).absolute())
 
 
@@ -141,8 +141,8 @@ def load(settings: DataConfig | Path | str = "digits", **named: object) -> Split
         settings = DataConfig(data=str(settings))
     elif not isinstance(settings, DataConfig):
         raise UserError(
-            f"load takes the name of a data set, a path or a DataConfig, not a {type(settings).__name__}; put arrays "
-            "into a Dataset, Dataset(x, y), or save them with numpy.savez(path, x=x, y=y)."
+            f"load reads data sets by name or path; of a {type(settings).__name__} of your own make "
+            f"ppl_vae.Dataset({as_tensor('x', settings)}, y)."
         )
     settings = checked(changed(settings, named))
     source = read_source(settings.data, settings.data_root)

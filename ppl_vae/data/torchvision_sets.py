@@ -61,12 +61,14 @@ def _open(name: str, root: Path, *, train: bool) -> Any:
     made = [each for each in (folder, *folder.parents) if not each.exists()]  # if it comes to nothing, removed again
     try:
         return getattr(torchvision.datasets, class_name)(root=str(root), train=train, download=True, **options)
-    except Exception as error:  # no file, no network, or a damaged file
-        if there:
-            raise UserError(f"{name} in '{folder}' is damaged or incomplete ({reason(error)}); replace it.") from None
+    except BaseException as error:  # no file, no network, a damaged file, or a Ctrl-C
         for empty in made:
             with contextlib.suppress(OSError):
                 empty.rmdir()
+        if not isinstance(error, Exception):
+            raise
+        if there:
+            raise UserError(f"{name} in '{folder}' is damaged or incomplete ({reason(error)}); replace it.") from None
         raise UserError(
             f"{name} is not in '{root}' and could not be downloaded there ({reason(error)}); "
             f"pass `data_root` FOLDER where FOLDER/{class_name}/raw holds its files."

@@ -192,6 +192,8 @@ def evaluate(
     """
     settings = checked(changed(settings or EvaluateConfig(), named))
     settings.refuse_unread(named)
+    if not diagnosed and not settings.way.is_diagnosed:
+        raise UserError(f"`no_diagnose`: `estimator` {settings.estimator} makes no diagnostics; leave it out.")
     check_rows_are_there(data)
     found = estimates(model, guide, data, settings, origin, progress)
     if each and not settings.looks_at_guide:  # annealing has looked at no guide, the table has columns of one

@@ -28,6 +28,14 @@ class ElboParts(Shown):
         """The three by name, the ELBO first."""
         return {"elbo": self.elbo, "reconstruction": self.reconstruction, "kl": self.kl}
 
+    def __sub__(self, other: "ElboParts") -> "ElboParts":
+        """The difference of each part, at each datapoint; see :meth:`ppl_vae.estimates.estimate.Estimate.__sub__`."""
+        if not isinstance(other, ElboParts):
+            return NotImplemented
+        return ElboParts(
+            *(mine - theirs for mine, theirs in zip(self.by_name().values(), other.by_name().values(), strict=True))
+        )
+
     def __str__(self) -> str:
         return table_of(self.by_name())
 

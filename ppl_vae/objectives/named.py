@@ -14,10 +14,12 @@ class Named(NamedTuple):
     Args:
         make: makes it, called with ``num_particles``; with ``reconstruct=False`` where it takes that.
         words: what it is, in the help.
+        tightens: whether its bound is another one, and tighter, the more draws of z it has.
     """
 
     make: Callable[..., Objective]
     words: str
+    tightens: bool = False
 
 
 ObjectiveName = Literal["elbo", "elbo-analytic-kl", "iwae", "dreg"]
@@ -25,10 +27,11 @@ ObjectiveName = Literal["elbo", "elbo-analytic-kl", "iwae", "dreg"]
 OBJECTIVES: dict[ObjectiveName, Named] = {
     "elbo": Named(TraceELBO, "the ELBO from draws of the guide"),
     "elbo-analytic-kl": Named(partial(TraceELBO, analytic_kl=True), "the ELBO with its KL in closed form"),
-    "iwae": Named(ImportanceWeighted, "the importance bound of num_particles draws"),
+    "iwae": Named(ImportanceWeighted, "the importance bound of num_particles draws", tightens=True),
     "dreg": Named(
         partial(ImportanceWeighted, doubly_reparameterised=True),
         "the importance bound, the guide's gradient along the draws alone",
+        tightens=True,
     ),
 }
 

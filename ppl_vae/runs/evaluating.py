@@ -2,26 +2,42 @@
 
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import EvaluateConfig, Evaluated, estimates
+from ppl_vae.predictive.rendering import takes_labels
 from ppl_vae.runs.opened import OpenedRun, SplitName
+from ppl_vae.runtime.errors import UserError
 
 
 def evaluate_run(
-    opened: OpenedRun, settings: EvaluateConfig, split: SplitName = "test", progress: bool | None = None
+    opened: OpenedRun, settings: EvaluateConfig, split: SplitName | None = None, progress: bool | None = None
 ) -> Evaluated:
     """:func:`ppl_vae.evaluation.estimates` of a run's pair.
 
     Args:
         opened: the run.
         settings: what to estimate.
-        split: of the run's data.
+        split: of the run's data; None for the test split.
         progress: show a progress bar; None shows it on a terminal only.
     """
-    return estimates(*opened.pair, data_for(opened, settings, split), settings, opened.origin(split), progress)
+    return estimates(
+        *opened.pair, data_for(opened, settings, split), settings, opened.origin(split or "test"), progress
+    )
 
 
-def data_for(opened: OpenedRun, settings: EvaluateConfig, split: SplitName) -> Dataset:
+def data_for(opened: OpenedRun, settings: EvaluateConfig, split: SplitName | None) -> Dataset:
     """The datapoints that an evaluation looks at: where it simulates its own, the split's labels, if there are any,
-    else no more than the shape of an observation, for which nothing has to be read."""
+    else no more than the shape of an observation, for which nothing has to be read.
+
+    Args:
+        opened: the run.
+        settings: what to estimate.
+        split: of the run's data; None for the test split.
+
+    Raises:
+        UserError: a split is named of which nothing is read: the data is simulated, and the model reads no labels.
+    """
+    if split and settings.simulates and not takes_labels(opened.pair.model, opened.info):
+        raise UserError(f"`split`: `estimator` {settings.estimator} simulates its own data; leave `split` out.")
+    split = split or "test"
     if not settings.simulates:
         return opened.split(split, settings.limit)
     return opened.split(split) if opened.info.num_classes else Dataset(opened.example.x)

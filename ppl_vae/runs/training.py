@@ -167,7 +167,8 @@ def train_run(
         film: also take the frames of a film.
         progress: show a progress bar; None shows it on a terminal only.
         on_engine: called with the engine that was chosen, and why, in words.
-        warn: called, in words, if the run opens as another pair than was trained.
+        warn: called, in words, with settings that do other than their names say, and if the run opens as another pair
+            than was trained.
 
     Returns:
         the metrics of every epoch.
@@ -199,6 +200,7 @@ def train_run(
             on_step=camera,
             on_engine=on_engine if group.is_first else None,
             progress=progress,
+            warn=warn,
         )
         if camera and settings.fit.patience:
             camera.finish(history.best.epoch)

@@ -32,9 +32,10 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is spelt most like this one, if any is."""
-    near = get_close_matches(name, sorted(known), n=1, cutoff=0.5)
-    return near[0] if near else None
+    """The known name that is spelt most like this one, if any is; small and capital letters are alike."""
+    alike = {each.casefold(): each for each in sorted(known, reverse=True)}
+    near = get_close_matches(name.casefold(), sorted(alike), n=1, cutoff=0.5)
+    return alike[near[0]] if near else None
 
 
 def reason(error: BaseException) -> str:

@@ -60,6 +60,14 @@ class FitConfig:
             refuse_unread(self, ["row_learning_rate"], "per-datapoint guides", named)
 
 
+def doubts_about(settings: FitConfig) -> list[str]:
+    """What settings do that their names do not say, in words."""
+    several = OBJECTIVES[settings.objective].tightens
+    if several and settings.num_particles == 1:
+        return [f"`objective` {settings.objective} with 1 draw of z is the ELBO; give `num_particles` 5 or more."]
+    return []
+
+
 def final_kl_weight(settings: FitConfig) -> float:
     """The factor of the KL in the loss after its warm-up."""
     return 0.0 if settings.drop == "kl" else settings.kl_weight

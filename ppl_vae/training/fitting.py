@@ -15,12 +15,12 @@ from ppl_vae.programs.check import check_pair
 from ppl_vae.programs.rows import check_rows, tables_of
 from ppl_vae.runtime.ambient import apart
 from ppl_vae.runtime.config import changed, checked, to_plain
-from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.errors import UserError, warned
 from ppl_vae.runtime.processes import current
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.turns import turn
 from ppl_vae.svi import EagerStep
-from ppl_vae.training.config import FitConfig, objective_of
+from ppl_vae.training.config import FitConfig, doubts_about, objective_of
 from ppl_vae.training.loop import Loop
 from ppl_vae.training.metrics import EpochMetrics, History
 from ppl_vae.training.state import TrainingState
@@ -48,6 +48,7 @@ def fit(
     on_step: Callable[[int], object] | None = None,
     on_engine: Callable[[str], object] | None = None,
     progress: bool | None = None,
+    warn: Callable[[str], object] = warned,
     **named: object,
 ) -> History:
     """Train a pair by stochastic variational inference (Hoffman et al. 2013; Kingma and Welling 2014).
@@ -78,6 +79,7 @@ def fit(
             changes takes as long as a small step.
         on_engine: called with the engine that was chosen, and why, in words.
         progress: show a progress bar; None shows it on a terminal only.
+        warn: called, in words, with each setting that does other than its name says.
         named: fields of :class:`FitConfig` and of its optimizer by name, in place of the settings': ``epochs=50``.
 
     Returns:
@@ -104,6 +106,8 @@ def fit(
     ):
         raise UserError(f"`{unread[0]}` is read by objectives that are named; give it to your own when you make it.")
     check_rows_are_there(train, validation)
+    for words in [] if objective else doubts_about(settings):
+        warn(words)
     checkpoint_path = Path(checkpoint_path) if checkpoint_path else None
     validation = validation if validation is not None and len(validation) else None
     if settings.patience and validation is None:

@@ -210,7 +210,7 @@ def test_python_says_what_the_command_says(cli, plain, trained):
 
 @pytest.mark.parametrize("flags", [["elbo", "--num-samples", 4], ["iwae"], ["ais", *SHORT]])
 def test_both_errors_are_printed(cli, plain, trained, flags):
-    flags = [trained, "--estimator", *flags, "--limit", 20, "--no-diagnose"]
+    flags = [trained, "--estimator", *flags, "--limit", 20]
     out, found = cli("evaluate", *flags)[1], plain(*flags)
     headline, *_ = out.splitlines()
     assert headline.endswith(f" ± {error_alone(found['stderr'])} (± {error_alone(found['monte_carlo_stderr'])})")
@@ -411,7 +411,7 @@ def test_one_datapoint_has_no_error(cli, trained, flags):
     assert " ± " not in out
     assert "(± 0." in out  # its draws have
     assert "of one, so no error over datapoints, (±) of the estimate on these datapoints" in out
-    assert " ± " in cli("evaluate", trained, "--estimator", *flags, "--limit", 2, "--no-diagnose")[1]
+    assert " ± " in cli("evaluate", trained, "--estimator", *flags, "--limit", 2)[1]
 
 
 @pytest.mark.slow
@@ -486,3 +486,19 @@ def test_json_holds_none_for_what_is_not_finite():
     fields = ["data", "fingerprint", "split", 2, "none", 0, "proper", "elbo", 1, 0, "", ""]
     written = json.dumps(evaluation.as_plain(results, Protocol(*fields)), allow_nan=False)
     assert json.loads(written)["elbo"] is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--estimator", "sbc", "--split", "test"], "--split: --estimator sbc simulates its own data"),
+        (["--estimator", "bdmc", "--split", "train"], "--split: --estimator bdmc simulates its own data"),
+        (["--estimator", "ais", "--no-diagnose"], "--no-diagnose: --estimator ais makes no diagnostics"),
+        (["--estimator", "bdmc", "--no-diagnose"], "--no-diagnose: --estimator bdmc makes no diagnostics"),
+        (["--estimator", "sbc", "--no-diagnose"], "--no-diagnose: --estimator sbc makes no diagnostics"),
+    ],
+)
+def test_what_an_estimator_does_not_read_is_refused(cli, trained, flags, said):
+    status, out, err = cli("evaluate", trained, *flags)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"ppl-vae: {said}")

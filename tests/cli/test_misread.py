@@ -1,13 +1,17 @@
 """What of a command line could not be read, in one line that offers what was meant."""
 
 from dataclasses import fields
+from importlib.metadata import version
 
 import pytest
 
+import ppl_vae
 from ppl_vae.cli.evaluate import Evaluate
 from ppl_vae.cli.generators import Generators
-from ppl_vae.cli.main import main
+from ppl_vae.cli.main import _parse, main
+from ppl_vae.cli.misread import without_commas
 from ppl_vae.cli.train import Train
+from ppl_vae.runtime.errors import UserError
 
 SWITCHES = [
     (command, f"--{form}{field.name.replace('_', '-')}")
@@ -37,3 +41,35 @@ def test_of_a_switch_the_form_that_was_meant_is_offered(command, flag, capsys):
 def test_each_flag_has_its_nearest(words, said, capsys):
     assert main(words.split()) == 2
     assert capsys.readouterr().err == f"ppl-vae: Unrecognized options: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (["--hidden", "400,200"], ["--hidden", "400", "200"]),
+        (["--hidden=400,200"], ["--hidden", "400", "200"]),
+        (["--hidden", "400, 200"], ["--hidden", "400", "200"]),
+        (["--hidden", "400", "200"], ["--hidden", "400", "200"]),
+        (["--out=runs/a"], ["--out=runs/a"]),
+    ],
+)
+def test_commas_stand_between_the_words_of_a_list(given, read):
+    assert without_commas(given) == read
+
+
+@pytest.mark.parametrize("words", ["--hidden 7,5", "--hidden=7,5", "--channels 4,6 --hidden 7,5"])
+def test_a_list_may_have_commas(words):
+    parsed = _parse(["train", *words.split()])
+    assert tuple(parsed.settings.pair.settings["hidden"]) == (7, 5)
+
+
+def test_a_comma_elsewhere_is_kept_and_complained_of_as_it_is(tmp_path):
+    assert str(_parse(["train", "--out", "a,b"]).out) == "a,b"
+    with pytest.raises(UserError, match="0,001"):
+        _parse(["train", "--learning-rate", "0,001"])
+
+
+def test_the_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"ppl-vae {ppl_vae.__version__}\n"
+    assert ppl_vae.__version__ == version("ppl_vae")

@@ -1,12 +1,14 @@
 """Data sets and the four binarization protocols."""
 
+import re
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from ppl_vae import UserError
-from ppl_vae.data import Dataset, binarized
+from ppl_vae.data import Dataset, binarized, load
 
 GREY = torch.linspace(0.0, 1.0, 24).reshape(4, 2, 3)
 LABELS = torch.tensor([3, 1, 2, 0])
@@ -206,3 +208,29 @@ def test_precision_and_labels_stay(binarization: str) -> None:
     data = binarized(GREY.double(), LABELS, binarization, seed=0)
     assert data.batch(torch.arange(4)).x.dtype == torch.float64
     assert torch.equal(data.y, LABELS)
+
+
+@pytest.mark.parametrize("limit", [-1, -7, 1.5])
+def test_a_limit_that_is_no_number_of_rows_is_refused(limit: Any) -> None:
+    data = Dataset(GREY, LABELS)
+    assert [len(data.head(each)) for each in (None, 0, 3, 9)] == [4, 0, 3, 4]
+    with pytest.raises(UserError, match=r"^`limit`: must be"):
+        data.head(limit)
+
+
+class Frame:
+    """As pandas' and polars' tables: it gives its values as NumPy's."""
+
+    def to_numpy(self) -> np.ndarray:
+        return np.ones((3, 2))
+
+
+@pytest.mark.parametrize("x", [Frame(), np.ones((3, 2)), [[1.0, 2.0], [3.0, 4.0]]])
+def test_the_advice_for_what_is_no_tensor_makes_it_a_data_set(x: Any) -> None:
+    for told in (Dataset, load):
+        with pytest.raises(UserError) as caught:
+            told(x)
+        advice = re.search(r"torch\.as_tensor\(x.*?\)\.float\(\)", str(caught.value))
+        assert advice
+        assert Dataset(eval(advice[0], {"torch": torch, "x": x})).x.dtype == torch.float32
+        assert len(str(caught.value)) < 150

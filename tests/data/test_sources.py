@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ppl_vae import UserError
-from ppl_vae.data import SOURCES, read_source
+from ppl_vae.data import SOURCES, DataConfig, read_source
 
 NOWHERE = Path("/nowhere")
 
@@ -46,3 +46,9 @@ def test_unknown_name(name: str, hint: str) -> None:
 
 def test_every_name_of_the_table() -> None:
     assert set(SOURCES) == {"digits", "mnist", "fashion-mnist", "kmnist", "emnist"}
+
+
+@pytest.mark.parametrize("name", ["Digits", "DIGITS", "digits"])
+def test_a_name_in_capital_letters_is_the_name(name: str) -> None:
+    assert len(read_source(name, NOWHERE).x) == 1797
+    assert DataConfig(data=name).absolute().data == "digits"  # what a run records

@@ -119,3 +119,17 @@ def test_mnist_splits(shared_data: Path) -> None:
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (54_000, 6_000, 10_000)
     assert splits.num_classes == 10
     assert set(splits.train.batch(torch.arange(100)).x.unique().tolist()) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("no network"), KeyboardInterrupt()])
+def test_a_download_that_comes_to_nothing_leaves_no_folder(
+    failure: BaseException, fake: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(root: str, **_: Any) -> None:
+        (Path(root) / "MNIST" / "raw").mkdir(parents=True)
+        raise failure
+
+    monkeypatch.setattr(fake.datasets, "MNIST", broken)
+    with pytest.raises(KeyboardInterrupt if isinstance(failure, KeyboardInterrupt) else UserError):
+        read("mnist", tmp_path / "deep" / "data")
+    assert list(tmp_path.iterdir()) == []

@@ -180,3 +180,15 @@ def test_who_ends_below_a_mean_field_family_is_no_optimum_if_it_is_of_gaussians(
     assert [warning.partition(", so")[0] for warning in warnings] == [
         "family 'other': its local fits end 1.000 nats below those of 'mine'"
     ] * told
+
+
+def test_bounds_have_a_difference_part_by_part_at_each_datapoint():
+    parts = [ElboParts(*(Estimate(torch.randn(5)) for _ in range(3))) for _ in range(2)]
+    difference = (parts[0] - parts[1]).by_name()
+    for name, found in difference.items():
+        left, right = (part.by_name()[name] for part in parts)
+        assert torch.equal(found.values, left.values.double() - right.values.double())
+    with pytest.raises(TypeError):
+        parts[0] - parts[1].elbo
+    with pytest.raises(UserError, match="estimate both on the same datapoints"):
+        parts[0] - ElboParts(*(Estimate(torch.randn(4)) for _ in range(3)))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import LowRankMultivariateNormal, MultivariateNormal, Normal, kl_divergence
 
+from ppl_vae import UserError
 from ppl_vae.guides import Diagonal, Family, FullRank, LowRank
 from ppl_vae.guides.families import _LowRankNormal, _of_each
 from ppl_vae.networks.dense import SCALE_FLOOR, positive
@@ -250,3 +251,10 @@ def test_the_density_of_a_draw_follows_the_draw_alone(draws: tuple[int, ...], ow
     ]
     assert gradients[0].abs().max() > 1e-3
     torch.testing.assert_close(*gradients, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("size", "rank"), [(1, 2), (2, 9), (3, 4)])
+def test_more_columns_than_latents_are_refused(size: int, rank: int) -> None:
+    assert LowRank(size, rank=size).num_params == (2 + size) * size
+    with pytest.raises(UserError, match=rf"^`rank` {rank}: q is of {size} latents?, so more columns than {size} add"):
+        LowRank(size, rank=rank)

@@ -147,7 +147,7 @@ def test_a_fit_by_an_objective_of_ones_own_goes_on_with_one_of_that_class_only(t
     first, both = settings(epochs=1, **alike), settings(epochs=2, **alike)
     path = tmp_path / "checkpoint.pt"
     fit(*own, TRAIN, settings=first, objective=_HalfOfTheKL(), checkpoint_path=path, progress=False)
-    for other in (None, TraceELBO(), "iwae"):
+    for other in (None, TraceELBO(), "elbo-analytic-kl"):
         with pytest.raises(
             UserError, match="objective differ from the checkpoint's; resume with what it was begun with"
         ):
@@ -155,3 +155,17 @@ def test_a_fit_by_an_objective_of_ones_own_goes_on_with_one_of_that_class_only(t
     fit(*own, TRAIN, settings=both, objective=_HalfOfTheKL(), checkpoint_path=path, resume=True, progress=False)
     fit(*whole, TRAIN, settings=both, objective=_HalfOfTheKL(), progress=False)
     assert_same(weights(*own), weights(*whole))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("draws", [1, 2])
+def test_a_bound_of_several_draws_that_has_one_is_told_of(name, draws):
+    said = []
+    fit(*vae_pair(), TRAIN, epochs=1, objective=name, num_particles=draws, progress=False, warn=said.append)
+    one = f"`objective` {name} with 1 draw of z is the ELBO; give `num_particles` 5 or more."
+    assert said == ([one] if draws == 1 and name in ("iwae", "dreg") else [])
+
+
+def test_it_is_a_warning_of_pythons_where_nobody_listens():
+    with pytest.warns(UserWarning, match="`objective` dreg with 1 draw of z is the ELBO"):
+        fit(*vae_pair(), TRAIN, epochs=1, objective="dreg", progress=False)

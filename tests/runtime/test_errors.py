@@ -6,7 +6,13 @@ from ppl_vae.runtime.errors import UserError, reason, unknown_name
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("mnits", "did you mean 'mnist'?"), ("Digits", "did you mean 'digits'?"), ("zzz", "choose one")]
+    ("name", "hint"),
+    [
+        ("mnits", "did you mean 'mnist'?"),
+        ("Digits", "did you mean 'digits'?"),
+        ("MNIST", "did you mean 'mnist'?"),
+        ("zzz", "choose one"),
+    ],
 )
 def test_the_nearest_known_name(name: str, hint: str) -> None:
     error = unknown_name("data set", name, ["mnist", "digits"])
