@@ -1,8 +1,8 @@
 """The explorer: one HTML file in which a trained decoder runs, and an encoder where there is one.
 
-``networks`` takes a network apart into layers that a browser can compute, ``exploring`` a pair, whose model and guide
-it has to know, and ``page`` puts everything that is shown into one self-contained file; ``js`` holds what runs in it, a
-file an idea.
+``networks`` takes a network apart into layers that a browser can compute, ``convolutions`` a convolutional one,
+``exploring`` a pair, whose model and guide it has to know, and ``page`` puts everything that is shown into one
+self-contained file; ``js`` holds what runs in it, a file an idea.
 """
 
 from ppl_vae.explorer.exploring import explored

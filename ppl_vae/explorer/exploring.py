@@ -12,13 +12,14 @@ from ppl_vae.data import Binarization, Dataset
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import rows_of
 from ppl_vae.diagnostics.units import Units, units
+from ppl_vae.explorer.convolutions import decoder_layers, encoder_layers
 from ppl_vae.explorer.networks import Dense, Layer, layers_of
 from ppl_vae.explorer.page import Contents, Placement
 from ppl_vae.guides import Amortized, Diagonal, Family, FullRank, LowRank, Point, SemiAmortized
 from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian
 from ppl_vae.models.likelihoods import Bernoulli, Normal
 from ppl_vae.models.priors import StandardNormal
-from ppl_vae.networks.convolutional import ConvDecoder
+from ppl_vae.networks.convolutional import ConvDecoder, ConvEncoder
 from ppl_vae.networks.dense import Decoder, Encoder
 from ppl_vae.predictive.draws import posterior_moments
 from ppl_vae.programs.pair import frozen
@@ -64,7 +65,8 @@ def explored(
     """What a page shows of a pair: ``html(explored(...))`` is the page.
 
     Args:
-        model: a VAE, conditional or not, of fully connected networks and a standard normal prior, or a linear-Gaussian.
+        model: a VAE, conditional or not, of fully connected or convolutional networks and a standard normal prior, or a
+            linear-Gaussian.
         guide: q(z | x), with an answer to the data.
         data: whose places are shown, and on which the KL of each unit is found; two images or more.
         info: of the training data.
@@ -133,27 +135,22 @@ def _decoded(model: nn.Module, called: str) -> _Decoded:
     if type(model) is LinearGaussian:
         weight, bias = model.weight.detach().cpu().numpy(), model.mean.detach().cpu().numpy()
         return _Decoded([Dense(weight, bias)], "identity", 0, [_CLIPPED])
-    if type(model) in (VAE, ConditionalVAE) and type(model.decoder) is Decoder:
+    if type(model) in (VAE, ConditionalVAE) and isinstance(decoder := model.decoder, Decoder | ConvDecoder):
         if not isinstance(model.prior, StandardNormal):
             raise UserError(
                 "the page draws z from N(0, I), and this model has another prior; 'ppl-vae sample' draws from it."
             )
         try:
-            layers, classes = layers_of(model.decoder.net), model.decoder.num_classes
+            layers, classes = _layers(decoder), decoder.num_classes
         except ValueError as error:  # somebody has put layers of their own into it
             raise UserError(f"the page cannot compute this decoder: {error}.") from None
         if isinstance(model.likelihood, Bernoulli):
             return _Decoded(layers, "sigmoid", classes, [])
         if isinstance(model.likelihood, Normal):
             return _Decoded(layers, "identity", classes, [_CLIPPED])
-    if type(model) in (VAE, ConditionalVAE) and type(model.decoder) is ConvDecoder:
-        raise UserError(
-            "this run's decoder is convolutional, and the page computes fully connected ones; train with `net` mlp "
-            "to explore, or draw with 'ppl-vae sample', which takes any."
-        )
     raise UserError(
-        f"model {called} cannot be explored; runs of `model` vae, conditional and linear-gaussian can, with fully "
-        "connected networks and `likelihood` bernoulli or normal; 'ppl-vae sample' takes any."
+        f"model {called} cannot be explored; runs of `model` vae, conditional and linear-gaussian can, with "
+        "`likelihood` bernoulli or normal; 'ppl-vae sample' takes any."
     )
 
 
@@ -180,12 +177,25 @@ def _placement(guide: nn.Module, binarization: Binarization) -> tuple[Placement 
 
 def _encoder(guide: Amortized) -> list[Layer]:
     """The layers of a guide's encoder; none where it is another, or somebody has put layers of their own into it."""
-    if type(guide.encoder) is not Encoder:
-        return []
     try:
-        return layers_of(guide.encoder.net)
+        return _layers(guide.encoder)
     except ValueError:
         return []
+
+
+def _layers(network: nn.Module) -> list[Layer]:
+    """The layers of one of our encoders or decoders.
+
+    Raises:
+        ValueError: it is another, though it may inherit, or holds modules that a browser has not.
+    """
+    if type(network) is ConvEncoder:
+        return encoder_layers(network)
+    if type(network) is ConvDecoder:
+        return decoder_layers(network)
+    if type(network) is Encoder or type(network) is Decoder:
+        return layers_of(network.net)
+    raise ValueError(f"a browser has no {type(network).__name__}; it has this package's own")
 
 
 def _order(used: Units) -> NDArray[np.int64]:

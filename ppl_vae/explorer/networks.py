@@ -1,6 +1,7 @@
 """A network taken apart into layers of plain arrays, as ``js/networks.js`` computes them."""
 
 import base64
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,7 +41,51 @@ class Activation(NamedTuple):
     name: str
 
 
-Layer = Dense | Activation
+class Shift(NamedTuple):
+    """x ↦ x + b.
+
+    Args:
+        bias: b, ``(size,)``, float32.
+    """
+
+    bias: NDArray[np.float32]
+
+
+class Convolution(NamedTuple):
+    """A convolution of an image ``(height, width, channels)``, flat, or a transposed one; what is outside counts as 0.
+
+    Args:
+        weight: ``(kernel height, kernel width, in, out)``, float32.
+        bias: ``(out,)``, float32.
+        before: height and width of the image.
+        after: of the result; what a transposed one has more is cut off below and at the right.
+        stride: pixels of the larger image to one of the smaller.
+        padding: how far the kernel begins outside the larger image.
+        transposed: whether the result is the larger one.
+    """
+
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    before: tuple[int, int]
+    after: tuple[int, int]
+    stride: int
+    padding: int
+    transposed: bool
+
+
+class Ahead(NamedTuple):
+    """Layers for the first numbers only; those behind them, a label, stay as they are.
+
+    Args:
+        size: how many go through the layers.
+        layers: in their order.
+    """
+
+    size: int
+    layers: Sequence["Layer"]
+
+
+Layer = Dense | Activation | Shift | Convolution | Ahead
 
 
 def layers_of(network: nn.Sequential) -> list[Layer]:
@@ -65,9 +110,17 @@ def _layer(module: nn.Module) -> Layer:
 
 def plain(layer: Layer) -> dict[str, Any]:
     """A layer as JSON has it."""
-    if isinstance(layer, Activation):
-        return {"activation": layer.name}
-    return {"weight": packed(layer.weight), "bias": packed(layer.bias)}
+    match layer:
+        case Activation(name):
+            return {"kind": "activation", "name": name}
+        case Dense(weight, bias):
+            return {"kind": "dense", "weight": packed(weight), "bias": packed(bias)}
+        case Shift(bias):
+            return {"kind": "shift", "bias": packed(bias)}
+        case Convolution(weight, bias):
+            return {"kind": "convolution", **layer._asdict(), "weight": packed(weight), "bias": packed(bias)}
+        case Ahead(size, layers):
+            return {"kind": "ahead", "size": size, "layers": [plain(each) for each in layers]}
 
 
 def packed(array: ArrayLike) -> dict[str, Any]:

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from ppl_vae.explorer import Contents, Placement, html, layers_of
+from ppl_vae.explorer.convolutions import decoder_layers, encoder_layers
 from ppl_vae.explorer.page import _SCRIPTS
 from ppl_vae.guides import Diagonal, FullRank, LowRank, Point
+from ppl_vae.networks.convolutional import ConvDecoder, ConvEncoder
 from ppl_vae.networks.dense import Decoder, Encoder
 
 FAMILIES = {"diagonal": Diagonal, "low-rank": LowRank, "full-rank": FullRank, "point": Point}
@@ -29,15 +31,28 @@ class Subject:
     num_classes: int = 0
     link: str = "sigmoid"
     title: str = "a run"
+    channels: tuple = ()  # of convolutions; of none the networks are fully connected
 
     def __post_init__(self):
         torch.manual_seed(3)
         self.q = FAMILIES[self.family](self.size)
-        self.decoder = Decoder(self.size, self.event_shape, (7, 9), self.activation, num_classes=self.num_classes)
-        self.encoder = Encoder(self.event_shape, self.q.num_params, (8,), self.activation, self.num_classes)
+        last = {"activation": self.activation, "num_classes": self.num_classes}
+        if self.channels:
+            start = torch.randn(self.event_shape)
+            self.decoder = ConvDecoder(self.size, self.event_shape, self.channels[::-1], (7,), start=start, **last)
+            self.encoder = ConvEncoder(self.event_shape, self.q.num_params, self.channels, (8,), **last)
+        else:
+            self.decoder = Decoder(self.size, self.event_shape, (7, 9), **last)
+            self.encoder = Encoder(self.event_shape, self.q.num_params, (8,), **last)
         with torch.no_grad():
-            for parameter in [*self.decoder.parameters(), *self.encoder.parameters()]:
-                parameter.mul_(3.0)
+            for parameter in [*self.decoder.net.parameters(), *self.encoder.net.parameters()]:
+                parameter.mul_(1.5 if self.channels else 3.0)
+
+    @property
+    def layers(self):
+        if self.channels:
+            return decoder_layers(self.decoder), encoder_layers(self.encoder)
+        return layers_of(self.decoder.net), layers_of(self.encoder.net)
 
     @property
     def contents(self):
@@ -47,7 +62,7 @@ class Subject:
             subtitle="in a test",
             notes=[self.title],
             placing=[self.title],
-            decoder=layers_of(self.decoder.net),
+            decoder=self.layers[0],
             link=self.link,
             event_shape=self.event_shape,
             num_classes=self.num_classes,
@@ -59,7 +74,7 @@ class Subject:
             means=rng.normal(size=(20, self.size)).astype(np.float32),
             labels=np.arange(20) % max(2, self.num_classes),
             images=rng.integers(0, 256, (6, *self.event_shape), dtype=np.uint8),
-            placement=Placement(layers_of(self.encoder.net), self.family, binarized=False),
+            placement=Placement(self.layers[1], self.family, binarized=False),
         )
 
     def write(self, tmp_path):
@@ -79,8 +94,11 @@ class Subject:
         Subject(size=1, event_shape=(6,)),
         Subject(size=2, event_shape=(4, 3, 1), link="identity"),
         Subject(size=3, event_shape=(4, 3, 3)),
+        Subject(size=3, event_shape=(7, 6), channels=(5,)),
+        Subject(size=3, event_shape=(7, 10, 3), channels=(4, 6), num_classes=2, activation="softplus"),
+        Subject(size=2, event_shape=(5, 5, 1), channels=(3, 4, 5), activation="tanh", link="identity"),
     ],
-    ids=lambda subject: f"{subject.activation}-{subject.family}-{subject.size}-{subject.event_shape}",
+    ids=lambda s: "-".join(map(str, (s.activation, s.family, s.size, s.event_shape, *s.channels))),
 )
 def test_networks_and_families_are_pytorchs(subject, open_page, tmp_path):
     page = open_page(subject.write(tmp_path))

@@ -1,4 +1,4 @@
-// Fully connected networks, as torch computes them: what ppl_vae/explorer/networks.py packed.
+// Networks, as torch computes them: what ppl_vae/explorer/networks.py packed. Images are flat, their channels last.
 
 /** An array of Python's: float32 with the lowest byte first, as every browser's machine has it, or uint8. */
 function unpacked({ kind, base64 }) {
@@ -38,13 +38,62 @@ function dense(weight, bias) {
   };
 }
 
+/**
+ * A convolution, W (kernel height, kernel width, in, out); transposed, each pixel of the input is spread over the output.
+ * Either way a place of the kernel joins one pixel of the smaller image to one of the larger.
+ */
+function convolution({ weight, bias, before, after, stride, padding, transposed }) {
+  const [rows, columns, depthIn, depthOut] = weight.shape;
+  const weights = unpacked(weight);
+  const biases = unpacked(bias);
+  const [small, large] = transposed ? [before, after] : [after, before];
+  return (input) => {
+    const output = new Float64Array(after[0] * after[1] * depthOut);
+    for (let start = 0; start < output.length; start += depthOut) output.set(biases, start);
+    const join = (y, x, row, column) => {
+      const [down, across] = [y * stride - padding + row, x * stride - padding + column];
+      if (down < 0 || across < 0 || down >= large[0] || across >= large[1]) return;
+      const [one, other] = [y * small[1] + x, down * large[1] + across];
+      const [from, to] = transposed ? [one, other] : [other, one];
+      let next = (row * columns + column) * depthIn * depthOut;
+      for (let i = from * depthIn; i < (from + 1) * depthIn; i++) {
+        const value = input[i];
+        for (let j = to * depthOut; j < (to + 1) * depthOut; j++) output[j] += value * weights[next++];
+      }
+    };
+    for (let y = 0; y < small[0]; y++)
+      for (let x = 0; x < small[1]; x++)
+        for (let row = 0; row < rows; row++) for (let column = 0; column < columns; column++) join(y, x, row, column);
+    return Float32Array.from(output);
+  };
+}
+
+/** The first numbers through layers of their own, those behind them, a label, as they are. */
+function ahead(size, layers) {
+  const first = network(layers);
+  return (input) => {
+    const [changed, label] = [first(input.subarray(0, size)), input.subarray(size)];
+    const output = new Float32Array(changed.length + label.length);
+    output.set(changed);
+    output.set(label, changed.length);
+    return output;
+  };
+}
+
+const LAYERS = {
+  activation: ({ name }) => (input) => input.map((value) => ACTIVATIONS[name](value)),
+  dense: ({ weight, bias }) => dense(unpacked(weight), unpacked(bias)),
+  shift: ({ bias }) => {
+    const shifts = unpacked(bias);
+    return (input) => input.map((value, n) => value + shifts[n]);
+  },
+  convolution,
+  ahead: ({ size, layers }) => ahead(size, layers),
+};
+
 /** A function from Float32Array to Float32Array. */
 function network(layers) {
-  const steps = layers.map((layer) => {
-    if (!layer.activation) return dense(unpacked(layer.weight), unpacked(layer.bias));
-    const activation = ACTIVATIONS[layer.activation];
-    return (input) => input.map((value) => activation(value));
-  });
+  const steps = layers.map((layer) => LAYERS[layer.kind](layer));
   return (input) => steps.reduce((value, step) => step(value), input);
 }
 
