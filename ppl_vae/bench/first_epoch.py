@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ppl_vae.bench.settings import Clock
 
-EPOCHS = 20
+EPOCHS = 40
 """Epochs asked for: so many that ``auto`` compiles."""
 _MOST_ROUNDS = 3
 
