@@ -1,6 +1,8 @@
 """Progress of what takes its time: a bar on a terminal, gone when it is done; elsewhere a line of the log at times."""
 
 import logging
+import os
+import sys
 import time
 from typing import Any
 
@@ -30,6 +32,8 @@ class Bar(tqdm):  # type: ignore[type-arg]
         self, total: int, unit: str, what: str, shown: bool | None = None, initial: int = 0, **settings: Any
     ) -> None:
         hide = None if shown is None else not shown
+        if _has_no_width():
+            settings = {"ncols": 80, "nrows": 24, **settings}  # tqdm would fit its bar into none
         super().__init__(total=total, unit=unit, desc=what, disable=hide, initial=initial, **settings)
         self._logs, self._tells, self._words = bool(self.disable) and shown is None, shown is None, (what, total, unit)
         self._done, self._began, self._due = initial, time.monotonic(), FIRST_LINE
@@ -52,6 +56,14 @@ class Bar(tqdm):  # type: ignore[type-arg]
         (what, total, unit), passed = self._words, time.monotonic() - self._began
         if self._done >= total and passed >= FIRST_LINE:
             _log.info(f"{what:<8} {total:,} {unit}s took {passed:.0f} s")
+
+
+def _has_no_width() -> bool:
+    """Whether this is a terminal that was never told its width, as some containers and editors start them."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns == 0
+    except (OSError, ValueError, AttributeError):  # none, or what stands in its place has no file
+        return False
 
 
 def bar(total: int, unit: str, what: str, shown: bool | None = None, **settings: Any) -> Bar:

@@ -1,6 +1,8 @@
 """What takes long shows that it goes on: a bar where it is asked for, lines of the log where there is no terminal."""
 
 import logging
+import os
+import pty
 
 import pytest
 
@@ -58,6 +60,16 @@ def test_who_asks_for_a_bar_or_for_none_has_no_lines(
         done.update(10)
     assert caplog.messages == []
     assert ("training" in capsys.readouterr().err) == shown
+
+
+def test_a_terminal_without_a_width_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = pty.openpty()  # nobody has said how wide it is
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr("sys.stderr", terminal)
+        with bar(10, "step", "training") as done:
+            done.update(10)
+        assert b"training" in os.read(ours, 4096)
+    os.close(ours)
 
 
 def test_what_evaluates_and_what_takes_gaps_apart_says_how_far_it_is(

@@ -4,6 +4,7 @@ import enum
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
@@ -11,7 +12,9 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from ppl_vae.tracing.capture import NotTraceableError
 
 # What is the same as long as it is equal.
-_FIXED = (bool, int, str, bytes, complex, type(None), enum.Enum, torch.dtype, torch.device, torch.Size, range, slice)
+_PYTHONS = (bool, int, float, str, bytes, complex, type(None), enum.Enum, range, slice)
+_FIXED = (*_PYTHONS, np.number, np.bool_, torch.dtype, torch.device, torch.Size)
+_FLOATS = {float, np.float64}  # NumPy rounds what is worked out from a float32 in its own way
 
 
 class Arguments(NamedTuple):
@@ -48,7 +51,7 @@ def taken_apart(args: tuple[Any, ...], kwargs: dict[str, Any], floats_change: bo
     Args:
         args: positional.
         kwargs: by name.
-        floats_change: whether Python's floats may change from call to call; if not, a record is made for each.
+        floats_change: whether Python's floats and float64 may change from call to call; if not, each has a record.
 
     Raises:
         NotTraceableError: one is of a type that may change without being seen to.
@@ -66,11 +69,11 @@ def taken_apart(args: tuple[Any, ...], kwargs: dict[str, Any], floats_change: bo
             tensors.append(value)
             leaves.append(_TENSOR)
             key.append((kind, value.shape, value.stride(), value.dtype, value.device))
-        elif kind is float and floats_change:
-            numbers.append(value)
+        elif kind in _FLOATS and floats_change:
+            numbers.append(float(value))
             leaves.append(_NUMBER)
             key.append(_NUMBER)
-        elif isinstance(value, (float, *_FIXED)):
+        elif isinstance(value, _FIXED):
             leaves.append(value)
             key.append((kind, (value.start, value.stop, value.step) if isinstance(value, slice) else value))
         elif isinstance(value, nn.Module):

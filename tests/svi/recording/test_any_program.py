@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -423,12 +424,23 @@ def test_a_ragged_last_batch_is_a_record_of_its_own() -> None:
 
 
 @pytest.mark.usefixtures("double")
-def test_a_float_may_follow_a_schedule() -> None:
+@pytest.mark.parametrize("kind", [float, np.float64])
+def test_a_float_may_follow_a_schedule(kind: Callable[[float], float]) -> None:
     def make() -> Example:
         weights = iter(range(1, 1000))
-        return regression(Trace_ELBO(), pyro.optim.Adam({"lr": 0.05}), argument=lambda: math.sqrt(next(weights)))
+        return regression(Trace_ELBO(), pyro.optim.Adam({"lr": 0.05}), argument=lambda: kind(math.sqrt(next(weights))))
 
     assert_recorded(make)
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("kind", [int, np.int64, np.uint8, np.float32])
+def test_other_numbers_have_a_record_each(kind: Callable[[int], float]) -> None:
+    def make() -> Example:
+        weights = iter([1, 1, 1, 2, 2, 2] * 20)
+        return regression(Trace_ELBO(), pyro.optim.Adam({"lr": 0.05}), argument=lambda: kind(next(weights)))
+
+    assert_recorded(make, num_records=2)
 
 
 @pytest.mark.usefixtures("double")
