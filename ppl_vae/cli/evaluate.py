@@ -85,9 +85,9 @@ class Evaluate:
             print(f"warning: {words}", file=sys.stderr)
         if self.per_datapoint:
             write_text(self.per_datapoint, found.to_csv(), new=True)
-        print(json.dumps(found.to_dict()) if self.json else as_flags(str(found), self))
         if self.per_datapoint and not self.json:
             print(f"{self.per_datapoint}: {found.of_each}")
+        print(json.dumps(found.to_dict()) if self.json else as_flags(str(found), self))
 
     def _calibrate(self, opened: OpenedRun) -> None:
         data = data_for(opened, self.settings, self.split)

@@ -94,11 +94,8 @@ class Aggregate(NamedTuple):
         name = "mutual information I(x; z)"
         low, high = self.mutual_information, self.mutual_information_upper
         if self.vague:
-            most = f"it may be {high.mean:.1f} nats" if math.isfinite(high.mean) else "it may be anything"
-            return [
-                f"{name} left out: {most}, and to tell takes more than e to that power of datapoints; these are "
-                f"{self.num_datapoints}, e to the power of {self.log_num:.1f}"
-            ]
+            most = f", which may be up to {high.mean:.1f} nats" if math.isfinite(high.mean) else ""
+            return [f"{name}{most}: not known, {self.num_datapoints} datapoints are too few to tell"]
         lines = [f"{name} {self._between(low, high)}"]
         if self.kl_to_prior and self.kl_to_prior_lower:
             lines.append(f"KL(q(z) ‖ p(z)) {self._between(self.kl_to_prior_lower, self.kl_to_prior)}")

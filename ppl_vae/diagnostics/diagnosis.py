@@ -75,10 +75,14 @@ class Diagnostics(Shown):
             "bound_warnings": list(self.bound_warnings),
         }
 
-    def lines(self) -> list[str]:
-        """What was found, in a few lines, the first of which says of what; warnings apart."""
+    def lines(self, *, weights: bool = True) -> list[str]:
+        """What was found, in a few lines, the first of which says of what; warnings apart.
+
+        Args:
+            weights: with what is known of the importance weights, which an ELBO does not depend on.
+        """
         lines = [f"on the first {self.num_datapoints} datapoints, {self.num_samples} draws of each:"]
-        if self.weights:
+        if self.weights and weights:
             ess, khat = self.weights.ess, self.weights.khat_quantile
             size = with_error(ess.mean, ess.stderr, 1)
             lines.append(f"  effective sample size {size} of {self.num_samples} draws")
@@ -189,7 +193,7 @@ def _judge(by_unit: Units, over_data: Aggregate | None) -> list[str]:
             f"partial posterior collapse: {active} of {total} units are active ({rule}): try KL warm-up, or a smaller "
             "latent_dim, which would do."
         )
-    if over_data:
+    if over_data and active:
         information = over_data.mutual_information
         if information.mean < _NO_INFORMATION:
             found.append(

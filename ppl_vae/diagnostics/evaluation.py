@@ -109,20 +109,22 @@ class Evaluation(Shown):
         return plain
 
     def __str__(self) -> str:
+        """How it was estimated, what is to be known of it, and last the numbers, the headline last of all."""
         fitted, infer, headline = self.estimated.fitted, self.settings.infer, self._headline
-        lines = [table_of(self.results)]
+        lines = self.protocol.in_words(None if fitted.fits is None else to_plain(infer))
+        lines += lines_about(fitted, infer)
+        if self.diagnostics:
+            lines += self.diagnostics.lines(weights=self.settings.weighs)
+            lines += _warned((*self.diagnostics.warnings, *self._of_bound()))
+        if (acceptance := self.estimated.acceptance) is not None:
+            lines += [f"acceptance {acceptance:.2f} of the Hamiltonian transitions", *_warned(self._stuck())]
         if headline.rise:
             of_half = f"of half of the {self.settings.draws} {self._draws} it is {headline.rise} nats lower"
             lines += [of_half, *_warned(self._rising())]
-        if (acceptance := self.estimated.acceptance) is not None:
-            lines += [f"acceptance {acceptance:.2f} of the Hamiltonian transitions", *_warned(self._stuck())]
         if self.per_step:
             lines.append(str(self.per_step))
-        lines += lines_about(fitted, infer)
-        if self.diagnostics:
-            lines += [str(self.diagnostics), *_warned(self._of_bound())]
-        lines += [*_warned(self._of_point()), errors_line(self.results.values())]
-        return "\n".join([*lines, *self.protocol.in_words(None if fitted.fits is None else to_plain(infer))])
+        lines += [*_warned(self._of_point()), f"{errors_line(self.results.values())}:"]
+        return "\n".join([*lines, table_of(dict(reversed(self.results.items())))])
 
     @property
     def _headline(self) -> Estimate:

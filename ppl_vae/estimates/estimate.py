@@ -17,6 +17,8 @@ from ppl_vae.runtime.shown import Row, Shown, error_alone, with_error
 
 # What a comparison compares; two results that differ only here can be ranked.
 _COMPARED = ("model", "guide")
+_HASHES = (*_COMPARED, "fingerprint")
+_IN_FRONT = ("estimator", "num_samples", "num_datapoints", "data", "split")
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,12 +250,19 @@ class Protocol:
     def in_words(self, more: Mapping[str, Any] | None = None) -> list[str]:
         """What has to be said of its likelihood, if anything, and the fields with their values, in one line.
 
+        Hashes, which tell a person nothing, are in :meth:`to_dict` only; so is that a likelihood is one.
+
         Args:
             more: fields to name besides.
         """
-        plain = self.to_dict()
+        plain = {name: value for name, value in self.to_dict().items() if name not in (*_HASHES, *_IN_FRONT)}
+        if self.likelihood == "proper":
+            del plain["likelihood"]
         plain |= plain.pop("details") | dict(more or {})
-        return [*words_of(plain), ", ".join(f"{key} {value}" for key, value in plain.items())]
+        made = f"estimator {self.estimator}, num_samples {self.num_samples}"
+        of_what = f"on {self.num_datapoints} datapoints of {self.data} (split {self.split})"
+        rest = ", ".join(f"{key} {value}" for key, value in plain.items())
+        return [*words_of(self.to_dict()), f"{made}, {of_what}; {rest}"]
 
     def unlike(self, other: "Protocol") -> list[str]:
         """Names of the fields that forbid ranking the two together: all that differ but the weights' hashes."""

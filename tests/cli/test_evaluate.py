@@ -212,7 +212,7 @@ def test_python_says_what_the_command_says(cli, plain, trained):
 def test_both_errors_are_printed(cli, plain, trained, flags):
     flags = [trained, "--estimator", *flags, "--limit", 20]
     out, found = cli("evaluate", *flags)[1], plain(*flags)
-    headline, *_ = out.splitlines()
+    *_, headline = out.splitlines()
     assert headline.endswith(f" ± {error_alone(found['stderr'])} (± {error_alone(found['monte_carlo_stderr'])})")
     assert "± 0.00 " not in out
     assert "± standard error over datapoints, (±) of the estimate on these datapoints" in out

@@ -380,7 +380,7 @@ def test_posterior_collapse_is_said() -> None:
     torch.testing.assert_close(found.units.kl, torch.zeros(3, dtype=torch.float64), **ROUNDING)
     assert found.aggregate.mutual_information.values.abs().max() < 1e-10
     assert found.warnings[0].startswith("posterior collapse: 0 of 3 units are active")
-    assert any("next to nothing about x: mutual information" in each for each in found.warnings)
+    assert len(found.warnings) == 1  # that z then tells nothing of x is the same thing
 
 
 def test_partial_collapse_is_said() -> None:

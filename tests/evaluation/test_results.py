@@ -76,7 +76,8 @@ def test_a_protocol_without_an_origin_names_these_x() -> None:
     known = Protocol.of(MODEL, guide, data, Origin("mine", "abc", "test", "none", 3), "elbo", 1, 0, {"steps": 2})
     assert (known.data, known.fingerprint, known.split, known.num_datapoints) == ("mine", "abc", "test", 4)
     (line,) = known.in_words({"more": 1})
-    assert line.startswith("data mine, fingerprint abc, ")
+    assert line.startswith("estimator elbo, num_samples 1, on 4 datapoints of mine (split test); ")
+    assert not any(each in line for each in ("abc", known.model, known.guide))  # hashes, for programs
     assert line.endswith(", steps 2, more 1")
 
 
