@@ -12,6 +12,7 @@ from ppl_vae.cli.going_on import told_how_to_go_on
 from ppl_vae.cli.surroundings import say_as_it_is, say_what_was_read
 from ppl_vae.registry.presets import PresetName
 from ppl_vae.reports.closing import in_closing
+from ppl_vae.reports.effort import effort_after_training
 from ppl_vae.reports.film import film_of
 from ppl_vae.reports.pictures import draw_run
 from ppl_vae.reports.report import write_report
@@ -54,6 +55,8 @@ class Train:
     preset: PresetName | None = None
     """A pair of the literature, whose flags these stand for and others override: burda-1 and burda-2, the architectures
     of one and two stochastic layers of Burda et al. 2016."""
+    report: bool = True
+    """Draw pictures and write the report of a few datapoints at the end; 'ppl-vae report RUN' makes it of more."""
     tensorboard: bool = False
     """Also write TensorBoard events into the run directory."""
     film: bool = False
@@ -90,18 +93,17 @@ class Train:
         run, splits, _ = training
         try:
             pair = run.load_pair(torch.device("cpu"))
-            pictures = draw_run(run, pair, splits, say_as_it_is)
-            for picture in pictures:
-                print(f"picture  {picture}")
+            effort = effort_after_training(run, pair, splits)
+            written = None
+            if self.report:
+                pictures = draw_run(run, pair, splits, say_as_it_is, effort)
+                written = write_report(run, splits, pictures, say_as_it_is, effort)
             if film := film_of(run, pair, splits, say_as_it_is):
                 print(f"film     {film}")
-            if report := write_report(run, splits, pictures, say_as_it_is):
-                print(f"report   {report.path}")
-            print(as_flags(in_closing(run, pair, splits, history, report.warnings if report else ()), self))
+            print(as_flags(in_closing(run, pair, splits, history, effort, written), self))
         except KeyboardInterrupt:
             what = f"stopped; {run.path} is trained, its pictures and report are still to be drawn"
             raise KeyboardInterrupt(f"{what}: ppl-vae train --resume {run.path}") from None
-        print(f"run      {run.path}")
 
     def _warn(self, message: str) -> None:
         say_as_it_is(f"warning: {as_flags(message, self)}")

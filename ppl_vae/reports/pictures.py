@@ -24,8 +24,10 @@ from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.programs.structure import graphical_model
 from ppl_vae.registry.build import Pair
+from ppl_vae.reports.effort import FULL, QUIET_SECONDS, Effort
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime.errors import reason, warned
+from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.seeding import seeded
 
 if TYPE_CHECKING:
@@ -38,7 +40,9 @@ _NUM_CODES = 2000
 _NUM_DRAWS = 10  # of each code's q, for smooth margins
 
 
-def draw_run(run: Run, pair: Pair, splits: Splits, left_out: Callable[[str], object] = warned) -> list[Path]:
+def draw_run(
+    run: Run, pair: Pair, splits: Splits, left_out: Callable[[str], object] = warned, effort: Effort = FULL
+) -> list[Path]:
     """Draw what a run has learned into its ``figures/``: training, reconstructions, predictive sheet, latent space.
 
     What cannot be drawn, because the data has another shape than a picture, say, is left out.
@@ -48,28 +52,31 @@ def draw_run(run: Run, pair: Pair, splits: Splits, left_out: Callable[[str], obj
         pair: as it was learned.
         splits: the run's data.
         left_out: called, in words, for each picture that cannot be drawn.
+        effort: how many codes to draw.
 
     Returns:
         the PNGs; beside each is its SVG.
     """
     paths = []
-    for stem, draw in _PICTURES.items():
-        try:
-            with seeded(0, next(pair.model.parameters(), torch.zeros(())).device):
-                figure = draw(_Subject(run, pair, splits))
-        except Exception as error:  # a finished training must not end in a picture that cannot be drawn
-            left_out(f"left out {stem}: {reason(error)}")
-            continue
-        if figure is not None:
-            paths.append(run.figures / f"{stem}.png")
-            figures.save(figure, paths[-1])
+    with bar(len(_PICTURES), "picture", "pictures", delay=QUIET_SECONDS) as done:
+        for stem, draw in _PICTURES.items():
+            try:
+                with seeded(0, next(pair.model.parameters(), torch.zeros(())).device):
+                    figure = draw(_Subject(run, pair, splits, effort))
+            except Exception as error:  # a finished training must not end in a picture that cannot be drawn
+                left_out(f"left out {stem}: {reason(error)}")
+                figure = None
+            if figure is not None:
+                paths.append(run.figures / f"{stem}.png")
+                figures.save(figure, paths[-1])
+            done.update()
     return paths
 
 
 class _Subject:
     """What the pictures of one run are made from."""
 
-    def __init__(self, run: Run, pair: Pair, splits: Splits) -> None:
+    def __init__(self, run: Run, pair: Pair, splits: Splits, effort: Effort) -> None:
         self.run, self.pair = run, pair
         self.info = run.record.info
         data_name = Path(run.record.config.data.data).name
@@ -77,7 +84,7 @@ class _Subject:
         # A per-datapoint guide knows its training data only; fitting rows to others takes longer than a picture should.
         unseen = splits.test is not None and not tables_of(pair.guide)
         self.split = "Test" if unseen else "Training"
-        self.grey = (splits.get("test") if unseen else splits.train).head(_NUM_CODES)
+        self.grey = (splits.get("test") if unseen else splits.train).head(min(effort.codes or _NUM_CODES, _NUM_CODES))
         self.data = self.grey.fixed(0)
         self.batch = self.data.batch(torch.arange(len(self.data)))
         self.labels = None if self.batch.y is None else self.info.labels_of(self.batch.y)

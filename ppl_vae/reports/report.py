@@ -1,7 +1,6 @@
 """The report of a run: one page that says what was run, what came of it, and how to do it again."""
 
 import math
-import shlex
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -14,13 +13,15 @@ from ppl_vae.diagnostics import Diagnostics, diagnose
 from ppl_vae.estimates import Estimate, Protocol
 from ppl_vae.estimates.caveats import POINT_IN_WORDS, words_of
 from ppl_vae.evaluation import elbo, importance_bound
+from ppl_vae.evaluation.bounds import ElboParts
 from ppl_vae.evaluation.per_step import BesideNGrams, beside_ngrams, has_steps
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.files import names_file
 from ppl_vae.registry.pair_config import offered_to
+from ppl_vae.reports.effort import FULL, QUIET_SECONDS, Effort, split_shown
 from ppl_vae.reports.page import bullets, lines_of_code, page, paragraph, picture_of, table
-from ppl_vae.runs.command_line import train_command
+from ppl_vae.runs.command_line import command_on, train_command
 from ppl_vae.runs.opened import OpenedRun
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime.device import choose_device
@@ -32,10 +33,7 @@ from ppl_vae.runtime.shown import error_alone, with_error
 from ppl_vae.training.config import final_kl_weight
 from ppl_vae.training.metrics import best_epoch
 
-NUM_DATAPOINTS = 250
-"""The importance bound and the diagnostics look at the first so many datapoints: seconds on two cores."""
-_ELBO_SAMPLES, _BOUND_SAMPLES, _SEED = 10, 500, 0  # what `ppl-vae evaluate` takes where nothing else is asked for
-_QUIET_SECONDS = 2.0  # a progress bar only after these
+_SEED = 0  # what `ppl-vae evaluate` takes where nothing else is asked for
 
 _T = TypeVar("_T")
 
@@ -60,15 +58,24 @@ class Written(NamedTuple):
 
     Args:
         path: of the page.
-        warnings: of the diagnostics, a line each.
+        warnings: of what the pair is like, a line each.
+        parts: the ELBO and its parts; None where they could not be had.
     """
 
     path: Path
     warnings: tuple[str, ...]
+    parts: ElboParts | None
+
+    def __str__(self) -> str:
+        return f"{self.path} (its pictures: {self.path.parent / 'figures'})"
 
 
 def write_report(
-    run: Run, splits: Splits, pictures: Iterable[Path], left_out: Callable[[str], object] = warned
+    run: Run,
+    splits: Splits,
+    pictures: Iterable[Path],
+    left_out: Callable[[str], object] = warned,
+    effort: Effort = FULL,
 ) -> Written | None:
     """Estimate, diagnose and write ``report.html``, in one piece, over an older one.
 
@@ -79,6 +86,7 @@ def write_report(
         splits: its data.
         pictures: to show, besides the KL by unit that is drawn here.
         left_out: called, in words, if no page could be made.
+        effort: how much it looks at.
 
     Returns:
         what was written; None if no page could be made.
@@ -87,32 +95,32 @@ def write_report(
     try:
         pair = run.load_pair(choose_device(run.record.config.fit.device))
         device = next(pair.model.parameters(), torch.zeros(())).device
-        report = _Report(OpenedRun(run, pair, device), splits)
+        report = _Report(OpenedRun(run, pair, device), splits, effort)
         write_text(path, report.page(list(pictures)))
     except CannotWriteError:
         raise
     except Exception as error:  # a finished training must not end in a page that cannot be made
         left_out(f"left out report: {reason(error)}")
         return None
-    return Written(path, report.warnings)
+    return Written(path, report.warnings, report.parts)
 
 
 class _Report:
     """What the report of one run is made from."""
 
-    def __init__(self, opened: OpenedRun, splits: Splits) -> None:
-        self.opened, self.run, self.pair = opened, opened.run, opened.pair
+    def __init__(self, opened: OpenedRun, splits: Splits, effort: Effort) -> None:
+        self.opened, self.run, self.pair, self.effort = opened, opened.run, opened.pair, effort
         self.config = self.run.record.config
-        # A per-datapoint guide knows its training data only; fitting rows to others takes longer than a report should.
         self.local = bool(tables_of(self.pair.guide))
-        self.split = "train" if self.local or splits.test is None else "test"
+        self.split = split_shown(self.pair, splits)
         data = splits.get(self.split).to(opened.device)
         self.once = ", binarized once" if data.dynamic else ""
         self.data = data.fixed(_SEED)  # the bits that `ppl-vae evaluate` takes
-        self.few = self.data.head(NUM_DATAPOINTS)
+        self.of_elbo = self.data.head(effort.elbo_datapoints)
+        self.few = self.data.head(effort.datapoints)
         self.missing: list[str] = []
         self.warnings: tuple[str, ...] = ()
-        self.elbo: Estimate | None = None
+        self.parts: ElboParts | None = None
         self.protocols: dict[str, Protocol] = {}
 
     def page(self, pictures: list[Path]) -> str:
@@ -120,16 +128,17 @@ class _Report:
         with seeded(_SEED, self.opened.device):
             point = not has_density(self.pair.guide, self.few.probe())
         bounded = 0 if point else len(self.few)
-        total = len(self.data) + bounded + len(self.few)
-        with bar(total, "datapoint", "report", delay=_QUIET_SECONDS) as done:
+        total = len(self.of_elbo) + bounded + len(self.few)
+        with bar(total, "datapoint", "report", delay=QUIET_SECONDS) as done:
             rows = self._estimates(point, done.update)
             beside = self._try("n-grams", self._beside_ngrams)
             found = self._try("diagnostics", lambda: self._diagnose(done.update))
         if found and not found.units.kl.isnan().all():
             picture = self._try("KL by unit", lambda: self._draw_units(found))
             pictures += [picture] if picture else []
-        self.warnings = (*found.warnings, *found.bound_warnings) if found else ()
-        warnings = [*self.warnings, *self._reservations(point)]
+        self.warnings = found.warnings if found else ()
+        of_bound = found.bound_warnings if found else ()
+        warnings = [*self.warnings, *of_bound, *self._reservations(point)]
         protocols = {name: _flat(protocol) for name, protocol in self.protocols.items()}
         names = dict.fromkeys(name for plain in protocols.values() for name in plain)
         protocol_rows = [(name, *(plain.get(name, "") for plain in protocols.values())) for name in names]
@@ -155,30 +164,29 @@ class _Report:
             return None
 
     def _diagnose(self, advance: Callable[[int], object]) -> Diagnostics:
-        return diagnose(*self.pair, self.data, seed=_SEED, advance=advance, num_datapoints=len(self.few))
+        data, effort = self.data.head(self.effort.codes), self.effort
+        return diagnose(*self.pair, data, effort.draws, _SEED, advance, min(effort.datapoints, len(data)))
 
     def _beside_ngrams(self) -> BesideNGrams | None:
         layout = self.opened.info.layout
-        if not self.elbo or self.opened.is_point or not has_steps(self.pair.model, self.data, layout):
+        if not self.parts or self.opened.is_point or not has_steps(self.pair.model, self.of_elbo, layout):
             return None
-        return beside_ngrams("elbo", self.elbo, self.data, self.opened.split("train").fixed(_SEED), layout)
+        return beside_ngrams("elbo", self.parts.elbo, self.of_elbo, self.opened.split("train").fixed(_SEED), layout)
 
     def _estimates(self, point: bool, advance: Callable[[int], object]) -> list[tuple[str, str, str]]:
-        parts = self._try("ELBO", lambda: elbo(*self.pair, self.data, _ELBO_SAMPLES, _SEED, advance))
-        rows = [(name, *_value(estimate)) for name, estimate in parts.by_name().items()] if parts else []
-        if parts:
-            self.elbo = parts.elbo
-            self._note_protocol("elbo", self.data, _ELBO_SAMPLES)
+        draws, k = self.effort.elbo_draws, self.effort.bound_draws
+        self.parts = self._try("ELBO", lambda: elbo(*self.pair, self.of_elbo, draws, _SEED, advance))
+        rows = [(name, *_value(each)) for name, each in self.parts.by_name().items()] if self.parts else []
+        if self.parts:
+            self._note_protocol("elbo", self.of_elbo, draws)
         if point:
             return rows
-        bound = self._try(
-            "importance bound", lambda: importance_bound(*self.pair, self.few, _BOUND_SAMPLES, _SEED, advance)
-        )
+        bound = self._try("importance bound", lambda: importance_bound(*self.pair, self.few, k, _SEED, advance))
         if bound:
-            self._note_protocol("iwae", self.few, _BOUND_SAMPLES)
-            rows.append((f"importance bound on log p(x), K = {_BOUND_SAMPLES}", *_value(bound)))
+            self._note_protocol("iwae", self.few, k)
+            rows.append((f"importance bound on log p(x), K = {k}", *_value(bound)))
             if bound.rise:
-                rows.append((f"lower than that with K = {_BOUND_SAMPLES // 2} by", *_value(bound.rise)))
+                rows.append((f"lower than that with K = {k // 2} by", *_value(bound.rise)))
         return rows
 
     def _note_protocol(self, estimator: str, data: Dataset, num_samples: int) -> None:
@@ -205,7 +213,8 @@ class _Report:
             where = f"On the {_words(self.split)}{self.once}."
         else:
             where = f"On the training data{self.once}: the guide has a row for each of them and knows no other."
-        return f"{where} Nats per datapoint, ± standard errors; bigger is better."
+        less = "" if self.effort == FULL else f" {self.effort.in_words(self.run.path)}"
+        return f"{where} Nats per datapoint, ± standard errors; bigger is better.{less}"
 
     def _pair_in_words(self) -> str:
         return f"{Path(self.config.data.data).name}: {self.config.in_words}"
@@ -245,12 +254,15 @@ class _Report:
         return [*rows, ("time", f"{sum(epoch.seconds for epoch in history):.1f} seconds")]
 
     def _commands(self) -> list[str]:
-        evaluate = shlex.join(["ppl-vae", "evaluate", str(self.run.path)])
-        if self.split != "test":
-            evaluate += f" --split {self.split}"
-        commands = [train_command(self.config, self.run.path), evaluate]
+        effort, path = self.effort, self.run.path
+        where = {} if self.split == "test" else {"split": self.split}
+        limit = {} if len(self.of_elbo) == len(self.data) else {"limit": len(self.of_elbo)}
+        draws = {} if effort.elbo_draws == FULL.elbo_draws else {"num_samples": effort.elbo_draws}
+        commands = [train_command(self.config, path), command_on("evaluate", path, **where, **limit, **draws)]
         if "iwae" in self.protocols:
-            commands.append(f"{evaluate} --estimator iwae --limit {NUM_DATAPOINTS}")
+            draws = {} if effort.bound_draws == FULL.bound_draws else {"num_samples": effort.bound_draws}
+            few = {"estimator": "iwae", "limit": effort.datapoints}
+            commands.append(command_on("evaluate", path, **where, **few, **draws))
         return commands
 
 

@@ -36,6 +36,11 @@ def command(name: str, settings: Any, default: Any, out: Path, reads_root: bool)
     return shlex.join([*words, "--out", str(out)])
 
 
+def command_on(name: str, run: Path, **settings: Any) -> str:
+    """A command on a run, given these settings."""
+    return shlex.join(["ppl-vae", name, str(run), *(word for each in settings.items() for word in _given(*each))])
+
+
 def _changed(settings: Any, default: Any) -> Iterator[tuple[str, Any]]:
     for column in fields(settings):
         value, usual = getattr(settings, column.name), getattr(default, column.name)

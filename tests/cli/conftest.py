@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from ppl_vae.cli.main import main
-from ppl_vae.reports import pictures, report
+from ppl_vae.reports import effort, pictures, report
 from ppl_vae.runtime import progress
 from tests.cli.explored import Explorer, explored, train
 
+FEW = effort.FULL._replace(datapoints=20)
 _PICTURES = dict(pictures._PICTURES)
 _SHOWN = {"draw_run": pictures.draw_run, "write_report": report.write_report}
 
@@ -20,7 +21,7 @@ def numbers_only():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ppl_vae.cli.train.draw_run", lambda *_: [])
         patch.setattr("ppl_vae.cli.train.write_report", lambda *_: None)
-        patch.setattr(report, "NUM_DATAPOINTS", 20)
+        patch.setattr("ppl_vae.cli.train.effort_after_training", lambda *_: FEW)
         patch.setattr(progress, "FIRST_LINE", math.inf)
         yield
 
@@ -34,7 +35,7 @@ def shown():
         with pytest.MonkeyPatch.context() as patch:
             for name, function in _SHOWN.items():
                 patch.setattr(f"ppl_vae.cli.train.{name}", function)
-            patch.setattr(report, "NUM_DATAPOINTS", 20)
+            patch.setattr("ppl_vae.cli.train.effort_after_training", lambda *_: FEW)
             patch.setattr(pictures, "_PICTURES", {stem: _PICTURES[stem] for stem in stems or _PICTURES})
             yield
 

@@ -7,9 +7,9 @@ import pytest
 
 import ppl_vae
 from ppl_vae.cli.evaluate import Evaluate
-from ppl_vae.cli.generators import Generators
 from ppl_vae.cli.main import _parse, main
 from ppl_vae.cli.misread import without_commas
+from ppl_vae.cli.side_by_side.generators import Generators
 from ppl_vae.cli.train import Train
 from ppl_vae.runtime.errors import UserError
 

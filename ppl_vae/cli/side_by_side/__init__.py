@@ -1,0 +1,1 @@
+"""Commands that lay several runs side by side in one picture."""
