@@ -55,7 +55,9 @@ class Infer:
         refuse_existing_file(self.out)
         opened = open_run(self.run_directory, self.device, Opening(trust=self.trust))
         info = opened.info
-        x, y, _, notes = read_input(self.input, info.layout, info.alphabet, info.event_shape, info.scale)
+        x, y, _, notes, *_ = read_input(
+            self.input, info.layout, info.alphabet, info.event_shape, info.scale, info.by_name
+        )
         if y is not None and info.num_classes:
             y = numbers_of(info, y, str(self.input))
             for words in unseen_among(info, str(self.input), y):

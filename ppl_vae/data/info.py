@@ -1,5 +1,9 @@
 """What is known of a data set beside its values: shapes, labels, layout."""
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -8,6 +12,9 @@ from ppl_vae.data.splits import Splits, splits_of
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.layout import NUM_NOTES, Layout
 from ppl_vae.runtime.config import Count, config
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @config
@@ -32,6 +39,10 @@ class DataInfo:
     """Those of them that no training datapoint has."""
     scale: Count = 1
     """What integers in files are divided by; see :mod:`ppl_vae.data.npz`. The fingerprint is of what came of it."""
+    class_names: tuple[str, ...] = ()
+    """What the labels are called, in the order of their numbers; none where they have no names."""
+    columns: tuple[str, ...] = ()
+    """What the columns of a table are called; none where they have no names."""
 
     def __post_init__(self) -> None:
         """See that shape and layout agree, which a record that was changed by hand may not.
@@ -41,6 +52,10 @@ class DataInfo:
         """
         if self.classes and (len(self.classes) != self.num_classes or list(self.classes) != sorted(set(self.classes))):
             raise ValueError(f"classes are to be {self.num_classes} labels from the smallest up")
+        if self.class_names and len(self.class_names) != self.num_classes:
+            raise ValueError(f"class_names are to be {self.num_classes}")
+        if self.columns and self.event_shape != (len(self.columns),):
+            raise ValueError(f"columns are to be as many as an observation has, {self.event_shape}")
         width = {"plain": None, "text": 1 + len(self.alphabet), "notes": 1 + NUM_NOTES}[self.layout]
         if width and self.event_shape[1:] != (width,):
             raise ValueError(
@@ -61,6 +76,8 @@ class DataInfo:
             classes=splits.classes if named else (),
             unseen=splits.unseen(),
             scale=splits.scale,
+            class_names=splits.class_names,
+            columns=splits.columns,
         )
 
     @property
@@ -82,6 +99,21 @@ class DataInfo:
     def labels_of(self, numbers: Tensor) -> Tensor:
         """The labels of these numbers, as the data has them."""
         return torch.tensor(self.labels, device=numbers.device)[numbers]
+
+    @property
+    def by_name(self) -> dict[str, int]:
+        """The labels as the data has them, by what they are called."""
+        return dict(zip(self.class_names, self.labels, strict=False))
+
+    def called(self, labels: Iterable[int]) -> list[str]:
+        """What these labels, as the data has them, are called; without names, their numbers."""
+        names = {label: name for name, label in self.by_name.items()}
+        return [names.get(label, str(label)) for label in labels]
+
+    def shown(self, numbers: Tensor) -> "NDArray[Any]":
+        """The labels of these numbers as pictures show them: their names, or as the data has them."""
+        names: NDArray[Any] = np.array(self.class_names or self.labels)[numbers.cpu().numpy()]
+        return names
 
     def is_of(self, splits: Splits) -> bool:
         """Whether this is the data that it was read off, by what every version has recorded."""

@@ -1,5 +1,7 @@
 """A user's own data: an ``.npz`` with ``x`` and, if there are labels, ``y``. Nothing in it is ever unpickled.
 
+Classes may have names: in ``y`` itself, or beside it in ``class_names``. So may the columns of a table, in ``columns``.
+
 What 1 means in x is decided once, by the file that a pair is trained on, and held against every file after it:
 
 * bool, and float in [0, 1], are what they are (float may leave the interval by its rounding, and is cut there);
@@ -14,6 +16,7 @@ refused, and so are those that are all 0 or 1 under a larger scale: they could b
 x of shape (N, C, H, W) with 1, 3 or 4 channels is brought to (N, H, W, C). Whatever is decided here is also said.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +34,7 @@ _MOST_CLASSES = 10_000
 # Integers that do not reach this are levels of their own; those that do are 8-bit, whether or not they reach 255.
 _HALF_OF_8_BITS = 128
 _8_BITS = 255
+_LONGEST_NAME = 60
 
 
 class Observations(NamedTuple):
@@ -41,27 +45,38 @@ class Observations(NamedTuple):
         y: labels, ``(N,)``, int64, or None.
         scale: what integers were, or from now on will be, divided by.
         notes: what was decided, a line each.
+        class_names: what the labels 0, 1, 2, ... are called; none where they have no names.
+        columns: what the columns of a table are called, likewise.
     """
 
     x: Tensor
     y: Tensor | None
     scale: int
     notes: tuple[str, ...]
+    class_names: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
 
-def read_npz(path: Path, scale: int | None = None, event_shape: tuple[int, ...] | None = None) -> Observations:
+def read_npz(
+    path: Path,
+    scale: int | None = None,
+    event_shape: tuple[int, ...] | None = None,
+    known: Mapping[str, int] | None = None,
+) -> Observations:
     """Read and check a file.
 
     Args:
         path: holds ``x``, ``(N, D)``, ``(N, H, W)`` or with more event dimensions, bool, integers from 0, or float in
-            [0, 1]; and optionally ``y``, ``(N,)``, integers from 0.
+            [0, 1]; and optionally ``y``, ``(N,)``, integers from 0 or names of classes; ``class_names``, what the
+            integers 0, 1, 2, ... are called; ``columns``, what the D columns are called.
         scale: what integers stand for 1 by, if that has been decided.
         event_shape: of an observation, if that has been decided.
+        known: labels by their names, if those have been decided; else names are numbered in the alphabet's order.
 
     Raises:
         UserError: what is wrong with the file, and what it should hold.
     """
-    headers, names = read_headers(path, ("x", "y"))
+    headers, names = read_headers(path, ("x", "y", "class_names", "columns"))
     if "x" not in headers:
         found = ", ".join(names) or "nothing"
         raise UserError(f"{path}: no array 'x' (found: {found}); save it with numpy.savez(path, x=images, y=labels).")
@@ -75,14 +90,56 @@ def read_npz(path: Path, scale: int | None = None, event_shape: tuple[int, ...] 
     if "y" in headers:
         if headers["y"].shape != rows:
             raise UserError(f"{path}: y has shape {headers['y'].shape} where x has {rows[0]} rows; it must be {rows}.")
-        if headers["y"].dtype.kind not in "ui":
-            raise UserError(f"{path}: y is {headers['y'].dtype}; it must hold integer classes 0, 1, 2, ...")
+        if headers["y"].dtype.kind not in "uiU":
+            raise UserError(
+                f"{path}: y is {headers['y'].dtype}; it must hold integer classes 0, 1, 2, ..., or their names."
+            )
+    class_names, columns = (_words(path, name) if name in headers else () for name in ("class_names", "columns"))
+    if columns and shape[1:] != (len(columns),):
+        raise UserError(
+            f"{path}: {len(columns)} columns are named, and x has shape {shape}; name each column of (N, D)."
+        )
     x, moved = _channels_last(path, read_array(path, "x"), event_shape)
     x, scale, scaled = _scaled(path, x, scale)
     # In C's order, whatever the file's: noise is drawn in the order of memory.
     found_x = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
-    y = _labels(path, read_array(path, "y")) if "y" in headers else None
-    return Observations(found_x, y, scale, (*moved, *scaled))
+    y = read_array(path, "y") if "y" in headers else None
+    if y is not None and y.dtype.kind == "U":
+        class_names, y = _numbered(path, y, known)
+    found_y = None if y is None else _labels(path, y)
+    if class_names and (found_y is None or int(found_y.max()) >= len(class_names)):
+        raise UserError(f"{path}: {len(class_names)} classes are named, and y has others; name each label from 0 up.")
+    return Observations(found_x, found_y, scale, (*moved, *scaled), class_names, columns)
+
+
+def _words(path: Path, name: str) -> tuple[str, ...]:
+    """An array of names, each of them once."""
+    words = read_array(path, name)
+    if words.dtype.kind != "U" or words.ndim != 1:
+        raise UserError(f"{path}: {name} is {words.dtype}, shape {words.shape}; it must be a list of strings.")
+    return _checked(path, name, [str(word) for word in words])
+
+
+def _checked(path: Path, what: str, words: list[str]) -> tuple[str, ...]:
+    for word in words:
+        if not (word.strip() and word.isprintable() and len(word) <= _LONGEST_NAME):
+            raise UserError(
+                f"{path}: {what} holds {word[:20]!r}; a name has 1 to {_LONGEST_NAME} characters on one line."
+            )
+    if len(set(words)) < len(words):
+        raise UserError(f"{path}: {what} holds a name twice; give each its own.")
+    return tuple(words)
+
+
+def _numbered(path: Path, y: np.ndarray, known: Mapping[str, int] | None) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names of classes as labels: what these are called, and for each datapoint which it is."""
+    words, index = np.unique(y, return_inverse=True)
+    names = _checked(path, "y", [str(word) for word in words])
+    if known is None:
+        return names, index
+    if foreign := [name for name in names if name not in known]:
+        raise UserError(f"{path}: y holds '{foreign[0]}', the run's labels are {', '.join(known) or 'numbers'}.")
+    return (), np.array([known[name] for name in names])[index]
 
 
 def _channels_last(

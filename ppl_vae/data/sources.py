@@ -1,6 +1,6 @@
 """Where observations come from: a name in a table, or the path of a user's file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +31,8 @@ class Source(NamedTuple):
         alphabet: the characters of text.
         scale: what a file's integers are divided by; see :mod:`ppl_vae.data.npz`.
         notes: what was decided in reading it, a line each.
+        class_names: what the labels 0, 1, 2, ... are called; none where they have no names.
+        columns: what the columns of a table are called, likewise.
     """
 
     x: Tensor
@@ -42,6 +44,8 @@ class Source(NamedTuple):
     alphabet: str = ""
     scale: int = 1
     notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
 
 def digits(_root: Path) -> Source:
@@ -54,12 +58,14 @@ def digits(_root: Path) -> Source:
 
 
 def _torchvision(name: str, root: Path) -> Source:
-    return Source(*torchvision_sets.read(name, root), scale=255)
+    return Source(*torchvision_sets.read(name, root), scale=255, class_names=torchvision_sets.CLASS_NAMES.get(name, ()))
 
 
 def _npz(path: Path) -> Source:
     found = read_npz(path)
-    return Source(found.x, found.y, scale=found.scale, notes=found.notes)
+    return Source(
+        found.x, found.y, scale=found.scale, notes=found.notes, class_names=found.class_names, columns=found.columns
+    )
 
 
 def _text(path: Path) -> Source:
@@ -87,7 +93,14 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
 }
 
 
-def read_input(path: Path, layout: Layout, alphabet: str, event_shape: tuple[int, ...], scale: int = 1) -> Observations:
+def read_input(
+    path: Path,
+    layout: Layout,
+    alphabet: str,
+    event_shape: tuple[int, ...],
+    scale: int = 1,
+    labels: Mapping[str, int] | None = None,
+) -> Observations:
     """Observations for a model that has been trained: an ``.npz``, or a file of the kind that it was trained on.
 
     Args:
@@ -96,6 +109,7 @@ def read_input(path: Path, layout: Layout, alphabet: str, event_shape: tuple[int
         alphabet: of its text.
         event_shape: of its observations.
         scale: what integers were divided by in its training.
+        labels: by their names.
 
     Raises:
         UserError: the file cannot be used, or its observations are not of that kind.
@@ -108,7 +122,7 @@ def read_input(path: Path, layout: Layout, alphabet: str, event_shape: tuple[int
         if longest > event_shape[0]:
             raise UserError(f"{path}: a piece has {longest} steps, the longest known has {event_shape[0]}; cut it up.")
         return Observations(encode_notes(pieces, event_shape[0]), None, scale, ())
-    return read_npz(path, scale, event_shape)
+    return read_npz(path, scale, event_shape, labels or {})
 
 
 def names_file(name: str) -> bool:

@@ -25,8 +25,9 @@ class DataConfig:
     """Which data, split and binarized how."""
 
     data: str = "digits"
-    """digits (embedded), mnist, fashion-mnist, kmnist, emnist, or a path: .npz with x and, where labelled, y; .txt, a
-    sequence a line; .json of pieces of music, which are lists of steps, which are lists of MIDI notes."""
+    """digits (embedded), mnist, fashion-mnist, kmnist, emnist, or a path: .npz with x and, where labelled, y (numbers
+    or names of classes); .txt, a sequence a line; .json of pieces of music, which are lists of steps, which are lists
+    of MIDI notes."""
     data_root: Path = Path("data")
     """Folder of torchvision's data sets; they are downloaded into it once."""
     binarization: Binarization = "dynamic"
@@ -55,6 +56,8 @@ class Splits(NamedTuple):
         layout: how an observation is laid out.
         alphabet: the characters of text; empty for all else.
         classes: the labels as the data has them, from the smallest up; y holds their places in it, 0, 1, 2, ...
+        class_names: what the classes are called, in their order; none where they have no names.
+        columns: what the columns of a table are called, likewise.
         scale: what a file's integers are divided by; see :mod:`ppl_vae.data.npz`.
         notes: what was decided in reading it, a line each.
         warnings: why nothing will come of it, a line or none.
@@ -70,6 +73,8 @@ class Splits(NamedTuple):
     scale: int = 1
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         parts = ((name, getattr(self, name)) for name in ("train", "validation", "test"))
@@ -97,6 +102,7 @@ class Splits(NamedTuple):
             test=self.test and part(self.test),
             num_classes=num_classes,
             classes=tuple(range(num_classes)),
+            class_names=(),
         )
 
     def fingerprint(self) -> str:
@@ -140,10 +146,7 @@ def load(settings: DataConfig | Path | str = "digits", **named: object) -> Split
     if isinstance(settings, Path | str):
         settings = DataConfig(data=str(settings))
     elif not isinstance(settings, DataConfig):
-        raise UserError(
-            f"load reads data sets by name or path; of a {type(settings).__name__} of your own make "
-            f"ppl_vae.Dataset({as_tensor('x', settings)}, y)."
-        )
+        raise _no_name(settings)
     settings = checked(changed(settings, named))
     source = read_source(settings.data, settings.data_root)
     order = torch.randperm(len(source.x), generator=torch.Generator().manual_seed(settings.data_seed))
@@ -170,10 +173,20 @@ def load(settings: DataConfig | Path | str = "digits", **named: object) -> Split
         layout=source.layout,
         alphabet=source.alphabet,
         classes=classes,
+        class_names=tuple(source.class_names[label] for label in classes) if source.class_names else (),
+        columns=source.columns,
         scale=source.scale,
         notes=source.notes,
         warnings=_warnings(settings, *map(len, splits)),
     )
+
+
+def _no_name(value: object) -> UserError:
+    """The error for what :func:`load` is given in place of a name, with what makes a data set of it."""
+    kind = type(value).__name__
+    arrays = any(hasattr(value, name) for name in ("to_numpy", "shape")) or isinstance(value, list | tuple)
+    advice = f"of a {kind} make ppl_vae.Dataset({as_tensor('x', value)}, y)." if arrays else f"not a {kind}."
+    return UserError(f"load takes the name or path of a data set; {advice}")
 
 
 def splits_of(data: "Splits | Dataset") -> Splits:

@@ -18,6 +18,14 @@ _SETS: dict[str, tuple[str, dict[str, str]]] = {
     "emnist": ("EMNIST", {"split": "balanced"}),
 }
 NAMES = tuple(_SETS)
+CLASS_NAMES = {
+    "fashion-mnist": (
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
+    "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),  # the sounds of the ten signs
+    "emnist": tuple("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"),
+}
+"""What the labels 0, 1, 2, ... are called, where they are not the digits."""
 
 
 def folder_of(name: str, root: Path) -> Path:

@@ -105,7 +105,7 @@ def explored(
         link=decoded.link,
         event_shape=info.event_shape,
         num_classes=decoded.num_classes,
-        classes=[str(label) for label in info.labels],
+        classes=info.called(info.labels),
         offered=rows_of(info).numbers.tolist() if decoded.num_classes else [],
         names=used.names,
         kl=used.kl.numpy(),

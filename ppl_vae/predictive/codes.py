@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
-from ppl_vae.data.labels import number_of
+from ppl_vae.data.labels import Label, number_of
 from ppl_vae.predictive.rendering import is_drawn, takes_labels
 from ppl_vae.predictive.walks import CodeKind, codes_of, decode_codes, draws_along
 from ppl_vae.programs.batch import UNSEEN
@@ -109,7 +109,7 @@ def rows_among(rows: Sequence[int], data: Dataset, setting: str) -> Tensor:
     return torch.tensor(rows, device=data.x.device)
 
 
-def label_number(model: nn.Module, info: DataInfo, label: int | None) -> int | None:
+def label_number(model: nn.Module, info: DataInfo, label: Label | None) -> int | None:
     """The number by which a conditional model knows a label; None if there is none.
 
     Raises:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
-from ppl_vae.data.labels import number_of
+from ppl_vae.data.labels import Label, number_of
 from ppl_vae.predictive.codes import GuideFor, decode_ways, encode, labels_for, rows_among, saw_bits
 from ppl_vae.predictive.rendering import centre, strips_of, takes_labels
 from ppl_vae.predictive.samples import Samples
@@ -22,8 +22,8 @@ def arithmetic(
     guide: nn.Module,
     data: Dataset,
     info: DataInfo,
-    from_label: int | None = None,
-    to_label: int | None = None,
+    from_label: Label | None = None,
+    to_label: Label | None = None,
     subtract: Sequence[int] = (),
     add: Sequence[int] = (),
     images: Sequence[int] = (),
@@ -100,7 +100,7 @@ def arithmetic(
 
 
 def _members(
-    info: DataInfo, label: int, name: str, data: Dataset, limit: int, split: str, takes_labels: bool
+    info: DataInfo, label: Label, name: str, data: Dataset, limit: int, split: str, takes_labels: bool
 ) -> Tensor:
     """The rows of a label among the first ones."""
     number = number_of(info, label, name)

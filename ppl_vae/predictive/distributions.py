@@ -8,7 +8,7 @@ from torch import nn
 from ppl_vae import figures
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
-from ppl_vae.data.labels import number_of, rows_of
+from ppl_vae.data.labels import Label, number_of, rows_of
 from ppl_vae.predictive.codes import GuideFor
 from ppl_vae.predictive.draws import label_sheet, posterior_predictive, prior_predictive
 from ppl_vae.predictive.rendering import (
@@ -104,7 +104,7 @@ def posterior(
 
 
 @in_range
-def conditional(model: nn.Module, info: DataInfo, num_samples: Count = 64, label: int | None = None) -> Samples:
+def conditional(model: nn.Module, info: DataInfo, num_samples: Count = 64, label: Label | None = None) -> Samples:
     """z ~ p(z), x ~ p(x | z, y), from torch's own generator: latents, means and x of one label.
 
     Without a label it is the means of a sheet: a row for each label that training saw, at most 50, a z for each column.

@@ -101,7 +101,7 @@ def generators(
     """
     rows, columns = next(iter(sheets.values())).shape[:2]
     above = _first(data, rows, columns, labels)
-    names = [] if labels is None else [str(label) for label in info.labels_of(labels).tolist()]
+    names = [] if labels is None else [str(label) for label in info.shown(labels)]
     drawn = "p(x)" if labels is None else f"p(x | y), a row for each label y from {names[0]} to {names[-1]}"
     what = (
         f"Data, and draws from {drawn}, without the noise of pixels: E[x | latents], or of baselines E[x | principal "

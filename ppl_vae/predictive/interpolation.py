@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
+from ppl_vae.data.labels import Label
 from ppl_vae.predictive.codes import GuideFor, decode_ways, encode, label_number, labels_for, rows_among, saw_bits
 from ppl_vae.predictive.rendering import centre, shows_means, strips_of
 from ppl_vae.predictive.samples import Samples
@@ -23,7 +24,7 @@ def interpolate(
     path: Path = "linear",
     codes: CodeKind = "means",
     steps: int = 10,
-    label: int | None = None,
+    label: Label | None = None,
     split: str = "test",
     seed: int = 0,
     unseen: GuideFor | None = None,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ppl_vae import figures
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo, example
+from ppl_vae.data.labels import Label
 from ppl_vae.predictive.codes import label_number
 from ppl_vae.predictive.draws import decode, has_standard_normal_prior, latent_grid, plane_site
 from ppl_vae.predictive.holes import empty_places
@@ -30,7 +31,7 @@ def grid(
     steps: int = 20,
     span: float = 3.0,
     spacing: Spacing = "equal",
-    label: int | None = None,
+    label: Label | None = None,
 ) -> Samples:
     """E[x | z] on the plane of a 2-D latent, cut into squares: z, the values along either axis, and means.
 
@@ -135,7 +136,7 @@ def holes(planes: Mapping[str, HollowPlane], data: Dataset, info: DataInfo, spli
             figures.LatentPlane(name, plane.codes.cpu(), plane.places.cpu(), image_of(info, plane.means))
             for name, plane in planes.items()
         ]
-        return figures.latent_holes(drawn, None if labels is None else labels.cpu(), caption)
+        return figures.latent_holes(drawn, None if data.y is None else info.shown(data.y), caption)
 
     what = (
         f"Codes of {len(data):,} {split} data (means of q(z | x)); numbered, the largest empty discs among the nine in "

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
+from ppl_vae.data.labels import Label
 from ppl_vae.predictive.codes import GuideFor, decode_ways, encode, label_number, labels_for, rows_among
 from ppl_vae.predictive.rendering import centre, strips_of, takes_labels
 from ppl_vae.predictive.samples import Samples
@@ -26,7 +27,7 @@ def traverse(
     num_units: int = 10,
     span: float = 3.0,
     steps: int = 9,
-    label: int | None = None,
+    label: Label | None = None,
     split: str = "test",
     seed: int = 0,
     unseen: GuideFor | None = None,
@@ -74,7 +75,7 @@ def traverse(
         ]
     rest = "the others at 0" if image is None else f"the others as in {split} image {image}"
     ranked = "KL(q(z | x) ‖ p(z))" if by_kl else "the variance of its means (q has no KL)"
-    given = "z" if y is None else f"z, y = {int(info.labels_of(y).flatten()[0])}"
+    given = "z" if y is None else f"z, y = {info.shown(y).flatten()[0]}"
     over = f"mean over {used.num_data} {split} datapoints ± standard error"
     return Samples(
         {"units": order, "kl": kl, "kl_stderr": kl_stderr, "values": values, **made},

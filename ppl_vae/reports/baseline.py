@@ -55,7 +55,7 @@ def draw_baseline(
     title = f"{Path(run.record.config.data.data).name}: {run.record.in_words}"
     d, size = classifier.basis.shape[1], classifier.basis.shape[0]
     draws = f"E[x | t] for t ~ p(t | y), t the first {d} of {size} principal components"
-    names = [str(label) for label in classifier.labels.tolist()[:MOST_LABELS]]
+    names = run.record.info.called(classifier.labels.tolist()[:MOST_LABELS])
     row = "a row for each label y" if len(names) == len(classifier.labels) else f"the first {len(names)} labels y"
     test = metrics["test"]
     made = {
@@ -64,7 +64,7 @@ def draw_baseline(
         "components": _components(classifier, names, title),
         "confusion": figures.confusion(
             test["confusion"],
-            [str(label) for label in test["labels"]],
+            run.record.info.called(test["labels"]),
             f"{title}. {test['accuracy']['num']:,} test data; accuracy {percent(test['accuracy'])}.",
         ),
     }
@@ -121,16 +121,21 @@ def write_baseline_report(
         metrics: as :func:`ppl_vae.baselines.judging.judge` returns, and ``seconds`` of the fit.
         pictures: to show.
     """
-    config, test = run.record.config, metrics["test"]
+    config, info, test = run.record.config, run.record.info, metrics["test"]
     warnings = [_NOT_COMPARABLE]
     labels = classifier.labels.tolist()
-    unfinished = [str(y) for y, mixture in zip(labels, classifier.classes, strict=True) if not mixture.converged]
+    unfinished = [
+        y for y, mixture in zip(info.called(labels), classifier.classes, strict=True) if not mixture.converged
+    ]
     if unfinished:
         warnings.append(
             f"Not converged after {config.iterations} iterations: label {', '.join(unfinished)}; raise `iterations`."
         )
     rows = [(f"accuracy, {name} data", percent(metrics[name]["accuracy"])) for name in metrics if name != "seconds"]
-    by_label = [(f"label {label}", percent(share), f"{share['num']:,}") for label, share in test["by_label"].items()]
+    by_label = [
+        (f"label {info.called([int(label)])[0]}", percent(share), f"{share['num']:,}")
+        for label, share in test["by_label"].items()
+    ]
     settings = command(f"baseline {run.record.baseline}", config, BaselineConfig(), run.path, config.data.data in NAMES)
     note = (
         "Share of the labels that argmax p(x | y) p(y) finds, ± standard error, "

@@ -62,7 +62,7 @@ def develop(run: Run, pair: Pair, splits: Splits) -> Path | None:
     data, settings = filmed(pair, splits), run.record.config.fit
     steps_per_epoch = -(-len(splits.train) // settings.batch_size)
     info, label = run.record.info, label_of(pair, run.record.info)
-    labels = None if data.y is None else info.labels_of(data.y).numpy()
+    labels = None if data.y is None else info.shown(data.y)
     where = "training" if tables_of(pair.guide) or splits.test is None else "test"
     pictures = []
     for path, frame in zip(tqdm(taken, unit="frame", desc="film", disable=None, leave=False), frames, strict=True):
@@ -75,7 +75,7 @@ def develop(run: Run, pair: Pair, splits: Splits) -> Path | None:
             reach,
             title=f"step {step:,}, epoch {step / steps_per_epoch:.1f}: ELBO {frame['elbo']:.1f} ± "
             f"{frame['elbo_stderr']:.1f} nats, of {len(data)} {where} images",
-            given="z" if label is None else f"z, y = {info.labels[label]}",
+            given="z" if label is None else f"z, y = {info.called(info.labels)[label]}",
         )
         figures.save_frame(figure, path.with_suffix(".png"))
         pictures.append(path.with_suffix(".png"))

@@ -87,7 +87,7 @@ class _Subject:
         self.grey = (splits.get("test") if unseen else splits.train).head(min(effort.codes or _NUM_CODES, _NUM_CODES))
         self.data = self.grey.fixed(0)
         self.batch = self.data.batch(torch.arange(len(self.data)))
-        self.labels = None if self.batch.y is None else self.info.labels_of(self.batch.y)
+        self.labels = None if self.batch.y is None else self.info.shown(self.batch.y)
 
 
 def _training(subject: _Subject) -> "Figure":

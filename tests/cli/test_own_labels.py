@@ -131,3 +131,23 @@ def test_a_model_that_reads_no_labels_takes_none(cli, unlabelled, tmp_path):
     refused(cli("sample", unlabelled, "conditional", "--label", 3), takes_none)
     refused(cli("sample", unlabelled, "grid", "--label", 3), f"--label: {takes_none}")
     assert arrays(cli, unlabelled, tmp_path / "a.npz", "prior", "--num-samples", 3)["x"].shape == (3, 4, 4)
+
+
+def test_labels_have_their_names_everywhere(cli, tmp_path):
+    draw, names = np.random.default_rng(0), np.array(["temple", "bridge", "tree"])
+    x, y = draw.random((60, 4, 4), dtype=np.float32), names[np.repeat([0, 1, 2], 20)]
+    np.savez(tmp_path / "images.npz", x=x, y=y)
+    np.savez(tmp_path / "new.npz", x=x[:2], y=y[:2])
+    run = tmp_path / "run"
+    train = ["train", "--data", tmp_path / "images.npz", "--binarization", "static", "--latent-dim", "2"]
+    assert cli(*train, "--model", "conditional", "--epochs", "1", "--out", run)[0] == 0
+    draws = [tmp_path / "by-name.npz", tmp_path / "by-number.npz"]
+    for out, label in zip(draws, ["Temple", 1], strict=True):  # bridge, temple, tree
+        assert cli("sample", run, "conditional", "--label", label, "--out", out)[0] == 0
+    assert np.array_equal(*(np.load(out)["means"] for out in draws))
+    status, _, err = cli("sample", run, "grid", "--label", "tempel")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "bridge, temple and tree; did you mean 'temple'?" in err
+    assert cli("infer", run, "--input", tmp_path / "new.npz", "--out", tmp_path / "latents.npz")[0] == 0
+    assert cli("explore", run, "--out", tmp_path / "page.html")[0] == 0
+    assert '"classes":["bridge","temple","tree"]' in (tmp_path / "page.html").read_text().replace(", ", ",")

@@ -1,6 +1,7 @@
 """A user's own file: what it may hold, and a table of what is wrong with others."""
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,7 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     "boolean labels": ({"x": X, "y": np.ones(4, bool)}, r"y is bool; it must hold integer classes"),
     "identifiers for labels": ({"x": X, "y": np.array([0, 1, 2, 10**9])}, r"y runs from 0 to 1000000000; it must hold"),
     "object labels": ({"x": X, "y": np.array([{}, 1, 2, 3], dtype=object)}, r"pickled objects"),
-    "text labels": ({"x": X, "y": np.array(list("abcd"))}, r"y is <U1; it must hold integer classes"),
+    "complex labels": ({"x": X, "y": np.zeros(4, complex)}, r"y is complex128; it must hold integer classes"),
     "huge": ({"x": X.astype(np.float64) * 1e300}, r"x runs from 0 to 1e\+300"),
 }
 
@@ -245,3 +246,34 @@ def test_nothing_is_unpickled(path: Path) -> None:
     with np.load(path, allow_pickle=True) as file:
         _ = file["y"]
     assert marker.exists()  # it would have
+
+
+def test_names_of_classes_and_columns(path: Path) -> None:
+    x, words = np.zeros((4, 2), dtype=np.float32), np.array(["tree", "cat", "tree", "bird"])
+    np.savez(path, x=x, y=words, columns=np.array(["age", "height"]))
+    found = read_npz(path)
+    assert [found.class_names[label] for label in found.y.tolist()] == words.tolist()
+    assert found.columns == ("age", "height")
+    assert read_npz(path, known={"bird": 5, "cat": 3, "tree": 9}).y.tolist() == [9, 3, 9, 5]  # those of a run
+    with pytest.raises(UserError, match="y holds 'cat', the run's labels are bird, tree"):
+        read_npz(path, known={"bird": 5, "tree": 9})
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"class_names": ["a"], "y": [0, 1]}, "1 classes are named, and y has others"),
+        ({"class_names": ["a", "b"]}, "2 classes are named, and y has others"),
+        ({"class_names": ["a", "a"], "y": [0, 1]}, "class_names holds a name twice"),
+        ({"class_names": [1, 2], "y": [0, 1]}, "class_names is int64"),
+        ({"y": ["a", " "]}, "y holds ' '; a name has 1 to 60 characters"),
+        ({"y": ["a", "b" * 61]}, "a name has 1 to 60 characters"),
+        ({"y": ["a", "\x1b[31m"]}, "a name has 1 to 60 characters"),
+        ({"columns": ["a"]}, "1 columns are named, and x has shape"),
+        ({"columns": ["a", "b", "a"]}, "columns holds a name twice"),
+    ],
+)
+def test_names_that_are_none_are_refused(path: Path, arrays: dict[str, list[Any]], message: str) -> None:
+    np.savez(path, x=np.zeros((2, 3), dtype=np.float32), **{name: np.array(value) for name, value in arrays.items()})
+    with pytest.raises(UserError, match=re.escape(message)):
+        read_npz(path)

@@ -10,7 +10,7 @@ import torch
 
 from ppl_vae import UserError
 from ppl_vae.data import DataConfig, load, read_source
-from ppl_vae.data.torchvision_sets import NAMES, read
+from ppl_vae.data.torchvision_sets import CLASS_NAMES, NAMES, read
 
 calls: list[dict[str, Any]] = []
 
@@ -133,3 +133,14 @@ def test_a_download_that_comes_to_nothing_leaves_no_folder(
     with pytest.raises(KeyboardInterrupt if isinstance(failure, KeyboardInterrupt) else UserError):
         read("mnist", tmp_path / "deep" / "data")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "number"), {"fashion-mnist": 10, "kmnist": 10, "emnist": 47}.items())
+def test_each_class_has_a_name_of_its_own(name: str, number: int) -> None:
+    assert len(set(CLASS_NAMES[name])) == len(CLASS_NAMES[name]) == number
+
+
+@pytest.mark.usefixtures("fake")
+def test_names_come_with_the_data(tmp_path: Path) -> None:
+    assert load("fashion-mnist", data_root=tmp_path).class_names == ("T-shirt/top", "Trouser", "Pullover")
+    assert load("mnist", data_root=tmp_path).class_names == ()

@@ -7,10 +7,11 @@ from tyro.conf import Positional
 
 from ppl_vae import predictive
 from ppl_vae.cli.sample.walks import Rows, Walk
+from ppl_vae.data.labels import Label
 from ppl_vae.predictive import Samples
 from ppl_vae.predictive.directions import STRENGTHS
 from ppl_vae.runs.opened import OpenedRun
-from ppl_vae.runtime.config import Count, CountOrZero, config
+from ppl_vae.runtime.config import Count, config
 
 Strength = Annotated[float, Field(ge=-1e6, le=1e6)]
 
@@ -29,9 +30,9 @@ class Arithmetic(Walk):
 
     what: Positional[Literal["arithmetic"]]
     """Add a direction to images."""
-    from_label: CountOrZero | None = None
+    from_label: Label | None = None
     """Subtract the mean code of this label."""
-    to_label: CountOrZero | None = None
+    to_label: Label | None = None
     """Add the mean code of this label."""
     subtract: Rows = ()
     """Subtract the mean code of these rows of the split."""

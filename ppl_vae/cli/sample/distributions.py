@@ -8,12 +8,13 @@ from tyro.conf import Positional
 
 from ppl_vae import predictive
 from ppl_vae.cli.sample.base import Sampling, unseen
+from ppl_vae.data.labels import Label
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.predictive import Samples
 from ppl_vae.predictive.planes import Spacing
 from ppl_vae.predictive.rendering import takes_labels
 from ppl_vae.runs.opened import OpenedRun, SplitName
-from ppl_vae.runtime.config import Count, CountOrZero, config
+from ppl_vae.runtime.config import Count, config
 from ppl_vae.runtime.errors import UserError
 
 
@@ -76,7 +77,7 @@ class Conditional(Sampling):
     """The predictive distribution of a conditional model."""
     num_samples: Count = 64
     """How many draws; of the sheet, how many columns, at most 12."""
-    label: CountOrZero | None = None
+    label: Label | None = None
     """The label y."""
 
     def make(self, opened: OpenedRun) -> Samples:
@@ -102,7 +103,7 @@ class Grid(Sampling):
     """Equal spacing: from -span to span in each direction."""
     spacing: Spacing = "equal"
     """Where the points lie: equally spaced, or at quantiles of the prior N(0, 1), each with as much mass around it."""
-    label: CountOrZero | None = None
+    label: Label | None = None
     """The label of a conditional model."""
 
     def make(self, opened: OpenedRun) -> Samples:

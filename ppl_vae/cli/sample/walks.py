@@ -8,6 +8,7 @@ from tyro.conf import Positional
 
 from ppl_vae import predictive
 from ppl_vae.cli.sample.base import Sampling, unseen
+from ppl_vae.data.labels import Label
 from ppl_vae.diagnostics.units import units
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.predictive import Samples
@@ -55,7 +56,7 @@ class Interpolate(Walk):
     """The codes: means of q(z given x), or samples of it."""
     steps: Steps = 10
     """Images on each way, both ends included."""
-    label: CountOrZero | None = None
+    label: Label | None = None
     """Label that a conditional model decodes with; by default that of the image where a way begins."""
 
     def make(self, opened: OpenedRun) -> Samples:
@@ -94,7 +95,7 @@ class Traverse(Walk):
     """From -span to span."""
     steps: Steps = 9
     """Values of each unit."""
-    label: CountOrZero | None = None
+    label: Label | None = None
     """Label of a conditional model; by default the image's."""
 
     def make(self, opened: OpenedRun) -> Samples:
