@@ -28,8 +28,8 @@ class Explore:
     walk between two points; switch labels of a conditional model. Of a z of more than two numbers any two make the
     plane, and the sliders are ordered by KL.
 
-    It shows our models (vae, conditional, linear-gaussian) with fully connected networks. New images can be placed by a
-    run with an encoder and the diagonal, low-rank, full-rank or point family.
+    It shows our models (vae, conditional, linear-gaussian) with fully connected or convolutional networks. New
+    datapoints can be placed by a run with an encoder and the diagonal, low-rank, full-rank or point family.
 
     examples:
       ppl-vae explore runs/digits-1

@@ -40,12 +40,12 @@ _FAMILIES: dict[type[Family], Literal["diagonal", "low-rank", "full-rank", "poin
 
 _CLIPPED = "Means outside [0, 1] are drawn as the nearer end."
 _KL_IN_WORDS = "a unit's KL is that of q from the prior, in nats, on average over them."
-_BITS = "A new image is cut at ½ into bits, "
+_BITS = "A new datapoint is cut at ½ into bits, "
 _ON_GREY = {
     "dynamic": _BITS + "since this run's guide saw bits only (drawn anew at every visit).",
     "static": _BITS + "since this run's guide saw bits only (drawn once).",
     "threshold": _BITS + "as this run's data was.",
-    "none": "A new image keeps its grey levels, as this run's data did.",
+    "none": "A new datapoint keeps its levels, as this run's data did.",
 }
 
 
@@ -68,22 +68,22 @@ def explored(
         model: a VAE, conditional or not, of fully connected or convolutional networks and a standard normal prior, or a
             linear-Gaussian.
         guide: q(z | x), with an answer to the data.
-        data: whose places are shown, and on which the KL of each unit is found; two images or more.
+        data: whose places are shown, and on which the KL of each unit is found; two datapoints or more.
         info: of the training data.
-        binarization: how grey levels became bits for the guide; new images become so likewise.
+        binarization: how grey levels became bits for the guide; new datapoints become so likewise.
         title: of the page.
         subtitle: what the pair is, in a line; how many units z has is added.
         split: what the page calls the data.
         called: how the model is called where it is refused; by its class if empty.
         seed: of the bits of grey levels, and of draws.
-        advance: called with the number of images done.
+        advance: called with the number of datapoints done.
 
     Raises:
-        UserError: the page cannot compute this model, there is a single image, or the guide puts one nowhere.
+        UserError: the page cannot compute this model, there is a single datapoint, or the guide puts one nowhere.
     """
     decoded = _decoded(model, called or type(model).__name__)
     if len(data) < 2:
-        raise UserError(f"the {split} data has a single image; name another `split`.")
+        raise UserError(f"the {split} data has a single datapoint; name another `split`.")
     data = data.fixed(seed)
     with seeded(seed, data.x.device), frozen(model, guide):
         means = []
@@ -94,12 +94,12 @@ def explored(
         used = units(model, guide, data)
     codes = torch.cat(means).float().numpy()
     if not np.isfinite(codes).all():
-        raise UserError("the guide puts images at places that are not finite; its training went wild: train again.")
+        raise UserError("the guide puts datapoints at places that are not finite: its training diverged; train again.")
     placement, placing = _placement(guide, binarization)
     return Contents(
         title=title,
         subtitle=", ".join(filter(None, (subtitle, f"z of {len(used.names)} units"))),
-        notes=[f"The dots are {len(data)} images of the {split} data; {_KL_IN_WORDS}", *decoded.notes],
+        notes=[f"The dots are {len(data)} datapoints of the {split} data; {_KL_IN_WORDS}", *decoded.notes],
         placing=placing,
         decoder=decoded.layers,
         link=decoded.link,
@@ -155,21 +155,21 @@ def _decoded(model: nn.Module, called: str) -> _Decoded:
 
 
 def _placement(guide: nn.Module, binarization: Binarization) -> tuple[Placement | None, list[str]]:
-    """How new images are placed, if they can be, and what is to be said of it."""
+    """How new datapoints are placed, if they can be, and what is to be said of it."""
     if tables_of(guide):
-        why = "this guide has a row for each training image and no encoder; 'ppl-vae infer' fits rows to new ones."
-        return None, [f"New images cannot be placed here: {why}"]
+        why = "this guide has a row for each training datapoint and no encoder; 'ppl-vae infer' fits rows to new ones."
+        return None, [f"New datapoints cannot be placed here: {why}"]
     proposal = guide.proposal if type(guide) is SemiAmortized else guide
     # Of a class of somebody's own, though it inherits, nothing says what it computes.
     if type(proposal) is not Amortized or not (encoder := _encoder(proposal)):
-        return None, ["New images cannot be placed here: the guide is not one whose encoder this page can compute."]
+        return None, ["New datapoints cannot be placed here: the guide is not one whose encoder this page can compute."]
     family = _FAMILIES.get(type(proposal.family))
     if family is None:
         why = "q is a normalising flow, whose moments this page does not compute; 'ppl-vae infer' draws from it."
-        return None, [f"New images cannot be placed here: {why}"]
+        return None, [f"New datapoints cannot be placed here: {why}"]
     notes = [_ON_GREY[binarization]]
     if proposal is not guide:
-        notes.append("This guide refines its encoder's proposal; of a new image the page shows the proposal only.")
+        notes.append("This guide refines its encoder's proposal; of a new datapoint the page shows the proposal only.")
     if family == "point":
         notes.append("q is a point, without an ellipse.")
     return Placement(encoder, family, binarization != "none"), notes

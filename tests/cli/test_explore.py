@@ -17,8 +17,8 @@ from tests.cli.explored import TINY, TOLERANCE, Explorer, explored, train
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--family", "iaf"], "New images cannot be placed here: q is a normalising flow"),
-        (["--guide", "per-datapoint", "--binarization", "static"], "a row for each training image and no encoder"),
+        (["--family", "iaf"], "New datapoints cannot be placed here: q is a normalising flow"),
+        (["--guide", "per-datapoint", "--binarization", "static"], "a row for each training datapoint and no encoder"),
     ],
 )
 def test_without_an_encoder_that_it_knows_the_page_says_so(tmp_path_factory, tmp_path, open_page, arguments, says):
@@ -42,7 +42,7 @@ def data_of(path):
     [
         (["--guide", "semi-amortized"], "shows the proposal only"),
         (["--family", "point"], "q is a point"),
-        (["--model", "linear-gaussian", "--family", "low-rank", "--binarization", "none"], "keeps its grey levels"),
+        (["--model", "linear-gaussian", "--family", "low-rank", "--binarization", "none"], "keeps its levels"),
     ],
 )
 def test_other_pairs(tmp_path_factory, tmp_path, open_page, arguments, says):
@@ -96,5 +96,5 @@ def test_dots_are_the_posterior_means_of_the_split(cli, trained, tmp_path):
         means = posterior_moments(pair.guide, data.batch(torch.arange(40)))["z"].mean
         shown = np.frombuffer(base64.b64decode(data_of(path)["means"]["base64"]), dtype="<f4").reshape(40, 2)
         np.testing.assert_allclose(shown, means, atol=1e-6)
-    assert "40 images of the test data" in first
-    assert "40 images of the train data" in other
+    assert "40 datapoints of the test data" in first
+    assert "40 datapoints of the train data" in other

@@ -105,6 +105,6 @@ def test_an_example_is_placed_with_its_label(conditional):
     before = conditional.z
     page.locator("#examples button").nth(3).click()
     name = page.locator("#examples button").nth(3).get_attribute("aria-label")
-    assert name == f"image 4 of the data, label {conditional.label}"
+    assert name == f"datapoint 4 of the data, label {conditional.label}"
     wait_for_q(conditional, conditional.shown("pad"))
     assert conditional.z != before

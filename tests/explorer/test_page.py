@@ -195,3 +195,17 @@ def test_a_strip_is_drawn_on_and_takes_no_files(open_page, tmp_path):
     })""")
     assert np.argmin(distances) == 20
     assert distances[20] < 0.2 * np.median(distances)
+
+
+def test_a_label_that_is_chosen_is_the_one_that_q_is_asked_with(open_page, tmp_path):
+    page = open_page(Subject(num_classes=3).write(tmp_path))
+    page.locator("#labels button").nth(2).click()
+    page.evaluate("explorer.draw()")
+    assert "q given y = 2 is at" in page.locator("#placed").inner_text()
+    assert page.evaluate("explorer.state.placed.label === explorer.state.label")
+
+
+def test_a_number_that_rounds_to_zero_has_no_sign(open_page, tmp_path):
+    page = open_page(Subject(size=2).write(tmp_path))
+    page.evaluate("explorer.setZ([-0.001, -1]); explorer.draw()")
+    assert page.locator("#where span").all_inner_texts()[:2] == ["z[0] = 0.00", "z[1] = −1.00"]

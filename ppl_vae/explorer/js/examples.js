@@ -1,4 +1,4 @@
-// Images of the data: touch one and go where q puts it.
+// Datapoints: touch one and go where q puts it.
 
 const NUM_EXAMPLES = IMAGES.length / PIXELS;
 const imageOf = (n) => Float32Array.from(IMAGES.subarray(n * PIXELS, (n + 1) * PIXELS), (level) => level / 255);
@@ -17,7 +17,7 @@ function thumbnail(name, act) {
 
 for (let n = 0; n < NUM_EXAMPLES; n++) {
   const named = DATA.labels ? `, label ${DATA.classes[DATA.labels[n]]}` : "";
-  const { button, canvas } = thumbnail(`image ${n + 1} of the data${named}`, () => {
+  const { button, canvas } = thumbnail(`datapoint ${n + 1} of the data${named}`, () => {
     if (NUM_CLASSES) state.label = DATA.labels[n];
     if (encoderNetwork) setImage(imageOf(n));
     else setZ(meanOf(n));
@@ -27,4 +27,4 @@ for (let n = 0; n < NUM_EXAMPLES; n++) {
 }
 element("examples-help").textContent = encoderNetwork
   ? "Or take one of the data:"
-  : "Images of the data; touch one and go to the mean of its q.";
+  : "Datapoints of the run; touch one and go to the mean of its q.";

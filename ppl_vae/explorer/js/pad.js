@@ -32,7 +32,13 @@ function showPad() {
   }
 }
 
-shows(() => say(element("placed"), state.placed ? placedInWords() : complaint));
+shows(() => {
+  if (state.placed && state.placed.label !== state.label) {
+    state.placed = { ...encode(asQSeesIt(drawn)), label: state.label }; // q of the same datapoint, given the label chosen
+    changed();
+  }
+  say(element("placed"), state.placed ? placedInWords() : complaint);
+});
 
 function placedInWords() {
   const words = state.axes
@@ -155,11 +161,13 @@ document.addEventListener("drop", (event) => {
 element("file-label").hidden = !takesFiles;
 element("pad-panel").hidden = !encoderNetwork;
 element("pad-help").hidden = !encoderNetwork;
-element("image-title").textContent = encoderNetwork ? "Where does q put an image?" : "Images of the data";
+element("image-title").textContent = encoderNetwork ? "Where does q put a datapoint?" : "Datapoints";
 element("pad-help").textContent =
   (takesFiles
     ? "Draw on the pad, or drop an image anywhere on this page; one with a dark edge is taken for white ink on black. "
-    : "Draw on the pad. ") +
+    : PICTURE.strip
+      ? "Each cell is a number of the datapoint, from 0 (white) to 1 (black); drawing over a cell makes it 1. "
+      : "Draw on the pad. ") +
   (NUM_CLASSES ? "q is asked with the label that is chosen. " : "") +
   (DATA.placement?.family === "point"
     ? "The cross goes to the point that is its q."

@@ -21,7 +21,7 @@ function paint(canvas, means) {
   context.putImageData(image, 0, 0);
 }
 
-const number = (value) => value.toFixed(2).replace("-", "−");
+const number = (value) => value.toFixed(2).replace(/^-0\.00$/, "0.00").replace("-", "−");
 
 const picture = sized(element("picture"));
 const where = [0, 1, 2].map(() => document.createElement("span")); // both axes and the label
