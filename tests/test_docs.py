@@ -16,6 +16,7 @@ import torch
 
 from ppl_vae.cli.main import COMMANDS, _parse, main
 from ppl_vae.cli.sample import WHAT
+from ppl_vae.reports import effort
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -138,7 +139,7 @@ def test_commands_are_understood(page):
     "page", [pytest.param(page, marks=[pytest.mark.slow] * (page.name != "README.md")) for page in PAGES], ids=IDS
 )
 def test_blocks_run(page, workplace, in_this_process, monkeypatch):
-    monkeypatch.setattr("ppl_vae.reports.report.NUM_DATAPOINTS", 5)
+    monkeypatch.setattr("ppl_vae.cli.train.effort_after_training", lambda *_: effort.FULL._replace(datapoints=5))
     monkeypatch.setattr("ppl_vae.reports.pictures._PICTURES", {})
     run_page(page, small=True)
 
@@ -213,7 +214,7 @@ def test_pictures_are_made_by_commands_that_the_pages_show(table):
 def test_a_picture_is_made_and_what_is_trained_is_used_again(table, tmp_path, monkeypatch, capsys):
     """Alone, by name, from a clean folder; a run trained by another command is trained anew."""
     monkeypatch.chdir(tmp_path)  # main changes it
-    monkeypatch.setattr("ppl_vae.reports.report.NUM_DATAPOINTS", 5)
+    monkeypatch.setattr("ppl_vae.cli.train.effort_after_training", lambda *_: effort.FULL._replace(datapoints=5))
     monkeypatch.setattr("ppl_vae.reports.pictures._PICTURES", {})
     monkeypatch.setattr(table, "WORK_FOLDER", tmp_path / "work")
     monkeypatch.setattr(table, "PICTURES_FOLDER", tmp_path)

@@ -8,7 +8,7 @@ import pyro
 import pytest
 
 from ppl_vae.cli.main import main
-from ppl_vae.reports import pictures
+from ppl_vae.reports import effort, pictures
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -33,7 +33,7 @@ def test_pictures_and_files_exist():
 
 @pytest.mark.slow
 def test_the_example_pair_trains_and_is_used(tmp_path, monkeypatch):
-    monkeypatch.setattr("ppl_vae.reports.report.NUM_DATAPOINTS", 20)
+    monkeypatch.setattr("ppl_vae.cli.train.effort_after_training", lambda *_: effort.FULL._replace(datapoints=20))
     monkeypatch.setattr(pictures, "_PICTURES", {"latent": pictures._PICTURES["latent"]})
     file = README.parent / "examples" / "mine.py"
     names = ["--model", f"{file}:Mine", "--guide", f"{file}:Guide", "--latent-dim", "2"]

@@ -19,7 +19,7 @@ import torch
 import yaml
 
 from ppl_vae.cli.main import main
-from ppl_vae.reports import pictures
+from ppl_vae.reports import effort, pictures
 
 _SECONDS = 60  # for one command; it takes a few
 _ODD: list[Any] = [None, -1, 0, 3, 2**40, -0.5, 1e300, float("nan"), "", "x", "../x", [], [1, 2], {}, {"a": 1}, True]
@@ -29,7 +29,10 @@ def mutated(count: int, folder: Path, seed: int, complain: Callable[[str], None]
     """Change inputs of every kind, and hand each to a command that reads it; returns how many."""
     chance = random.Random(seed)
     files = _originals(folder)
-    brief = mock.patch.object(pictures, "_PICTURES", {}), mock.patch("ppl_vae.reports.report.NUM_DATAPOINTS", 20)
+    brief = (
+        mock.patch.object(pictures, "_PICTURES", {}),
+        mock.patch("ppl_vae.cli.train.effort_after_training", return_value=effort.FULL._replace(datapoints=20)),
+    )
     with brief[0], brief[1]:
         for number in range(count):
             kind = chance.choice(list(_KINDS))
