@@ -38,6 +38,7 @@ class Compare:
             self.out,
             workers=self.workers,
             on_data=say_what_was_read,
+            on_choice=lambda words: print(f"chosen   {as_flags(words, self)}"),
             on_folder=lambda path: print(f"folder   {path}"),
             on_table=lambda table: print(as_flags(str(table), self)),
             warn=lambda words: say_as_it_is(f"warning: {as_flags(words, self)}"),

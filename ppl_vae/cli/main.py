@@ -249,7 +249,6 @@ def _default_and_pair(name: str, command: Any, arguments: list[str]) -> tuple[di
     if name not in ("train", "compare"):
         return {}, None
     from ppl_vae.cli.pair_flags import flags_of_run, named_in, pair_flags, pairs_compared, value_of
-    from ppl_vae.registry.pair_config import PairConfig
 
     if name == "compare":
         return {}, pair_flags(command, pairs_compared(arguments), arguments)
@@ -264,7 +263,7 @@ def _default_and_pair(name: str, command: Any, arguments: list[str]) -> tuple[di
         return {"default": command(settings=settings)}, flags_of_run(settings.pair, arguments)
     if preset and preset not in PRESETS:
         raise unknown_name("preset", preset, PRESETS)
-    settings = TrainConfig(pair=PRESETS[preset] if preset else PairConfig())
+    settings = TrainConfig(pair=PRESETS[preset]) if preset else TrainConfig()
     return {"default": command(settings=settings)}, pair_flags(command, [named_in(arguments, settings.pair)], arguments)
 
 

@@ -17,6 +17,7 @@ from ppl_vae.registry.factories import TABLES
 from ppl_vae.registry.files import names_file
 from ppl_vae.registry.pair_config import PairConfig, help_of_parts, makers_of, offered_to, our_settings, split_guide
 from ppl_vae.registry.settings import NOTHING, Setting, is_switch, settings_of, typed
+from ppl_vae.runs.run import TrainConfig
 from ppl_vae.runtime.errors import UserError
 
 
@@ -60,7 +61,7 @@ def pairs_compared(arguments: Sequence[str]) -> list[PairConfig]:
         if word.partition("=")[0] == "--guides":
             rest = [word.partition("=")[2], *arguments[number + 1 :]] if "=" in word else arguments[number + 1 :]
             guides = list(takewhile(lambda each: not each.startswith("--"), rest))
-    base = named_in(arguments, PairConfig())
+    base = named_in(arguments, TrainConfig().pair)
     pairs = [replace(base, guide=guide, family=family) for guide, family in map(split_guide, guides)]
     return pairs or [base]
 

@@ -36,8 +36,9 @@ class Train:
       ppl-vae train --model mine.py:Model --guide mine.py:Guide
       ppl-vae train --latent-dim 2 --film
       ppl-vae train --preset burda-2 --kl-warmup 20
-      ppl-vae train --likelihood normal --binarization none
-      ppl-vae train --model sequence --data names.txt --kl-warmup 10
+      ppl-vae train --data photos.npz
+      ppl-vae train --likelihood normal
+      ppl-vae train --data names.txt --kl-warmup 10
       ppl-vae train --resume runs/mnist --epochs 40
       torchrun --nproc-per-node 2 -m ppl_vae train --data mnist --batch-size 256
     """
@@ -73,7 +74,7 @@ class Train:
                 training,
                 tensorboard=self.tensorboard,
                 film=filmed,
-                on_engine=lambda why: tqdm.write(f"engine   {why}"),
+                on_engine=lambda why: tqdm.write(f"{as_flags(training.in_words, self)}engine   {why}"),
                 warn=self._warn,
             )
             if current().is_first:
@@ -90,7 +91,7 @@ class Train:
 
     def _show(self, training: Training, history: History) -> None:
         """Draw what was learned, report, and say how it went."""
-        run, splits, _ = training
+        run, splits, *_ = training
         try:
             pair = run.load_pair(torch.device("cpu"))
             effort = effort_after_training(run, pair, splits)

@@ -8,12 +8,14 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
+from ppl_vae.data.kinds import kind_of
 from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.layout import Layout
 from ppl_vae.runtime.config import CountOrZero, in_range
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
 
-Binarization = Literal["dynamic", "static", "threshold", "none"]
+Binarization = Literal["auto", "dynamic", "static", "threshold", "none"]
 
 ROUNDING = 1e-6
 """How far probabilities may leave [0, 1]: a few units in float32's last place, which is what scaling rounds to."""
@@ -175,18 +177,26 @@ def _name(value: Tensor) -> str:
 
 
 def binarized(x: Tensor, y: Tensor | None, binarization: Binarization, seed: int, first: int = 0) -> Dataset:
-    """A data set under one of the four protocols; figures are comparable only under the same one.
+    """A data set under one of the protocols; figures are comparable only under the same one.
 
     Args:
         x: grey levels in [0, 1], ``(N, *event)``.
         y: labels, ``(N,)``, or None.
         binarization: ``dynamic`` draws x ~ Bernoulli(x) at every visit, ``static`` once (from ``seed``), ``threshold``
-            takes x > ½, ``none`` takes x as it is.
+            takes x > ½, ``none`` takes x as it is; ``auto`` is the one that suits x, see :func:`suiting`.
         seed: for ``static``.
         first: number of row 0 in the whole data set.
     """
+    if binarization == "auto":
+        binarization = suiting(x)
     if binarization == "static":
         return Dataset(x, y, dynamic=True, first=first).fixed(seed)
     if binarization == "threshold":
         x = (x > 0.5).to(x.dtype)
     return Dataset(x, y, dynamic=binarization == "dynamic", first=first)
+
+
+def suiting(x: Tensor, layout: Layout = "plain") -> Binarization:
+    """The protocol for observations of which nobody has said one: ``dynamic`` for grey levels, most of them near black
+    or white, whose bits are still the picture; ``none`` for all else, bits among it."""
+    return "dynamic" if kind_of(x, layout) == "grey levels" else "none"

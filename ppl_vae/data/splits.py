@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 import torch
 from pydantic import Field
 
-from ppl_vae.data.dataset import Binarization, Dataset, as_tensor, binarized
+from ppl_vae.data.dataset import Binarization, Dataset, as_tensor, binarized, suiting
 from ppl_vae.data.sources import Source, canonical, names_file, read_source
 from ppl_vae.programs.layout import Layout
 from ppl_vae.runtime.config import Seed, changed, checked, config
@@ -30,8 +30,9 @@ class DataConfig:
     of MIDI notes."""
     data_root: Path = Path("data")
     """Folder of torchvision's data sets; they are downloaded into it once."""
-    binarization: Binarization = "dynamic"
-    """How grey levels become bits: drawn anew at every visit, drawn once, cut at 1/2, or left as they are."""
+    binarization: Binarization = "auto"
+    """How grey levels become bits: drawn anew at every visit, drawn once, cut at 1/2, or left as they are; auto is
+    dynamic for those that are mostly dark or bright, and none for photographs, colours, bits and all else."""
     validation_fraction: Fraction = 0.1
     """Share of the training data held out for early stopping, for data without a part for that; 0 for none."""
     test_fraction: Fraction = 0.2
@@ -59,6 +60,7 @@ class Splits(NamedTuple):
         class_names: what the classes are called, in their order; none where they have no names.
         columns: what the columns of a table are called, likewise.
         scale: what a file's integers are divided by; see :mod:`ppl_vae.data.npz`.
+        binarization: what became of the grey levels.
         notes: what was decided in reading it, a line each.
         warnings: why nothing will come of it, a line or none.
     """
@@ -71,6 +73,7 @@ class Splits(NamedTuple):
     alphabet: str = ""
     classes: tuple[int, ...] = ()
     scale: int = 1
+    binarization: Binarization = "none"
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
@@ -158,6 +161,8 @@ def load(settings: DataConfig | Path | str = "digits", **named: object) -> Split
     if len(train) == 0:
         raise UserError(f"{len(order)} observations leave none to train on; lower the validation and test fractions.")
     source, classes = _numbered(source)
+    if settings.binarization == "auto":
+        settings = replace(settings, binarization=suiting(source.x, source.layout))
     own_validation = None if source.validation_x is None else source._replace(x=source.validation_x, y=None)
     own_test = None if source.test_x is None else source._replace(x=source.test_x, y=source.test_y)
     splits, first = [], 0
@@ -176,6 +181,7 @@ def load(settings: DataConfig | Path | str = "digits", **named: object) -> Split
         class_names=tuple(source.class_names[label] for label in classes) if source.class_names else (),
         columns=source.columns,
         scale=source.scale,
+        binarization=settings.binarization,
         notes=source.notes,
         warnings=_warnings(settings, *map(len, splits)),
     )

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from ppl_vae.data.info import DataInfo, example
 from ppl_vae.models.likelihoods import Likelihood
-from ppl_vae.networks.architecture import Networks
+from ppl_vae.networks.architecture import Net, Networks
 from ppl_vae.programs.latents import Latents
 from ppl_vae.registry.factories import Factory
 from ppl_vae.registry.files import construct
@@ -161,7 +161,7 @@ class Assembly:
     def networks(self) -> Networks:
         """What makes encoders and decoders."""
         values = typed(settings_of(Networks), {name: self.plain(name) for name in settings_of(Networks)})
-        return Networks(self.info.event_shape, self.info.layout, self.settings.net, **values)
+        return Networks(self.info.event_shape, self.info.layout, cast(Net, self.settings.net), **values)
 
     @cached_property
     def latents(self) -> Latents:

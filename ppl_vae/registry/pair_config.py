@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, Literal, cast
 
-from ppl_vae.networks.architecture import READ_BY, Net, Networks
+from ppl_vae.networks.architecture import READ_BY, Networks
 from ppl_vae.registry.factories import GUIDES, TABLES, Factory, Sizes
 from ppl_vae.registry.files import find, names_file
 from ppl_vae.registry.settings import Setting, described, is_plain, offered_by, parameters_of, plain
@@ -15,20 +15,24 @@ from ppl_vae.runtime.errors import UserError, unknown_name
 OPTIONAL_PARTS = ("family", "likelihood", "prior", "net")
 """What not every model or guide reads."""
 
+AUTO: Final = "auto"
+"""In place of a part: to be chosen by the data, see :mod:`ppl_vae.registry.suited`."""
+
 
 @config
 class PairConfig:
     """Which model and guide, of which parts; and the settings of these makers, as far as they are set.
 
     Args:
-        model: The generative program p(x, z). Hierarchical is z2 → z1 → x.
+        model: The generative program p(x, z). Hierarchical is z2 → z1 → x. Auto is sequence for text and music, vae for
+            all else.
         guide: The variational program q(z | x).
         family: What q is. Bottom-up is q(z1 | x) q(z2 | z1).
         likelihood: What the decoder's output means. Bernoulli is for bits; continuous-bernoulli and normal (its scale
-            learned) are for grey levels, with `binarization` none.
+            learned) are for grey levels, with `binarization` none. Auto is what suits the data.
         prior: p(z). Mixture is of Gaussians; vamp, of the guide's posteriors at learned pseudo-inputs.
         net: Encoder and decoder of our models and guides: fully connected (mlp), or convolutional (data of images
-            only).
+            only). Auto is conv for photographs and images in colour.
         settings: by name, numbers, words and lists of them; what is not here has the default of its signature.
     """
 
@@ -37,7 +41,7 @@ class PairConfig:
     family: str = "diagonal"
     likelihood: str = "bernoulli"
     prior: str = "standard-normal"
-    net: Net = "mlp"
+    net: Literal["auto", "mlp", "conv"] = "mlp"
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -100,12 +104,12 @@ def split_guide(name: str) -> tuple[str, str]:
 
 
 def makers_of(settings: PairConfig) -> dict[str, Factory]:
-    """What makes the parts of a pair, by kind.
+    """What makes the parts of a pair, by kind; of those that are yet to be chosen nothing.
 
     Raises:
         UserError: unknown names, or a user's file that cannot be used.
     """
-    return {kind: find(kind, name) for kind, name in settings.parts.items()}
+    return {kind: find(kind, name) for kind, name in settings.parts.items() if name != AUTO}
 
 
 def offered_to(*pairs: PairConfig) -> dict[str, Setting]:
@@ -113,11 +117,12 @@ def offered_to(*pairs: PairConfig) -> dict[str, Setting]:
     return offered_beside([maker for pair in pairs for maker in makers_of(pair).values()])
 
 
-def unusual(pair: PairConfig) -> dict[str, Any]:
-    """The parts and settings of a pair that are not as they would be if nobody had said anything."""
+def unusual(pair: PairConfig, usual: PairConfig | None = None) -> dict[str, Any]:
+    """The parts and settings of a pair that are not the usual ones, by default those of :class:`PairConfig`."""
+    usual = usual or PairConfig()
     parts = {kind: getattr(pair, kind) for kind in (*TABLES, "net")}
     offered = offered_to(pair)
-    return {kind: name for kind, name in parts.items() if name != getattr(PairConfig, kind)} | {
+    return {kind: name for kind, name in parts.items() if name != getattr(usual, kind)} | {
         name: value
         for name, value in pair.settings.items()
         if name not in offered or value != plain(offered[name].default)

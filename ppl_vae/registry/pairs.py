@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, cast
 
 from torch import nn
 
@@ -13,8 +13,9 @@ from ppl_vae.networks.architecture import Net
 from ppl_vae.registry.build import Assembly, made_with
 from ppl_vae.registry.factories import TABLES, Factory
 from ppl_vae.registry.files import find
-from ppl_vae.registry.pair_config import OPTIONAL_PARTS, PairConfig, makers_of, unread_error
+from ppl_vae.registry.pair_config import AUTO, OPTIONAL_PARTS, PairConfig, makers_of, unread_error
 from ppl_vae.registry.settings import given
+from ppl_vae.registry.suited import suited
 from ppl_vae.runtime.config import Seed, in_range
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
@@ -28,9 +29,9 @@ def build_model(
     model: Part,
     data: Splits | Dataset,
     *,
-    likelihood: Part = "bernoulli",
+    likelihood: Part = AUTO,
     prior: Part = "standard-normal",
-    net: Net = "mlp",
+    net: Net | Literal["auto"] = "auto",
     seed: Seed = 0,
     **settings: object,
 ) -> nn.Module:
@@ -39,9 +40,10 @@ def build_model(
     Args:
         model: the class, ours or your own, or its name.
         data: of :func:`ppl_vae.load`, or a :class:`ppl_vae.Dataset` to train on.
-        likelihood: what the decoder's output means, where the model takes one.
+        likelihood: what the decoder's output means, where the model takes one; auto is the one that suits the data,
+            see :mod:`ppl_vae.registry.suited`.
         prior: p(z), where the model takes one.
-        net: of encoder and decoder: mlp, or conv for images.
+        net: of encoder and decoder: mlp, or conv for images; auto is what suits the data.
         seed: of its weights; the caller's generators are left alone.
         settings: of its own, keyword-only parameters of its class, and of its parts: ``latent_dim=10``,
             ``hidden=(400,)``.
@@ -52,6 +54,8 @@ def build_model(
     data = splits_of(data)
     parts: dict[str, Part] = {"model": model, "likelihood": likelihood, "prior": prior}
     asked, makers = _asked(parts, net, settings)
+    asked = suited(asked, data, maker=makers["model"]).pair
+    makers["likelihood"] = makers.get("likelihood") or find("likelihood", asked.likelihood)
     assembly = Assembly(asked, DataInfo.of(data), data.train.x.mean(0), makers_of(PairConfig()) | makers)
     with seeded(stream(seed, "initial weights")):
         made = assembly.make_model()
@@ -93,7 +97,7 @@ def build_guide(
     data = splits_of(data)
     info = DataInfo.of(data)
     base, of_model = made_with(model, info)
-    asked, makers = _asked({"guide": guide, "family": family}, net or base.net, settings)
+    asked, makers = _asked({"guide": guide, "family": family}, net or cast(Net, base.net), settings)
     named = replace(base, guide=asked.guide, family=asked.family, net=asked.net, settings=base.settings | settings)
     assembly = Assembly(named, info, data.train.x.mean(0), {**of_model, **makers})
     assembly.model = model
@@ -103,10 +107,12 @@ def build_guide(
     return made
 
 
-def _asked(parts: Mapping[str, Part], net: Net, settings: dict[str, Any]) -> tuple[PairConfig, dict[str, Factory]]:
+def _asked(
+    parts: Mapping[str, Part], net: Net | Literal["auto"], settings: dict[str, Any]
+) -> tuple[PairConfig, dict[str, Factory]]:
     """What the caller has named, and what makes these parts."""
-    found = {kind: _found(kind, part) for kind, part in parts.items()}
-    names: dict[str, Any] = {kind: name for kind, (name, _) in found.items()}
+    found = {kind: _found(kind, part) for kind, part in parts.items() if part != AUTO}
+    names: dict[str, Any] = {kind: AUTO for kind in parts} | {kind: name for kind, (name, _) in found.items()}
     return PairConfig(**names, net=net, settings=given(settings)), {kind: maker for kind, (_, maker) in found.items()}
 
 

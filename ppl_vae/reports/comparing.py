@@ -22,7 +22,7 @@ from ppl_vae.runs.comparison import check_jobs, run_jobs
 from ppl_vae.runs.opened import open_run
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered
-from ppl_vae.runs.terms import CompareConfig, check_named, jobs_of, names_of, refuse_other_terms, shared_terms
+from ppl_vae.runs.terms import CompareConfig, check_named, jobs_of, names_of, refuse_other_terms, resolved, shared_terms
 from ppl_vae.runtime.config import Few, changed, checked, field_names, in_range
 from ppl_vae.runtime.errors import UserError, unknown_name, warned
 from ppl_vae.runtime.files import write_text
@@ -39,6 +39,7 @@ class Comparison(Shown):
 
     Args:
         terms: what was compared, and on what terms.
+        asked: the same before anything was chosen by the data.
         shared: the settings that all runs have.
         table: the numbers, with the ranking and the protocol.
         weights: fingerprints of model and guide, by the folder of each run.
@@ -48,6 +49,7 @@ class Comparison(Shown):
     """
 
     terms: CompareConfig
+    asked: CompareConfig
     shared: dict[str, Any]
     table: Table
     weights: dict[str, dict[str, str]]
@@ -118,7 +120,7 @@ class Comparison(Shown):
         write_text(out / "table.json", json.dumps(report, indent=2))
         write_text(out / "table.md", markdown)
         figures.save(self.figure(), picture)
-        again = command("compare", self.terms, CompareConfig(), out, settings.data.data in NAMES)
+        again = command("compare", self.asked, CompareConfig(), out, settings.data.data in NAMES)
         title = f"{out.name}: {self.caption}"
         page = write_comparison_report(out, title, self.shared, self.table, self.references, picture, again)
         return {"picture": picture, "table": out / "table.md", "report": page}
@@ -141,7 +143,8 @@ def compare(
 
     Args:
         guides: ``GUIDE`` or ``GUIDE:FAMILY`` by name, ``path/to/file.py:Class``, or a class of a file.
-        data: its settings, or just its name or path; binarized once (``static``) unless the settings say otherwise.
+        data: its settings, or just its name or path; what is binarized is so once (``static``) unless
+            the settings say otherwise.
         out: a folder for the runs, new or of the same comparison, which goes on there; None for a temporary one.
         workers: how many runs at once; None is one for each GPU, or for each core.
         warn: called with each thing that is to be known of the numbers to come, in words.
@@ -182,6 +185,7 @@ def run_comparison(
     *,
     workers: int | None = None,
     on_data: Callable[[Splits], object] | None = None,
+    on_choice: Callable[[str], object] | None = None,
     on_folder: Callable[[Path], object] | None = None,
     on_table: Callable[[Comparison], object] | None = None,
     warn: Callable[[str], object] = warned,
@@ -193,16 +197,21 @@ def run_comparison(
         out: the folder to make, or to go on in; None for the next free ``runs/compare-N``.
         workers: how many runs at once; None is one for each GPU, or for each core.
         on_data: called with the data before anything is written.
+        on_choice: called with what was chosen by the data, why, and the settings for another, in one line.
         on_folder: called with the folder when it is there.
         on_table: called with the comparison before the references are worked out, which takes minutes.
         warn: called with each thing that is to be known of the numbers to come, in words.
     """
     jobs = jobs_of(terms)
-    jobs = check_jobs(jobs, out, on_data, warn)
+    chosen: list[str] = []
+    jobs = check_jobs(jobs, out, on_data, chosen.append, warn)
+    asked, terms = terms, resolved(terms, jobs)
     remember(hashes_of(*(name for job in jobs for name in job.settings.pair.parts.values())))  # named by the user
     free, make_way = partial(numbered, Path("runs"), "compare"), partial(refuse_other_terms, terms)
     with claimed(out, free, make_way) as claim:
         write_text(claim.path / "compare.yaml", terms.recorded)
+        if on_choice and chosen:
+            on_choice(chosen[0])
         if on_folder:
             on_folder(claim.path)
         try:
@@ -214,7 +223,7 @@ def run_comparison(
                 job.folder: {name: result.protocol[name] for name in ("model", "guide")}
                 for job, result in zip(jobs, results, strict=True)
             }
-            found = Comparison(terms, shared_terms(terms, jobs), summarise(results), weights, tuple(doubts))
+            found = Comparison(terms, asked, shared_terms(terms, jobs), summarise(results), weights, tuple(doubts))
             if on_table:
                 on_table(found)
             if terms.references:

@@ -258,7 +258,7 @@ class _Report:
         where = {} if self.split == "test" else {"split": self.split}
         limit = {} if len(self.of_elbo) == len(self.data) else {"limit": len(self.of_elbo)}
         draws = {} if effort.elbo_draws == FULL.elbo_draws else {"num_samples": effort.elbo_draws}
-        commands = [train_command(self.config, path), command_on("evaluate", path, **where, **limit, **draws)]
+        commands = [train_command(self.run.record.asked, path), command_on("evaluate", path, **where, **limit, **draws)]
         if "iwae" in self.protocols:
             draws = {} if effort.bound_draws == FULL.bound_draws else {"num_samples": effort.bound_draws}
             few = {"estimator": "iwae", "limit": effort.datapoints}

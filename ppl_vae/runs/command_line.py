@@ -46,7 +46,7 @@ def _changed(settings: Any, default: Any) -> Iterator[tuple[str, Any]]:
         value, usual = getattr(settings, column.name), getattr(default, column.name)
         if isinstance(value, PairConfig):
             offered = offered_to(value)
-            for name, chosen in unusual(value).items():
+            for name, chosen in unusual(value, usual).items():
                 takes_a_word = name in offered and not is_switch(offered[name].kind)
                 yield name, str(chosen) if takes_a_word and isinstance(chosen, bool) else chosen
         elif is_dataclass(value):

@@ -28,6 +28,7 @@ from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.build import settled_together
 from ppl_vae.registry.files import users_errors_told
+from ppl_vae.registry.suited import Suited, data_for, suited
 from ppl_vae.registry.trust import check_trusted
 from ppl_vae.runs.evaluating import evaluate_run
 from ppl_vae.runs.opened import OpenedRun, open_run
@@ -94,14 +95,16 @@ def check_jobs(
     jobs: list[Job],
     out: Path | None,
     on_data: Callable[[Splits], object] | None = None,
+    on_choice: Callable[[str], object] | None = None,
     warn: Callable[[str], object] = warned,
 ) -> list[Job]:
-    """See that every job can begin or go on, before anything is written.
+    """See that every job can begin or go on, before anything is written; choose by the data what is left to it.
 
     Args:
         jobs: what is to be run.
         out: the comparison's folder, which may hold some of it; None for a new one.
         on_data: called with the data when it has been seen that every job can.
+        on_choice: called then with what was chosen by the data, why, and the settings for another, in one line.
         warn: called with each thing that is to be known of the numbers to come, in words.
 
     Returns:
@@ -113,7 +116,8 @@ def check_jobs(
     """
     if len({job.folder for job in jobs}) < len(jobs):
         raise UserError("two guides go by the same name (file and class); rename one of the files.")
-    splits = read_data(jobs[0].settings.data)
+    splits, found = _chosen(jobs[0].settings)
+    jobs = [_with(job, splits, found) for job in jobs]
     if splits.test is None:
         raise UserError("a comparison is made on test data and there is none; raise `test_fraction`.")
     begun = [(job, Run.open(out / job.folder)) for job in jobs if out and (out / job.folder / "checkpoint.pt").exists()]
@@ -148,7 +152,25 @@ def check_jobs(
         warn(words)
     if on_data:
         on_data(splits)
+    if on_choice and found.words:
+        on_choice(found.words)
     return jobs
+
+
+def _chosen(settings: TrainConfig) -> tuple[Splits, Suited]:
+    """The data of a comparison, and what suits it. A per-datapoint guide has one q for each image, and would have to
+    fit all of its versions: bits that suit the data are drawn once."""
+    splits = read_data(data_for(settings.data, settings.pair))
+    once = settings.data.binarization == "auto" and splits.binarization == "dynamic"
+    of = splits._replace(binarization="static") if once else splits
+    found = suited(settings.pair, of, settings.data.binarization)
+    return read_data(replace(settings.data, binarization="static")) if once else splits, found
+
+
+def _with(job: Job, splits: Splits, found: Suited) -> Job:
+    pair = replace(job.settings.pair, model=found.pair.model, likelihood=found.pair.likelihood, net=found.pair.net)
+    data = replace(job.settings.data, binarization=splits.binarization)
+    return job._replace(settings=replace(job.settings, pair=pair, data=data))
 
 
 def run_jobs(jobs: list[Job], out: Path, workers: int | None, warn: Callable[[str], object] = warned) -> list[Result]:

@@ -10,7 +10,7 @@ report.html      all of it on one page (see ppl_vae/reports/report.py)
 import csv
 import io
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ import torch
 from ppl_vae.data import DataConfig
 from ppl_vae.data.info import DataInfo
 from ppl_vae.registry.build import Pair, build_pair, unread_parts
-from ppl_vae.registry.pair_config import PairConfig
+from ppl_vae.registry.pair_config import AUTO, PairConfig
 from ppl_vae.registry.trust import check_trusted, hashes_of
 from ppl_vae.runs.record import RunDirectory, is_baseline, versions
 from ppl_vae.runtime import checkpoint
@@ -38,7 +38,7 @@ class TrainConfig:
 
     data: DataConfig = field(default_factory=DataConfig)
     """The data."""
-    pair: PairConfig = field(default_factory=PairConfig)
+    pair: PairConfig = field(default_factory=lambda: PairConfig(model=AUTO, likelihood=AUTO, net=AUTO))
     """The pair."""
     fit: FitConfig = field(default_factory=FitConfig)
     """The fit."""
@@ -59,11 +59,21 @@ class Record:
     versions: dict[str, str] = field(default_factory=versions)
     files: dict[str, str] = field(default_factory=dict)
     """SHA-256 by path of the users' files that parts of the pair came from."""
+    chosen: tuple[str, ...] = ()
+    """Names of the settings that nobody had set, and that were chosen by the data."""
 
     @classmethod
-    def of(cls, settings: TrainConfig, info: DataInfo) -> "Record":
+    def of(cls, settings: TrainConfig, info: DataInfo, chosen: tuple[str, ...] = ()) -> "Record":
         """The record of a run that is made, or goes on, now."""
-        return cls(settings, info, files=hashes_of(*settings.pair.parts.values()))
+        return cls(settings, info, files=hashes_of(*settings.pair.parts.values()), chosen=chosen)
+
+    @property
+    def asked(self) -> TrainConfig:
+        """The settings as they were set: what was chosen by the data is to be chosen again."""
+        unset: dict[str, Any] = {name: AUTO for name in self.chosen if name in ("model", "likelihood", "net")}
+        data: dict[str, Any] = {name: AUTO for name in self.chosen if name == "binarization"}
+        pair = replace(self.config.pair, **unset)
+        return replace(self.config, pair=pair, data=replace(self.config.data, **data))
 
 
 @dataclass(frozen=True)

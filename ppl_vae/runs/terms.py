@@ -9,7 +9,6 @@ from typing import Any
 
 import yaml
 
-from ppl_vae.data import DataConfig
 from ppl_vae.evaluation import EvaluateConfig
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.registry.factories import GUIDES
@@ -24,11 +23,6 @@ from ppl_vae.runtime.errors import UserError
 _LAST_SEED = 2**63 - 1
 
 
-def _fixed_bits() -> TrainConfig:
-    # A per-datapoint guide has one q for each image: under dynamic binarization it would have to fit all its versions.
-    return TrainConfig(data=DataConfig(binarization="static"))
-
-
 @config
 class CompareConfig:
     """What is compared, and on what terms."""
@@ -38,7 +32,7 @@ class CompareConfig:
     amortized:path/to/file.py:Class."""
     seeds: Few = 3
     """How many seeds, counted up from --seed; each guide is trained and evaluated once with each."""
-    settings: TrainConfig = field(default_factory=_fixed_bits)
+    settings: TrainConfig = field(default_factory=TrainConfig)
     """Data, model and budget, the same for all."""
     num_samples: Count = 500
     """K of the importance bound; the ELBO takes a tenth."""
@@ -168,3 +162,11 @@ def _name_of(guide: type) -> str:
         raise UserError(
             f"guide {guide.__name__} is in no file, and a comparison trains in other processes; put it into one."
         ) from None
+
+
+def resolved(terms: CompareConfig, jobs: Sequence[Job]) -> CompareConfig:
+    """The terms with what was chosen by the data; guide and family are each run's own."""
+    settings, found = terms.settings, jobs[0].settings
+    pair = replace(settings.pair, model=found.pair.model, likelihood=found.pair.likelihood, net=found.pair.net)
+    data = replace(settings.data, binarization=found.data.binarization)
+    return replace(terms, settings=replace(settings, pair=pair, data=data))

@@ -14,6 +14,7 @@ from ppl_vae.data.labels import unseen_in
 from ppl_vae.data.reading import read_data
 from ppl_vae.programs.check import advice_on_likelihood
 from ppl_vae.registry.build import Pair, build_pair, settled
+from ppl_vae.registry.suited import data_for, suited
 from ppl_vae.registry.trust import remember
 from ppl_vae.runs.film import Camera, check_film
 from ppl_vae.runs.leftovers import clear_partials, refuse_existing_run
@@ -39,11 +40,18 @@ class Training(NamedTuple):
         run: with the settings of now.
         splits: its data.
         resumed: whether it goes on from a checkpoint.
+        chosen: what was chosen by the data, why, and the settings for another, in one line; empty where nothing was.
     """
 
     run: Run
     splits: Splits
     resumed: bool
+    chosen: str = ""
+
+    @property
+    def in_words(self) -> str:
+        """A line that says what was chosen; nothing where nothing was."""
+        return f"chosen   {self.chosen}\n" if self.chosen else ""
 
 
 @contextmanager
@@ -72,10 +80,11 @@ def begun(
     with group.together():
         if out and group.is_first:
             refuse_existing_run(out)
-    splits = group.one_before_all(lambda: read_data(settings.data))
-    info = DataInfo.of(splits)
-    resolved = replace(settings, pair=settled(settings.pair.absolute(), info), data=settings.data.absolute())
-    record = Record.of(resolved, info)
+    splits = group.one_before_all(lambda: read_data(data_for(settings.data, settings.pair)))
+    info, found = DataInfo.of(splits), suited(settings.pair, splits, settings.data.binarization)
+    data = replace(settings.data.absolute(), binarization=splits.binarization)
+    resolved = replace(settings, pair=settled(found.pair.absolute(), info), data=data)
+    record = Record.of(resolved, info, found.chosen)
     pair = build_to_reopen(resolved, record.info, splits.train)  # fails before anything is written
     resolved.fit.refuse_unread(*pair)
     remember(record.files)  # named by the user
@@ -88,7 +97,7 @@ def begun(
                 if on_data:
                     on_data(splits)
                 path = str(held.enter_context(Run.created(record, out, Path(settings.data.data).stem)).path)
-        yield Training(Run(Path(group.from_first(path)), record), splits, resumed=False)
+        yield Training(Run(Path(group.from_first(path)), record), splits, resumed=False, chosen=found.words)
 
 
 @contextmanager
@@ -135,7 +144,7 @@ def continued(
         read = settled(settings.pair, run.record.info, refuse=False)  # earlier versions recorded what nothing read, too
         settings = replace(settings, pair=read)
         TrainingState(*pair, splits.train, settings.fit).check(run.checkpoint)  # before anything is written
-        now = Run(run.path, Record.of(settings, run.record.info))
+        now = Run(run.path, Record.of(settings, run.record.info, run.record.chosen))
         if film:
             check_film(pair, run.record.info.event_shape)
         with group.together():
@@ -178,7 +187,7 @@ def train_run(
         Interrupted: it can be resumed.
         LostContactError: another process is gone.
     """
-    run, splits, resumed = training
+    run, splits, resumed, _ = training
     settings, group = run.record.config, current()
     pair = build_pair(settings.pair, run.record.info, splits.train.x.mean(0), settings.fit.seed)
     with ExitStack() as stack:

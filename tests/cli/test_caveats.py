@@ -14,6 +14,7 @@ from ppl_vae.reports.comparison_table import summarise
 from ppl_vae.runs.comparison import Result
 from tests.marks import slow_after
 
+GREY = ["--binarization", "none", "--likelihood", "bernoulli"]
 LABEL = "none (Bernoulli on grey levels)"
 GREY_IN_WORDS = CAVEATS[LABEL]
 SMALL = ["--hidden", "8", "--latent-dim", "2", "--epochs", "1"]
@@ -27,13 +28,13 @@ def warned(err):
 def grey(tmp_path_factory):
     """A run on the digits as they are."""
     path = tmp_path_factory.mktemp("runs") / "grey"
-    assert main(["train", "--binarization", "none", *SMALL, "--out", str(path)]) == 0
+    assert main(["train", *GREY, *SMALL, "--out", str(path)]) == 0
     return path
 
 
 @pytest.mark.parametrize("model", ["vae", "conditional"])
 def test_training_warns_in_one_line(cli, tmp_path, model):
-    flags = ["--model", model, "--binarization", "none", *SMALL]
+    flags = ["--model", model, *GREY, *SMALL]
     status, out, err = cli("train", *flags, "--out", tmp_path / "run")
     assert status == 0
     assert warned(err), err
@@ -65,7 +66,7 @@ def test_likelihoods_are_not_warned_of(cli, tmp_path, flags):
 
 def test_bits_need_no_binarization(cli, npz, tmp_path):
     x = np.random.default_rng(0).integers(0, 2, (20, 4, 4)).astype(np.float32)
-    status, _, err = cli("train", "--data", npz(x=x), "--binarization", "none", *SMALL, "--out", tmp_path / "run")
+    status, _, err = cli("train", "--data", npz(x=x), *GREY, *SMALL, "--out", tmp_path / "run")
     assert (status, err) == (0, "")
     assert json.loads(cli("evaluate", tmp_path / "run", "--json")[1])["protocol"]["likelihood"] == "proper"
 
@@ -127,7 +128,7 @@ def test_a_users_bernoulli_that_refuses_grey_levels(cli, tmp_path):
 def test_a_comparison_says_it_everywhere(in_this_process, cli, tmp_path):
     terms = ["--guides", "amortized", "--seeds", "1", "--limit", "5", "--num-samples", "10", "--workers", "1"]
     out = tmp_path / "out"
-    status, text, err = cli("compare", *terms, *SMALL, "--binarization", "none", "--out", out)
+    status, text, err = cli("compare", *terms, *SMALL, *GREY, "--out", out)
     assert status == 0
     assert warned(err), err
     assert GREY_IN_WORDS in text.splitlines()

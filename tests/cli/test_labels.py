@@ -30,7 +30,19 @@ def save(path, labels):
 
 def train(folder, name, labels, *flags):
     data = save(folder / f"{name}.npz", labels)
-    words = ["train", *TINY, "--model", "conditional", "--data", data, "--out", folder / name, *flags]
+    words = [
+        "train",
+        *TINY,
+        "--model",
+        "conditional",
+        "--likelihood",
+        "bernoulli",
+        "--data",
+        data,
+        "--out",
+        folder / name,
+        *flags,
+    ]
     assert main([str(word) for word in words]) == 0
     return folder / name
 

@@ -7,7 +7,9 @@ import pytest
 import yaml
 
 from ppl_vae.cli.main import _parse
+from ppl_vae.data import load
 from ppl_vae.registry.build import settled
+from ppl_vae.registry.suited import suited
 from ppl_vae.runs.command_line import train_command
 from ppl_vae.runs.run import Run
 
@@ -118,8 +120,9 @@ def test_settings_of_every_kind_are_recorded_and_a_run_goes_on_with_them(cli, mi
     assert recorded["config"]["pair"]["settings"]["a"] == value
     # The command that its report shows makes the same.
     record = Run.open(run).record
-    again = _parse(shlex.split(train_command(record.config, run))[1:])
-    assert settled(again.settings.pair, record.info) == record.config.pair
+    again = _parse(shlex.split(train_command(record.asked, run))[1:])
+    pair = suited(again.settings.pair, load(again.settings.data)).pair
+    assert settled(pair, record.info) == record.config.pair
 
 
 def _flat(value):

@@ -6,6 +6,7 @@ import pytest
 
 from ppl_vae import UserError
 from ppl_vae.data.info import DataInfo
+from ppl_vae.registry.pair_config import PairConfig
 from ppl_vae.runs.record import is_baseline
 from ppl_vae.runs.run import Record, Run, TrainConfig
 
@@ -19,7 +20,7 @@ def test_a_record_beyond_all_measure_is_not_read(tmp_path):
 
 @pytest.mark.parametrize("forked", [False, True])
 def test_a_forked_child_removes_nothing_of_its_parents(tmp_path, monkeypatch, forked):
-    record = Record.of(TrainConfig(), DataInfo((3, 4), 0, 20, "0" * 16))
+    record = Record.of(TrainConfig(pair=PairConfig()), DataInfo((3, 4), 0, 20, "0" * 16))
     path = tmp_path / "run"
 
     def fails():

@@ -3,6 +3,7 @@
 import base64
 import json
 import shlex
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -12,7 +13,6 @@ import torch
 from ppl_vae.cli.main import main
 from ppl_vae.data import DataConfig, load
 from ppl_vae.diagnostics import diagnose
-from ppl_vae.registry.pair_config import PairConfig
 from ppl_vae.reports import report as module
 from ppl_vae.runs.command_line import train_command
 from ppl_vae.runs.run import Run, TrainConfig
@@ -179,7 +179,8 @@ def test_its_command_makes_the_same_run(cli, train, tmp_path):
 
 def test_command_quotes_and_leaves_out_defaults(tmp_path):
     assert shlex.split(train_command(TrainConfig(), tmp_path)) == ["ppl-vae", "train", "--out", str(tmp_path)]
-    settings = TrainConfig(DataConfig(data="my $data.npz"), PairConfig(settings={"hidden": ()}), FitConfig(epochs=3))
+    pair = replace(TrainConfig().pair, settings={"hidden": ()})
+    settings = TrainConfig(DataConfig(data="my $data.npz"), pair, FitConfig(epochs=3))
     words = shlex.split(train_command(settings, tmp_path))
     assert words[2] == "--data"
     assert words[3].endswith("/my $data.npz")

@@ -1,0 +1,57 @@
+"""What kind of numbers observations are; what nobody has set is chosen by it (:mod:`ppl_vae.registry.suited`)."""
+
+from typing import Literal
+
+from torch import Tensor
+
+from ppl_vae.programs.layout import CHANNELS, Layout
+
+Kind = Literal["bits", "grey levels", "photographs", "colour", "reals", "counts", "text", "music"]
+
+_LOOKED_AT = 2000  # rows, spread over all, by which levels and tones are told
+_MOST_LEVELS = 256
+_MIDDLE = (0.1, 0.9)  # what is neither dark nor bright
+
+IN_WORDS: dict[Kind, str] = {
+    "bits": "bits",
+    "grey levels": "grey levels, most of them near black or white",
+    "photographs": "grey levels, most of them between black and white",
+    "colour": "images in colour",
+    "reals": "real numbers",
+    "counts": "whole numbers from 0 up",
+    "text": "text",
+    "music": "music",
+}
+"""What x has, as the end of a sentence: "x has ...". Text and music are what x is."""
+
+
+def kind_of(x: Tensor, layout: Layout = "plain") -> Kind:
+    """What kind of numbers these are.
+
+    * text and music are told by their layout, bits by having no other number than 0 and 1;
+    * whole numbers from 0 up, some above 1, are counts; all else that leaves [0, 1] is reals;
+    * in [0, 1], ``(N, H, W, 3)`` and ``(N, H, W, 4)`` are images in colour. Other images, and vectors of at most 256
+      levels, are photographs if over half of their pixels are between 0.1 and 0.9, where bits drawn from them would
+      be noise, and grey levels (MNIST) if not. Vectors of other numbers are reals, a table scaled into [0, 1].
+
+    Args:
+        x: observations before they are binarized, ``(N, *event)``, float, at least one.
+        layout: of an observation.
+    """
+    if layout != "plain":
+        return "text" if layout == "text" else "music"
+    some = x[:: max(1, len(x) // _LOOKED_AT)]
+    if bool(_is_bit(some).all() and _is_bit(x).all()):
+        return "bits"
+    if not bool(((x >= 0) & (x <= 1)).all()):
+        return "counts" if bool(((x >= 0) & (x == x.round())).all()) else "reals"
+    if x.dim() == 4 and x.shape[-1] in CHANNELS[1:]:
+        return "colour"
+    if x.dim() == 2 and len(some.unique()) > min(_MOST_LEVELS, some.numel() // 4):
+        return "reals"
+    between = ((some > _MIDDLE[0]) & (some < _MIDDLE[1])).float().mean()
+    return "photographs" if float(between) > 0.5 else "grey levels"
+
+
+def _is_bit(x: Tensor) -> Tensor:
+    return (x == 0) | (x == 1)

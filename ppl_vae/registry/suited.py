@@ -1,0 +1,107 @@
+"""What suits the data where nobody has said: model, likelihood and networks, said in one line.
+
+    bits, grey levels (as bits)     Bernoulli likelihood
+    photographs, colour             Normal likelihood, convolutional networks
+    grey levels (as they are),
+    reals, counts                   Normal likelihood
+    text, music                     the sequence model
+
+How grey levels become bits is the data's (:func:`ppl_vae.data.dataset.suiting`), unless a likelihood is set: then it
+is what that likelihood is of.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from ppl_vae.data import Binarization, DataConfig, Splits
+from ppl_vae.data.kinds import IN_WORDS, Kind, kind_of
+from ppl_vae.registry.files import find
+from ppl_vae.registry.pair_config import AUTO, PairConfig
+from ppl_vae.registry.settings import parameters_of
+
+_CONVOLVED = 8  # pixels of height and width, from which convolutions see more than a dense layer does
+
+# What a likelihood, or a model that has one of its own, takes.
+_TAKES: dict[str, dict[str, Binarization]] = {
+    "likelihood": {"bernoulli": "dynamic", "continuous-bernoulli": "none", "normal": "none"},
+    "model": {"linear-gaussian": "none", "two-layer-linear-gaussian": "none"},
+}
+
+
+class Suited(NamedTuple):
+    """A pair that suits the data.
+
+    Args:
+        pair: with nothing left to be chosen.
+        chosen: the names of what was chosen: of ``model``, ``likelihood``, ``net`` and ``binarization``.
+        words: in one line, what was chosen, why, and the settings for another; empty if nothing depended on the data.
+    """
+
+    pair: PairConfig
+    chosen: tuple[str, ...]
+    words: str
+
+
+def data_for(data: DataConfig, pair: PairConfig) -> DataConfig:
+    """The settings of the data, its binarization chosen where the pair's parts that are set leave one way only."""
+    if data.binarization == "auto":
+        for part, takes in _TAKES.items():
+            if way := takes.get(getattr(pair, part)):
+                return replace(data, binarization=way)
+    return data
+
+
+def suited(
+    pair: PairConfig, data: Splits, binarization: str = "none", maker: Callable[..., object] | None = None
+) -> Suited:
+    """Choose what is ``auto`` in a pair.
+
+    Args:
+        pair: what was set, and what was not.
+        data: read already.
+        binarization: as it was set, ``auto`` if it was not.
+        maker: of the model; None for that of its name.
+
+    Raises:
+        UserError: the model is unknown, or a user's file that cannot be used.
+    """
+    train = data.train
+    kind = kind_of(train.x, data.layout)
+    now: Kind = "bits" if train.dynamic else kind
+    unset = [name for name in ("model", "likelihood", "net") if getattr(pair, name) == AUTO]
+    found: dict[str, Any] = {"model": pair.model}
+    if "model" in unset:
+        found["model"] = "sequence" if kind in ("text", "music") else PairConfig.model
+    reads = parameters_of(maker or find("model", found["model"])).keys()
+    said = [f"the {found['model']} model"] if "model" in unset and found["model"] != PairConfig.model else []
+    flags = ["model"] if said else []
+    if binarization == "auto" and kind not in ("bits", "text", "music"):
+        said.append(
+            {"dynamic": "bits drawn from x at every visit", "static": "bits drawn from x once"}.get(
+                data.binarization, "x not binarized"
+            )
+        )
+        flags.append("binarization")
+    if "likelihood" in unset:
+        found["likelihood"] = PairConfig.likelihood
+        if "likelihood" in reads:
+            found["likelihood"] = "bernoulli" if now in ("bits", "text", "music") else "normal"
+            said.append(f"{found['likelihood']} likelihood")
+            flags.append("likelihood")
+    if "net" in unset:
+        large = len(train.event_shape) >= 2 and min(train.event_shape[:2]) >= _CONVOLVED
+        convolved = now in ("photographs", "colour") and large and not reads.isdisjoint(("decoder", "networks"))
+        found["net"] = "conv" if convolved else PairConfig.net
+        if convolved:
+            said.append("convolutional networks")
+            flags.append("net")
+    chosen = tuple([*unset, *(["binarization"] if binarization == "auto" else [])])
+    words = (
+        f"{', '.join(said)}, since x {_being(kind)} (to choose yourself: {', '.join(f'`{each}`' for each in flags)})"
+    )
+    return Suited(replace(pair, **found), chosen, words if said else "")
+
+
+def _being(kind: Kind) -> str:
+    return f"is {kind}" if kind in ("text", "music") else f"has {IN_WORDS[kind]}"
