@@ -31,8 +31,8 @@ from ppl_vae.programs.pair import frozen
 from ppl_vae.programs.parts import factored
 from ppl_vae.runtime.shown import with_error
 
-# Draws are taken of so many datapoints at most, of each at most so many.
-_DRAWN, _DRAWS = 500, 16
+MOST_DRAWN, MOST_DRAWS = 500, 16
+"""Draws are taken of so many datapoints at most, of each at most so many."""
 # Pairs of a draw and a datapoint of the mixture cost a density each; of a flow, an inversion; of a program that is not
 # ours, a run of it with all the mixture for some of the draws.
 _PAIR_ELEMENTS = 2**26  # numbers of z in all pairs
@@ -145,9 +145,10 @@ def _aggregate(model: nn.Module, guide: nn.Module, data: Dataset) -> Aggregate:
         others.append(log_q.scatter(1, column, -math.inf).logsumexp(1) - math.log(num - 1))
     log_q, log_mixture, log_others = (torch.cat(parts).view(-1, len(drawn)) for parts in (own, mixture, others))
     batch = Batch(*(None if part is None else part[drawn] for part in batch))  # type: ignore[arg-type]
-    prior, elsewhere = (log_prior_and_likelihood(model, latents, each, vectors)[0] for each in (batch, _rolled(batch)))
+    prior = log_prior_and_likelihood(model, latents, batch, vectors)[0]
+    elsewhere = log_prior_and_likelihood(model, latents, _rolled(batch), vectors[:1])[0]
     information, upper = _over_draws(log_q - log_mixture), _over_draws(log_q - log_others)
-    if not torch.allclose(prior, elsewhere, rtol=1e-4, atol=1e-4):  # the same z under another datapoint's prior
+    if not torch.allclose(prior[:1], elsewhere, rtol=1e-4, atol=1e-4):  # the same z under another datapoint's prior
         return Aggregate(information, upper, None, None, len(vectors), num)
     kl, lower = _over_draws(log_mixture - prior), _over_draws(log_others - prior)
     if not lower.mean >= 0:  # −∞ too, where a draw is out of reach of all other datapoints
@@ -164,10 +165,10 @@ def _guide(guide: nn.Module, latents: Latents, data: Dataset) -> tuple[Batch, Sc
     """The datapoints of the mixture, log q(v | xₙ) as a function of v ``(draws, N, D)``, draws of v from some of them
     ``(draws, R, D)``, and which they are, ``(R,)``.
     """
-    num_drawn = min(_DRAWN, len(data))
+    num_drawn = min(MOST_DRAWN, len(data))
     parts = factored(guide)
     if parts is None:  # anybody's program
-        batch = _spaced(data, _DRAWN)
+        batch = _spaced(data, MOST_DRAWN)
         vectors = draw(guide, latents, batch, _num_draws(num_drawn, batch, latents))
         return batch, lambda vector: log_guide(guide, latents, batch, vector), vectors, _places(num_drawn, batch.x)
     most = min(_PAIR_ELEMENTS // (num_drawn * latents.size), _MIXED // data.x[0].numel())
@@ -186,7 +187,7 @@ def _guide(guide: nn.Module, latents: Latents, data: Dataset) -> tuple[Batch, Sc
 
 
 def _num_draws(num_drawn: int, batch: Batch, latents: Latents) -> int:
-    return max(1, min(_DRAWS, _PAIR_ELEMENTS // (num_drawn * len(batch.x) * latents.size)))
+    return max(1, min(MOST_DRAWS, _PAIR_ELEMENTS // (num_drawn * len(batch.x) * latents.size)))
 
 
 def _spaced(data: Dataset, most: int) -> Batch:

@@ -11,7 +11,7 @@ from ppl_vae import figures
 from ppl_vae.data.checks import check_rows_are_there, check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.diagnostics.aggregate import Aggregate, aggregate
-from ppl_vae.diagnostics.units import ACTIVE_VARIANCE, Units, units
+from ppl_vae.diagnostics.units import ACTIVE_VARIANCE, DRAWS, Units, units
 from ppl_vae.evaluation.prior_draws import LeftOut, left_out
 from ppl_vae.evaluation.weight_tails import KHAT_RELIABLE, WeightTails, weight_tails
 from ppl_vae.programs.density import has_density
@@ -153,7 +153,7 @@ def diagnose(
     with frozen(model, guide):
         check_runs(data, model, guide)
         with seeded(stream(seed, "diagnostics: units"), device):
-            by_unit = units(model, guide, few)
+            by_unit = units(model, guide, few, min(DRAWS, num_samples))
             proper = has_density(guide, data.probe())
         if proper:
             with seeded(stream(seed, "draws"), device):

@@ -21,8 +21,8 @@ from ppl_vae.programs.pair import frozen, in_particles, run_pair
 ACTIVE_VARIANCE = 0.01
 """Variance over the data of a unit's posterior mean above which the unit is active (Burda et al. 2016)."""
 
-# Draws of each datapoint. Moment-matched KLs are too large by about 1 / draws for each of q's and p's moments.
-_DRAWS = 256
+DRAWS = 256
+"""Of each datapoint. Moment-matched KLs are too large by about 1 / draws for each of q's and p's moments."""
 _CALL_ELEMENTS = 2**23  # elements of x (draws × datapoints × event) and of v, in one call
 
 KLMethod = Literal["closed form", "marginal", "moment-matched", "none"]
@@ -74,22 +74,23 @@ class _Moments(NamedTuple):
     noise: Tensor
 
 
-def units(model: nn.Module, guide: nn.Module, data: Dataset) -> Units:
+def units(model: nn.Module, guide: nn.Module, data: Dataset, num_draws: int = DRAWS) -> Units:
     """KL and activity of each unit, from torch's own generator.
 
     Args:
         model: p(x, z).
         guide: q(z | x).
         data: the datapoints, not dynamic, at least 2.
+        num_draws: of each, for what has no closed form; at least 2.
     """
     latents = Latents.of(model, data.probe())
     # Even a single datapoint may take too much; then it takes it.
-    largest = _DRAWS * max(data.x[0].numel(), latents.size)
+    largest = num_draws * max(data.x[0].numel(), latents.size)
     parts = []
     methods: dict[str, KLMethod] = {}
     for batch in data.batches(max(1, _CALL_ELEMENTS // largest)):
         with frozen(model, guide):
-            sites = list(_sites(model, guide, latents, batch))
+            sites = list(_sites(model, guide, latents, batch, num_draws))
         methods = {site.name: method for site, (_, _, method) in zip(latents.sites, sites, strict=True)}
         kl = torch.cat([kl for kl, _, _ in sites], dim=-1)
         mean = torch.cat([moments.mean for _, moments, _ in sites], dim=-1)
@@ -115,10 +116,10 @@ def unit_names(site: str, shape: tuple[int, ...]) -> list[str]:
 
 
 def _sites(
-    model: nn.Module, guide: nn.Module, latents: Latents, batch: Batch
+    model: nn.Module, guide: nn.Module, latents: Latents, batch: Batch, num_draws: int
 ) -> Iterator[tuple[Tensor, _Moments, KLMethod]]:
     """For each site its units' KL ``(batch, size)``, q's moments, and the method."""
-    traces = run_pair(model, guide, batch, _DRAWS)
+    traces = run_pair(model, guide, batch, num_draws)
     prior: Trace | None = None
     for site in latents.sites:
         q, p = _fn(traces.guide, site.name), _fn(traces.model, site.name)
@@ -131,7 +132,7 @@ def _sites(
         elif (found.variance == 0).all():
             yield torch.full_like(found.mean, torch.nan), found, "none"
         else:
-            prior = prior or poutine.trace(in_particles(model, _DRAWS)).get_trace(batch)
+            prior = prior or poutine.trace(in_particles(model, num_draws)).get_trace(batch)
             other = _moments(prior, site)
             yield _gaussian_kl(*found[:2], *other[:2]), found, "moment-matched"
 

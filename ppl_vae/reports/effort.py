@@ -17,6 +17,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from ppl_vae.data import Dataset, Splits
+from ppl_vae.diagnostics.aggregate import MOST_DRAWN, MOST_DRAWS
+from ppl_vae.diagnostics.units import DRAWS as UNIT_DRAWS
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.log_weights import weighted_draws
@@ -63,9 +65,9 @@ FULL = Effort(None, 10, 250, 500, 1000, None)
 # with fewer draws have the smaller error. Two draws at least, for an error of the draws.
 _OF_ELBO = [(None, 10), (None, 5), (None, 2), *((num, 2) for num in (5000, 2000, 1000, 500, 200, 100))]
 _OF_BOUND = [(250, 500, 1000), (250, 200, 500), (100, 200, 500), (100, 100, 200), (50, 100, 100), (20, 50, 100)]
-_OF_CODES = [None, 5000, 2000, 1000, 500, 200]
+_OF_CODES = [None, 5000, 2000, 1000, 500, 200, 100]
 
-LEAST = Effort(100, 2, 20, 50, 100, 200)
+LEAST = Effort(100, 2, 20, 50, 100, 100)
 """However large the network."""
 
 # What one core does in a second, about: measured for dense, convolutional and recurrent networks; within a factor of 2.
@@ -77,9 +79,7 @@ _SECONDS = 2.0
 _SHARE, _STEP = 0.25, 2.0
 QUIET_SECONDS = 2.0
 """A progress bar only after these."""
-_UNITS = 256  # draws that the diagnostics take for the units
-_MIXED = 500  # draws whose density under each code the aggregate posterior is made from, in a few operations each
-_OPERATIONS = 4.0
+_OPERATIONS = 4.0  # to find the density of a number of a draw under a datapoint's q
 _PROBE, _PROBE_DRAWS = 4, 5
 
 
@@ -107,7 +107,7 @@ def cost_of(model: nn.Module, guide: nn.Module, data: Dataset) -> Cost:
         guide: q(z | x), which has an answer to the data.
         data: on the device of the pair; the first few are looked at.
     """
-    few = data.fixed(0).head(_PROBE)
+    few = data.head(_PROBE).fixed(0)
     rows = torch.arange(len(few), device=few.x.device)
 
     def seconds(num: int, draws: int) -> float:
@@ -147,11 +147,12 @@ def affordable(model: nn.Module, guide: nn.Module, data: Dataset, trained_draws:
         return cost.of(_count(num, data), draws)
 
     def of_bound(num: int, bound_draws: int, draws: int) -> float:
-        return cost.of(_count(num, data), bound_draws + 2 * draws + min(_UNITS, draws))
+        return cost.of(_count(num, data), bound_draws + 2 * draws + min(UNIT_DRAWS, draws))
 
     def of_codes(num: int | None) -> float:
         count = _count(num, data)
-        return cost.of(count, 1) + _OPERATIONS * min(_MIXED, count) * count * size / _NUMBERS
+        drawn = min(MOST_DRAWN, count)
+        return cost.of(count, 1) + drawn * (MOST_DRAWS * cost.draw + _OPERATIONS * count * size / _NUMBERS)
 
     elbo = _first(_OF_ELBO, lambda each: of_elbo(*each) <= 0.35 * seconds)
     if not has_density(guide, data.probe()):

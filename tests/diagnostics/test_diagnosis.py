@@ -311,7 +311,7 @@ def test_many_datapoints_are_thinned_evenly(monkeypatch: pytest.MonkeyPatch) -> 
     batch = aggregate_module._spaced(Dataset(torch.arange(10.0).unsqueeze(1), first=100), 4)
     assert batch.x.flatten().tolist() == [0.0, 2.0, 5.0, 7.0]
     assert batch.index.tolist() == [100, 102, 105, 107]
-    monkeypatch.setattr(aggregate_module, "_DRAWN", 4)
+    monkeypatch.setattr(aggregate_module, "MOST_DRAWN", 4)
     model = little_information()
     data = Dataset(simulate(model, 10))
     ours, anybodys = (
@@ -335,7 +335,7 @@ def test_more_datapoints_in_the_mixture_tell_more(monkeypatch: pytest.MonkeyPatc
     model = oracle(latent_dim=2, scale=0.4)
     guide = optimal(model, FullRank)
     assert 2.5 < information(model) < 3.5
-    monkeypatch.setattr(aggregate_module, "_DRAWN", 20)
+    monkeypatch.setattr(aggregate_module, "MOST_DRAWN", 20)
     x = simulate(model, 2000)
     few, many = (aggregate_module.aggregate(model, guide, Dataset(part)) for part in (x[:20], x))
     assert few.vague
@@ -425,7 +425,7 @@ def test_auxiliary_draws_leave_the_weights() -> None:
 
 @pytest.mark.parametrize("case", slow_after(8, CASES), ids=[case.name for case in CASES])
 def test_any_pair(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ppl_vae.diagnostics.units._DRAWS", 8)
+    monkeypatch.setattr("ppl_vae.diagnostics.diagnosis.DRAWS", 8)
     found = diagnose(*case.pair(), Dataset(case.x, case.y), num_samples=100)
     plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert math.isfinite(plain["weights"]["ess"]["mean"])
