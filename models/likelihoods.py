@@ -3,11 +3,12 @@
     Bernoulli              x in {0, 1},   P(x = 1) = 1 / (1 + e^−η)
     continuous Bernoulli   x in [0, 1],   p(x) = η e^{ηx} / (e^η − 1)       (Loaiza-Ganem and Cunningham 2019)
     Normal                 x real,        p(x) = N(x; η, σ²), one σ for all pixels, learned
+    Poisson                x = 0, 1, …,   P(x) = λˣ e^−λ / x!, λ = e^η
 
-The first is a probability, of bits; the other two are densities, of grey levels, and their nats compare with those of
-no Bernoulli. To add one: copy a class and name it in ``ppl_vae/registry/factories.py``, or leave it in your own file
-and pass ``--likelihood path/to/file.py:Mine``. Keyword-only parameters of the constructor are its settings
-(:mod:`ppl_vae.registry.settings`).
+The first is a probability, of bits, and the last one, of counts; the other two are densities, of grey levels, and their
+nats compare with those of no Bernoulli. To add one: copy a class and name it in ``ppl_vae/registry/factories.py``, or
+leave it in your own file and pass ``--likelihood path/to/file.py:Mine``. Keyword-only parameters of the constructor are
+its settings (:mod:`ppl_vae.registry.settings`).
 """
 
 from abc import ABC, abstractmethod
@@ -28,6 +29,7 @@ _FIRST_SCALE = 12**-0.5  # of a pixel that is uniform on [0, 1]
 # σ is one number that all pixels wait for, and Adam's steps are of one length: so they are made longer for it. On the
 # digits 20 epochs then end at 22 nats instead of 9.
 _HASTE = 10.0
+_LOG_RATES = (-20.0, 20.0)  # of a count of 2e-9 and of 5e8: beyond them float32 has no use for a rate
 _NEAR_ZERO = 0.1  # |η| below which series are exact to rounding and closed forms are not
 
 
@@ -95,6 +97,20 @@ class Normal(Likelihood):
     def start(self, x_mean: Tensor) -> Tensor:
         """The mean itself."""
         return x_mean
+
+
+class Poisson(Likelihood):
+    """x ~ Poisson(e^η): for counts."""
+
+    def forward(self, output: Tensor, event_dim: int) -> dist.TorchDistribution:
+        """Output to distribution, see :class:`Likelihood`."""
+        rate = output.clamp(*_LOG_RATES).exp()
+        likelihood: dist.TorchDistribution = dist.Poisson(rate).to_event(event_dim)
+        return likelihood
+
+    def start(self, x_mean: Tensor) -> Tensor:
+        """Where E[x] is the mean."""
+        return x_mean.clamp(min=_MEAN_RANGE[0]).log()
 
 
 class Tilted(dist.TorchDistribution):

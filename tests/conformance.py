@@ -34,7 +34,7 @@ from ppl_vae.models import (
     SequenceVAE,
     TwoLayerLinearGaussian,
 )
-from ppl_vae.models.likelihoods import ContinuousBernoulli, Likelihood, Normal
+from ppl_vae.models.likelihoods import ContinuousBernoulli, Likelihood, Normal, Poisson
 from ppl_vae.models.priors import MixtureOfGaussians, Prior, VampPrior
 from ppl_vae.networks.convolutional import ConvDecoder, ConvEncoder
 from ppl_vae.networks.dense import Decoder, Encoder
@@ -120,6 +120,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Observations]] = {
     "continuous-bernoulli": (lambda: vae(ContinuousBernoulli()), Observations(GREYS)),
     "batch-norm": (lambda: VAE(Normalised(2, 12, (3, 4)), 2), Observations(bits(6, seed=3))),
     "normal": (lambda: vae(Normal()), Observations(GREYS)),
+    "poisson": (lambda: vae(Poisson()), Observations((9 * GREYS).round())),
     "mixture-prior": (lambda: vae(prior=MixtureOfGaussians(2, num_components=3)), Observations(bits(6, seed=3))),
     "hierarchical": (hierarchical, Observations(bits(6, seed=3))),
     "two-layer-linear-gaussian": (lambda: TwoLayerLinearGaussian((5,), 3, 2), Observations(REALS)),

@@ -11,7 +11,7 @@ from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.splits import Splits, splits_of
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.layout import NUM_NOTES, Layout
-from ppl_vae.runtime.config import Count, config
+from ppl_vae.runtime.config import Count, CountOrZero, config
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,8 +37,9 @@ class DataInfo:
     """The labels as the data has them, in the order of their numbers; none where they are those numbers."""
     unseen: tuple[int, ...] = ()
     """Those of them that no training datapoint has."""
-    scale: Count = 1
-    """What integers in files are divided by; see :mod:`ppl_vae.data.npz`. The fingerprint is of what came of it."""
+    scale: CountOrZero = 1
+    """What integers in files are divided by, 0 where they are counts; see :mod:`ppl_vae.data.npz`. The fingerprint is
+    of what came of it."""
     class_names: tuple[str, ...] = ()
     """What the labels are called, in the order of their numbers; none where they have no names."""
     columns: tuple[str, ...] = ()

@@ -7,6 +7,8 @@ What 1 means in x is decided once, by the file that a pair is trained on, and he
 * bool, and float in [0, 1], are what they are (float may leave the interval by its rounding, and is cut there);
 * integers that are all 0 or 1 are bits;
 * integers up to a k below 128 are levels of their own, and are divided by k;
+* integers of a table (N, D) that are not 8-bit are counts if they go beyond 255, or if they end below it and of all
+  above 0 fewer than one in 50 is the largest: levels end there, counts thin out. They stay as they are, at scale 0;
 * integers up to anything from 128 to 255 are those of 8-bit images, and are divided by 255;
 * all others are refused.
 
@@ -34,6 +36,7 @@ _MOST_CLASSES = 10_000
 # Integers that do not reach this are levels of their own; those that do are 8-bit, whether or not they reach 255.
 _HALF_OF_8_BITS = 128
 _8_BITS = 255
+_RARE = 50  # among so many counts above 0 the largest is at most one
 _LONGEST_NAME = 60
 
 
@@ -179,6 +182,12 @@ def _scaled(path: Path, x: np.ndarray, scale: int | None) -> tuple[np.ndarray, i
 def _scaled_integers(
     path: Path, x: np.ndarray, low: int, high: int, scale: int | None
 ) -> tuple[np.ndarray, int, tuple[str, ...]]:
+    if scale == 0 or (scale is None and _is_counts(x, low, high)):
+        if low < 0:
+            raise UserError(
+                f"{path}: x holds integers from {low} to {high}, where this run's data is counts, from 0 up."
+            )
+        return x, 0, (f"{path.name}: x holds integers ({x.dtype}) from {low} to {high}, taken as counts.",)
     if low < 0 or high > _8_BITS:
         raise UserError(
             f"{path}: x holds integers from {low} to {high}; divide it by its largest possible value and store float "
@@ -200,6 +209,12 @@ def _scaled_integers(
             f"black; store bits as bool, and levels as float, x / {scale}."
         )
     return (x, 1, notes) if scale == 1 else (np.divide(x, scale, dtype=np.float32), scale, notes)
+
+
+def _is_counts(x: np.ndarray, low: int, high: int) -> bool:
+    if x.ndim != 2 or x.dtype == np.uint8 or low < 0 or high < 2:
+        return False
+    return high > _8_BITS or (high < _8_BITS and bool((x == high).sum() * _RARE < (x > 0).sum()))
 
 
 def _labels(path: Path, y: np.ndarray) -> Tensor:

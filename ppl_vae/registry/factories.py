@@ -33,7 +33,7 @@ from ppl_vae.models import (
     SequenceVAE,
     TwoLayerLinearGaussian,
 )
-from ppl_vae.models.likelihoods import Bernoulli, ContinuousBernoulli, Likelihood, Normal
+from ppl_vae.models.likelihoods import Bernoulli, ContinuousBernoulli, Likelihood, Normal, Poisson
 from ppl_vae.models.priors import MixtureOfGaussians, Prior, StandardNormal, VampPrior
 from ppl_vae.networks.architecture import Networks
 from ppl_vae.networks.dense import Encoder
@@ -176,6 +176,7 @@ LIKELIHOODS: dict[str, Factory] = {
     "bernoulli": Bernoulli,
     "continuous-bernoulli": ContinuousBernoulli,
     "normal": Normal,
+    "poisson": Poisson,
 }
 
 

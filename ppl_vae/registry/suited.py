@@ -2,8 +2,8 @@
 
     bits, grey levels (as bits)     Bernoulli likelihood
     photographs, colour             Normal likelihood, convolutional networks
-    grey levels (as they are),
-    reals, counts                   Normal likelihood
+    grey levels (as they are), reals  Normal likelihood
+    counts                          Poisson likelihood
     text, music                     the sequence model
 
 How grey levels become bits is the data's (:func:`ppl_vae.data.dataset.suiting`), unless a likelihood is set: then it
@@ -24,9 +24,12 @@ _CONVOLVED = 8  # pixels of height and width, from which convolutions see more t
 
 # What a likelihood, or a model that has one of its own, takes.
 _TAKES: dict[str, dict[str, Binarization]] = {
-    "likelihood": {"bernoulli": "dynamic", "continuous-bernoulli": "none", "normal": "none"},
+    "likelihood": {"bernoulli": "dynamic", "continuous-bernoulli": "none", "normal": "none", "poisson": "none"},
     "model": {"linear-gaussian": "none", "two-layer-linear-gaussian": "none"},
 }
+
+
+_LIKELIHOODS: dict[Kind, str] = {**dict.fromkeys(("bits", "text", "music"), "bernoulli"), "counts": "poisson"}
 
 
 class Suited(NamedTuple):
@@ -76,7 +79,7 @@ def suited(
     reads = parameters_of(maker or find("model", found["model"])).keys()
     said = [f"the {found['model']} model"] if "model" in unset and found["model"] != PairConfig.model else []
     flags = ["model"] if said else []
-    if binarization == "auto" and kind not in ("bits", "text", "music"):
+    if binarization == "auto" and kind in ("grey levels", "photographs", "colour"):
         said.append(
             {"dynamic": "bits drawn from x at every visit", "static": "bits drawn from x once"}.get(
                 data.binarization, "x not binarized"
@@ -86,7 +89,7 @@ def suited(
     if "likelihood" in unset:
         found["likelihood"] = PairConfig.likelihood
         if "likelihood" in reads:
-            found["likelihood"] = "bernoulli" if now in ("bits", "text", "music") else "normal"
+            found["likelihood"] = _LIKELIHOODS.get(now, "normal")
             said.append(f"{found['likelihood']} likelihood")
             flags.append("likelihood")
     if "net" in unset:

@@ -145,7 +145,10 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     "one row": ({"x": X[0]}, r"x has shape \(3,\)"),
     "no rows": ({"x": X[:0]}, r"x is empty, shape \(0, 3\)"),
     "no columns": ({"x": X[:, :0]}, r"x is empty, shape \(4, 0\)"),
-    "wide integers": ({"x": np.arange(0, 1200, 100).reshape(4, 3)}, r"x holds integers from 0 to 1100; divide it by"),
+    "wide integers": (
+        {"x": np.arange(0, 1200, 100).reshape(4, 3, 1)},
+        r"x holds integers from 0 to 1100; divide it by",
+    ),
     "negative integers": ({"x": np.full((4, 3), -1)}, r"x holds integers from -1 to -1; divide it by"),
     "a step of float32 too far": (
         {"x": np.array([[0.0, 1.0000021]])},
@@ -169,6 +172,31 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     "complex labels": ({"x": X, "y": np.zeros(4, complex)}, r"y is complex128; it must hold integer classes"),
     "huge": ({"x": X.astype(np.float64) * 1e300}, r"x runs from 0 to 1e\+300"),
 }
+
+
+@pytest.mark.parametrize(
+    ("x", "scale"),
+    [
+        (np.random.default_rng(0).poisson(4.0, (200, 3)), 0),
+        (np.arange(0, 1200, 100).reshape(4, 3), 0),
+        (np.random.default_rng(0).poisson(4.0, (200, 3)).astype(np.uint8), None),  # 8-bit: levels
+        (np.random.default_rng(0).poisson(4.0, (200, 3, 1)), None),  # images: levels
+        (np.random.default_rng(0).integers(0, 6, (200, 3)), 5),
+        (np.random.default_rng(0).integers(0, 2, (200, 3)), 1),
+    ],
+)
+def test_counts_and_levels(path: Path, x: Any, scale: int | None) -> None:
+    np.savez(path, x=x)
+    found = read_npz(path)
+    expected = int(x.max()) if scale is None else scale
+    assert found.scale == expected
+    np.testing.assert_allclose(found.x.numpy(), x / max(1, expected), rtol=1e-6)
+    assert ("counts" in found.notes[0]) == (scale == 0)
+    if scale == 0:  # a later file's are too, whatever they go to
+        np.savez(path, x=x[:2] * 7)
+        np.testing.assert_array_equal(read_npz(path, 0, (3,)).x.numpy(), x[:2] * 7)
+        np.savez(path, x=-x - 1)
+        refused(path, r"where this run's data is counts", 0, (3,))
 
 
 @pytest.mark.parametrize("kind", ARRAYS)

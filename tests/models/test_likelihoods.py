@@ -8,7 +8,7 @@ from torch import Tensor
 from ppl_vae import FitConfig, fit
 from ppl_vae.data import Dataset
 from ppl_vae.models import VAE
-from ppl_vae.models.likelihoods import Bernoulli, ContinuousBernoulli, Likelihood, Normal, Tilted
+from ppl_vae.models.likelihoods import Bernoulli, ContinuousBernoulli, Likelihood, Normal, Poisson, Tilted
 from ppl_vae.networks.dense import Decoder
 from tests.pairs import amortized, stripes
 
@@ -85,7 +85,17 @@ def test_bernoulli_adds_up_to_one() -> None:
     assert torch.allclose(q.log_prob(torch.zeros(2)).exp() + q.log_prob(torch.ones(2)).exp(), torch.ones(2))
 
 
-@pytest.mark.parametrize("likelihood", [Bernoulli(), Normal()])
+def test_poisson_is_scipys_and_stays_finite() -> None:
+    x = torch.arange(60.0)
+    log_prob = Poisson()(torch.tensor(1.7), 0).log_prob(x)
+    torch.testing.assert_close(
+        log_prob.double(), torch.from_numpy(stats.poisson(5.473947).logpmf(x)), rtol=1e-5, atol=1e-5
+    )
+    for output in (-1e4, 1e4):
+        assert Poisson()(torch.tensor(output), 0).log_prob(x).isfinite().all()
+
+
+@pytest.mark.parametrize("likelihood", [Bernoulli(), Normal(), Poisson()])
 def test_a_start_is_at_the_mean(likelihood: Likelihood) -> None:
     mean = torch.tensor([[0.002, 0.3], [0.9, 0.5]])
     torch.testing.assert_close(likelihood(likelihood.start(mean), 2).mean, mean)

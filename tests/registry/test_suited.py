@@ -42,6 +42,9 @@ KINDS: dict[str, tuple[NDArray[Any], Kind]] = {
     "small photographs": (RNG.random((40, 4, 9)), "photographs"),
     "photographs": (RNG.integers(0, 256, (40, 9, 8, 3), dtype=np.uint8), "colour"),
     "photographs, channels first": (RNG.random((40, 3, 9, 8)), "colour"),
+    "counts": (RNG.poisson(3.0, (100, 6)), "counts"),
+    "large counts": (RNG.poisson(300.0, (100, 6)).astype(np.uint16), "counts"),
+    "ratings": (RNG.integers(0, 6, (100, 6)), "photographs"),
     "a table": (RNG.random((400, 6)), "reals"),
     "a small table": (RNG.random((20, 3)), "reals"),
 }
@@ -51,6 +54,7 @@ CHOSEN: dict[Kind, tuple[str, str, str, str]] = {  # binarization, model, likeli
     "grey levels": ("dynamic", "vae", "bernoulli", "mlp"),
     "photographs": ("none", "vae", "normal", "conv"),
     "colour": ("none", "vae", "normal", "conv"),
+    "counts": ("none", "vae", "poisson", "mlp"),
     "reals": ("none", "vae", "normal", "mlp"),
 }
 
@@ -68,13 +72,13 @@ def test_each_kind_has_what_suits_it(name: str, tmp_path: Path) -> None:
     assert kind_of(data.train.x) == kind
     found = suited(UNSET, data, "auto")
     binarization, model, likelihood, net = CHOSEN[kind]
-    if name == "small photographs":  # that convolutions have nothing to see in
+    if name in ("small photographs", "ratings"):  # that convolutions have nothing to see in
         net = "mlp"
     assert (data.binarization, found.pair) == (binarization, PairConfig(model=model, likelihood=likelihood, net=net))
     assert found.chosen == ("model", "likelihood", "net", "binarization")
     assert likelihood in found.words
     assert "`likelihood`" in found.words
-    assert ("`binarization`" in found.words) == (kind != "bits")
+    assert ("`binarization`" in found.words) == (kind in ("grey levels", "photographs", "colour"))
     assert ("`net`" in found.words) == (net == "conv")
 
 
