@@ -105,6 +105,17 @@ def test_arithmetic_of_images(sampled, trained):
     np.testing.assert_allclose(arrays["z"][0, 0], codes[3] - codes[7] + codes[12], atol=1e-5)
 
 
+def test_codes(sampled, trained):
+    arrays, text = sampled(trained, "codes", "--images", 2, 8, "--num-draws", 400)
+    assert arrays["z"].shape == (2, 400, 2)
+    pair, data = Run.open(trained).load_pair(torch.device("cpu")), load("digits").test.fixed(0)
+    means = codes_of(*pair, data, torch.tensor([2, 8])).numpy()
+    errors = arrays["z"].std(1) / 20
+    assert (abs(arrays["z"].mean(1) - means) < 4.5 * errors).all()
+    np.testing.assert_allclose(arrays["means"], decoded(trained, arrays["z"]), atol=1e-6)
+    assert "a pixel's mean has a standard deviation of" in text
+
+
 @pytest.mark.parametrize("image", [None, 5])
 def test_traverse(sampled, trained, image):
     arrays, _ = sampled(trained, "traverse", "--steps", 5, "--span", 2, *(() if image is None else ("--image", image)))
@@ -229,7 +240,7 @@ def test_help_lists_what_there_is(capsys, arguments):
 
 
 @pytest.mark.parametrize(
-    "what", ["prior", "conditional", "grid", "interpolate", "arithmetic", "traverse", "neighbours"]
+    "what", ["prior", "conditional", "grid", "codes", "interpolate", "arithmetic", "traverse", "neighbours"]
 )
 def test_each_has_help_with_examples(capsys, what):
     with pytest.raises(SystemExit) as stop:

@@ -11,6 +11,7 @@ WHAT = {
         "z ~ p(z), x ~ p(x | z, y), of a conditional model",
     ),
     "grid": ("distributions:Grid", "the plane of a 2-D latent, cut into squares"),
+    "codes": ("codes:Codes", "several codes of one image, decoded"),
     "interpolate": ("walks:Interpolate", "the way from one image to the next"),
     "arithmetic": (
         "arithmetic:Arithmetic",

@@ -47,16 +47,4 @@ class Arithmetic(Walk):
 
     def make(self, opened: OpenedRun) -> Samples:
         """Find the direction, move, decode."""
-        return predictive.arithmetic(
-            *opened.pair,
-            opened.split(self.split),
-            opened.info,
-            from_label=self.from_label,
-            to_label=self.to_label,
-            subtract=self.subtract,
-            add=self.add,
-            images=self.images,
-            strengths=self.strengths,
-            limit=self.limit,
-            **self.meeting(opened),
-        )
+        return predictive.arithmetic(*opened.pair, opened.split(self.split), opened.info, **self.asked(opened))

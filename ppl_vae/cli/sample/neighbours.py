@@ -33,14 +33,6 @@ class Neighbours(Walk):
 
     def make(self, opened: OpenedRun) -> Samples:
         """Encode both, compare."""
-        return predictive.neighbours(
-            *opened.pair,
-            opened.split(self.split),
-            opened.info,
-            None if self.among == self.split else opened.split(self.among),
-            images=self.images,
-            count=self.count,
-            limit=self.limit,
-            among_split=self.among,
-            **self.meeting(opened),
-        )
+        among = None if self.among == self.split else opened.split(self.among)
+        asked = self.asked(opened) | {"among": among, "among_split": self.among}
+        return predictive.neighbours(*opened.pair, opened.split(self.split), opened.info, **asked)

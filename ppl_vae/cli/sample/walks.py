@@ -1,6 +1,6 @@
 """``ppl-vae sample RUN interpolate | traverse``: walks through latent space."""
 
-from dataclasses import field
+from dataclasses import field, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -31,9 +31,11 @@ class Walk(Sampling):
     infer: InferConfig = field(default_factory=InferConfig)
     """Local inference, where the guide has no answer to unseen data."""
 
-    def meeting(self, opened: OpenedRun) -> dict[str, Any]:
-        """How the images are met."""
-        return {"split": self.split, "seed": self.seed, "unseen": unseen(opened, self.infer)}
+    def asked(self, opened: OpenedRun) -> dict[str, Any]:
+        """What the library is asked for, by name: the settings of this kind, and how the images are met."""
+        shared = {each.name for each in fields(Walk)}
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in shared}
+        return {**own, "split": self.split, "seed": self.seed, "unseen": unseen(opened, self.infer)}
 
 
 @config
@@ -61,17 +63,7 @@ class Interpolate(Walk):
 
     def make(self, opened: OpenedRun) -> Samples:
         """Encode the images, walk, decode."""
-        return predictive.interpolate(
-            *opened.pair,
-            opened.split(self.split),
-            opened.info,
-            images=self.images,
-            path=self.path,
-            codes=self.codes,
-            steps=self.steps,
-            label=self.label,
-            **self.meeting(opened),
-        )
+        return predictive.interpolate(*opened.pair, opened.split(self.split), opened.info, **self.asked(opened))
 
 
 @config
@@ -105,15 +97,4 @@ class Traverse(Walk):
         if len(few) < 2:
             raise UserError("a unit's KL is a mean over data, and this split has one datapoint; name another --split.")
         used = units(opened.pair.model, unseen(opened, self.infer, "KL")(few), few)
-        return predictive.traverse(
-            *opened.pair,
-            data,
-            opened.info,
-            used,
-            image=self.image,
-            num_units=self.num_units,
-            span=self.span,
-            steps=self.steps,
-            label=self.label,
-            **self.meeting(opened),
-        )
+        return predictive.traverse(*opened.pair, data, opened.info, used, **self.asked(opened))
