@@ -117,8 +117,9 @@ class Dataset:
             raise UserError(f"x holds NaN or infinity, first in row {int(bad)}; remove or fill those values.")
         if self.dynamic and len(bad := _first(rows, lambda part: (part < -ROUNDING) | (part > 1 + ROUNDING))):
             raise UserError(
-                f"x runs from {rows.min():.9g} to {rows.max():.9g} and leaves [0, 1] first in row {int(bad)}; scale it "
-                "into [0, 1] to binarize it."
+                f"x runs from {rows.min():.8g} to {rows.max():.8g} and leaves [0, 1] first in row {int(bad)}; scale it "
+                "into [0, 1] to binarize it, or take real numbers as they are, by `binarization` none and `likelihood` "
+                "normal."
             )
 
     def fixed(self, seed: int) -> Self:
@@ -192,6 +193,7 @@ def binarized(x: Tensor, y: Tensor | None, binarization: Binarization, seed: int
     if binarization == "static":
         return Dataset(x, y, dynamic=True, first=first).fixed(seed)
     if binarization == "threshold":
+        Dataset(x, dynamic=True).probe()  # refuses what is no probability
         x = (x > 0.5).to(x.dtype)
     return Dataset(x, y, dynamic=binarization == "dynamic", first=first)
 

@@ -10,7 +10,8 @@ What 1 means in x is decided once, by the file that a pair is trained on, and he
 * integers of a table (N, D) that are not 8-bit are counts if they go beyond 255, or if they end below it and of all
   above 0 fewer than one in 50 is the largest: levels end there, counts thin out. They stay as they are, at scale 0;
 * integers up to anything from 128 to 255 are those of 8-bit images, and are divided by 255;
-* all others are refused.
+* float that leaves [0, 1] is real numbers, and is what it is: a likelihood of bits or grey levels then refuses it;
+* all other integers are refused.
 
 A later file's integers are divided by the same number, the *scale* (1 after float and bool). Those above it are
 refused, and so are those that are all 0 or 1 under a larger scale: they could be bits or nearly black.
@@ -44,7 +45,7 @@ class Observations(NamedTuple):
     """What a file holds.
 
     Args:
-        x: ``(N, *event)``, float32 in [0, 1].
+        x: ``(N, *event)``, float32, in [0, 1] unless the file has real numbers.
         y: labels, ``(N,)``, int64, or None.
         scale: what integers were, or from now on will be, divided by.
         notes: what was decided, a line each.
@@ -69,8 +70,8 @@ def read_npz(
     """Read and check a file.
 
     Args:
-        path: holds ``x``, ``(N, D)``, ``(N, H, W)`` or with more event dimensions, bool, integers from 0, or float in
-            [0, 1]; and optionally ``y``, ``(N,)``, integers from 0 or names of classes; ``class_names``, what the
+        path: holds ``x``, ``(N, D)``, ``(N, H, W)`` or with more event dimensions, bool, integers from 0, or float;
+            and optionally ``y``, ``(N,)``, integers from 0 or names of classes; ``class_names``, what the
             integers 0, 1, 2, ... are called; ``columns``, what the D columns are called.
         scale: what integers stand for 1 by, if that has been decided.
         event_shape: of an observation, if that has been decided.
@@ -175,7 +176,12 @@ def _scaled(path: Path, x: np.ndarray, scale: int | None) -> tuple[np.ndarray, i
         bad = int((~np.isfinite(x)).reshape(len(x), -1).any(1).argmax())
         raise UserError(f"{path}: x holds NaN or infinity, first in row {bad}; remove or fill those values.")
     if low < -ROUNDING or high > 1 + ROUNDING:
-        raise UserError(f"{path}: x runs from {low:.9g} to {high:.9g}; scale it into [0, 1], or store uint8.")
+        said = f"x runs from {low:.8g} to {high:.8g}"
+        if scale and scale > 1:
+            raise UserError(f"{path}: {said}; scale it into [0, 1], as this run's data was, or store uint8.")
+        if max(-low, high) > np.finfo(np.float32).max:
+            raise UserError(f"{path}: {said}, more than float32 holds; scale it down.")
+        return x, 1, (f"{path.name}: {said}, real numbers, taken as they are.",)
     return x.clip(0, 1) if low < 0 or high > 1 else x, scale or 1, ()
 
 

@@ -189,7 +189,7 @@ def _check_site(name: str, site: Any, program: str, batch: Batch, num_particles:
             ) from error
         raise UserError(f"site '{name}' of the {program}: {reason(error)}") from error
     if not inside:
-        advice = "; scale x into [0, 1]" if grey else ""
+        advice = "; scale x into [0, 1], or take a likelihood of real numbers, as `likelihood` normal" if grey else ""
         if not grey and name == "x" and fn.support.is_discrete and _is_grey(value):
             advice = "; binarize the data (dynamic, static or threshold)"
         raise UserError(f"site '{name}': values outside the support of the {program}'s {kind}{advice}.")

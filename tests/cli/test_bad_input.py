@@ -91,14 +91,14 @@ NPZ_ROWS = {
     "empty": ({"x": IMAGES[:0]}, ["empty"]),
     "NaN": ({"x": np.where(IMAGES > 0.5, np.nan, IMAGES)}, ["NaN", "row 0"]),
     "infinite": ({"x": np.where(IMAGES > 0.5, np.inf, IMAGES)}, ["infinity"]),
-    "above one": ({"x": 255 * IMAGES}, ["scale it into [0, 1]"]),
-    "below zero": ({"x": IMAGES - 0.5}, ["scale it into [0, 1]"]),
+    "above one": ({"x": 255 * IMAGES}, ["scale it into [0, 1]", "--likelihood normal"]),
+    "below zero": ({"x": IMAGES - 0.5}, ["scale it into [0, 1]", "--binarization none"]),
     "wide integers": ({"x": (IMAGES * 999).astype(np.int64)}, ["integers from", "float in [0, 1]", "uint8"]),
     "words": ({"x": np.array([["a", "b"]])}, ["x is <U1", "uint8"]),
     "objects": ({"x": np.array([[{}]], dtype=object)}, ["pickled", "never loaded"]),
     "labels too short": ({"x": IMAGES, "y": np.zeros(3, dtype=int)}, ["y has shape (3,)", "20"]),
     "labels not integers": ({"x": IMAGES, "y": np.zeros(20)}, ["y is float64", "integer classes"]),
-    "labels that are words": ({"x": IMAGES, "y": np.array(["a"] * 20)}, ["y is <U1", "integer classes"]),
+    "labels that are blank": ({"x": IMAGES, "y": np.array([" "] * 20)}, ["y holds ' '", "a name has 1 to 60"]),
     "labels that are identifiers": ({"x": IMAGES, "y": np.full(20, 10**9)}, ["y runs from", "classes 0 to"]),
     "negative labels": ({"x": IMAGES, "y": np.full(20, -1)}, ["y runs from -1", "classes 0 to"]),
     "one observation": ({"x": IMAGES[:1]}, ["none to train on"]),
@@ -108,7 +108,7 @@ NPZ_ROWS = {
 @pytest.mark.parametrize("row", NPZ_ROWS)
 def test_train_refuses_npz(cli, tmp_path, npz, row):
     arrays, parts = NPZ_ROWS[row]
-    extra = ["--test-fraction", "0.9"] if row == "one observation" else []
+    extra = ["--binarization", "dynamic", *(["--test-fraction", "0.9"] if row == "one observation" else [])]
     refused(cli("train", "--data", npz(**arrays), *extra, "--out", tmp_path / "run"), *parts)
     assert not (tmp_path / "run").exists()
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ppl_vae import UserError
+from ppl_vae.data.dataset import binarized
 from ppl_vae.data.npz import read_npz
 
 X = np.linspace(0, 1, 12, dtype=np.float32).reshape(4, 3)
@@ -150,18 +151,11 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
         r"x holds integers from 0 to 1100; divide it by",
     ),
     "negative integers": ({"x": np.full((4, 3), -1)}, r"x holds integers from -1 to -1; divide it by"),
-    "a step of float32 too far": (
-        {"x": np.array([[0.0, 1.0000021]])},
-        r"x runs from 0 to 1.0000021; scale it into \[0, 1\]",
-    ),
-    "a little below": ({"x": np.array([[-2e-6, 1.0]])}, r"x runs from -2e-06 to 1; scale it"),
     "complex": ({"x": X.astype(complex)}, r"x is complex128"),
     "text": ({"x": np.array([["a"]])}, r"x is <U1"),
     "objects": ({"x": np.array([[{}]], dtype=object)}, r"pickled objects, which are never loaded"),
     "nan": ({"x": np.where(X > 0.7, np.nan, X)}, r"x holds NaN or infinity, first in row 2"),
     "infinity": ({"x": np.where(X > 0.95, np.inf, X)}, r"x holds NaN or infinity, first in row 3"),
-    "negative": ({"x": X - 0.5}, r"x runs from -0.5 to 0.5; scale it into \[0, 1\]"),
-    "0 to 255": ({"x": X * 255}, r"x runs from 0 to 255"),
     "too few labels": ({"x": X, "y": np.arange(3)}, r"y has shape \(3,\) where x has 4 rows"),
     "one-hot labels": ({"x": X, "y": np.eye(4, dtype=int)}, r"y has shape \(4, 4\)"),
     "float labels": ({"x": X, "y": np.arange(4.0)}, r"y is float64; it must hold integer classes"),
@@ -305,3 +299,27 @@ def test_names_that_are_none_are_refused(path: Path, arrays: dict[str, list[Any]
     np.savez(path, x=np.zeros((2, 3), dtype=np.float32), **{name: np.array(value) for name, value in arrays.items()})
     with pytest.raises(UserError, match=re.escape(message)):
         read_npz(path)
+
+
+REALS = {
+    "a little above": (np.array([[0.0, 1.5]], np.float32), "from 0 to 1.5"),
+    "a little below": (np.array([[-2e-6, 1.0]], np.float32), "from -2e-06 to 1"),
+    "negative": (X - 0.5, "from -0.5 to 0.5"),
+    "0 to 255": (X * 255, "from 0 to 255"),
+}
+
+
+@pytest.mark.parametrize("kind", REALS)
+def test_real_numbers_are_what_they_are_and_bits_of_them_are_refused(path: Path, kind: str) -> None:
+    x, words = REALS[kind]
+    np.savez(path, x=x)
+    found = read_npz(path)
+    assert np.array_equal(found.x.numpy(), x)
+    assert found.notes == (f"input.npz: x runs {words}, real numbers, taken as they are.",)
+    with pytest.raises(UserError, match=r"scale it into \[0, 1\], as this run's data was"):
+        read_npz(path, scale=255)
+    for binarization in ("dynamic", "static", "threshold"):
+        with pytest.raises(
+            UserError, match=rf"x runs {words} and leaves .*`binarization` none and `likelihood` normal"
+        ):
+            binarized(found.x, None, binarization, 0).probe()
