@@ -80,6 +80,11 @@ def table(rows: Iterable[Sequence[object]], head: Iterable[str] = ()) -> str:
     return "<table>\n" + "\n".join(lines) + "\n</table>" if lines else ""
 
 
+def folded(summary: str, body: str) -> str:
+    """HTML that is seen when its heading, plain text, is clicked."""
+    return f"<details>\n<summary>{text(summary)}</summary>\n{body}\n</details>"
+
+
 def bullets(lines: Iterable[str]) -> str:
     """A list."""
     entries = "\n".join(f"<li>{prose(line.strip())}</li>" for line in lines)

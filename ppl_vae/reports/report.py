@@ -20,7 +20,7 @@ from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.files import names_file
 from ppl_vae.registry.pair_config import offered_to
 from ppl_vae.reports.effort import FULL, QUIET_SECONDS, Effort, split_shown
-from ppl_vae.reports.page import bullets, lines_of_code, page, paragraph, picture_of, table
+from ppl_vae.reports.page import bullets, folded, lines_of_code, page, paragraph, picture_of, table
 from ppl_vae.runs.command_line import command_on, train_command
 from ppl_vae.runs.opened import OpenedRun
 from ppl_vae.runs.run import Run
@@ -40,6 +40,8 @@ _T = TypeVar("_T")
 _ERRORS = ("± over datapoints", "± of the estimate on these datapoints")  # headings
 
 _TRAINING_IN_WORDS = "Nats per datapoint, bigger is better: means over one epoch, while the parameters moved."
+
+_HOW = "How these numbers were made, and fingerprints of what they were made with"
 
 # What each picture shows.
 _CAPTIONS = {
@@ -147,7 +149,7 @@ class _Report:
             "What was run": table(self._settings()),
             "Training": paragraph(_TRAINING_IN_WORDS) + table(self._training()),
             "Estimates": "\n".join(
-                [paragraph(self._note()), table(rows, _ERRORS), *steps, table(protocol_rows, protocols)]
+                [paragraph(self._note()), table(rows, _ERRORS), *steps, folded(_HOW, table(protocol_rows, protocols))]
             ),
             "Diagnostics": _diagnostics(found, self.split),
             "Pictures": "\n".join(picture_of(each, _CAPTIONS.get(each.stem, each.stem)) for each in pictures),
