@@ -137,4 +137,5 @@ def conditional(model: nn.Module, info: DataInfo, num_samples: Count = 64, label
         info,
         f"E[x | z, y = {label}] for z ~ p(z).",
         lambda caption: figures.sheet(image_of(info, draws.means), caption),
+        sequences={"x": draws.x},
     )

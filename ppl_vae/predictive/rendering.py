@@ -1,6 +1,8 @@
 """Observations as images, and as files that other programs read: the one place that asks how they are laid out."""
 
+import csv
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -108,8 +110,10 @@ def files_of(info: DataInfo, stem: str, sequences: Mapping[str, Tensor]) -> dict
 
     Returns:
         of text one file, a line for each of the n, columns separated by tabs; of music a MIDI file for each piece in
-        a folder of that name; of anything else nothing.
+        a folder of that name; of a table whose columns have names a CSV under those; of anything else nothing.
     """
+    if info.columns and sequences:
+        return {f"{stem}.csv": _csv(info.columns, sequences)}
     if info.layout == "text" and sequences:
         columns = [decode_text(x, info.alphabet) for x in sequences.values()]
         return {f"{stem}.txt": "".join("\t".join(row) + "\n" for row in zip(*columns, strict=True)).encode()}
@@ -120,6 +124,15 @@ def files_of(info: DataInfo, stem: str, sequences: Mapping[str, Tensor]) -> dict
             for number, piece in enumerate(decode_notes(x.cpu()), start=1)
         }
     return {}
+
+
+def _csv(columns: Sequence[str], tables: Mapping[str, Tensor]) -> bytes:
+    """Tables ``(n, D)`` beside each other; of several, the head says of each column in which it is."""
+    text = StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow([name if len(tables) == 1 else f"{name}, {table}" for table in tables for name in columns])
+    lines.writerows(torch.cat([x.cpu() for x in tables.values()], dim=1).tolist())
+    return text.getvalue().encode()
 
 
 def check_drawable(

@@ -24,7 +24,8 @@ class Samples(Shown):
         what: is to be seen in the picture, a sentence.
         draw: the picture, under a caption.
         words: what else there is to say, a line each.
-        sequences: of text or music, what is written as such; see :func:`ppl_vae.predictive.rendering.files_of`.
+        sequences: of text, music or a table with named columns, what is written as such; see
+            :func:`ppl_vae.predictive.rendering.files_of`.
     """
 
     arrays: Mapping[str, Tensor]
@@ -59,5 +60,5 @@ class Samples(Shown):
         return self.draw(f"{title}. {what}" if title else what)
 
     def files(self, stem: str) -> dict[str, bytes]:
-        """Text or music as files by name, which begin with the stem; none of anything else."""
+        """Text, music or a table as files by name, which begin with the stem; none of anything else."""
         return files_of(self.info, stem, self.sequences)

@@ -1,5 +1,6 @@
 """A model of a user's own that reads labels is asked for them, and given them, as ``--model conditional`` is."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -151,3 +152,26 @@ def test_labels_have_their_names_everywhere(cli, tmp_path):
     assert cli("infer", run, "--input", tmp_path / "new.npz", "--out", tmp_path / "latents.npz")[0] == 0
     assert cli("explore", run, "--out", tmp_path / "page.html")[0] == 0
     assert '"classes":["bridge","temple","tree"]' in (tmp_path / "page.html").read_text().replace(", ", ",")
+
+
+def test_columns_have_their_names_in_sampled_tables(cli, tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    np.savez(tmp_path / "table.npz", x=x, columns=np.array(["age", "height, cm"]))
+    run = tmp_path / "run"
+    reals = ["--likelihood", "normal", "--binarization", "none"]
+    assert cli("train", "--data", tmp_path / "table.npz", *reals, "--epochs", "1", "--out", run)[0] == 0
+    heads = {
+        "prior": ["age", "height, cm"],
+        "posterior": [
+            f"{name}, {part}" for part in ("observation", "reconstruction") for name in ("age", "height, cm")
+        ],
+    }
+    for what, head in heads.items():
+        out = tmp_path / f"{what}.npz"
+        status, said, _ = cli("sample", run, what, "--num-samples", "5", "--out", out)
+        assert (status, f"table    {out.with_suffix('.csv')}" in said) == (0, True)
+        with out.with_suffix(".csv").open(newline="") as file:
+            first, *rows = csv.reader(file)
+        assert first == head
+        expected = np.load(out)["x"] if what == "prior" else np.load(out)["observations"]
+        np.testing.assert_allclose(np.array(rows, dtype=float)[:, :2], expected, rtol=1e-6)

@@ -53,7 +53,8 @@ class Sampling(ABC):
         if self.out:
             refuse_existing_arrays(self.out)
         opened = open_run(self.run_directory, self.device, self.opening)
-        if self.out and (suffix := _SEQUENCES.get(opened.info.layout)) is not None:
+        suffix = ".csv" if opened.info.columns else _SEQUENCES.get(opened.info.layout)
+        if self.out and suffix is not None:
             refuse_existing_file(self.out.with_suffix(suffix))
         check_drawable(opened.event_shape)
         with seeded(self.seed, opened.device):
@@ -68,15 +69,15 @@ class Sampling(ABC):
     def _default_out(self, opened: OpenedRun) -> Path:
         folder = opened.run.path / "samples"
         make_folder(folder)
-        return numbered(folder, self.what, ".npz", ".png", ".svg", ".txt", "")
+        return numbered(folder, self.what, ".npz", ".png", ".svg", ".txt", ".csv", "")
 
 
 def print_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Say where text or music was written, and what the first lines are."""
+    """Say where text, a table or music was written, and what the first lines are."""
     for name, data in list(files.items())[:1]:
-        if name.endswith(".txt"):
+        if name.endswith((".txt", ".csv")):
             lines = data.decode().splitlines()
-            print(f"text     {folder / name}")
+            print(f"{'text ' if name.endswith('.txt') else 'table'}    {folder / name}")
             print("\n".join(f"  {line}" for line in lines[:_LINES]))
         else:
             print(f"music    {(folder / name).parent}: {len(files)} MIDI files")
