@@ -44,6 +44,10 @@ class DataInfo:
     """What the labels are called, in the order of their numbers; none where they have no names."""
     columns: tuple[str, ...] = ()
     """What the columns of a table are called; none where they have no names."""
+    least: tuple[float, ...] = ()
+    """The smallest number in training, of each column of a table or of all; none where all numbers are in [0, 1]."""
+    largest: tuple[float, ...] = ()
+    """The largest, likewise."""
 
     def __post_init__(self) -> None:
         """See that shape and layout agree, which a record that was changed by hand may not.
@@ -57,6 +61,8 @@ class DataInfo:
             raise ValueError(f"class_names are to be {self.num_classes}")
         if self.columns and self.event_shape != (len(self.columns),):
             raise ValueError(f"columns are to be as many as an observation has, {self.event_shape}")
+        if len(self.least) != len(self.largest) or len(self.least) not in (0, 1, self.event_shape[-1]):
+            raise ValueError("least and largest are to be one number each, or one for each column")
         width = {"plain": None, "text": 1 + len(self.alphabet), "notes": 1 + NUM_NOTES}[self.layout]
         if width and self.event_shape[1:] != (width,):
             raise ValueError(
@@ -68,6 +74,7 @@ class DataInfo:
         """Read it off the data: what :func:`ppl_vae.load` gives, or a data set of one's own."""
         splits = splits_of(data)
         sizes = splits.train.event_shape, splits.num_classes, len(splits.train)
+        least, largest = _ends(splits.train.x)
         named = splits.classes != tuple(range(splits.num_classes))
         return cls(
             *sizes,
@@ -79,6 +86,8 @@ class DataInfo:
             scale=splits.scale,
             class_names=splits.class_names,
             columns=splits.columns,
+            least=least,
+            largest=largest,
         )
 
     @property
@@ -128,3 +137,12 @@ def example(info: DataInfo, device: torch.device | None = None) -> Batch:
     num = min(2, info.num_data)
     y = torch.zeros(num, dtype=torch.long, device=device) if info.num_classes else None
     return Batch(torch.zeros(num, *info.event_shape, device=device), y, torch.arange(num, device=device))
+
+
+def _ends(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The smallest and the largest numbers, of each column of a table or of all; nothing where all are in [0, 1]."""
+    low, high = x.aminmax()
+    if low >= 0 and high <= 1:
+        return (), ()
+    least, largest = (x if x.dim() == 2 else x.reshape(-1, 1)).aminmax(dim=0)
+    return tuple(least.tolist()), tuple(largest.tolist())

@@ -38,11 +38,12 @@ def images_of(info: DataInfo, *parts: ArrayLike | Tensor) -> list[NDArray[np.flo
         parts: each ``(..., *event)``; observations, or probabilities of them.
 
     Returns:
-        each as ``(..., H, W)``; plain ones as they are.
+        each as ``(..., H, W)``; plain ones as they are, or where they leave [0, 1] in training from 0 at the smallest
+        number there to 1 at the largest, of each column of a table.
     """
     arrays = [torch.as_tensor(part).detach().cpu() for part in parts]
     if info.layout == "plain":
-        return [array.numpy() for array in arrays]
+        return [_between_ends(info, array.numpy()) for array in arrays]
     flat = torch.cat([array.reshape(-1, *info.event_shape) for array in arrays])
     if info.layout == "text":
         images = written(decode_text(flat, info.alphabet))
@@ -51,6 +52,20 @@ def images_of(info: DataInfo, *parts: ArrayLike | Tensor) -> list[NDArray[np.flo
     shapes = [array.shape[:-2] for array in arrays]
     cut = np.split(images, np.cumsum([shape.numel() for shape in shapes])[:-1])
     return [part.reshape(*shape, *images.shape[1:]) for part, shape in zip(cut, shapes, strict=True)]
+
+
+def _between_ends(info: DataInfo, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    if not info.least:
+        return x
+    least, largest = np.array(info.least), np.array(info.largest)
+    scaled: NDArray[np.float64] = (x - least) / np.where(largest > least, largest - least, 1.0)
+    return scaled
+
+
+def tones_of(info: DataInfo) -> str:
+    """What black and white stand for where that is not 0 and 1, as the end of a caption; else nothing."""
+    of = "of its column in training" if len(info.least) > 1 else "in training"
+    return f"; from the smallest number {of} (black) to the largest (white)" if info.least else ""
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -72,7 +87,7 @@ def shown_of(model: nn.Module, info: DataInfo, draws: Draws) -> tuple[Tensor, st
     """What a picture of the prior predictive shows, and in words: means; of sequences draws, since the likeliest
     continuation of each is a dull one."""
     if shows_means(model, info):
-        return draws.means, "E[x | z] for z ~ p(z)"
+        return draws.means, f"E[x | z] for z ~ p(z){tones_of(info)}"
     return draws.x, "x ~ p(x | z), z ~ p(z)"
 
 
