@@ -75,8 +75,11 @@ def test_a_resumed_run_is_the_one_that_never_stopped(cli, tmp_path):
     assert torch.equal(shared, states[0]["guide"]["encoder.net.0.weight"])
 
 
+BITS = ["--likelihood", "normal", "--binarization", "dynamic"]
+
+
 def test_bits_under_a_density_are_warned_of_and_labelled(one_picture, cli, tmp_path):
-    status, out, err = cli("train", *TINY, "--likelihood", "normal", "--out", tmp_path / "run")
+    status, out, err = cli("train", *TINY, *BITS, "--out", tmp_path / "run")
     assert status == 0
     assert err.startswith("warning: bits under a density")
     assert err.count("\n") == 1
@@ -115,7 +118,7 @@ def test_sharing_a_guide_among_runs_of_a_comparison(cli, tmp_path):
         (["--channels", "4", "8"], "--channels: nothing in this pair reads it; what does: --net conv."),
         (["--upper-hidden", "3"], "what does: --model hierarchical; --family bottom-up."),
         (["--family", "bottom-up"], "this model has one; use diagonal"),
-        (["--likelihood", "poisson"], "poisson"),
+        (["--likelihood", "gamma"], "gamma"),
         (["--prior", "horseshoe"], "horseshoe"),
         (["--num-components", "0"], "--num-components"),
         (["--preset", "burda-3"], "burda-3"),
