@@ -4,6 +4,30 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+# Flags that --help leaves to --help-all: those of single parts of a pair, and what most users never change.
+_RARE = "|".join(
+    [
+        *("data-seed", "validation-fraction", "test-fraction", "upper-.*", "channels", "activation", "word-dropout"),
+        *("refinement-.*", "rank", "num-maps", "iaf-.*", "num-components", "drop", "row-learning-rate", "schedule"),
+        *("adam-epsilon", "clip-norm", "engine", "precision", "tensorboard", "trust", "preset", "infer-.*", "leapfrog"),
+        *("start", "chains", "prior-temperatures", "elbo-samples", "references", "workers"),
+    ]
+)
+_SHORTENED = ("train", "compare", "evaluate", "gaps", "infer")
+
+
+def common_flags(text: str, command: str) -> str:
+    """A command's help without the flags that few need, if it has many, and how all are shown."""
+    if command not in _SHORTENED:
+        return text
+    parts = []
+    for part in re.split(r"\n\s*\n", text.rstrip()):
+        head, *flags = re.split(r"\n(?=  (?:-h|--[a-z]))", part)
+        common = [flag for flag in flags if not re.match(rf"  --({_RARE})[ ,\n]", flag)]
+        if common or not flags:
+            parts.append("\n".join([head, *common]))
+    return "\n\n".join([*parts, f"More flags: ppl-vae {command} --help-all"])
+
 
 def as_flags(text: str, command: Any) -> str:
     """What the library says of settings, in backticks, as the command line does: `num_samples` is --num-samples.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppl_vae import __version__
-from ppl_vae.cli.flags import as_flags
+from ppl_vae.cli.flags import as_flags, common_flags
 from ppl_vae.cli.surroundings import (
     Signals,
     news_said,
@@ -84,7 +84,7 @@ def _run(arguments: list[str], signals: Signals) -> int:
             stream.reconfigure(errors="replace")  # "±" on a terminal that has none
     settle_environment()
     try:
-        if not arguments or arguments[0] in ("-h", "--help"):
+        if not arguments or arguments[0] in ("-h", "--help", "--help-all"):
             print(_overview())
             status = 0
         elif arguments[0] == "--version":
@@ -187,6 +187,7 @@ def _complain(message: str, status: int, group: "Group | None" = None) -> int:
 
 def _parse(arguments: list[str]) -> Any:
     name, *rest = map(_at_home, arguments)
+    everything, rest = "--help-all" in rest, ["--help" if word == "--help-all" else word for word in rest]
     if sys.flags.optimize > 1:
         raise UserError("Pyro reads docstrings, which python -OO leaves out; unset PYTHONOPTIMIZE or set it to 1.")
     if name not in COMMANDS:
@@ -209,13 +210,14 @@ def _parse(arguments: list[str]) -> Any:
     default, pair = _default_and_pair(name, command, rest)
 
     def parsed_from(words: list[str]) -> Any:
-        captured = io.StringIO()
+        captured, helped = io.StringIO(), io.StringIO()
         try:
-            with redirect_stderr(captured):
+            with redirect_stderr(captured), redirect_stdout(helped):
                 prefixes = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
                 return tyro.cli(command, prog=f"ppl-vae {name}", args=words, config=prefixes, registry=pair, **default)
         except SystemExit as stop:
             if stop.code in (0, None):
+                print((helped.getvalue() if everything else common_flags(helped.getvalue(), name)).rstrip())
                 raise
             raise UserError(one_line(captured.getvalue(), name, rest)) from None
 
@@ -272,5 +274,5 @@ def _overview() -> str:
     return (
         "usage: ppl-vae COMMAND ...\n\nVariational autoencoders as Pyro model/guide pairs.\n\n"
         f"{rows}\n\nexamples:\n  ppl-vae train\n  ppl-vae evaluate runs/digits-1 --estimator iwae --num-samples 500\n\n"
-        "ppl-vae COMMAND --help tells a command's flags."
+        "ppl-vae COMMAND --help tells a command's common flags, --help-all all of them."
     )

@@ -1,7 +1,9 @@
 """What of a command line could not be read, in one line that offers what was meant."""
 
+import re
 from dataclasses import fields
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from ppl_vae.cli.side_by_side.generators import Generators
 from ppl_vae.cli.train import Train
 from ppl_vae.runtime.errors import UserError
 
+HEAVY = f"{Path(__file__).resolve().parents[2] / 'examples' / 'heavy.py'}:Heavy"
 SWITCHES = [
     (command, f"--{form}{field.name.replace('_', '-')}")
     for command, kind in {"evaluate RUN": Evaluate, "train": Train, "generators RUN": Generators}.items()
@@ -73,3 +76,34 @@ def test_the_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"ppl-vae {ppl_vae.__version__}\n"
     assert ppl_vae.__version__ == version("ppl_vae")
+
+
+def flags_in(text):
+    return set(re.findall(r"^  (--[a-z][a-z-]*)", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("command", ["train", "compare", "evaluate", "gaps", "infer", "baseline", "explore"])
+def test_help_has_the_common_flags_and_all_of_them_where_they_are_asked_for(command, capsys):
+    told = {}
+    for flag in ("-h", "--help", "--help-all"):
+        with pytest.raises(SystemExit) as stop:
+            main([command, flag])
+        assert stop.value.code == 0
+        told[flag] = capsys.readouterr().out
+    common, everything = flags_in(told["--help"]), flags_in(told["--help-all"])
+    assert told["-h"] == told["--help"]
+    assert common <= everything
+    assert "examples:" in told["--help"]
+    if told["--help"] != told["--help-all"]:
+        assert told["--help"].endswith(f"More flags: ppl-vae {command} --help-all\n")
+        assert 5 <= len(common) <= 30
+    usual = {"train": {"--data", "--model", "--guide", "--latent-dim", "--hidden", "--epochs", "--seed", "--out"}}
+    assert usual.get(command, {"--seed"}) <= common
+    rare = {"train": {"--iaf-maps", "--adam-epsilon"}, "evaluate": {"--infer-rate", "--leapfrog"}}.get(command, set())
+    assert rare <= everything - common
+
+
+def test_the_settings_of_a_users_own_are_in_the_help(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--family", HEAVY, "--help"])
+    assert "--tail FLOAT" in capsys.readouterr().out

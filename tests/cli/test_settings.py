@@ -198,7 +198,7 @@ def test_a_part_of_another_kind_is_refused(cli, few, own, kind, lacking):
 
 def test_the_help_has_the_settings_of_what_is_named(cli, own, capsys):
     with pytest.raises(SystemExit):
-        cli("train", *own(*ALL), "--help")
+        cli("train", *own(*ALL), "--help-all")
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "--dof FLOAT Degrees of freedom of the noise. More of them make lighter tails. (default: 5.0)" in said
     assert "--tail FLOAT Degrees of freedom of q. (default: 4.0)" in said
@@ -208,10 +208,10 @@ def test_the_help_has_the_settings_of_what_is_named(cli, own, capsys):
 
 @pytest.fixture(scope="module")
 def told_by_help():
-    """What ``train --help`` says of each flag."""
+    """What ``train --help-all`` says of each flag."""
     told = io.StringIO()
     with pytest.raises(SystemExit), redirect_stdout(told):
-        main(["train", "--help"])
+        main(["train", "--help-all"])
     said = " ".join(told.getvalue().replace("│", " ").split())
     return {
         name: words for name, _, words in (part.partition(" ") for part in re.split(r" (?=--\w[\w-]* [A-Z{])", said))
