@@ -146,7 +146,8 @@ def _csv(columns: Sequence[str], tables: Mapping[str, Tensor]) -> bytes:
     text = StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow([name if len(tables) == 1 else f"{name}, {table}" for table in tables for name in columns])
-    lines.writerows(torch.cat([x.cpu() for x in tables.values()], dim=1).tolist())
+    values = torch.cat([x.cpu() for x in tables.values()], dim=1).tolist()
+    lines.writerows([f"{value:.8g}" for value in row] for row in values)  # the digits of float32
     return text.getvalue().encode()
 
 
