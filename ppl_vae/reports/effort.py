@@ -64,11 +64,19 @@ FULL = Effort(None, 10, 250, 500, 1000, None)
 # What a report falls back to, the first that is affordable, else the last. First draws are saved: as many datapoints
 # with fewer draws have the smaller error. Two draws at least, for an error of the draws.
 _OF_ELBO = [(None, 10), (None, 5), (None, 2), *((num, 2) for num in (5000, 2000, 1000, 500, 200, 100))]
-_OF_BOUND = [(250, 500, 1000), (250, 200, 500), (100, 200, 500), (100, 100, 200), (50, 100, 100), (20, 50, 100)]
-_OF_CODES = [None, 5000, 2000, 1000, 500, 200, 100]
+_OF_BOUND = [
+    (250, 500, 1000),
+    (250, 200, 500),
+    (100, 200, 500),
+    (100, 100, 200),
+    (50, 100, 100),
+    (20, 50, 100),
+    (10, 20, 100),
+]
+_OF_CODES = [None, 5000, 2000, 1000, 500, 200, 100, 50]
 
-LEAST = Effort(100, 2, 20, 50, 100, 100)
-"""However large the network."""
+LEAST = Effort(100, 2, 10, 20, 100, 50)
+"""However large the network: of an LSTM over hundreds of steps that takes longer than it should."""
 
 # What one core does in a second, about: measured for dense, convolutional and recurrent networks; within a factor of 2.
 _PRODUCTS, _NUMBERS = 8e10, 2e8

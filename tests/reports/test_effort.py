@@ -9,6 +9,7 @@ from ppl_vae import build_guide, build_model
 from ppl_vae.data import Dataset
 from ppl_vae.guides import Amortized, Diagonal, FullRank
 from ppl_vae.models import VAE
+from ppl_vae.reports import effort
 from ppl_vae.reports.effort import FULL, LEAST, Effort, affordable, cost_of
 from tests.pairs import optimal, oracle, simulate
 
@@ -20,18 +21,21 @@ def pair(hidden: int, size: int = 6, family: type = Diagonal, **settings: object
     return model, build_guide(Amortized, model, data, family=family, hidden=(hidden,)), data
 
 
-def amounts(effort: Effort) -> list[float]:
-    return [float("inf") if each is None else each for each in effort]
+def amounts(found: Effort) -> list[float]:
+    return [float("inf") if each is None else each for each in found]
 
 
 def test_a_small_pair_that_was_trained_long_gets_all() -> None:
     assert affordable(*pair(8), trained_draws=10**8) == FULL
 
 
-def test_a_large_one_that_was_hardly_trained_gets_the_least() -> None:
+def test_a_large_one_that_was_hardly_trained_gets_less_and_the_least_is_the_end_of_what_there_is() -> None:
     model, guide, data = pair(2048, size=28)
     assert amounts(affordable(model, guide, data, 0)) < amounts(FULL)
-    assert affordable(model, guide, data, 0).datapoints == LEAST.datapoints
+    assert LEAST.datapoints <= affordable(model, guide, data, 0).datapoints < FULL.datapoints
+    assert (LEAST.datapoints, LEAST.bound_draws, LEAST.draws) == effort._OF_BOUND[-1]
+    assert (LEAST.elbo_datapoints, LEAST.elbo_draws) == effort._OF_ELBO[-1]
+    assert LEAST.codes == effort._OF_CODES[-1]
 
 
 @pytest.mark.parametrize("family", [Diagonal, FullRank])
