@@ -63,9 +63,9 @@ def _between_ends(info: DataInfo, x: NDArray[np.float64]) -> NDArray[np.float64]
 
 
 def tones_of(info: DataInfo) -> str:
-    """What black and white stand for where that is not 0 and 1, as the end of a caption; else nothing."""
+    """What white and black stand for where that is not 0 and 1, as the end of a caption; else nothing."""
     of = "of its column in training" if len(info.least) > 1 else "in training"
-    return f"; from the smallest number {of} (black) to the largest (white)" if info.least else ""
+    return f"; from the smallest number {of} (white) to the largest (black)" if info.least else ""
 
 
 def device_of(model: nn.Module) -> torch.device:
