@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ppl_vae.figures.images import as_pixels, mosaic, show
+from ppl_vae.figures.images import as_pixels, fitting, mosaic, show
 from ppl_vae.figures.look.style import WIDTH, new_figure, styled
 
 if TYPE_CHECKING:
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 _NAME = 0.4  # inches, of a block's name
 _LETTER = 0.12  # inches, of a row's name
 _WORDS = 0.26  # inches, of the words below an image
+_WORD, _WIDE = 11.5, 0.72  # points of these words at most, and widths of a letter in them
 _TILE = 1.1  # inches, the most a tile is wide
-_MIN_WIDTH = 5.0  # inches: less leaves no room for a caption
+_MIN_WIDTH = 2.0  # inches, of a picture of few tiles
+_BESIDE = 2.4  # inches, the most that the rows' names take
 _PADDING = 0.2  # inches, that the layout keeps free above and below
 
 
@@ -44,10 +46,11 @@ def blocks(images: Mapping[str, ArrayLike], row_names: Sequence[str] = (), capti
     if row_names and len(row_names) != rows:
         raise ValueError(f"{rows} rows need as many names, got {len(row_names)}.")
     pictures = {name: mosaic(block) for name, block in pixels.items()}
-    beside = _LETTER * max(map(len, row_names), default=0)
-    wide = min(WIDTH - beside, columns * _TILE * max(1.0, width / height))
-    tall = max(wide * picture.shape[0] / picture.shape[1] for picture in pictures.values())
-    figure = new_figure(max(_MIN_WIDTH, wide + beside), (tall + _NAME) * len(pictures) + _PADDING, caption)
+    beside = min(_LETTER * max(map(len, row_names), default=0), _BESIDE)
+    ratio = max(picture.shape[0] / picture.shape[1] for picture in pictures.values())
+    most = min(WIDTH - beside, max(_MIN_WIDTH, columns * _TILE * max(1.0, width / height)))
+    wide = fitting(ratio * len(pictures), most)
+    figure = new_figure(wide + beside, (wide * ratio + _NAME) * len(pictures) + _PADDING, caption)
     panels = figure.subplots(len(pictures), 1, squeeze=False).flat
     for axes, (name, picture) in zip(panels, pictures.items(), strict=True):
         show(axes, picture)
@@ -83,20 +86,21 @@ def labelled(
     rows, columns, height, width = pixels.shape[:4]
     if [len(row) for row in words] != [columns] * rows or (row_names and len(row_names) != rows):
         raise ValueError(f"{rows} × {columns} images need as many words, and {rows} names or none.")
-    beside = _LETTER * max(map(len, row_names), default=0)
-    tile = min((WIDTH - beside) / columns, _TILE * max(1.0, width / height))
+    beside = min(_LETTER * max(map(len, row_names), default=0), _BESIDE)
+    tile = min((WIDTH - beside) / columns, max(_MIN_WIDTH / columns, _TILE * max(1.0, width / height)))
     band = round(width * _WORDS / tile)  # pixels below each image, for its words
     gap = [(0, 0)] * 2 + [(0, band)] + [(0, 0)] * (pixels.ndim - 3)
     picture = mosaic(np.pad(pixels, gap, constant_values=np.nan))
     tall = tile * columns * picture.shape[0] / picture.shape[1]
-    figure = new_figure(max(_MIN_WIDTH, tile * columns + beside), tall + _PADDING, caption)
+    figure = new_figure(tile * columns + beside, tall + _PADDING, caption)
     axes = figure.subplots()
     show(axes, picture)
     down, across = (_step(picture.shape[0], rows, height + band), _step(picture.shape[1], columns, width))
     for row, texts in enumerate(words):
         for column, text in enumerate(texts):
             place = (column * across + width / 2 - 0.5, row * down + height + band / 2)
-            axes.text(*place, text, ha="center", va="center", size="small", parse_math=False)
+            size = min(_WORD, 72 * tile / (_WIDE * max(1, len(text))))  # so small that it stays below its image
+            axes.text(*place, text, ha="center", va="center", size=size)
     axes.set_yticks(np.arange(rows) * down + height / 2 - 0.5, row_names or [""] * rows)
     axes.set_xticks([])
     axes.tick_params(length=0)

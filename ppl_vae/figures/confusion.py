@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_NUMBERS = 12  # classes, before numbers no longer fit into their cells
+_LETTER = 0.105  # inches, of a name
+_NAMES = 2.2  # inches, the most that the names beside it take
+_POINTS = 11.5  # of the numbers
 _MARGIN = 1.0  # inches, of the labels
 _BAR = 1.0  # inches, of the scale beside it
 
@@ -46,9 +49,12 @@ def confusion(counts: ArrayLike, names: Sequence[str], caption: str = "") -> "Fi
     image = axes.imshow(mistakes, cmap=ink_is_legible, vmin=0.0, vmax=most)
     axes.grid(False)
     if size <= _MOST_NUMBERS:
+        digits = len(str(matrix.max()))
+        beside = min(_NAMES, _LETTER * max(map(len, names)))
+        points = min(_POINTS, 72 * (WIDTH - _BAR - _MARGIN - beside) / size / (0.75 * digits))  # as its cell is wide
         for row, column in np.argwhere(matrix > 0):
             weight = "bold" if row == column else "normal"
-            text = axes.text(column, row, f"{matrix[row, column]}", ha="center", va="center", size="small")
+            text = axes.text(column, row, f"{matrix[row, column]}", ha="center", va="center", size=points)
             text.set(color=INK, weight=weight)
     places = range(0, size, -(-size // _MOST_NUMBERS))
     chosen = [names[place] for place in places]

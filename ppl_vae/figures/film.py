@@ -19,6 +19,7 @@ _SIZE = (9.0, 4.9)  # inches
 _PLANE = (0.08, 0.12, 0.40, 0.76)
 _GRID = (0.58, 0.12, 0.415, 0.76)
 _CIRCLE = "#cccccc"
+_LETTERS = 6  # of a class's name, between plane and grid
 _DPI = 72
 
 
@@ -57,6 +58,7 @@ def film_frame(
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
     from matplotlib.patches import Circle
+    from matplotlib.ticker import MaxNLocator
 
     points, spread = np.asarray(means, dtype=np.float64), np.asarray(covariances, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2 or spread.shape != (len(points), 2, 2):
@@ -80,10 +82,14 @@ def film_frame(
     )  # fmt: skip
     plane.scatter(points[:, 0], points[:, 1], s=16, c=colors[index], linewidths=0.0)
     plane.grid(False)
+    for axis in (plane.xaxis, plane.yaxis):
+        axis.set_major_locator(
+            MaxNLocator(nbins=6, steps=[1, 2, 5, 10], prune="both")
+        )  # at the corner two numbers would meet
     plane.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="z1", ylabel="z2", aspect="equal")
     if labels is not None:
         handles = [
-            Line2D([], [], linestyle="", marker="o", markersize=7, color=color, label=str(name))
+            Line2D([], [], linestyle="", marker="o", markersize=7, color=color, label=_short(str(name)))
             for name, color in zip(names, colors, strict=True)
         ]
         figure.legend(handles=handles, loc="center left", bbox_to_anchor=(0.485, 0.5), handletextpad=0.0, borderpad=0.0)
@@ -97,6 +103,10 @@ def film_frame(
     plane.set_title("q(z | x): means, one standard deviation", color=FAINT, fontsize=12)
     tiles.spines[:].set_visible(False)
     return figure
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
 
 
 def save_frame(figure: "Figure", path: Path) -> None:

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _BLUE, _ORANGE = CATEGORICAL[:2]
-_SMALLEST_LABELLED = 0.12  # of the axis: a shorter bar has its number beside it
+_LINE = 46  # letters that fit under a bar
+_LETTER = 0.028  # of the axis, at most: a bar that is shorter than its number has it below
 
 
 class GapBar(NamedTuple):
@@ -45,7 +46,7 @@ def gaps(groups: Sequence[tuple[str, Sequence[GapBar]]], caption: str = "") -> "
     if not groups or not all(bars for _, bars in groups):
         raise ValueError("there is no gap to draw.")
     rows = [len(bars) for _, bars in groups]
-    figure = new_figure(WIDTH, 1.2 + 0.5 * len(groups) + 0.8 * sum(rows), caption)
+    figure = new_figure(WIDTH, 1.2 + 0.5 * len(groups) + 0.95 * sum(rows), caption)
     panels = figure.subplots(len(groups), 1, sharex=True, squeeze=False, height_ratios=rows)[:, 0]
     ends = [0.0]  # of the bars' parts; a gap may come out a little below zero, or be zero
     for bar in (bar for _, bars in groups for bar in bars):
@@ -69,6 +70,7 @@ def _draw_panel(axes: "Axes", title: str, bars: Sequence[GapBar], span: tuple[fl
             [b.amortization for b in bars],
         ),
     )
+    below: list[list[str]] = [[] for _ in bars]  # numbers for which their own bar has no room
     for label, color, values in parts:
         means = [mean for mean, _ in values]
         drawn = axes.barh(places, means, left=starts, color=color, height=0.55, label=label)
@@ -76,13 +78,17 @@ def _draw_panel(axes: "Axes", title: str, bars: Sequence[GapBar], span: tuple[fl
             if mean < 0:  # no gap, but a guide above that best: not to be taken for a bar of that length
                 patch.set(facecolor="none", edgecolor=color, hatch="////")
         for place, start, (mean, error) in zip(places, starts, values, strict=True):
-            text = with_error(mean, error)
-            if mean >= 2 * _SMALLEST_LABELLED * longest:
+            text = with_error(mean, error).replace("-", "−")
+            if mean / longest >= _LETTER * (len(text) + 2):
                 axes.text(start + mean / 2, place, text, ha="center", va="center")
-            else:  # under the bar, where the neighbour's number is not in the way
-                axes.text(start, place + 0.4, text, ha="left", va="center", size="small")
+            else:
+                below[place].append(f"{label.partition(' ')[0]} {text}")
         starts = [start + mean for start, mean in zip(starts, means, strict=True)]
+    for place, found in enumerate(below):
+        if found:
+            words = ", ".join(found)
+            axes.text(span[0], place + 0.3, words if len(words) < _LINE else ",\n".join(found), va="top", size="small")
     axes.set(title=title, xlim=(span[0], span[0] + 1.08 * longest))
     axes.set_yticks(places, [bar.label for bar in bars])
-    axes.set_ylim(len(bars) - 0.4, -0.5)
+    axes.set_ylim(len(bars) - 0.25, -0.5)
     axes.grid(axis="y", visible=False)

@@ -18,6 +18,7 @@ _MARGIN = 0.3  # of a plate around its circles
 _PLATE_NAME = 0.25  # room under a plate's lowest circle for its name
 _LINE = 0.28  # of the legend under a panel
 _LETTER = 0.1  # of a plate's name
+_LETTERS = 10  # of a name within its circle
 _TITLE = 0.5
 _SHADE = "#d5d5d5"
 
@@ -131,8 +132,11 @@ def _draw_variable(axes: "Axes", variable: "Variable", place: tuple[float, float
 
     face = _SHADE if variable.observed else "white"
     axes.add_patch(Circle(place, _RADIUS, facecolor=face, edgecolor=INK, linewidth=1.5, zorder=3))
-    size = min(16.0, 76.0 / max(1, len(variable.name)))  # a longer name is written smaller, into the same circle
-    axes.text(*place, variable.name, ha="center", va="center", size=size, zorder=4, parse_math=False)
+    # A longer name is written smaller into the same circle, and a very long one cut: it stands below in full.
+    name = variable.name if len(variable.name) <= _LETTERS else f"{variable.name[: _LETTERS - 1]}…"
+    axes.text(
+        *place, name, ha="center", va="center", size=min(16.0, 76.0 / max(1, len(name))), zorder=4, parse_math=False
+    )
 
 
 def _draw_arrows(axes: "Axes", graph: "GraphicalModel", places: _Places, style: str) -> None:
@@ -172,6 +176,8 @@ def _draw_plates(axes: "Axes", graph: "GraphicalModel", places: _Places, names: 
         across, up = ([places[variable.name][axis] for variable in inside] for axis in (0, 1))
         low = min(up) - margin - _PLATE_NAME * level
         name = names.get(plate, f"{plate}, {size:,}")
+        most = int((axes.get_xlim()[1] - axes.get_xlim()[0] - 0.3) / _LETTER)
+        name = name if len(name) <= most else f"{name[: most // 2]}…{name[len(name) - most // 2 + 1 :]}"
         width = max(max(across) - min(across) + 2 * margin, _LETTER * len(name) + 0.2)
         left = (min(across) + max(across) - width) / 2
         frame = FancyBboxPatch(

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 _TILE = 1.1  # inches, the most a square tile gets
-_MIN_WIDTH = 5.0  # inches: less leaves no room for a caption
+_MIN_WIDTH = 2.0  # inches, of a picture of few tiles
+_FEW = 8  # rows of cells, drawn so high, or columns so wide, that a long thin strip is seen
 _COLUMNS = 10  # of reconstructions, before they wrap
 _NAMES = 1.6  # inches, of the rows' names beside reconstructions
 _BETWEEN = 0.3  # inches, between blocks of reconstructions
+_HIGHEST = 9.0  # inches, of a picture
 _AXIS = 0.8  # inches, of ticks and labels
 _PADDING = 0.2  # inches, that the layout keeps free above and below
 _MAX_TICKS = 9  # along a grid, one for each image; beyond it, at round numbers
@@ -193,10 +195,14 @@ def as_pixels(images: ArrayLike, leading: int, *, blanks: bool = False) -> NDArr
 
 def _shaped(array: NDArray[np.float64], leading: int) -> NDArray[np.float64]:
     match array.shape[leading:]:
+        case (height, width) if height < _FEW and 8 * height < width:
+            return np.repeat(array, width // (8 * height), axis=-2)
+        case (height, width) if width < _FEW and 8 * width < height:
+            return np.repeat(array, height // (8 * width), axis=-1)
         case (_, _) | (_, _, 3):
             return array
-        case (_, _, 1):
-            return array[..., 0]
+        case (height, width, 1):
+            return _shaped(array[..., 0], leading)
         case (size,):
             return np.repeat(array[..., None, :], max(1, size // 8), axis=-2)  # eight times as long as high
         case event:
@@ -220,9 +226,14 @@ def _figure_for(
 ) -> "Figure":
     """A figure that a picture of so many columns of tiles fills, with so many inches beside and below it."""
     tile_width = _TILE * math.sqrt(tile[1] / tile[0])  # the same area whatever the tile's shape
-    width = min(WIDTH - beside, columns * tile_width)
-    height = width * picture.shape[0] / picture.shape[1]
-    return new_figure(max(_MIN_WIDTH, width + beside), height + below + _PADDING, caption)
+    ratio = picture.shape[0] / picture.shape[1]
+    width = fitting(ratio, min(WIDTH - beside, max(_MIN_WIDTH, columns * tile_width)))
+    return new_figure(width + beside, width * ratio + below + _PADDING, caption)
+
+
+def fitting(ratio: float, width: float) -> float:
+    """The width of a picture, in inches, at which it is no higher than a page; ``ratio`` is its height by its width."""
+    return min(width, _HIGHEST / ratio)
 
 
 def show(axes: "Axes", picture: NDArray[np.float64]) -> "AxesImage":

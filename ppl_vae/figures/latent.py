@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ppl_vae.figures.look.apart import apart
 from ppl_vae.figures.look.style import CATEGORICAL, INK, WIDTH, class_colors, new_figure, styled
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ _CIRCLE = "#cccccc"
 _DRAWS = "#b5b5b5"
 _MAX_TICKS = 12  # of a colour bar
 _BINS = 50
-_APART = 0.07  # of the axes' width, between the names of classes
+_PLANE = 4.4  # inches that the axes are wide at least; names on them are measured in inches:
+_LETTER, _LINE, _FRAME = 0.125, 0.2, 0.06
+_LETTERS = 16  # of a name on the plane; longer ones stand in the legend
+_FAR = 0.12  # of the axes' width, the most that a name is away from what it names
 
 
 @styled
@@ -49,7 +53,8 @@ def latent_scatter(
         standard_normal: whether the prior is N(0, I); if not, neither circles nor N(0, 1) are drawn.
 
     Returns:
-        the figure; up to ten classes have their names at the medians of their codes, more a colour bar. The marginals
+        the figure; up to ten classes have their names at the medians of their codes, or in the legend where
+        they would lie on each other there, more a colour bar. The marginals
         are insets of the scatter, labelled "marginal 1" and "marginal 2".
 
     Raises:
@@ -88,7 +93,7 @@ def latent_scatter(
         if sample is not None:
             handles += _draw_marginals(axes, sample, standard_normal)
         if labels is not None and len(names) <= len(CATEGORICAL):
-            _name_classes(axes, points, index, names)
+            handles += _name_classes(axes, points, index, names)
     if labels is not None and len(names) > len(CATEGORICAL):
         _draw_colour_bar(figure, names)
     if handles:
@@ -200,28 +205,36 @@ def _draw_density(axes: "Axes", upright: bool = False) -> "list[Line2D | Patch]"
     return list(axes.plot(*along, color=INK, linestyle="--", linewidth=1.5, label="prior N(0, 1)"))
 
 
-def _name_classes(axes: "Axes", points: NDArray[np.float64], index: NDArray[np.intp], names: list[str]) -> None:
-    """Each class's name in its colour's frame at the median of its codes; moved apart where they would overlap."""
+def _name_classes(
+    axes: "Axes", points: NDArray[np.float64], index: NDArray[np.intp], names: list[str]
+) -> "list[Line2D | Patch]":
+    """Each class's name in its colour's frame at the median of its codes, or as near as there is room, a line leading
+    there. Where there is none near it, nothing is written and the legend has to tell the colours: its entries."""
+    from matplotlib.lines import Line2D
+
     centres = np.array([np.median(points[index == place], axis=0) for place in range(len(names))])
-    width = axes.get_xlim()[1] - axes.get_xlim()[0]
-    for centre, name, color in zip(_apart(centres, _APART * width), names, class_colors(len(names)), strict=True):
+    colors, width = class_colors(len(names)), axes.get_xlim()[1] - axes.get_xlim()[0]
+    inch = width / _PLANE
+    sizes = inch * np.array([(_LETTER * len(name) + 2 * _FRAME, _LINE + 2 * _FRAME) for name in names])
+    places = apart(centres, sizes)
+    far = np.abs(places - centres).max() > _FAR * width
+    if far or max(map(len, names)) > _LETTERS or _outside(axes, places, sizes):
+        return [
+            Line2D([], [], linestyle="", marker="o", color=color, label=name)
+            for name, color in zip(names, colors, strict=True)
+        ]
+    for place, centre, name, color in zip(places, centres, names, colors, strict=True):
+        if (place != centre).any():
+            axes.plot(*np.stack([place, centre], axis=1), color=color, linewidth=1.5, zorder=3)
+            axes.plot(*centre, color=color, marker="o", markersize=7, markeredgecolor="white", zorder=3)
         frame = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": color, "linewidth": 2.5, "alpha": 0.9}
-        text = axes.text(centre[0], centre[1], name, ha="center", va="center", bbox=frame, zorder=4, clip_on=True)
-        text.set_parse_math(False)  # a $ in a class's name is a $
+        axes.text(place[0], place[1], name, ha="center", va="center", bbox=frame, zorder=4, clip_on=True)
+    return []
 
 
-def _apart(centres: NDArray[np.float64], least: float) -> NDArray[np.float64]:
-    """The same places, neighbours pushed away from each other until they are so far apart, or nearly."""
-    places = centres + 1e-6 * least * np.arange(len(centres))[:, None] * [1.0, -1.0]  # the same place has no direction
-    for _ in range(100):
-        between = places[:, None] - places[None]  # (K, K, 2)
-        distances = np.linalg.norm(between, axis=-1)
-        short = np.clip(least - distances, 0.0, None)
-        np.fill_diagonal(short, 0.0)
-        if not short.any():
-            break
-        places = places + 0.5 * ((short / np.maximum(distances, 1e-12))[..., None] * between).sum(axis=1)
-    return places
+def _outside(axes: "Axes", places: NDArray[np.float64], sizes: NDArray[np.float64]) -> bool:
+    low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
+    return bool(((places - sizes / 2 < low) | (places + sizes / 2 > high)).any())
 
 
 def _draw_histogram(

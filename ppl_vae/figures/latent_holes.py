@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ppl_vae.figures.images import as_pixels, mosaic
-from ppl_vae.figures.look.style import CATEGORICAL, INK, WIDTH, class_colors, image_colormap, new_figure, styled
+from ppl_vae.figures.look.apart import apart
+from ppl_vae.figures.look.style import CATEGORICAL, FAINT, INK, WIDTH, class_colors, image_colormap, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
 _COLUMNS = 4  # of decoded images under a plane
 _PLANE = 3.6  # inches, of a plane with its axis and title
 _NAME = 28  # letters in a line of a plane's title
+_ALIKE = 4.0  # times as wide as another, a plane may be to be drawn on the same axes; beyond it a dot would be left
+_RADIUS = 3  # of the circle on every plane: one yardstick, within which N(0, I) has 99 % of its mass
+_NUMBER, _WIDE = 0.34, 1.9  # inches, of a number's frame and of a plane
 _TILE = 1.0  # inches, of an image with its number
+
+
+_View = tuple[NDArray[np.float64], float]
 
 
 class LatentPlane(NamedTuple):
@@ -41,7 +48,8 @@ def latent_holes(planes: Sequence[LatentPlane], labels: ArrayLike | None = None,
     """Models side by side: the codes of the same datapoints, numbered empty places among them, and what decodes there.
 
     A decoder has learned nothing of places that are far from all codes. Nothing keeps a plain autoencoder from leaving
-    such places between its clusters; a VAE's codes are noisy and drawn to one prior.
+    such places between its clusters; a VAE's codes are noisy and drawn to one prior. All planes have the same
+    axes unless one is more than four times as wide as another; the dashed circle of radius 3 is the same on all.
 
     Args:
         planes: one for each model, from the left; names that differ.
@@ -69,10 +77,10 @@ def latent_holes(planes: Sequence[LatentPlane], labels: ArrayLike | None = None,
         layout.append([f"{column} {first + place}" for column in columns for place in range(_COLUMNS)])
     panels = figure.subplot_mosaic(layout, height_ratios=[_PLANE] + [_TILE] * rows)
     colors = np.array(class_colors(len(names)))
-    for column, (plane, (codes, places, pixels)) in enumerate(zip(planes, checked, strict=True)):
+    for column, (plane, view, (codes, places, pixels)) in enumerate(zip(planes, _views(checked), checked, strict=True)):
         axes = panels[f"{column}"]
         axes.set_label(plane.name)
-        _draw_plane(axes, codes, places, colors[0] if index is None else colors[index])
+        _draw_plane(axes, codes, places, colors[0] if index is None else colors[index], view)
         axes.set_title(fill(plane.name, _NAME))
         for number in range(1, rows * _COLUMNS + 1):
             panel = panels[f"{column} {number}"]
@@ -81,12 +89,13 @@ def latent_holes(planes: Sequence[LatentPlane], labels: ArrayLike | None = None,
             if number <= len(places):
                 panel.imshow(mosaic(pixels[number - 1][None, None]), cmap=image_colormap(), vmin=0.0, vmax=1.0)
                 panel.set_title(str(number), pad=2.0)
+    handles = [Line2D([], [], color=FAINT, linestyle="--", linewidth=1.5, label=f"|z| = {_RADIUS}")]
     if index is not None and len(names) <= len(CATEGORICAL):
-        handles = [
+        handles += [
             Line2D([], [], linestyle="", marker="o", color=color, label=str(name))
             for name, color in zip(names, colors, strict=True)
         ]
-        figure.legend(handles=handles, loc="outside upper center", ncols=10, columnspacing=0.6, handletextpad=0.0)
+    figure.legend(handles=handles, loc="outside upper center", ncols=11, columnspacing=0.6, handletextpad=0.2)
     return figure
 
 
@@ -105,12 +114,36 @@ def _checked(
     return codes, places, pixels
 
 
-def _draw_plane(axes: "Axes", codes: NDArray[np.float64], places: NDArray[np.float64], colors: ArrayLike) -> None:
+def _views(checked: Sequence[tuple[NDArray[np.float64], ...]]) -> list[_View]:
+    """Middle and half the side of each plane: one for all where that shows them all, so that their scales compare."""
+    everything = [np.concatenate([codes, places]) for codes, places, _ in checked]
+    own = [_view(points) for points in everything]
+    if max(half for _, half in own) > _ALIKE * min(half for _, half in own):
+        return own
+    return [_view(np.concatenate(everything))] * len(own)
+
+
+def _view(points: NDArray[np.float64]) -> _View:
+    low, high = points.min(axis=0), points.max(axis=0)
+    return (low + high) / 2, max(0.6 * float((high - low).max()), 1e-6)
+
+
+def _draw_plane(
+    axes: "Axes", codes: NDArray[np.float64], places: NDArray[np.float64], colors: ArrayLike, view: _View
+) -> None:
+    from matplotlib.patches import Circle
+
+    middle, half = view
+    axes.add_patch(Circle((0, 0), _RADIUS, fill=False, edgecolor=FAINT, linestyle="--", linewidth=1.5, zorder=1))
     size = float(np.clip(10_000 / len(codes), 4.0, 30.0))
     axes.scatter(codes[:, 0], codes[:, 1], s=size, c=colors, alpha=0.8, linewidths=0.0, zorder=2, rasterized=True)
-    for number, (z1, z2) in enumerate(places, start=1):
-        frame = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": INK, "alpha": 0.9}
-        axes.text(z1, z2, str(number), ha="center", va="center", size="small", bbox=frame, zorder=3)
-    axes.set_aspect("equal", adjustable="datalim")
+    axes.set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half), aspect="equal")
+    sizes = np.full((len(places), 2), 2 * half * _NUMBER / _WIDE)
+    stand = apart(places, sizes, middle - half, middle + half)
+    frame = {"boxstyle": "circle,pad=0.2", "facecolor": "white", "edgecolor": INK, "alpha": 0.9}
+    for number, (place, at) in enumerate(zip(places, stand, strict=True), start=1):
+        if (place != at).any():
+            axes.plot(*np.stack([at, place], axis=1), color=INK, linewidth=1.0, marker="o", markersize=3, zorder=3)
+        axes.text(at[0], at[1], str(number), ha="center", va="center", size="small", bbox=frame, zorder=3)
     axes.set(xlabel="z1", ylabel="z2")
     axes.grid(False)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ppl_vae.figures.images import as_pixels, mosaic, show
+from ppl_vae.figures.images import as_pixels, fitting, mosaic, show
 from ppl_vae.figures.look.style import WIDTH, new_figure, styled
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ _TILE = 0.75  # inches, the most a tile is wide
 _LETTER = 0.105  # inches, of a row's name
 _LINE = 0.22  # inches, of the columns' names
 _PADDING = 0.2  # inches, that the layout keeps free above and below
-_MIN_WIDTH = 5.0  # inches: less leaves no room for a caption
+_MIN_WIDTH = 2.0  # inches, of a picture of few tiles
+_BESIDE = 2.4  # inches, the most that the rows' names take
 
 
 @styled
@@ -43,11 +44,11 @@ def strips(
         if names and len(names) != count:
             raise ValueError(f"{count} {what} need as many names, got {len(names)}.")
     picture = mosaic(pixels)
-    beside = _LETTER * max(map(len, row_names), default=0)
+    beside = min(_LETTER * max(map(len, row_names), default=0), _BESIDE)
     above = _LINE * max((name.count("\n") + 1 for name in column_names), default=0)
-    wide = min(max(WIDTH - beside, WIDTH / 2), columns * _TILE * max(1.0, width / height))
-    tall = wide * picture.shape[0] / picture.shape[1]
-    figure = new_figure(max(_MIN_WIDTH, wide + beside), tall + above + _PADDING, caption)
+    ratio = picture.shape[0] / picture.shape[1]
+    wide = fitting(ratio, min(WIDTH - beside, max(_MIN_WIDTH, columns * _TILE * max(1.0, width / height))))
+    figure = new_figure(wide + beside, wide * ratio + above + _PADDING, caption)
     axes = figure.subplots()
     show(axes, picture)
     step_down, step_across = picture.shape[0] / rows, picture.shape[1] / columns
@@ -55,5 +56,9 @@ def strips(
     axes.set_xticks((np.arange(columns) + 0.5) * step_across - 0.5, column_names or [""] * columns)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
+    small = max(
+        0.0, _LINE - wide / columns
+    )  # beside tiles that are lower than their names the two could meet at the corner
+    axes.tick_params(axis="y", pad=4 + 36 * small)
     axes.spines[:].set_visible(False)
     return figure

@@ -7,6 +7,8 @@ from html import escape
 from pathlib import Path
 from string import Template
 
+from PIL import Image  # matplotlib brings it
+
 text = escape
 """A text as it stands, no part of it taken for HTML."""
 
@@ -97,7 +99,14 @@ def lines_of_code(lines: Iterable[str]) -> str:
 
 
 def picture_of(path: Path, caption: str) -> str:
-    """A PNG, held in the page itself."""
+    """A PNG, held in the page itself, and below it what it shows and what its file says of how it was made."""
     data = base64.b64encode(path.read_bytes()).decode()
     image = f'<img src="data:image/png;base64,{data}" alt="{text(caption)}">'
-    return f"<figure>\n{image}\n<figcaption>{text(caption)}</figcaption>\n</figure>"
+    words = " ".join(filter(None, (caption, description_of(path))))
+    return f"<figure>\n{image}\n<figcaption>{text(words)}</figcaption>\n</figure>"
+
+
+def description_of(path: Path) -> str:
+    """The caption that a figure's PNG was saved with; empty if there is none."""
+    with Image.open(path) as image:
+        return str(image.info.get("Description", ""))

@@ -35,7 +35,7 @@ def test_histogram_is_the_density_of_all_ranks() -> None:
     figure = calibration(ranks, 3, ["a", "b"], "what was done")
     np.testing.assert_allclose(heights(figure), np.array([3, 1, 1, 3]) / 8 * 4)
     assert set(panels(figure)) == {"histogram", "ecdf"}
-    assert figure.get_supxlabel() == "what was done"
+    assert figure.get_label() == "what was done"
     assert legend(figure) == ["99 % of bars, if calibrated", "99 % of curves, if calibrated", "a", "b"]
 
 

@@ -61,7 +61,7 @@ def test_labels() -> None:
     assert axes["seconds"].get_xlabel() == "seconds of training"
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["ELBO", "importance bound on log p(x)"]
-    assert figure.get_supxlabel() == "digits: vae"
+    assert figure.get_label() == "digits: vae"
 
 
 def test_rows_stand_from_the_top_in_the_order_given() -> None:

@@ -184,7 +184,7 @@ def test_grid_draws_row_0_at_the_bottom_and_every_image_at_its_z() -> None:
 
 
 def test_grid_axes_are_in_latent_units() -> None:
-    (axes,) = grid(constant_tiles(3, 30), -3, 3).axes
+    (axes,) = grid(constant_tiles(3, 12), -3, 3).axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("z1", "z2")
     assert list(axes.get_yticks()) == [-3, 0, 3]  # few rows: one tick each
     assert set(axes.get_xticks()) >= {-2, 0, 2}  # many columns: round numbers

@@ -79,11 +79,26 @@ def test_classes_are_named_where_they_lie(names: list[str]) -> None:
         assert to_hex(frame.get_facecolor()) == "#ffffff"
 
 
-def test_names_of_collapsed_classes_are_moved_apart() -> None:
-    (axes,) = latent_scatter(1e-4 * CODES, np.arange(60) % 10).axes
+def test_names_that_would_lie_on_each_other_keep_close_a_line_leading_back() -> None:
+    index = np.arange(60) % 4
+    codes = 1e-4 * CODES + np.array([[-2.0, 0.0], [2.0, 0.0], [2.0, 0.1], [0.0, 2.0]])[index]
+    (axes,) = latent_scatter(codes, index).axes
     boxes = [text.get_window_extent() for text in axes.texts]
-    assert len(boxes) == 10
+    assert len(boxes) == 4
     assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    medians = np.array([np.median(codes[index == place], axis=0) for place in range(4)])
+    away = np.linalg.norm([text.get_position() for text in axes.texts] - medians, axis=1)
+    assert away[0] == away[3] == 0
+    assert 0 < away[1:3].max() < 1
+    leading = [np.asarray(line.get_xydata()) for line in axes.lines if len(line.get_xydata()) == 2]
+    np.testing.assert_allclose([line[1] for line in leading], medians[1:3])
+
+
+def test_names_of_collapsed_classes_stand_in_the_legend() -> None:
+    """All at one place: names around it would look like clusters."""
+    figure = latent_scatter(1e-4 * CODES, np.arange(60) % 10)
+    assert not figure.axes[0].texts
+    assert legend_of(figure)[-10:] == [str(number) for number in range(10)]
 
 
 def test_margins_are_the_draws_beside_the_prior() -> None:

@@ -22,7 +22,9 @@ def test_planes_stand_side_by_side_with_their_images_below() -> None:
         assert to_hex(np.asarray(points.get_facecolor())[2]) == CATEGORICAL[2]
         marks = {text.get_text(): text.get_position() for text in panel.texts}
         assert list(marks) == [str(number + 1) for number in range(len(plane.places))]
-        np.testing.assert_array_equal(list(marks.values()), plane.places)
+        # A number stands at its place, or a line leads from it there.
+        there = {tuple(line.get_xydata()[-1].tolist()) for line in panel.lines} | set(marks.values())
+        assert there >= {tuple(place) for place in np.asarray(plane.places).tolist()}
         for number, image in enumerate(plane.images, start=1):
             tile = axes[f"{plane.name}, {number}"]
             assert tile.get_title() == str(number)
@@ -32,12 +34,23 @@ def test_planes_stand_side_by_side_with_their_images_below() -> None:
     assert not axes["VAE, 4"].images  # no place
     assert axes["autoencoder"].get_window_extent().x1 < axes["VAE"].get_window_extent().x0
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["0", "1", "2"]
+    assert [text.get_text() for text in legend.get_texts()] == ["|z| = 3", "0", "1", "2"]
 
 
 def test_without_labels() -> None:
-    figure = latent_holes([VAE])
-    assert not figure.legends
+    (legend,) = latent_holes([VAE]).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["|z| = 3"]
+
+
+@pytest.mark.parametrize(("factor", "same"), [(2.0, True), (50.0, False)])
+def test_planes_have_the_same_axes_unless_one_would_be_a_dot(factor: float, same: bool) -> None:
+    wide = AE._replace(codes=factor * np.asarray(VAE.codes), places=factor * np.asarray(VAE.places), images=VAE.images)
+    figure = latent_holes([wide, VAE])
+    one, other = (axes for axes in figure.axes if axes.get_label() in (wide.name, VAE.name))
+    assert (one.get_xlim() == other.get_xlim()) == same
+    assert (one.get_ylim() == other.get_ylim()) == same
+    for axes in (one, other):
+        assert [patch.get_radius() for patch in axes.patches] == [3]
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,8 @@ def print_files(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def _title(opened: OpenedRun) -> str:
     config = opened.run.record.config
-    return f"{Path(config.data.data).name}: {config.in_words} ({opened.run.path.name})"
+    data, run = Path(config.data.data).name, opened.run.path.name
+    return f"{data}: {config.in_words}" + ("" if run == data else f" ({run})")
 
 
 def unseen(opened: OpenedRun, settings: InferConfig, what: str = "codes") -> GuideFor:

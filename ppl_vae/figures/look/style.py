@@ -1,6 +1,5 @@
 """The one look of all figures: sizes, colours, captions, and how a figure is saved."""
 
-import textwrap
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, ParamSpec
 import numpy as np
 
 from ppl_vae.figures.look.fonts import OWN, write_with_fallbacks
+from ppl_vae.figures.look.layout import lay_out
 from ppl_vae.runtime.files import write_bytes
 
 if TYPE_CHECKING:
@@ -50,8 +50,6 @@ _DPI = 150
 _SVG_DPI = 100  # of what an SVG holds as pixels, such as thousands of points
 _FONT_SIZE = 14.0  # on a figure of full width: 7 points, a footnote's size, when it is printed at half of it
 _CAPTION_SIZE = 13.0
-_LINE_HEIGHT = 1.25  # of a line of text, in font sizes
-_CHARACTER_WIDTH = 0.56  # of a letter of running text, in font sizes
 
 _LOOK: dict[str, object] = {
     "font.family": OWN,
@@ -75,6 +73,7 @@ _LOOK: dict[str, object] = {
     "lines.linewidth": 2.0,
     "image.interpolation": "auto",
     "figure.dpi": 100.0,
+    "text.hinting": "none",  # letters as wide at every resolution: what fits into the layout fits into each file
     "svg.hashsalt": "ppl_vae",  # names inside an SVG are hashes: with a salt of their own they are always the same
 }
 
@@ -94,6 +93,7 @@ def look() -> Iterator[None]:
 
     with matplotlib.style.context(_LOOK, after_reset=True), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # said once, in our words
+        warnings.filterwarnings("ignore", "constrained_layout not applied")  # names too long as yet: they are cut next
         yield
 
 
@@ -103,6 +103,7 @@ def styled(draw: "Callable[_P, Figure]") -> "Callable[_P, Figure]":
     @wraps(draw)
     def draw_styled(*args: _P.args, **kwargs: _P.kwargs) -> "Figure":
         from matplotlib.axes import Axes
+        from matplotlib.text import Text
 
         with look():
             figure = draw(*args, **kwargs)
@@ -110,36 +111,30 @@ def styled(draw: "Callable[_P, Figure]") -> "Callable[_P, Figure]":
             # counted: neither may happen after the settings are gone.
             for axes in figure.findobj(Axes):  # with those inset in others
                 axes.tick_params(labelsize=_CAPTION_SIZE)
+            for text in figure.findobj(Text):
+                text.set_parse_math(False)  # a $ in a name is a $
             write_with_fallbacks(figure)
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")  # it is laid out now; each format would do it again
+            lay_out(figure)
         return figure
 
     return draw_styled
 
 
 def new_figure(width: float, height: float, caption: str) -> "Figure":
-    """A figure with a caption under the picture that says what was done; pyplot does not know of it.
+    """A figure that pyplot does not know of.
 
     Args:
         width: in inches.
-        height: of the picture, in inches; the caption's lines are added to it.
-        caption: any length, broken into lines here; "" for none.
+        height: in inches.
+        caption: what was done. It is not drawn: the files hold it (:func:`rendered`), and a page writes it below.
 
     Returns:
-        the figure, with constrained layout and without axes.
+        the figure, with constrained layout and without axes; its label is the caption.
     """
     from matplotlib.figure import Figure
 
-    characters = int(width * 72 / (_CAPTION_SIZE * _CHARACTER_WIDTH))
-    for sign in "|~":  # q(z | x) stays in one piece; a textwrap breaks at no other spaces than " "
-        caption = caption.replace(f" {sign} ", f"\u00a0{sign}\u00a0")
-    lines = [line.replace("\u00a0", " ") for part in caption.splitlines() for line in textwrap.wrap(part, characters)]
-    caption_height = len(lines) * _CAPTION_SIZE * _LINE_HEIGHT / 72
-    figure = Figure(figsize=(width, height + caption_height), layout="constrained")
-    if lines:
-        text = figure.supxlabel("\n".join(lines), x=0.01, ha="left", size=_CAPTION_SIZE)
-        text.set(linespacing=_LINE_HEIGHT, parse_math=False)  # a $ in a file's name is a $
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.set_label(caption.encode("utf-8", "replace").decode())  # bytes of a path that are no characters
     return figure
 
 
@@ -174,15 +169,16 @@ def save(figure: "Figure", path: str | Path) -> None:
 
 
 def rendered(figure: "Figure") -> dict[str, bytes]:
-    """What :func:`save` writes, by suffix: ``.png`` and ``.svg``."""
+    """What :func:`save` writes, by suffix: ``.png`` and ``.svg``; each holds the caption as its description."""
     png, svg = BytesIO(), BytesIO()
+    words = {"Description": caption} if (caption := str(figure.get_label())) else {}
     with look():
-        figure.savefig(png, dpi=_DPI, format="png")
+        figure.savefig(png, dpi=_DPI, format="png", metadata=words)
         images = [image for axes in figure.axes for image in axes.images]
         drawn = [image.get_interpolation() for image in images]
         for image in images:
             image.set_interpolation("none")  # SVG scales images itself: each pixel is held once, however large it is
-        figure.savefig(svg, dpi=_SVG_DPI, format="svg", metadata={"Date": None})
+        figure.savefig(svg, dpi=_SVG_DPI, format="svg", metadata={"Date": None, **words})
         for image, interpolation in zip(images, drawn, strict=True):
             image.set_interpolation(interpolation)
     return {".png": png.getvalue(), ".svg": svg.getvalue()}

@@ -8,6 +8,7 @@ import pytest
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from matplotlib import font_manager
+from matplotlib.text import Text
 
 from ppl_vae import figures
 from ppl_vae.figures.look import fonts
@@ -71,19 +72,19 @@ def test_lines_are_written_in_it() -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_captions_are_written_in_it(tmp_path: Path) -> None:
+def test_names_are_written_in_it(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure = figures.sheet(np.zeros((1, 4, 4)), caption=f"{NAME}.txt: vae")
+        figure = figures.blocks({f"{NAME}.txt": np.zeros((1, 1, 4, 4))})
         figures.save(figure, tmp_path / "sheet.png")
-    text = next(text for text in figure.texts if NAME in text.get_text())
+    text = next(text for text in figure.findobj(Text) if NAME in text.get_text())
     assert text.get_fontfamily() == ["DejaVu Sans", "Squares"]
     assert "Squares" in (tmp_path / "sheet.svg").read_text()
 
 
 @pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize(
-    "draw", [lambda: written([NAME]), lambda: figures.sheet(np.zeros((1, 4, 4)), caption=f"{NAME}.txt")]
+    "draw", [lambda: written([NAME]), lambda: figures.blocks({f"{NAME}.txt": np.zeros((1, 1, 4, 4))})]
 )
 def test_without_one_it_is_said(draw) -> None:
     with pytest.warns(PictureWarning) as caught:
@@ -100,7 +101,7 @@ def test_what_our_own_font_has_needs_no_other() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         written(["Ελληνικά, Привет, ±"])
-        figures.sheet(np.zeros((1, 4, 4)), caption="p(x | z) ≥ π\nnext")
+        figures.blocks({"p(x | z) ≥ π\nnext": np.zeros((1, 1, 4, 4))})
 
 
 def test_bytes_that_are_no_characters(tmp_path: Path) -> None:

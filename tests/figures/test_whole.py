@@ -1,0 +1,160 @@
+"""Every figure is whole, whatever stands in it: nothing is cut off, and no text lies on another."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from ppl_vae import figures
+from ppl_vae.programs.structure import GraphicalModel, Variable
+from ppl_vae.training.metrics import EpochMetrics
+from tests.figures.whole import faults
+
+# ruff: noqa: E501  # a line a picture
+rng = np.random.default_rng(0)
+START = rng.bit_generator.state
+LONG = "a_folder_of_photographs.with dots, and a very long name indeed"
+CAPTION = f"{LONG}: vae, amortized × full-rank ({LONG}). " * 3
+CLASSES = ["Ankle boot", "T-shirt/top", "a class with a really long name", "貓", "7", "Bag", "Coat", "Dress", "x", "−1"]
+
+
+def pixels(*shape: int) -> np.ndarray:
+    return rng.random(shape)
+
+
+def curves(epochs: int, scale: float, *, validation: bool = True) -> Figure:
+    steps = np.arange(1, epochs + 1)
+    elbos = -scale * (1 + 50 * np.exp(-steps) + 0.1 / steps)
+    return figures.training_curves(
+        [
+            EpochMetrics(int(n), elbo, elbo, elbo + scale / 10, scale / 10, 1.0, elbo * 1.01 if validation else None, 1)
+            for n, elbo in zip(steps, elbos, strict=True)
+        ],
+        CAPTION,
+    )
+
+
+def compared(names: list[str], scale: float, seeds: int) -> Figure:
+    def figure(mean: float) -> tuple[float, float, float]:
+        return (mean, *((0.01 * scale, 0.03 * scale) if seeds > 1 else (float("nan"),) * 2))
+
+    known = [
+        {"elbo": figure(-scale * (1 + 0.001 * place)), "log_px": figure(-scale), "seconds": figure(scale)}
+        for place in range(len(names))
+    ]
+    return figures.comparison(
+        [figures.Row(name, seeds, known[place], (1, len(names))) for place, name in enumerate(names)], CAPTION
+    )
+
+
+def scatter(classes: list[str] | None, dims: int, spread: float = 1.0, scale: float = 1.0, *, prior=True) -> Figure:
+    index = np.arange(300) % max(1, len(classes or []))
+    codes = scale * (rng.normal(size=(300, dims)) * 0.3 + spread * rng.normal(size=(300, dims))[index])
+    labels = None if classes is None else np.array(classes)[index]
+    return figures.latent_scatter(codes, labels, CAPTION, codes.repeat(2, 0), standard_normal=prior)
+
+
+def holes(names: list[str], classes: list[str] | None, number: int = 4) -> Figure:
+    labels = None if classes is None else np.array(classes)[np.arange(200) % len(classes)]
+    planes = [
+        figures.LatentPlane(
+            name, 20**place * rng.normal(size=(200, 2)), rng.normal(size=(number, 2)), pixels(number, 8, 8)
+        )
+        for place, name in enumerate(names)
+    ]
+    return figures.latent_holes(planes, labels, CAPTION)
+
+
+def program(names: list[str], distribution: str, plate: str) -> Figure:
+    latents = tuple(Variable(name, distribution, False, (), ("data",)) for name in names)
+    x = Variable("x", distribution, True, tuple(names), ("data",))
+    q = tuple(replace(latent, parents=("x",)) for latent in latents)
+    model = GraphicalModel((*latents, x), {"data": 5})
+    guide = GraphicalModel((replace(x, distribution=None, parents=()), *q), {"data": 5})
+    return figures.graphical_model(model, guide, CAPTION, {"data": plate})
+
+
+def film(classes: list[str] | None) -> Figure:
+    labels = None if classes is None else np.array(classes)[np.arange(60) % len(classes)]
+    cov = np.repeat(0.01 * np.eye(2)[None], 60, 0)
+    return figures.film_frame(rng.normal(size=(60, 2)), cov, labels, pixels(5, 5, 8, 8), 4.0, title=LONG)
+
+
+def ranks(names: list[str]) -> Figure:
+    return figures.calibration(rng.integers(0, 20, size=(100, len(names))), 19, names, CAPTION)
+
+
+def units(names: list[str], scale: float = 1.0) -> Figure:
+    kl = scale * np.arange(len(names))
+    return figures.kl_by_unit(kl, 0.1 * kl, kl > scale, names, CAPTION)
+
+
+def bars(titles: list[str], labels: list[str], scale: float) -> Figure:
+    made = [figures.GapBar(label, (scale * n, 0.1 * scale), (scale * (3 - n), scale)) for n, label in enumerate(labels)]
+    return figures.gaps([(title, made) for title in titles], CAPTION)
+
+
+PICTURES: dict[str, Callable[[], Figure]] = {
+    "sheet": lambda: figures.sheet(pixels(64, 8, 8), CAPTION),
+    "sheet of one": lambda: figures.sheet(pixels(1, 8, 8), CAPTION),
+    "sheet of cells": lambda: figures.sheet(pixels(64, 3), CAPTION),
+    "sheet of long lines": lambda: figures.sheet(pixels(16, 55, 900), CAPTION),
+    "sheet of one high rows": lambda: figures.sheet(pixels(10, 1, 200), CAPTION),
+    "reconstructions": lambda: figures.reconstructions(pixels(10, 8, 8), pixels(10, 8, 8), CAPTION),
+    "one reconstruction": lambda: figures.reconstructions(pixels(1, 8, 8), pixels(1, 8, 8), CAPTION),
+    "reconstructions of a table": lambda: figures.reconstructions(pixels(10, 4), pixels(10, 4), CAPTION),
+    "reconstructions of lines": lambda: figures.reconstructions(pixels(4, 55, 900), pixels(4, 55, 900), CAPTION),
+    "grid": lambda: figures.grid(pixels(20, 20, 8, 8), -3, 3, CAPTION),
+    "grid of five": lambda: figures.grid(pixels(5, 5, 8, 8), -1e6, 1e6, CAPTION, (LONG, LONG)),
+    "grid of nine": lambda: figures.grid(pixels(9, 9, 8, 8), -0.001234, 0.001234, CAPTION),
+    "strips": lambda: figures.strips(pixels(3, 12, 8, 8), ["−2 σ", "0", "2 σ"], list("abcdefghijkl"), CAPTION),
+    "strips with long names": lambda: figures.strips(pixels(4, 9, 8, 8), CLASSES[:4], CLASSES[:9], CAPTION),
+    "strips, many columns": lambda: figures.strips(pixels(2, 40, 8, 8), [LONG, "b"], [f"{n:,}" for n in range(10**6, 10**6 + 40)], CAPTION),
+    "strips, many rows": lambda: figures.strips(pixels(60, 3, 8, 8), [f"row {n}" for n in range(60)], [LONG, LONG, "c"], CAPTION),
+    "strips of lines": lambda: figures.strips(pixels(11, 3, 55, 300), [f"{n / 10:.1f}" for n in range(11)], ["a → b"] * 3, CAPTION),
+    "interpolate": lambda: figures.strips(pixels(2, 11, 28, 28), ["1 → 2\n", "4 → 11"], ["first", *[f"{n / 8:.3f}" for n in range(9)], "second"], CAPTION),
+    "blocks": lambda: figures.blocks({"data": pixels(2, 10, 8, 8), LONG: pixels(2, 10, 8, 8)}, (), CAPTION),
+    "blocks with names": lambda: figures.blocks({CAPTION: pixels(5, 9, 8, 8), "b": pixels(5, 9, 8, 8)}, CLASSES[:5], CAPTION),
+    "labelled": lambda: figures.labelled(pixels(4, 10, 8, 8), [["0.123 ± 0.001"] * 10] * 4, CLASSES[:4], CAPTION),
+    "latent": lambda: scatter(["0", "1", "2"], 2),
+    "latent, ten long names": lambda: scatter(CLASSES, 2),
+    "latent, all at one place": lambda: scatter(CLASSES, 2, spread=0.0),
+    "latent, forty classes": lambda: scatter([f"{LONG} {n}" for n in range(40)], 2),
+    "latent of many dimensions": lambda: scatter(CLASSES, 8, scale=1e6),
+    "latent of one dimension": lambda: scatter(CLASSES, 1),
+    "latent without labels": lambda: scatter(None, 2, scale=1e-6, prior=False),
+    "holes": lambda: holes(["autoencoder", "vae"], [str(n) for n in range(10)]),
+    "holes of three": lambda: holes(["autoencoder", "vae", LONG], CLASSES),
+    "holes of one": lambda: holes([LONG], None, 12),
+    "graphical model": lambda: program(["z"], "Normal", "60,000 datapoints"),
+    "graphical model, long": lambda: program(["z", "a_long_latent_name", "w"], f"Independent({LONG})", LONG),
+    "film": lambda: film([str(n) for n in range(10)]),
+    "film of long names": lambda: film(CLASSES),
+    "calibration": lambda: ranks(["z1", "z2"]),
+    "calibration of long names": lambda: ranks([f"{LONG}[{n}]" for n in range(8)]),
+    "calibration of many": lambda: ranks([f"z{n}" for n in range(50)]),
+    "comparison": lambda: compared(["amortized × diagonal", "mean-field"], 100.0, 2),
+    "comparison, many and large": lambda: compared([f"{LONG} {n}" for n in range(12)], 1.234567e8, 5),
+    "comparison, one and small": lambda: compared(["a"], 1.2e-7, 1),
+    "confusion": lambda: figures.confusion(rng.integers(0, 9, (10, 10)), [str(n) for n in range(10)], CAPTION),
+    "confusion of long names": lambda: figures.confusion(rng.integers(0, 10**5, (10, 10)), CLASSES, CAPTION),
+    "confusion of many": lambda: figures.confusion(rng.integers(0, 9, (62, 62)), [f"class {n}" for n in range(62)], CAPTION),
+    "curves": lambda: curves(30, 100.0),
+    "curves, large": lambda: curves(2000, 1.234e9),
+    "curves, small": lambda: curves(3, 1e-6, validation=False),
+    "gaps": lambda: bars(["1,000 datapoints"], ["diagonal", "full-rank", "planar"], 1.0),
+    "gaps, long and large": lambda: bars([LONG, CAPTION], [LONG, "planar"], 1.234e7),
+    "gaps, small": lambda: bars(["a"], ["b"], -1e-5),
+    "units": lambda: units([f"z{n}" for n in range(10)]),
+    "units of long names": lambda: units([f"{LONG}[{n}]" for n in range(30)], 1e6),
+    "units, few": lambda: units(CLASSES[:6], 1e-6),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore::ppl_vae.runtime.errors.PictureWarning")
+@pytest.mark.parametrize("name", PICTURES)
+def test_it_is_whole(name: str) -> None:
+    rng.bit_generator.state = START  # the same picture whichever tests are run
+    assert faults(PICTURES[name]()) == []
