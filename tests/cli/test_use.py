@@ -61,7 +61,6 @@ def test_evaluate_table_names_the_protocol(cli, trained):
     assert "nan" not in out
     assert "of one, so no error over datapoints" in out
     assert "split validation" in out
-    assert "likelihood proper" in out
     assert json.loads(cli("evaluate", trained, "--limit", "1", "--json")[1])["stderr"] is None
 
 
