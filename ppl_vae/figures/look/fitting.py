@@ -19,7 +19,6 @@ _TURNED = 1.6  # inches, the most that a turned name is long
 _LINES = 2  # of a title, a name or an axis's label
 APART = 4.0  # pixels, between neighbours
 _SMALLEST = 9.5  # points, of names; where they would have to be smaller they are turned
-_COLLAPSED = 10.0  # pixels
 _MANY = 12  # numbers along an axis, before every other one goes
 
 
@@ -36,9 +35,8 @@ def fit(axes: "Axes") -> bool:
     changed.append(shorten(axes.yaxis.label, max(1.1 * axes.bbox.height, 40.0), 2 * _LINES, upright=True))
     changed += [_shorten_lines(text, max(axes.bbox.width, 60.0)) for text in axes.texts if not axes.axison]
     changed += [_without_offset(axis) for axis in (axes.xaxis, axes.yaxis)]
-    if min(axes.bbox.width, axes.bbox.height) > _COLLAPSED:  # else the layout has yet to find room for them
-        changed.append(_fit_rows(axes, _BESIDE * share * figure.bbox.width))
-        changed.append(_fit_columns(axes))
+    changed.append(_fit_rows(axes, _BESIDE * share * figure.bbox.width))
+    changed.append(_fit_columns(axes))
     return any(changed)
 
 
