@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from ppl_vae.data import Binarization, DataConfig, Splits
 from ppl_vae.data.kinds import IN_WORDS, Kind, kind_of
+from ppl_vae.data.reading import read_data
 from ppl_vae.registry.files import find
 from ppl_vae.registry.pair_config import AUTO, PairConfig
 from ppl_vae.registry.settings import parameters_of
@@ -46,13 +47,21 @@ class Suited(NamedTuple):
     words: str
 
 
-def data_for(data: DataConfig, pair: PairConfig) -> DataConfig:
-    """The settings of the data, its binarization chosen where the pair's parts that are set leave one way only."""
-    if data.binarization == "auto":
-        for part, takes in _TAKES.items():
-            if way := takes.get(getattr(pair, part)):
-                return replace(data, binarization=way)
-    return data
+def data_for(data: DataConfig, pair: PairConfig) -> Splits:
+    """The data, its binarization chosen where nobody has: by the pair's parts that are set, else by the numbers.
+
+    A model that has no likelihood to choose cannot be given one that takes photographs as they are: it sees bits.
+    """
+    if data.binarization != "auto":
+        return read_data(data)
+    for part, takes in _TAKES.items():
+        if way := takes.get(getattr(pair, part)):
+            return read_data(replace(data, binarization=way))
+    found = read_data(data)
+    pictures = kind_of(found.train.x, found.layout) in ("photographs", "colour")
+    if pictures and pair.model != AUTO and "likelihood" not in parameters_of(find("model", pair.model)):
+        return read_data(replace(data, binarization="dynamic"))
+    return found
 
 
 def suited(

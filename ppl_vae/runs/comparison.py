@@ -160,7 +160,7 @@ def check_jobs(
 def _chosen(settings: TrainConfig) -> tuple[Splits, Suited]:
     """The data of a comparison, and what suits it. A per-datapoint guide has one q for each image, and would have to
     fit all of its versions: bits that suit the data are drawn once."""
-    splits = read_data(data_for(settings.data, settings.pair))
+    splits = data_for(settings.data, settings.pair)
     once = settings.data.binarization == "auto" and splits.binarization == "dynamic"
     of = splits._replace(binarization="static") if once else splits
     found = suited(settings.pair, of, settings.data.binarization)

@@ -11,7 +11,6 @@ import torch
 from ppl_vae.data import Splits
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import unseen_in
-from ppl_vae.data.reading import read_data
 from ppl_vae.programs.check import advice_on_likelihood
 from ppl_vae.registry.build import Pair, build_pair, settled
 from ppl_vae.registry.suited import data_for, suited
@@ -80,7 +79,7 @@ def begun(
     with group.together():
         if out and group.is_first:
             refuse_existing_run(out)
-    splits = group.one_before_all(lambda: read_data(data_for(settings.data, settings.pair)))
+    splits = group.one_before_all(lambda: data_for(settings.data, settings.pair))
     info, found = DataInfo.of(splits), suited(settings.pair, splits, settings.data.binarization)
     data = replace(settings.data.absolute(), binarization=splits.binarization)
     resolved = replace(settings, pair=settled(found.pair.absolute(), info), data=data)
