@@ -9,18 +9,18 @@ from ppl_vae.predictive.interpolation import interpolate
 from ppl_vae.predictive.nearest import neighbours
 from ppl_vae.predictive.planes import grid
 from ppl_vae.predictive.samples import Samples
-from ppl_vae.predictive.several_codes import codes
+from ppl_vae.predictive.several import several_codes
 from ppl_vae.predictive.traversal import traverse
 
 __all__ = [
     "Samples",
     "arithmetic",
-    "codes",
     "conditional",
     "grid",
     "interpolate",
     "neighbours",
     "posterior",
     "prior",
+    "several_codes",
     "traverse",
 ]

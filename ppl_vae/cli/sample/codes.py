@@ -32,4 +32,4 @@ class Codes(Walk):
 
     def make(self, opened: OpenedRun) -> Samples:
         """Encode the images, draw, decode."""
-        return predictive.codes(*opened.pair, opened.split(self.split), opened.info, **self.asked(opened))
+        return predictive.several_codes(*opened.pair, opened.split(self.split), opened.info, **self.asked(opened))

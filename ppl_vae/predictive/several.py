@@ -16,7 +16,7 @@ _SHOWN = 5  # images, where none is named
 
 
 @in_range
-def codes(
+def several_codes(
     model: nn.Module,
     guide: nn.Module,
     data: Dataset,
