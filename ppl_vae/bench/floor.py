@@ -1,7 +1,6 @@
 """The floor: the matrix products of a step, forward and backward, and nothing else."""
 
 import math
-import time
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -9,30 +8,17 @@ import torch
 from torch import Tensor
 
 from ppl_vae.bench.sizes import Size
-
-_TRIES = 20
-
-
-def _by_onednn(left: Tensor, right: Tensor) -> Tensor:
-    found: Tensor = torch.ops.mkldnn._linear_pointwise(left.contiguous(), right.mT, None, "none", [], "")
-    return found
+from ppl_vae.tracing.choices import shortest_seconds
+from ppl_vae.tracing.products import KERNELS
 
 
 def _fastest(left: Tensor, right: Tensor, out: Tensor) -> Callable[[], object]:
     """The product by torch's own kernel or, on a processor, by oneDNN, whichever is faster."""
     ways: list[Callable[[], object]] = [lambda: torch.mm(left, right, out=out)]
     if left.device.type == "cpu" and torch.backends.mkldnn.is_available():
-        ways.append(lambda: _by_onednn(left, right))
-    return min(ways, key=_shortest)
-
-
-def _shortest(call: Callable[[], object]) -> float:
-    times = []
-    for _ in range(_TRIES):
-        began = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - began)
-    return min(times)
+        ways.append(lambda: KERNELS["oneDNN"](left, right))
+    taken = shortest_seconds({str(number): way for number, way in enumerate(ways)})
+    return ways[int(min(taken, key=lambda number: taken[number]))]
 
 
 class Floor:

@@ -28,7 +28,7 @@ class Encoded(NamedTuple):
         shown: as the data has them, ``(n, *event)``: grey levels where the guide saw bits drawn from them.
         x: as the guide saw them, ``(n, *event)``.
         y: labels ``(n,)``, or None.
-        codes: ``(n, D)``.
+        codes: ``(n, D)``; of several for each ``(n · num_codes, D)``, those of one observation together.
     """
 
     shown: Tensor
@@ -45,6 +45,7 @@ def encode(
     kind: CodeKind = "means",
     seed: int = 0,
     unseen: GuideFor | None = None,
+    num_codes: int = 1,
 ) -> Encoded:
     """Some rows of a data set, and their codes.
 
@@ -56,6 +57,7 @@ def encode(
         kind: ``means`` of q(z | x), or ``samples``, one draw each, from torch's own generator.
         seed: of the bits of grey levels.
         unseen: gives the guide for datapoints that this one may have no answer to; the guide itself if None.
+        num_codes: of each row, of the same guide.
 
     Raises:
         UserError: the guide has rows for other datapoints.
@@ -65,9 +67,10 @@ def encode(
     bits = data.fixed(seed)
     shown, x, y = data.x[rows], bits.x[rows], None if data.y is None else data.y[rows]
     if tables_of(guide) and (unseen is None or has_rows(guide, data.first, len(data))):
-        return Encoded(shown, x, y, codes_of(model, guide, bits, rows, kind))
+        return Encoded(shown, x, y, codes_of(model, guide, bits, rows.repeat_interleave(num_codes), kind))
     few = Dataset(x, y, first=UNSEEN)  # if each has to be fitted, no others than these
-    return Encoded(shown, x, y, codes_of(model, unseen(few) if unseen else guide, few, kind=kind))
+    each = torch.arange(len(few), device=x.device).repeat_interleave(num_codes)
+    return Encoded(shown, x, y, codes_of(model, unseen(few) if unseen else guide, few, each, kind))
 
 
 def decode_ways(

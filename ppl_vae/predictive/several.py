@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
@@ -50,23 +51,25 @@ def several_codes(
     """
     number = label_number(model, info, label)
     rows = rows_among(images or range(min(_SHOWN, len(data))), data, "images")
-    found = encode(model, guide, data, rows.repeat_interleave(num_draws), "samples", seed, unseen)
+    found = encode(model, guide, data, rows, "samples", seed, unseen, num_draws)
     drawn = found.codes.unflatten(0, (len(rows), num_draws))
     y = labels_for(model, info, number, found.y)
-    made = decode_ways(model, data, info, drawn, None if y is None else y.view(len(rows), num_draws), seed)
+    made = decode_ways(model, data, info, drawn, None if y is None else y[:, None].expand(drawn.shape[:2]), seed)
     shown = made.get("x", made["means"])
     given = "z" if y is None else "z, y"
-    strips = shown.new_empty(len(rows), num_draws + 1, *shown.shape[2:])
-    strips[:, 0], strips[:, 1:] = found.shown[::num_draws], shown
+    strips = torch.cat([found.shown[:, None], shown], 1)
     names = [f"{split} {row}" for row in rows.tolist()]
-    spread = made["means"].std(1).mean() if num_draws > 1 else None
-    words = f"spread   a pixel's mean has a standard deviation of {spread:.3f} over the codes of an image"
     return Samples(
-        {"images": rows, "observations": found.x[::num_draws], **made},
+        {"images": rows, "observations": found.x, **made},
         info,
         f"{centre(model, info, given, drawn='x' in made)} of {num_draws} draws z ~ q(z | x) of each datapoint; first "
         f"the datapoint itself{saw_bits(data, info)}.",
         lambda caption: strips_of(info, strips, names, ["x", *(f"z {n + 1}" for n in range(num_draws))], caption),
-        (words,) if spread is not None and shows_means(model, info) else (),
+        (_spread(made["means"]),) if num_draws > 1 and shows_means(model, info) else (),
         {f"{place:02d}": x for place, x in enumerate(strips.unbind(1))},
     )
+
+
+def _spread(means: Tensor) -> str:
+    """How much the means ``(rows, S, *event)`` differ, of one observation."""
+    return f"spread   a pixel's mean has a standard deviation of {means.std(1).mean():.3f} over the codes of an image"

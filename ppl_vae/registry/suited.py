@@ -28,8 +28,6 @@ _TAKES: dict[str, dict[str, Binarization]] = {
     "likelihood": {"bernoulli": "dynamic", "continuous-bernoulli": "none", "normal": "none", "poisson": "none"},
     "model": {"linear-gaussian": "none", "two-layer-linear-gaussian": "none"},
 }
-
-
 _LIKELIHOODS: dict[Kind, str] = {**dict.fromkeys(("bits", "text", "music"), "bernoulli"), "counts": "poisson"}
 
 

@@ -38,7 +38,7 @@ class DistributedStep:
         self.whole = True
         self.boards: dict[tuple[torch.dtype, int], Blackboard] = {}
 
-    def __call__(self, index: Tensor, kl_weight: float | Tensor = 1.0) -> Tensor:
+    def __call__(self, index: Tensor, kl_weight: float = 1.0) -> Tensor:
         """Take one step.
 
         Args:

@@ -39,7 +39,7 @@ class EagerStep:
         self.group = Group()  # one process
         make_local(modules_behind((model, guide)))
 
-    def __call__(self, index: Tensor, kl_weight: float | Tensor = 1.0) -> Tensor:
+    def __call__(self, index: Tensor, kl_weight: float = 1.0) -> Tensor:
         """Take one step.
 
         Args:

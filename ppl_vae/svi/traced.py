@@ -37,7 +37,7 @@ class TracedStep:
     ) -> None:
         self.eager, self.batch_size = eager, batch_size
         self.model, self.guide, self.objective = eager.model, eager.guide, eager.objective
-        self.optimizer, self.data, self.precision = eager.optimizer, eager.data, eager.precision
+        self.optimizer, self.data = eager.optimizer, eager.data
         # Numbers that change from step to step are a tensor; as Python's they would be the trace's for ever. On a
         # processor Python writes them where they are: after a step the caches are full of weights, and each operation
         # of torch's between two steps takes some 10 µs.

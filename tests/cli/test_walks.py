@@ -116,6 +116,12 @@ def test_codes(sampled, trained):
     assert "a pixel's mean has a standard deviation of" in text
 
 
+def test_a_single_code_has_no_spread(sampled, trained):
+    arrays, text = sampled(trained, "codes", "--images", 2, "--num-draws", 1)
+    assert arrays["z"].shape == (1, 1, 2)
+    assert "spread" not in text
+
+
 @pytest.mark.parametrize("image", [None, 5])
 def test_traverse(sampled, trained, image):
     arrays, _ = sampled(trained, "traverse", "--steps", 5, "--span", 2, *(() if image is None else ("--image", image)))
