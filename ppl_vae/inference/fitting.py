@@ -26,7 +26,7 @@ from ppl_vae.data.checks import check_rows_are_there, check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.inference.ends import ENOUGH, LEAST, SIGNIFICANT, judged
 from ppl_vae.inference.starts import CANDIDATES, starting_rows
-from ppl_vae.inference.steps import Climbing, CompiledSteps, Slope, Walk
+from ppl_vae.inference.steps import AdamState, CompiledSteps, ElboGradient, Steps
 from ppl_vae.inference.weights import DRAWS, CompiledWeights, Weights
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.latents import Latents
@@ -138,21 +138,21 @@ def infer(
     latents = latents or Latents.of(model, data.probe())
     check_family(family, latents)
     known = [program for program in (model, family, guide) if program is not None]
-    slope = Slope(model, family, latents, settings.infer_particles)
+    elbo_gradient = ElboGradient(model, family, latents, settings.infer_particles)
     parts: list[Inferred] = []
     with frozen(*known, *modules_behind([init])), seeded(settings.infer_seed, data.x.device):
         check_runs(data, model)
-        walk, weights = _walk(slope, data, settings), _weights(slope, data, settings)
+        take_steps, weights = _steps(elbo_gradient, data, settings), _weights(elbo_gradient, data, settings)
         for batch in data.batches(settings.infer_chunk):
             first = init(batch) if callable(init) else None if init is None else init[batch.index - data.first]
             starts = starting_rows(model, family, latents, batch, settings.infer_starts, first, guide)
-            parts.append(_best_of(slope, walk, weights, batch, starts, settings, advance))
+            parts.append(_best_of(elbo_gradient, take_steps, weights, batch, starts, settings, advance))
             if advance:
                 advance(len(batch.x))
     return Inferred(*(torch.cat([getattr(part, each.name) for part in parts]) for each in fields(Inferred)))
 
 
-def _walk(slope: Slope, data: Dataset, settings: InferConfig) -> Walk:
+def _steps(elbo_gradient: ElboGradient, data: Dataset, settings: InferConfig) -> Steps:
     """How steps are taken, for all chunks of the data."""
     batch = next(data.batches(settings.infer_chunk))
     rows = settings.infer_starts * len(batch.x)
@@ -161,17 +161,20 @@ def _walk(slope: Slope, data: Dataset, settings: InferConfig) -> Walk:
     calls = steps * -(-len(data) // len(batch.x))
     elements = rows * settings.infer_particles * batch.x[0].numel()
     if not worth_compiling(settings.infer_engine, calls, elements, data.x.device):
-        return Walk(slope)
+        return Steps(elbo_gradient)
     try:
-        return Walk(slope, CompiledSteps(slope, batch, rows))
+        return Steps(elbo_gradient, CompiledSteps(elbo_gradient, batch, rows))
     except NotTraceableError as error:
         refuse_untraced(settings.infer_engine, error)
-        return Walk(slope)
+        return Steps(elbo_gradient)
 
 
-def _weights(slope: Slope, data: Dataset, settings: InferConfig) -> Weights:
+def _weights(elbo_gradient: ElboGradient, data: Dataset, settings: InferConfig) -> Weights:
     """By what the ends of all chunks are judged."""
-    weights, batch = Weights(slope.model, slope.family, slope.latents), next(data.batches(settings.infer_chunk))
+    weights, batch = (
+        Weights(elbo_gradient.model, elbo_gradient.family, elbo_gradient.latents),
+        next(data.batches(settings.infer_chunk)),
+    )
     calls = settings.infer_starts * -(-ENOUGH // DRAWS) * -(-len(data) // len(batch.x))
     elements = DRAWS * batch.x.numel()
     if settings.infer_starts == 1 or not worth_compiling(settings.infer_engine, calls, elements, data.x.device):
@@ -184,8 +187,8 @@ def _weights(slope: Slope, data: Dataset, settings: InferConfig) -> Weights:
 
 
 def _best_of(
-    slope: Slope,
-    walk: Walk,
+    elbo_gradient: ElboGradient,
+    take_steps: Steps,
     weights: Weights,
     batch: Batch,
     starts: Tensor,
@@ -195,7 +198,7 @@ def _best_of(
     """Climb from all starts ``(starts, batch, num_params)`` at once and keep the best end of each datapoint."""
     num, count = starts.shape[:2]
     tiled = Batch(*(None if part is None else torch.cat([part] * num) for part in batch))  # type: ignore[arg-type]
-    climb = _Climb(slope, walk, tiled, starts.flatten(0, 1), settings)
+    climb = _Climb(elbo_gradient, take_steps, tiled, starts.flatten(0, 1), settings)
     stopped = climb.run(advance)
     if num == 1:
         alone = torch.zeros_like(stopped)
@@ -216,12 +219,14 @@ def _best_of(
 class _Climb:
     """Adam on all datapoints of a chunk at once; those that have converged drop out of the computation."""
 
-    def __init__(self, slope: Slope, walk: Walk, batch: Batch, start: Tensor, settings: InferConfig) -> None:
-        self.slope, self.walk, self.batch, self.settings = slope, walk, batch, settings
+    def __init__(
+        self, elbo_gradient: ElboGradient, take_steps: Steps, batch: Batch, start: Tensor, settings: InferConfig
+    ) -> None:
+        self.elbo_gradient, self.take_steps, self.batch, self.settings = elbo_gradient, take_steps, batch, settings
         self.start = start
         count = len(start)
         self.rate = torch.full((count, 1), settings.infer_rate, dtype=start.dtype, device=start.device)
-        self.at = Climbing.at(start)
+        self.at = AdamState.at(start)
         self.best = torch.full((count,), -torch.inf, dtype=start.dtype, device=start.device)
         self.steps = torch.zeros(count, dtype=torch.long, device=start.device)
 
@@ -244,8 +249,8 @@ class _Climb:
 
     def window(self, active: Tensor, length: int) -> None:
         """Take a window of steps with these rows; where it is no improvement, halve their step size."""
-        before = Climbing(*(each[active] for each in self.at))
-        after, mean = self.walk(before, self.rate[active], self.rows(active), length)
+        before = AdamState(*(each[active] for each in self.at))
+        after, mean = self.take_steps(before, self.rate[active], self.rows(active), length)
         finite = mean.isfinite() & after.params.isfinite().all(1)
         better = (mean > self.best[active]) & finite
         self.best[active] = torch.where(better, mean, self.best[active])
@@ -277,7 +282,7 @@ class _Climb:
     def drawn(self, params: Tensor, batch: Batch) -> Tensor:
         """Draws of the ELBO, ``(looks, rows)``, with the same noise at every call."""
         with torch.no_grad(), seeded(stream(self.settings.infer_seed, "second look"), params.device):
-            return torch.stack([self.slope.elbo(params, batch) for _ in range(_LOOKS)])
+            return torch.stack([self.elbo_gradient.elbo(params, batch) for _ in range(_LOOKS)])
 
     def rows(self, places: Tensor) -> Batch:
         """This part of the batch."""

@@ -17,7 +17,7 @@ from ppl_vae.tracing.capture import Function, compiled, trace
 _BETA1, _BETA2 = 0.9, 0.95
 
 
-class Slope:
+class ElboGradient:
     """The ELBO of each row and its gradient.
 
     Args:
@@ -50,7 +50,7 @@ class Slope:
         return gradient, terms.elbo
 
 
-class Climbing(NamedTuple):
+class AdamState(NamedTuple):
     """Rows on their way.
 
     Args:
@@ -72,16 +72,16 @@ class Climbing(NamedTuple):
         return cls(params.clone(), zeros, zeros.clone(), params.new_ones(len(params), 2))
 
 
-def stepped(slope: Slope, rows: Climbing, rate: Tensor, batch: Batch) -> tuple[Climbing, Tensor]:
+def one_step(elbo_gradient: ElboGradient, rows: AdamState, rate: Tensor, batch: Batch) -> tuple[AdamState, Tensor]:
     """A step of Adam (Kingma and Ba 2015) on each row, upwards, and the ELBO before it, ``(rows,)``.
 
     Args:
-        slope: of the ELBO.
+        elbo_gradient: of the ELBO.
         rows: where they are.
         rate: step size of each, ``(rows, 1)``.
         batch: their datapoints.
     """
-    gradient, elbo = slope(rows.params, batch)
+    gradient, elbo = elbo_gradient(rows.params, batch)
     moment1 = rows.moment1.lerp(gradient, 1 - _BETA1)
     moment2 = torch.addcmul(rows.moment2 * _BETA2, gradient, gradient, value=1 - _BETA2)
     # Multiplied from step to step: compiled, a power would be worked out for each of the parameters.
@@ -90,14 +90,16 @@ def stepped(slope: Slope, rows: Climbing, rate: Tensor, batch: Batch) -> tuple[C
     root = (1 - left2).sqrt()
     length, least = rate * root / (1 - left1), 1e-8 * root
     params = torch.addcdiv(rows.params, moment1 * length, moment2.sqrt() + least)
-    return Climbing(params, moment1, moment2, torch.cat([left1, left2], dim=1)), elbo
+    return AdamState(params, moment1, moment2, torch.cat([left1, left2], dim=1)), elbo
 
 
-def walked(slope: Slope, rows: Climbing, rate: Tensor, batch: Batch, num: int) -> tuple[Climbing, Tensor]:
+def several_steps(
+    elbo_gradient: ElboGradient, rows: AdamState, rate: Tensor, batch: Batch, num: int
+) -> tuple[AdamState, Tensor]:
     """So many steps, in plain Pyro, and the mean of the ELBOs on the way, ``(rows,)``."""
     elbos = []
     for _ in range(num):
-        rows, elbo = stepped(slope, rows, rate, batch)
+        rows, elbo = one_step(elbo_gradient, rows, rate, batch)
         elbos.append(elbo)
     return rows, torch.stack(elbos).mean(0)
 
@@ -106,7 +108,7 @@ class CompiledSteps:
     """The same, compiled for rows of one number.
 
     Args:
-        slope: of the ELBO.
+        elbo_gradient: of the ELBO.
         batch: datapoints.
         num_rows: how many rows there will be.
 
@@ -114,20 +116,20 @@ class CompiledSteps:
         NotTraceableError: a step cannot be traced; the message says why.
     """
 
-    def __init__(self, slope: Slope, batch: Batch, num_rows: int) -> None:
+    def __init__(self, elbo_gradient: ElboGradient, batch: Batch, num_rows: int) -> None:
         def step(*tensors: Tensor) -> tuple[Tensor, ...]:
             rate, total, *data = tensors[4:]
-            rows, elbo = stepped(slope, Climbing(*tensors[:4]), rate, batch_of(*data))
+            rows, elbo = one_step(elbo_gradient, AdamState(*tensors[:4]), rate, batch_of(*data))
             return (*rows, total + elbo)
 
-        self.size = block_size(batch, num_rows, slope.objective.num_particles)
-        rows = Climbing.at(batch.x.new_zeros(self.size, int(slope.family.num_params)))  # type: ignore[arg-type]
+        self.size = block_size(batch, num_rows, elbo_gradient.objective.num_particles)
+        rows = AdamState.at(batch.x.new_zeros(self.size, int(elbo_gradient.family.num_params)))  # type: ignore[arg-type]
         examples = [*rows, torch.ones_like(rows.left[:, :1]), torch.zeros_like(rows.left[:, 0])]
         examples += example(batch, self.size)
         self.step: Function = compiled(trace(step, examples), examples)
 
-    def __call__(self, rows: Climbing, rate: Tensor, batch: Batch, num: int) -> tuple[Climbing, Tensor]:
-        """See :func:`walked`."""
+    def __call__(self, rows: AdamState, rate: Tensor, batch: Batch, num: int) -> tuple[AdamState, Tensor]:
+        """See :func:`several_steps`."""
         done = []
         for places, left in blocks(len(batch.x), self.size, batch.x.device):
             part = [each[places] for each in rows]
@@ -137,23 +139,23 @@ class CompiledSteps:
                 *part, total = self.step(*part, given[0], total, *given[1:])
             done.append([each[:left] for each in (*part, total / num)])
         *after, mean = (torch.cat(column) for column in zip(*done, strict=True))
-        return Climbing(*after), mean
+        return AdamState(*after), mean
 
 
-class Walk:
+class Steps:
     """Takes steps with whatever number of rows, compiled where that ends sooner and can be done.
 
     Args:
-        slope: of the ELBO.
+        elbo_gradient: of the ELBO.
         compiled_steps: if there are any.
     """
 
-    def __init__(self, slope: Slope, compiled_steps: CompiledSteps | None = None) -> None:
-        self.slope, self.compiled_steps = slope, compiled_steps
+    def __init__(self, elbo_gradient: ElboGradient, compiled_steps: CompiledSteps | None = None) -> None:
+        self.elbo_gradient, self.compiled_steps = elbo_gradient, compiled_steps
 
-    def __call__(self, rows: Climbing, rate: Tensor, batch: Batch, num: int) -> tuple[Climbing, Tensor]:
-        """See :func:`walked`."""
+    def __call__(self, rows: AdamState, rate: Tensor, batch: Batch, num: int) -> tuple[AdamState, Tensor]:
+        """See :func:`several_steps`."""
         steps = self.compiled_steps
         if steps and fills(len(batch.x), steps.size):
             return steps(rows, rate, batch, num)
-        return walked(self.slope, rows, rate, batch, num)
+        return several_steps(self.elbo_gradient, rows, rate, batch, num)

@@ -17,8 +17,8 @@ from ppl_vae.networks.precision import computing_in
 from ppl_vae.programs.program import local_params
 from ppl_vae.programs.rows import Leaf, collect_leaves
 from ppl_vae.runtime.processes import Group, contact
-from ppl_vae.svi.blackboard import Blackboard
 from ppl_vae.svi.eager import EagerStep
+from ppl_vae.svi.shared_sum import SharedSum
 
 
 class DistributedStep:
@@ -36,7 +36,7 @@ class DistributedStep:
         # Which rows of each table this process has moved since the tables were whole, (N, 1).
         self.moved = [torch.zeros_like(table.weight[:, :1]) for table in eager.optimizer.tables]
         self.whole = True
-        self.boards: dict[tuple[torch.dtype, int], Blackboard] = {}
+        self.sums: dict[tuple[torch.dtype, int], SharedSum] = {}
 
     def __call__(self, index: Tensor, kl_weight: float = 1.0) -> Tensor:
         """Take one step.
@@ -79,9 +79,9 @@ class DistributedStep:
                     dist.all_reduce(tensor)
                 continue
             kind = (tensor.dtype, tensor.numel())
-            if kind not in self.boards:
-                self.boards[kind] = Blackboard(self.group, tensor)
-            self.boards[kind].sum(tensor)
+            if kind not in self.sums:
+                self.sums[kind] = SharedSum(self.group, tensor)
+            self.sums[kind].sum(tensor)
 
     def _sum_gradients(self) -> None:
         """What has no gradient here may have one elsewhere. It counts as 0, and all processes have the same in the

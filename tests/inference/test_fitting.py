@@ -15,7 +15,7 @@ from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo, importance_bound
 from ppl_vae.guides import Diagonal, Family, FullRank, InverseAutoregressive, PerDatapoint, Planar, Point
 from ppl_vae.inference.fitting import InferConfig, Inferred, _Climb, infer
-from ppl_vae.inference.steps import Slope
+from ppl_vae.inference.steps import ElboGradient
 from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian
 from ppl_vae.networks.dense import Decoder
 from ppl_vae.objectives.elbo import TraceELBO
@@ -134,14 +134,14 @@ def test_a_window_that_left_the_numbers_is_undone() -> None:
 @pytest.mark.parametrize("elbo_of_it", slow_after(1, [torch.nan, torch.inf, 1e9]))
 def test_a_window_that_left_the_numbers_sets_no_record(monkeypatch: pytest.MonkeyPatch, elbo_of_it: float) -> None:
     """However great the ELBO that was seen on the way: it is undone, its step is halved, and the climb goes on."""
-    gradient, calls = Slope.__call__, list[int]()
+    gradient, calls = ElboGradient.__call__, list[int]()
 
-    def broken(slope: Slope, params: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    def broken(elbo_gradient: ElboGradient, params: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         calls.append(len(params))
-        ours, elbos = gradient(slope, params, batch)
+        ours, elbos = gradient(elbo_gradient, params, batch)
         return (ours, elbos) if len(calls) > 20 else (ours * torch.nan, torch.full_like(elbos, elbo_of_it))
 
-    monkeypatch.setattr(Slope, "__call__", broken)
+    monkeypatch.setattr(ElboGradient, "__call__", broken)
     model = oracle()
     data = Dataset(simulate(model, 6))
     settings = climb(infer_rate=0.03, infer_window=20, infer_particles=8)  # far to go: no seven windows get there
@@ -328,14 +328,14 @@ def test_numbers_too_large_for_the_step_are_no_convergence() -> None:
 @pytest.mark.slow
 def test_a_fit_that_was_undone_to_the_end_has_not_converged(monkeypatch: pytest.MonkeyPatch) -> None:
     """No window gave a number: the rows are where they began, and that is no result."""
-    gradient = Slope.__call__
+    gradient = ElboGradient.__call__
 
-    def broken(slope: Slope, params: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        ours, elbos = gradient(slope, params, batch)
+    def broken(elbo_gradient: ElboGradient, params: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        ours, elbos = gradient(elbo_gradient, params, batch)
         lost = batch.index >= 3
         return ours, torch.where(lost, torch.nan, elbos)
 
-    monkeypatch.setattr(Slope, "__call__", broken)
+    monkeypatch.setattr(ElboGradient, "__call__", broken)
     data = Dataset(simulate(oracle(), 5))
     found = infer(oracle(), Diagonal(3), data, settings=climb())
     assert found.converged.tolist() == [True, True, True, False, False]

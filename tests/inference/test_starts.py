@@ -16,7 +16,7 @@ from ppl_vae.inference import weights
 from ppl_vae.inference.ends import LEAST, judged
 from ppl_vae.inference.fitting import InferConfig, Inferred, infer
 from ppl_vae.inference.starts import likely_points, placing, starting_rows
-from ppl_vae.inference.steps import Slope
+from ppl_vae.inference.steps import ElboGradient
 from ppl_vae.inference.weights import Weights
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.log_weights import log_weights
@@ -267,13 +267,13 @@ def test_the_outcome_does_not_depend_on_the_callers_generator() -> None:
 
 
 def test_only_the_ends_that_are_kept_are_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    elbo, looked = Slope.elbo, list[int]()
+    elbo, looked = ElboGradient.elbo, list[int]()
 
-    def counted(slope: Slope, params: Tensor, batch: Batch) -> Tensor:
+    def counted(elbo_gradient: ElboGradient, params: Tensor, batch: Batch) -> Tensor:
         looked.append(len(params))
-        return elbo(slope, params, batch)
+        return elbo(elbo_gradient, params, batch)
 
-    monkeypatch.setattr(Slope, "elbo", counted)
+    monkeypatch.setattr(ElboGradient, "elbo", counted)
     found = infer(TwoModes(), Diagonal(1), ONES, settings=QUICK)
     assert found.converged.any()
     assert 0 < max(looked) <= len(ONES)

@@ -13,7 +13,7 @@ from ppl_vae.data import Dataset
 from ppl_vae.guides import Diagonal, Family, FullRank, Planar
 from ppl_vae.inference import blocks, fitting, steps, weights
 from ppl_vae.inference.fitting import InferConfig, Inferred, infer
-from ppl_vae.inference.steps import Climbing, CompiledSteps, Slope, Walk, walked
+from ppl_vae.inference.steps import AdamState, CompiledSteps, ElboGradient, Steps, several_steps
 from ppl_vae.models import ConditionalVAE
 from ppl_vae.networks.dense import Decoder
 from ppl_vae.programs.latents import Latents
@@ -90,17 +90,17 @@ def test_compiled_fits_arrive_where_eager_ones_do() -> None:
 def test_a_step_is_adams_of_each_row() -> None:
     """As Kingma and Ba write it, with a step size of each row's own."""
 
-    class Given(Slope):
+    class Given(ElboGradient):
         def __call__(self, params: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
             return (3 * params).sin() + params, params.sum(1)
 
     x, model = simulate(oracle(), 5), oracle()
-    slope = Given(model, Diagonal(3).double(), Latents.of(model, Dataset(x).probe()), 1)
+    elbo_gradient = Given(model, Diagonal(3).double(), Latents.of(model, Dataset(x).probe()), 1)
     params, rate = torch.randn(5, 6).double(), 0.1 * torch.rand(5, 1).double()
-    rows, expected = Climbing.at(params), params
+    rows, expected = AdamState.at(params), params
     mean, square = torch.zeros_like(params), torch.zeros_like(params)
     for step in range(1, 41):
-        rows, _ = steps.stepped(slope, rows, rate, Dataset(x).batch(torch.arange(5)))
+        rows, _ = steps.one_step(elbo_gradient, rows, rate, Dataset(x).batch(torch.arange(5)))
         gradient = (3 * expected).sin() + expected
         mean, square = 0.9 * mean + 0.1 * gradient, 0.95 * square + 0.05 * gradient**2
         expected = expected + rate * (mean / (1 - 0.9**step)) / ((square / (1 - 0.95**step)).sqrt() + 1e-8)
@@ -115,10 +115,10 @@ def test_more_rows_are_taken_in_turn_and_fewer_with_copies(monkeypatch: pytest.M
     monkeypatch.setattr(blocks, "_ELEMENTS", 0)
     model, family, data = oracle(), Diagonal(3).double(), Dataset(simulate(oracle(), 11))
     batch = data.batch(torch.arange(num))
-    start, rate = Climbing.at(torch.randn(num, 6).double()), torch.full((num, 1), 0.05).double()
+    start, rate = AdamState.at(torch.randn(num, 6).double()), torch.full((num, 1), 0.05).double()
     with frozen(model, family):
-        slope = Slope(model, family, Latents.of(model, data.probe()), 1)
-        compiled = CompiledSteps(slope, batch, 100)
+        elbo_gradient = ElboGradient(model, family, Latents.of(model, data.probe()), 1)
+        compiled = CompiledSteps(elbo_gradient, batch, 100)
         assert compiled.size == 4
         torch.manual_seed(0)
         after, mean = compiled(start, rate, batch, 3)
@@ -127,8 +127,8 @@ def test_more_rows_are_taken_in_turn_and_fewer_with_copies(monkeypatch: pytest.M
             count = min(4, num - first)
             places = torch.arange(first, first + 4)
             places[count:] = first
-            part = Climbing(*(each[places] for each in start))
-            expected, elbos = walked(slope, part, rate[places], data.batch(places), 3)
+            part = AdamState(*(each[places] for each in start))
+            expected, elbos = several_steps(elbo_gradient, part, rate[places], data.batch(places), 3)
             for each, own in zip((*after, mean), (*expected, elbos), strict=True):
                 torch.testing.assert_close(each[first : first + count], own[:count])
     assert len(mean) == num
@@ -140,17 +140,17 @@ def test_hardly_any_rows_are_taken_eagerly(monkeypatch: pytest.MonkeyPatch) -> N
     model, family, data = oracle(), Diagonal(3).double(), Dataset(simulate(oracle(), 40))
     called = list[int]()
 
-    def counted(*given: object) -> tuple[Climbing, Tensor]:
+    def counted(*given: object) -> tuple[AdamState, Tensor]:
         called.append(1)
-        return walked(*given)  # type: ignore[arg-type]
+        return several_steps(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(steps, "walked", counted)
+    monkeypatch.setattr(steps, "several_steps", counted)
     with frozen(model, family):
-        slope = Slope(model, family, Latents.of(model, data.probe()), 1)
-        walk = Walk(slope, CompiledSteps(slope, data.batch(torch.arange(40)), 64))
+        elbo_gradient = ElboGradient(model, family, Latents.of(model, data.probe()), 1)
+        walk = Steps(elbo_gradient, CompiledSteps(elbo_gradient, data.batch(torch.arange(40)), 64))
         for num, eager in ((4, 0), (3, 1)):
             batch = data.batch(torch.arange(num))
-            walk(Climbing.at(torch.zeros(num, 6).double()), torch.ones(num, 1).double(), batch, 1)
+            walk(AdamState.at(torch.zeros(num, 6).double()), torch.ones(num, 1).double(), batch, 1)
             assert len(called) == eager
 
 

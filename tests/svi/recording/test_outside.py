@@ -5,7 +5,7 @@ import random
 import sys
 import types
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,12 +24,6 @@ from torch import Tensor, nn
 from ppl_vae.svi.recording.any_program import CompiledSVI
 
 X = torch.linspace(-1, 1, 20)
-
-
-@pytest.fixture(autouse=True)
-def own_store() -> Iterator[None]:
-    with pyro.get_param_store().scope():
-        yield
 
 
 @dataclass

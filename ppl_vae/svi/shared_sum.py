@@ -15,7 +15,7 @@ _MEMORY = Path("/dev/shm")
 """A folder of Linux whose files are in memory; without it the processes take their sockets."""
 
 
-class Blackboard:
+class SharedSum:
     """A place for each process to write its tensor to, twice, so that none is overwritten while others read it.
 
     All processes make it together.
