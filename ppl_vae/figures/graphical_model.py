@@ -1,16 +1,15 @@
 """A model and its guide as graphical models: circles, arrows and plates."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ppl_vae.figures.look.style import INK, WIDTH, new_figure, styled
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the types alone: drawing needs no torch
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-if TYPE_CHECKING:  # the type alone: drawing needs no torch
-    from ppl_vae.programs.structure import GraphicalModel, Variable
+    from ppl_vae.programs.structure import GraphicalModel, Parameters, Variable
 
 _RADIUS = 0.36  # of a circle; all sizes are in inches
 _STEP = 1.3  # from a variable to its neighbour, and from a layer to the next
@@ -20,6 +19,10 @@ _LINE = 0.28  # of the legend under a panel
 _LETTER = 0.1  # of a plate's name
 _LETTERS = 10  # of a name within its circle
 _TITLE = 0.5
+_PANEL = WIDTH / 2 - 0.1  # the least that one is wide
+_DOT = 0.065  # radius of the dot of learned parameters
+_AWAY = 0.28  # of such a dot from the frames; its name takes as much again
+_BEND = 0.35  # of an arrow that would run through a variable
 _SHADE = "#d5d5d5"
 
 _Places = dict[str, tuple[float, float]]
@@ -35,7 +38,9 @@ def graphical_model(
     """The model p on the left, its guide q on the right, the same variables in the same places.
 
     Shaded variables are observed, white ones latent. An arrow leads to a variable from what its distribution depends
-    on: solid in the model, dashed in the guide. A plate is a frame around what there is once for each datapoint.
+    on: solid in the model, dashed in the guide. A plate is a frame around what there is once for each datapoint. A dot
+    stands for learned parameters, θ of the model and φ of the guide: inside the plate, as φₙ, if each datapoint has its
+    own, outside if all share them.
 
     Args:
         model: of p.
@@ -51,29 +56,25 @@ def graphical_model(
     """
     if not model.variables:
         raise ValueError("a model without variables: there is nothing to draw.")
-    panels = [("model", model, "-")] + ([("guide", guide, "--")] if guide is not None else [])
-    for _, graph, _ in panels:
+    graphs = [("model", model, "-")] + ([("guide", guide, "--")] if guide is not None else [])
+    for _, graph, _ in graphs:
         _refuse_unknown_parents(graph)
-    depth = max(len(variable.plates) for _, graph, _ in panels for variable in graph.variables)
-    places = _places([graph for _, graph, _ in panels], _STEP + _MARGIN * depth)
-    across, up = ([place[axis] for place in places.values()] for axis in (0, 1))
-    beside = _RADIUS + _MARGIN * depth + 0.1
-    left, right = min(across) - beside, max(across) + beside
-    lines = max(sum(v.distribution is not None for v in graph.variables) for _, graph, _ in panels)
-    top, floor = max(up) + beside, min(up) - beside - _PLATE_NAME * depth
+    depth = max(len(variable.plates) for _, graph, _ in graphs for variable in graph.variables)
+    places = _places([graph for _, graph, _ in graphs], _STEP + _MARGIN * depth)
+    panels = [_Panel(graph, name, style, places, plate_names or {}, depth) for name, graph, style in graphs]
+    left, right = min(panel.left for panel in panels), max(panel.right for panel in panels)
+    lines = max(sum(v.distribution is not None for v in graph.variables) for _, graph, _ in graphs)
+    top, floor = max(panel.top for panel in panels), min(panel.bottom for panel in panels)
     bottom = floor - _LINE * lines
-    width = max(right - left, WIDTH / 2 - 0.1)
+    width = max(right - left, _PANEL)
     figure = new_figure(max(WIDTH, len(panels) * width + 0.2), top - bottom + _TITLE, caption)
-    for axes, (name, graph, style) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        axes.set_label(name)
+    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        axes.set_label(panel.name)
         axes.set(xlim=((left + right - width) / 2, (left + right + width) / 2), ylim=(bottom, top), aspect="equal")
         axes.set_axis_off()
-        axes.set_title(_formula(graph, name))
-        _draw_plates(axes, graph, places, plate_names or {}, depth)
-        _draw_arrows(axes, graph, places, style)
-        for variable in graph.variables:
-            _draw_variable(axes, variable, places[variable.name])
-        known = [variable for variable in graph.variables if variable.distribution is not None]
+        axes.set_title(_formula(panel.graph, panel.name))
+        panel.draw(axes)
+        known = [variable for variable in panel.graph.variables if variable.distribution is not None]
         words = "\n".join(f"{variable.name} ~ {variable.distribution}" for variable in known)
         axes.text((left + right) / 2, floor, words, ha="center", va="top", parse_math=False)
     return figure
@@ -127,6 +128,132 @@ def _places(graphs: "Sequence[GraphicalModel]", border: float) -> _Places:
     }
 
 
+class _Frame(NamedTuple):
+    """A plate's, in inches."""
+
+    left: float
+    bottom: float
+    width: float
+    height: float
+    name: str
+
+
+class _Panel:
+    """One program, with all that is drawn of it in its place."""
+
+    def __init__(
+        self,
+        graph: "GraphicalModel",
+        name: str,
+        style: str,
+        places: _Places,
+        plate_names: Mapping[str, str],
+        depth: int,
+    ) -> None:
+        self.graph, self.name, self.style, self.places = graph, name, style, places
+        across, up = ([place[axis] for place in places.values()] for axis in (0, 1))
+        own = [each for each in graph.parameters if each.plates]
+        shared = [each for each in graph.parameters if not each.plates]
+        self.dots = {self._called(each): self._place_inside(each) for each in own}
+        inside = [place[0] for place in self.dots.values()]
+        beside, below = _RADIUS + _MARGIN * depth + 0.1, _PLATE_NAME * depth
+        self.left, self.right = min(across) - beside, max([*across, *inside]) + beside
+        self.bottom, self.top = min(up) - beside - below, max(up) + beside
+        around = 2 * (2 * _AWAY) if shared else 0.0
+        most = int((max(self.right - self.left, _PANEL - around) - 0.3) / _LETTER)  # letters of a plate's name
+        frames = {plate: self._frame(plate, plate_names, depth, most) for plate in graph.plates}
+        self.frames = {plate: frame for plate, frame in frames.items() if frame}
+        for frame in self.frames.values():
+            self.left, self.right = min(self.left, frame.left), max(self.right, frame.left + frame.width)
+        for each in shared:
+            self.dots[self._called(each)] = self._place_outside(each)
+
+    def _called(self, parameters: "Parameters") -> str:
+        return ("θ" if self.name == "model" else "φ") + ("ₙ" if parameters.plates else "")
+
+    def _place_inside(self, parameters: "Parameters") -> tuple[float, float]:
+        """Right of all that is in the same plate, as high as what depends on it."""
+        beside = [v.name for v in self.graph.variables if set(parameters.plates) <= set(v.plates)]
+        heights = [self.places[name][1] for name in parameters.children]
+        return max(self.places[name][0] for name in beside) + 0.75 * _STEP, sum(heights) / len(heights)
+
+    def _place_outside(self, parameters: "Parameters") -> tuple[float, float]:
+        """Right of all frames, as high as what depends on it; above them, if that stands side by side."""
+        across, up = ([self.places[name][axis] for name in parameters.children] for axis in (0, 1))
+        if len(set(up)) < len(up) or self.dots:
+            self.top += 2 * _AWAY
+            return sum(across) / len(across), self.top - 1.5 * _AWAY
+        self.right += 2 * _AWAY
+        return self.right - 1.25 * _AWAY, sum(up) / len(up)
+
+    def _frame(self, plate: str, names: Mapping[str, str], depth: int, most: int) -> _Frame | None:
+        inside = [variable for variable in self.graph.variables if plate in variable.plates]
+        if not inside:
+            return None
+        level = depth - min(variable.plates.index(plate) for variable in inside)  # the innermost is the tightest
+        margin = _RADIUS + _MARGIN * level
+        held = [self.places[variable.name] for variable in inside]
+        held += [self.dots[self._called(each)] for each in self.graph.parameters if plate in each.plates]
+        across, up = ([place[axis] for place in held] for axis in (0, 1))
+        low = min(up) - margin - _PLATE_NAME * level
+        name = names.get(plate, f"{plate}, {self.graph.plates[plate]:,}")
+        name = name if len(name) <= most else f"{name[: most // 2]}…{name[len(name) - most // 2 + 1 :]}"
+        width = max(max(across) - min(across) + 2 * margin, _LETTER * len(name) + 0.2)
+        return _Frame((min(across) + max(across) - width) / 2, low, width, max(up) + margin - low, name)
+
+    def draw(self, axes: "Axes") -> None:
+        """All of it."""
+        for plate, frame in self.frames.items():
+            _draw_frame(axes, plate, frame)
+        for variable in self.graph.variables:
+            for parent in variable.parents:
+                far = _is_far(self.places[parent], self.places[variable.name])
+                label = f"{parent} → {variable.name}"
+                self._draw_arrow(axes, label, self.places[parent], variable.name, _RADIUS, 0.4 if far else 0.0)
+            _draw_variable(axes, variable, self.places[variable.name])
+        for parameters in self.graph.parameters:
+            name = self._called(parameters)
+            place = self.dots[name]
+            for child in parameters.children:
+                bend = _BEND if self._is_behind_another(place, child) else 0.0
+                self._draw_arrow(axes, f"{name} → {child}", place, child, _DOT, bend)
+            _draw_dot(axes, name, place)
+
+    def _is_behind_another(self, place: tuple[float, float], child: str) -> bool:
+        """Whether a variable stands between a dot and what depends on it."""
+        x, y = self.places[child]
+        return any(
+            self.places[each.name][1] == y and x < self.places[each.name][0] < place[0] for each in self.graph.variables
+        )
+
+    def _draw_arrow(
+        self, axes: "Axes", label: str, start: tuple[float, float], child: str, radius: float, bend: float
+    ) -> None:
+        from matplotlib.patches import FancyArrowPatch
+
+        arrow = FancyArrowPatch(
+            start,
+            self.places[child],
+            arrowstyle="-|>",
+            mutation_scale=16,
+            linestyle=self.style,
+            linewidth=1.5,
+            color=INK,
+            shrinkA=72 * radius,
+            shrinkB=72 * _RADIUS,
+            connectionstyle=f"arc3,rad={bend}",
+            zorder=2,
+        )
+        arrow.set_label(label)
+        axes.add_patch(arrow)
+
+
+def _is_far(start: tuple[float, float], end: tuple[float, float]) -> bool:
+    """Whether an arrow would run through a variable in between, and is to be bent past it."""
+    (x0, y0), (x1, y1) = start, end
+    return abs(y1 - y0) > 1.5 * _STEP or (y1 == y0 and abs(x1 - x0) > 1.5 * _STEP)
+
+
 def _draw_variable(axes: "Axes", variable: "Variable", place: tuple[float, float]) -> None:
     from matplotlib.patches import Circle
 
@@ -139,56 +266,28 @@ def _draw_variable(axes: "Axes", variable: "Variable", place: tuple[float, float
     )
 
 
-def _draw_arrows(axes: "Axes", graph: "GraphicalModel", places: _Places, style: str) -> None:
-    from matplotlib.patches import FancyArrowPatch
+def _draw_dot(axes: "Axes", name: str, place: tuple[float, float]) -> None:
+    from matplotlib.patches import Ellipse
 
-    for variable in graph.variables:
-        for parent in variable.parents:
-            (x0, y0), (x1, y1) = places[parent], places[variable.name]
-            # Past a variable in between, not through it.
-            far = abs(y1 - y0) > 1.5 * _STEP or (y1 == y0 and abs(x1 - x0) > 1.5 * _STEP)
-            arrow = FancyArrowPatch(
-                (x0, y0),
-                (x1, y1),
-                arrowstyle="-|>",
-                mutation_scale=16,
-                linestyle=style,
-                linewidth=1.5,
-                color=INK,
-                shrinkA=72 * _RADIUS,
-                shrinkB=72 * _RADIUS,
-                connectionstyle="arc3,rad=0.4" if far else "arc3",
-                zorder=2,
-            )
-            arrow.set_label(f"{parent} → {variable.name}")
-            axes.add_patch(arrow)
+    dot = Ellipse(place, 2 * _DOT, 2 * _DOT, facecolor=INK, edgecolor=INK, zorder=3)
+    dot.set_label(name)
+    axes.add_patch(dot)
+    axes.text(place[0] + 1.8 * _DOT, place[1], name, ha="left", va="center", parse_math=False)
 
 
-def _draw_plates(axes: "Axes", graph: "GraphicalModel", places: _Places, names: Mapping[str, str], depth: int) -> None:
+def _draw_frame(axes: "Axes", plate: str, frame: _Frame) -> None:
     from matplotlib.patches import FancyBboxPatch
 
-    for plate, size in graph.plates.items():
-        inside = [variable for variable in graph.variables if plate in variable.plates]
-        if not inside:
-            continue
-        level = depth - min(variable.plates.index(plate) for variable in inside)  # the innermost is the tightest
-        margin = _RADIUS + _MARGIN * level
-        across, up = ([places[variable.name][axis] for variable in inside] for axis in (0, 1))
-        low = min(up) - margin - _PLATE_NAME * level
-        name = names.get(plate, f"{plate}, {size:,}")
-        most = int((axes.get_xlim()[1] - axes.get_xlim()[0] - 0.3) / _LETTER)
-        name = name if len(name) <= most else f"{name[: most // 2]}…{name[len(name) - most // 2 + 1 :]}"
-        width = max(max(across) - min(across) + 2 * margin, _LETTER * len(name) + 0.2)
-        left = (min(across) + max(across) - width) / 2
-        frame = FancyBboxPatch(
-            (left, low),
-            width,
-            max(up) + margin - low,
-            boxstyle="round,pad=0,rounding_size=0.12",
-            facecolor="none",
-            edgecolor=INK,
-            zorder=1,
-        )
-        frame.set_label(plate)
-        axes.add_patch(frame)
-        axes.text(left + width - 0.08, low + 0.06, name, ha="right", va="bottom", size="small", parse_math=False)
+    box = FancyBboxPatch(
+        (frame.left, frame.bottom),
+        frame.width,
+        frame.height,
+        boxstyle="round,pad=0,rounding_size=0.12",
+        facecolor="none",
+        edgecolor=INK,
+        zorder=1,
+    )
+    box.set_label(plate)
+    axes.add_patch(box)
+    right = frame.left + frame.width - 0.08
+    axes.text(right, frame.bottom + 0.06, frame.name, ha="right", va="bottom", size="small", parse_math=False)

@@ -11,20 +11,17 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from pyro import poutine
 from pyro.infer.inspect import TrackProvenance
 from pyro.ops.provenance import ProvenanceTensor, detach_provenance, get_provenance, track_provenance
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
+from torch.distributions import MultivariateNormal, Normal, TransformedDistribution
 from torch.overrides import TorchFunctionMode
 
+from ppl_vae.programs.anatomy.trying import Parents, Sites, learned, log_prob_of, sites_of, tried
 from ppl_vae.programs.batch import Batch
-from ppl_vae.programs.pair import frozen
+from ppl_vae.programs.pair import frozen, unwrapped
 from ppl_vae.programs.program import trace_program
 from ppl_vae.runtime.seeding import preserved
-
-_Sites = dict[str, Any]
-_Parents = dict[str, set[str]]
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,8 @@ class Variable:
 
     Args:
         name: of the site, or "x" or "y".
-        distribution: its name, such as "Normal"; None for a part of the batch, which has none.
+        distribution: its name, such as "Normal", or "N(0, I)" where that is what it is whatever is learned; None for a
+            part of the batch, which has none.
         observed: whether its value is given.
         parents: names of the variables that it depends on directly.
         plates: names of the plates that it is in, from the outside.
@@ -47,16 +45,33 @@ class Variable:
 
 
 @dataclass(frozen=True)
+class Parameters:
+    """Learned parameters of a program: θ of a model, φ of a guide.
+
+    Args:
+        children: names of the variables whose distributions depend on them directly.
+        plates: names of the plates that they are in, from the outside: none if all datapoints share them, the
+            datapoints' if each has its own.
+    """
+
+    children: tuple[str, ...]
+    plates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class GraphicalModel:
     """What a program's variables are and how they hang together.
 
     Args:
         variables: parents before children, except where a program reads the value of x and observes it too.
         plates: size of each plate by name, as the program was run.
+        parameters: those that all datapoints share, those that each has of its own, or both; empty where nothing is
+            learned.
     """
 
     variables: tuple[Variable, ...]
     plates: dict[str, int]
+    parameters: tuple[Parameters, ...] = ()
 
 
 def graphical_model(program: nn.Module, batch: Batch) -> GraphicalModel:
@@ -67,35 +82,60 @@ def graphical_model(program: nn.Module, batch: Batch) -> GraphicalModel:
 
     Args:
         program: a model or guide.
-        batch: a few datapoints that it accepts.
+        batch: a few datapoints that it accepts; two at least, for parameters that each has of its own to be told.
 
     Raises:
         UserError: the program does not run on the batch.
     """
     with frozen(program):
-        try:
-            sites, parents = _tracked(program, batch)
-        except Exception:  # whatever an operation that knows no provenance makes of such a tensor
-            sites, parents = _tried(program, batch)
+        sites, parents = _sites_and_parents(program, batch)
+        found = learned(program, batch)
+        variables = _variables(sites, parents, found.shared | found.own)
+    plates = {frame.name: int(frame.size) for site in sites.values() for frame in _plates(site)}
+    vectors = {variable.name: _cut_from(variable.name, sites, parents) for variable in variables}
+
+    def parameters(names: frozenset[str], own: bool) -> Parameters:
+        children = [each for each in variables if each.name in names or set(vectors[each.name]) & names]
+        around = [each for each in children[0].plates if plates[each] == len(batch.x)] if own else []
+        return Parameters(tuple(each.name for each in children), tuple(around[:1]))
+
+    behind = [parameters(names, own) for names, own in ((found.shared, False), (found.own, True)) if names]
+    return GraphicalModel(tuple(variables), plates, tuple(behind))
+
+
+def _sites_and_parents(program: nn.Module, batch: Batch) -> tuple[Sites, Parents]:
+    try:
+        return _tracked(program, batch)
+    except Exception:  # whatever an operation that knows no provenance makes of such a tensor
+        return tried(program, batch)
+
+
+def _variables(sites: Sites, parents: Parents, learned_ones: frozenset[str]) -> list[Variable]:
     auxiliary = {name for name, site in sites.items() if site["infer"].get("is_auxiliary")}
-    given = {"x", "y"} - set(sites)
+    order = ["x", "y", *sites]
     variables: list[Variable] = []
     for name, site in sites.items():
         if name in auxiliary:
             continue
-        cut_from = [each for each in parents[name] if each in auxiliary]
+        cut_from = _cut_from(name, sites, parents)
         behind = parents[name].union(*(parents[each] for each in cut_from)) - auxiliary - {name}
         kind = f"transformed {_kind(sites[cut_from[0]]['fn'])}" if cut_from else _kind(site["fn"])
+        if not behind and name not in learned_ones:
+            kind = _standard(site["fn"]) or kind
         plates = tuple(frame.name for frame in sorted(_plates(site), key=lambda frame: frame.dim))
-        order = ["x", "y", *sites]
         variables.append(
             Variable(name, kind, bool(site["is_observed"]), tuple(sorted(behind, key=order.index)), plates)
         )
-    for part in sorted(given, reverse=True):
+    for part in sorted({"x", "y"} - set(sites), reverse=True):
         children = [variable for variable in variables if part in variable.parents]
         if children:
             variables.insert(0, Variable(part, None, True, (), children[0].plates))
-    return GraphicalModel(tuple(variables), {f.name: int(f.size) for site in sites.values() for f in _plates(site)})
+    return variables
+
+
+def _cut_from(name: str, sites: Sites, parents: Parents) -> list[str]:
+    """The vectors that a variable is a part of."""
+    return [each for each in parents.get(name, ()) if sites.get(each, {"infer": {}})["infer"].get("is_auxiliary")]
 
 
 def reads_labels(model: nn.Module, batch: Batch) -> bool:
@@ -112,11 +152,12 @@ def reads_labels(model: nn.Module, batch: Batch) -> bool:
     """
     if batch.y is None:
         return False
-    generated = (each for each in graphical_model(model, batch).variables if each.name == "x" or not each.observed)
-    return any("y" in each.parents for each in generated)
+    with frozen(model):
+        variables = _variables(*_sites_and_parents(model, batch), frozenset())
+    return any("y" in each.parents for each in variables if each.name == "x" or not each.observed)
 
 
-def _tracked(program: nn.Module, batch: Batch) -> tuple[_Sites, _Parents]:
+def _tracked(program: nn.Module, batch: Batch) -> tuple[Sites, Parents]:
     """The sites, and the names that each one's log-density carries."""
 
     def named(value: Tensor | None, name: str) -> Tensor | None:
@@ -124,8 +165,8 @@ def _tracked(program: nn.Module, batch: Batch) -> tuple[_Sites, _Parents]:
 
     known = Batch(cast(Tensor, named(batch.x, "x")), named(batch.y, "y"), batch.index)
     with preserved(batch.x.device), TrackProvenance(), _ValuesOnly():
-        sites = _sites(trace_program(program, known))
-        found = {name: set(get_provenance(_log_prob(site, site["value"]))) for name, site in sites.items()}
+        sites = sites_of(trace_program(program, known))
+        found = {name: set(get_provenance(log_prob_of(site, site["value"]))) for name, site in sites.items()}
     variables = {"x", "y", *sites}  # parameters have names too
     return sites, {name: behind & variables - {name} for name, behind in found.items()}
 
@@ -155,44 +196,23 @@ class _ValuesOnly(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _tried(program: nn.Module, batch: Batch) -> tuple[_Sites, _Parents]:
-    """The sites, and for each what changes its density when it is given another value, all else as it was."""
-    with preserved(batch.x.device):
-        first = trace_program(program, batch)
-        others = _sites(trace_program(program, batch))
-    sites = _sites(first)
-
-    def affected(changed: Batch, trace: Any) -> set[str]:
-        with preserved(batch.x.device):
-            again = _sites(trace_program(program, changed, poutine.replay(program, trace=trace)))
-        return {
-            name
-            for name, site in sites.items()
-            if not torch.equal(_log_prob(again[name], site["value"]), _log_prob(site, site["value"]))
-        }
-
-    children = {"x": affected(batch._replace(x=1 - batch.x), first)}
-    if batch.y is not None:
-        children["y"] = affected(batch._replace(y=(batch.y == 0).to(batch.y.dtype)), first)
-    for name, site in sites.items():
-        if not site["is_observed"]:
-            edited = first.copy()
-            cast(Any, edited.nodes)[name] = {**site, "value": others[name]["value"]}
-            children[name] = affected(batch, edited)
-    return sites, {name: {each for each, found in children.items() if name in found} - {name} for name in sites}
-
-
-def _sites(trace: Any) -> _Sites:
-    return {n: site for n, site in trace.nodes.items() if site["type"] == "sample" and not site_is_subsample(site)}
-
-
 def _plates(site: Any) -> list[Any]:
     return [frame for frame in site["cond_indep_stack"] if frame.vectorized]
 
 
-def _log_prob(site: Any, value: Tensor) -> Tensor:
-    log_prob: Tensor = site["fn"].log_prob(value)
-    return log_prob
+def _standard(fn: Any) -> str | None:
+    """N(0, I), or N(0, 1) of a single number, where that is what a distribution is by its numbers."""
+    inner = unwrapped(fn)
+    single = not fn.event_shape
+    if isinstance(inner, Normal):
+        standard = (inner.loc == 0).all() and (inner.scale == 1).all()
+    elif isinstance(inner, MultivariateNormal):
+        unit = torch.eye(inner.event_shape[0], dtype=inner.loc.dtype, device=inner.loc.device)
+        standard = (inner.loc == 0).all() and (inner.scale_tril == unit).all()
+    else:
+        return None
+    is_mapped = isinstance(fn, TransformedDistribution)
+    return None if is_mapped or not standard else "N(0, 1)" if single else "N(0, I)"
 
 
 def _kind(fn: Any) -> str:

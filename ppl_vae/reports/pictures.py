@@ -142,7 +142,8 @@ def _graphical_model(subject: _Subject) -> "Figure":
     model, guide = (graphical_model(program, few) for program in subject.pair)
     caption = (
         f"{subject.title}. Read from the Pyro programs. Shaded: observed; white: latent; an arrow leads to a variable "
-        "from what its distribution depends on; a frame holds what there is once for each datapoint."
+        "from what its distribution depends on; a frame holds what there is once for each datapoint; θ and φ: what is "
+        "learned, φₙ where each datapoint has its own."
     )
     return figures.graphical_model(model, guide, caption, {"data": f"{subject.info.num_data:,} datapoints"})
 

@@ -45,7 +45,7 @@ _HOW = "How these numbers were made, and fingerprints of what they were made wit
 
 # What each picture shows.
 _CAPTIONS = {
-    "graphical-model": "The model and its guide as graphical models, read from the programs.",
+    "graphical-model": "The model and its guide as graphical models, read from the programs: θ and φ are learned.",
     "training": "The bound and its two parts over the epochs; bigger is better.",
     "reconstructions": "Observations, and below each what the model expects after q(z | x) has seen it.",
     "prior": "What the model makes of latents drawn from its prior.",

@@ -1,13 +1,14 @@
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import Circle, Ellipse, FancyArrowPatch, FancyBboxPatch
 
 from ppl_vae.figures import graphical_model
-from ppl_vae.programs.structure import GraphicalModel, Variable
+from ppl_vae.programs.structure import GraphicalModel, Parameters, Variable
 
 IN = ("data",)
 MODEL = GraphicalModel(
@@ -105,6 +106,39 @@ def test_nothing_covers_anything(graph: GraphicalModel) -> None:
         assert all(circle.x0 < box.x0 and box.x1 < circle.x1 for circle in held)
     heights = [circle.get_window_extent().height for circle in circles(axes).values()]
     np.testing.assert_allclose(heights, heights[0])
+
+
+def dots(axes: Axes) -> dict[str, Ellipse]:
+    """Of learned parameters, by name."""
+    found = (patch for patch in axes.patches if isinstance(patch, Ellipse) and not isinstance(patch, Circle))
+    return {str(patch.get_label()): patch for patch in found}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "inside"),
+    [
+        ((Parameters(("z",)),), {"φ": False}),
+        ((Parameters(("z",), IN),), {"φₙ": True}),
+        ((Parameters(("z",)), Parameters(("z",), IN)), {"φ": False, "φₙ": True}),
+        ((), {}),
+    ],
+)
+def test_what_is_learned_stands_outside_the_plate_unless_each_datapoint_has_its_own(
+    parameters: tuple[Parameters, ...], inside: dict[str, bool]
+) -> None:
+    guide = replace(GUIDE, parameters=parameters)
+    model = replace(MODEL, parameters=(Parameters(("x",)),))
+    left, right = graphical_model(model, guide, plate_names={"data": "1,294 datapoints"}).axes
+    assert set(dots(left)) == {"θ"}
+    assert arrows(left)["θ → x"] == "-"
+    assert {name: frames(right)["data"].get_window_extent().overlaps(dot.get_window_extent())
+            for name, dot in dots(right).items()} == inside  # fmt: skip
+    for name in inside:
+        assert arrows(right)[f"{name} → z"] == "--"
+    for axes in (left, right):
+        for dot in dots(axes).values():
+            box = dot.get_window_extent()
+            assert not any(circle.get_window_extent().overlaps(box) for circle in circles(axes).values())
 
 
 def test_long_names_stay_in_their_circles() -> None:

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from ppl_vae import figures
-from ppl_vae.programs.structure import GraphicalModel, Variable
+from ppl_vae.programs.structure import GraphicalModel, Parameters, Variable
 from ppl_vae.training.metrics import EpochMetrics
 from tests.figures.whole import faults
 
@@ -71,8 +71,9 @@ def program(names: list[str], distribution: str, plate: str) -> Figure:
     latents = tuple(Variable(name, distribution, False, (), ("data",)) for name in names)
     x = Variable("x", distribution, True, tuple(names), ("data",))
     q = tuple(replace(latent, parents=("x",)) for latent in latents)
-    model = GraphicalModel((*latents, x), {"data": 5})
-    guide = GraphicalModel((replace(x, distribution=None, parents=()), *q), {"data": 5})
+    model = GraphicalModel((*latents, x), {"data": 5}, (Parameters(("x",)),))
+    learned = (Parameters(tuple(names)), Parameters((names[0],), ("data",)))
+    guide = GraphicalModel((replace(x, distribution=None, parents=()), *q), {"data": 5}, learned)
     return figures.graphical_model(model, guide, CAPTION, {"data": plate})
 
 

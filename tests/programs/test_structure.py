@@ -19,7 +19,7 @@ from ppl_vae.programs.structure import GraphicalModel, graphical_model, reads_la
 from ppl_vae.runtime.errors import UserError
 from tests.conformance import ALL_CASES
 from tests.marks import slow_after
-from tests.pairs import TwoLatents, all_of, amortized, oracle, vae_pair
+from tests.pairs import PriorGuide, TwoLatents, all_of, amortized, oracle, vae_pair
 
 
 def plain(found: GraphicalModel) -> dict[str, tuple[str | None, bool, tuple[str, ...]]]:
@@ -35,7 +35,7 @@ def test_a_vae() -> None:
     model, guide = vae_pair()
     batch = all_of(torch.zeros(5, 3, 4))
     found = graphical_model(model, batch)
-    assert plain(found) == {"z": ("Normal", False, ()), "x": ("Bernoulli", True, ("z",))}
+    assert plain(found) == {"z": ("N(0, I)", False, ()), "x": ("Bernoulli", True, ("z",))}
     assert found.plates == {"data": 5}
     assert {variable.plates for variable in found.variables} == {("data",)}
     assert plain(graphical_model(guide, batch)) == {"x": (None, True, ()), "z": ("Normal", False, ("x",))}
@@ -43,7 +43,7 @@ def test_a_vae() -> None:
 
 def test_probabilistic_pca() -> None:
     found = graphical_model(oracle(), all_of(torch.zeros(2, 5, dtype=torch.float64)))
-    assert plain(found) == {"z": ("Normal", False, ()), "x": ("Normal", True, ("z",))}
+    assert plain(found) == {"z": ("N(0, I)", False, ()), "x": ("Normal", True, ("z",))}
 
 
 @pytest.mark.parametrize("tracked", [True, False])
@@ -55,11 +55,11 @@ def test_labels_are_given_and_have_no_distribution(
     tracked: bool, family: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not tracked:
-        monkeypatch.setattr(module, "_tracked", module._tried)
+        monkeypatch.setattr(module, "_tracked", module.tried)
     model, guide, batch = case(f"conditional, {family}, amortized")
     assert plain(graphical_model(model, batch)) == {
         "y": (None, True, ()),
-        "z": ("Normal", False, ()),
+        "z": ("N(0, I)", False, ()),
         "x": ("Bernoulli", True, ("y", "z")),
     }
     assert plain(graphical_model(guide, batch)) == {
@@ -72,7 +72,7 @@ def test_labels_are_given_and_have_no_distribution(
 @pytest.mark.parametrize("tracked", [True, False])
 def test_two_latents_and_a_guide_that_draws_them_in_one_piece(tracked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not tracked:
-        monkeypatch.setattr(module, "_tracked", module._tried)
+        monkeypatch.setattr(module, "_tracked", module.tried)
     model = TwoLatents()
     batch = all_of(torch.randn(2, 4))
     assert plain(graphical_model(model, batch)) == {
@@ -117,7 +117,7 @@ class Levels(PyroModule):
 @pytest.mark.parametrize("tracked", [True, False])
 def test_chains_and_nested_plates(tracked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not tracked:
-        monkeypatch.setattr(module, "_tracked", module._tried)
+        monkeypatch.setattr(module, "_tracked", module.tried)
     found = graphical_model(Levels(), all_of(torch.ones(4, 3)))
     assert plain(found) == {
         "scale": ("Gamma", False, ()),
@@ -197,7 +197,7 @@ def test_a_shape_read_from_x_is_no_dependence_and_a_value_is(
     loc: Callable[[Batch], Tensor], parents: tuple[str, ...], tracked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not tracked:
-        monkeypatch.setattr(module, "_tracked", module._tried)
+        monkeypatch.setattr(module, "_tracked", module.tried)
     batch = all_of(torch.tensor([[0.3, 1.0, 0.2], [0.7, 0.1, 0.9]]), torch.tensor([1, 0]))
     program = Prior(loc)
     if tracked:
@@ -228,6 +228,82 @@ def test_a_program_that_does_not_run_is_named() -> None:
         graphical_model(vae_pair()[0], all_of(torch.zeros(2, 5)))
 
 
+# --- What is learned --------------------------------------------------------------------------------------------------
+
+
+SHARED, OWN = (), ("data",)
+
+
+def learned(program: torch.nn.Module, batch: Batch) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """By the plates that parameters are in, the variables that depend on them."""
+    return {each.plates: each.children for each in graphical_model(program, batch).parameters}
+
+
+@pytest.mark.parametrize(
+    ("name", "theta", "phi"),
+    [
+        ("vae, full-rank, amortized", {SHARED: ("x",)}, {SHARED: ("z",)}),
+        ("conditional, diagonal, amortized", {SHARED: ("x",)}, {SHARED: ("z",)}),
+        ("vae, diagonal, per-datapoint", {SHARED: ("x",)}, {OWN: ("z",)}),
+        # A flow's maps are shared, the base's parameters are not.
+        ("vae, iaf, per-datapoint", {SHARED: ("x",)}, {SHARED: ("z",), OWN: ("z",)}),
+        # Refined for each datapoint, but nothing of that is kept.
+        ("vae, full-rank, semi-amortized", {SHARED: ("x",)}, {SHARED: ("z",)}),
+        ("hierarchical, diagonal, amortized", {SHARED: ("z1", "x")}, {SHARED: ("z2", "z1")}),
+    ],
+)
+def test_what_is_learned_and_by_whom(name: str, theta: object, phi: object) -> None:
+    model, guide, batch = case(name)
+    assert learned(model, batch) == theta
+    assert learned(guide, batch) == phi
+
+
+def test_two_latents_that_are_cut_from_one_vector_share_its_parameters() -> None:
+    model = TwoLatents()
+    batch = all_of(torch.randn(2, 4))
+    assert learned(amortized(model, batch.x), batch) == {SHARED: ("rate", "mix")}
+
+
+def test_nothing_is_learned_where_no_parameter_requires_a_gradient() -> None:
+    model, batch = oracle(), all_of(torch.zeros(2, 5, dtype=torch.float64))
+    assert learned(model, batch) == {SHARED: ("x",)}
+    model.requires_grad_(False)
+    assert learned(model, batch) == {}
+    assert learned(PriorGuide(3, 0.5), batch) == {}
+
+
+class Own(PyroModule):
+    """A guide of a user's: q(z) = N(row of the datapoint, one scale for all)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loc = torch.nn.Embedding(7, 2)
+        self.scale = PyroParam(torch.tensor(0.7), constraint=constraints.positive)
+
+    def forward(self, batch: Batch) -> None:
+        with pyro.plate("data", len(batch.x), dim=-1):
+            pyro.sample("z", dist.Normal(self.loc(batch.index), self.scale).to_event(1))
+
+
+def test_a_users_own_rows_are_told_from_what_datapoints_share() -> None:
+    batch = all_of(torch.zeros(3, 4))
+    guide = Own()
+    assert learned(guide, batch) == {SHARED: ("z",), OWN: ("z",)}
+    guide.scale_unconstrained.requires_grad_(False)
+    assert learned(guide, batch) == {OWN: ("z",)}
+
+
+def test_a_learned_prior_is_no_standard_normal() -> None:
+    batch = all_of(torch.zeros(2, 3))
+    program = Prior(lambda batch: torch.zeros(len(batch.x), 3))
+    with torch.no_grad():
+        program.scale_unconstrained.zero_()  # a scale of 1 now
+    assert learned(program, batch) == {SHARED: ("z",)}
+    assert plain(graphical_model(program, batch))["z"][0] == "Normal"
+    program.scale_unconstrained.requires_grad_(False)
+    assert plain(graphical_model(program, batch))["z"][0] == "N(0, I)"
+
+
 # --- Labels -----------------------------------------------------------------------------------------------------------
 
 
@@ -254,7 +330,7 @@ class Shifted(PyroModule):
 @pytest.mark.parametrize("tracked", [True, False])
 def test_who_reads_labels(tracked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not tracked:
-        monkeypatch.setattr(module, "_tracked", module._tried)
+        monkeypatch.setattr(module, "_tracked", module.tried)
     conditional, _, batch = case("conditional, diagonal, amortized")
     assert reads_labels(conditional, batch)
     assert not reads_labels(conditional, batch._replace(y=None))
