@@ -42,6 +42,7 @@ from ppl_vae.predictive import (
     directions,
     distributions,
     draws,
+    gaussians,
     generators,
     interpolation,
     nearest,
@@ -94,7 +95,19 @@ MODULES = (
         starts,
         ends,
     ),
-    *(codes, directions, distributions, generators, interpolation, nearest, planes, rendering, traversal, exploring),
+    *(
+        codes,
+        directions,
+        distributions,
+        gaussians,
+        generators,
+        interpolation,
+        nearest,
+        planes,
+        rendering,
+        traversal,
+        exploring,
+    ),
 )
 """Where to look for them."""
 
@@ -172,6 +185,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "ends.judged": lambda on: ends.judged(
         Weights(on.model, Diagonal(2), on.latents), on.batch, torch.zeros(2, len(on.data), 4), 0
     ),
+    "gaussians.posterior_gaussians": lambda on: gaussians.posterior_gaussians(on.model, on.guide, on.data),
     "film.take_frame": lambda on: film.take_frame(on.model, on.guide, on.data, torch.linspace(-1, 1, 2)),
     "fingerprint.fingerprint_of": lambda on: fingerprint.fingerprint_of(on.model),
     "unseen.fit_locally": lambda on: unseen.fit_locally(

@@ -17,6 +17,7 @@ from ppl_vae.figures.images import grid, mosaic, reconstructions, sheet
 from ppl_vae.figures.latent import latent_scatter
 from ppl_vae.figures.latent_holes import LatentPlane, latent_holes
 from ppl_vae.figures.look.style import save
+from ppl_vae.figures.posteriors import posteriors
 from ppl_vae.figures.strips import strips
 from ppl_vae.figures.units import kl_by_unit
 
@@ -38,6 +39,7 @@ __all__ = [
     "latent_holes",
     "latent_scatter",
     "mosaic",
+    "posteriors",
     "reconstructions",
     "save",
     "save_frame",

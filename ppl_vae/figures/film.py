@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ppl_vae.figures.images import as_pixels, mosaic, show
+from ppl_vae.figures.latent import circles
 from ppl_vae.figures.look.style import FAINT, class_colors, look, styled
+from ppl_vae.figures.posteriors import checked, draw_ellipses
 from ppl_vae.runtime.files import write_bytes
 
 if TYPE_CHECKING:
@@ -18,7 +20,6 @@ _SIZE = (9.0, 4.9)  # inches
 # Fixed places: a layout that fits itself to each frame's ticks would make the film jump.
 _PLANE = (0.08, 0.12, 0.40, 0.76)
 _GRID = (0.58, 0.12, 0.415, 0.76)
-_CIRCLE = "#cccccc"
 _LETTERS = 6  # of a class's name, between plane and grid
 _DPI = 72
 
@@ -54,34 +55,19 @@ def film_frame(
     Raises:
         ValueError: shapes that do not fit each other, or values that are not finite.
     """
-    from matplotlib.collections import EllipseCollection
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
-    from matplotlib.patches import Circle
     from matplotlib.ticker import MaxNLocator
 
-    points, spread = np.asarray(means, dtype=np.float64), np.asarray(covariances, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] != 2 or spread.shape != (len(points), 2, 2):
-        raise ValueError(f"a frame needs means (N, 2) and covariances (N, 2, 2), got {points.shape}, {spread.shape}.")
-    if not (np.isfinite(points).all() and np.isfinite(spread).all()):
-        raise ValueError("means or covariances hold values that are not finite.")
+    points, spread = checked(means, covariances)
     names, index = np.unique(np.zeros(len(points)) if labels is None else np.asarray(labels), return_inverse=True)
     colors = np.array(class_colors(len(names)))
     figure = Figure(figsize=_SIZE)
     figure.text(0.01, 0.965, title, ha="left", va="center", parse_math=False)
     plane, tiles = figure.add_axes(_PLANE), figure.add_axes(_GRID)
 
-    for radius in (1, 2, 3):
-        plane.add_patch(Circle((0, 0), radius, fill=False, edgecolor=_CIRCLE, linewidth=1.2))
-    widths, heights, angles = _ellipses(spread)
-    plane.add_collection(
-        EllipseCollection(
-            widths, heights, angles, units="xy", offsets=points, offset_transform=plane.transData,
-            facecolors="none", edgecolors=colors[index], alpha=0.6, linewidths=0.8,
-        )
-    )  # fmt: skip
-    plane.scatter(points[:, 0], points[:, 1], s=16, c=colors[index], linewidths=0.0)
-    plane.grid(False)
+    circles(plane)
+    draw_ellipses(plane, points, spread, colors[index])
     for axis in (plane.xaxis, plane.yaxis):
         axis.set_major_locator(
             MaxNLocator(nbins=6, steps=[1, 2, 5, 10], prune="both")
@@ -130,10 +116,3 @@ def film_palette(num_classes: int) -> NDArray[np.uint8]:
     ink = np.linspace(1.0, 0.0, 128 // len(colors), endpoint=False)[:, None, None]  # 1 is the colour, 0 is white
     tints = ink * colors + (1 - ink)
     return np.round(255 * np.concatenate([greys, tints.reshape(-1, 3)])).astype(np.uint8)
-
-
-def _ellipses(covariances: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    """Full widths, full heights and angles in degrees of the ellipses of one standard deviation."""
-    variances, axes = np.linalg.eigh(covariances)
-    lengths = 2 * np.sqrt(variances.clip(min=0.0))
-    return lengths[:, 1], lengths[:, 0], np.degrees(np.arctan2(axes[:, 1, 1], axes[:, 0, 1]))

@@ -65,7 +65,7 @@ def latent_scatter(
 
     points = _checked(codes, "codes")
     sample = None if draws is None else _checked(draws, "draws", points.shape[1])
-    names, index = _classes(labels, len(points))
+    names, index = classes(labels, len(points))
     if points.shape[1] == 1:
         figure = new_figure(WIDTH, 4.4, caption)
         axes = figure.subplots()
@@ -89,13 +89,13 @@ def latent_scatter(
             axis_names = ["z1", "z2"]
         _draw_scatter(axes, points, index, len(names), sample)
         axes.set(xlabel=axis_names[0], ylabel=axis_names[1])
-        handles = _draw_circles(axes) if standard_normal else []
+        handles = circles(axes) if standard_normal else []
         if sample is not None:
             handles += _draw_marginals(axes, sample, standard_normal)
         if labels is not None and len(names) <= len(CATEGORICAL):
-            handles += _name_classes(axes, points, index, names)
+            handles += _nameclasses(axes, points, index, names)
     if labels is not None and len(names) > len(CATEGORICAL):
-        _draw_colour_bar(figure, names)
+        colour_bar(figure, names)
     if handles:
         figure.legend(handles=handles, loc="outside upper left", ncols=3 if points.shape[1] > 1 else 4)
     return figure
@@ -112,7 +112,7 @@ def _checked(values: ArrayLike, what: str, size: int | None = None) -> NDArray[n
     return array
 
 
-def _classes(labels: ArrayLike | None, count: int) -> tuple[list[str], NDArray[np.intp]]:
+def classes(labels: ArrayLike | None, count: int) -> tuple[list[str], NDArray[np.intp]]:
     """The classes' names in order, and each datapoint's place among them."""
     if labels is None:
         return ["all"], np.zeros(count, dtype=np.intp)
@@ -159,7 +159,8 @@ def _draw_scatter(
     axes.set_anchor("SW")
 
 
-def _draw_circles(axes: "Axes") -> "list[Line2D | Patch]":
+def circles(axes: "Axes") -> "list[Line2D | Patch]":
+    """Circles of radius 1, 2 and 3, the scale of a prior N(0, I); returns what the legend has of them."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Circle
 
@@ -205,7 +206,7 @@ def _draw_density(axes: "Axes", upright: bool = False) -> "list[Line2D | Patch]"
     return list(axes.plot(*along, color=INK, linestyle="--", linewidth=1.5, label="prior N(0, 1)"))
 
 
-def _name_classes(
+def _nameclasses(
     axes: "Axes", points: NDArray[np.float64], index: NDArray[np.intp], names: list[str]
 ) -> "list[Line2D | Patch]":
     """Each class's name in its colour's frame at the median of its codes, or as near as there is room, a line leading
@@ -262,7 +263,8 @@ def _draw_histogram(
     ]  # no names where there are no labels
 
 
-def _draw_colour_bar(figure: "Figure", names: list[str]) -> None:
+def colour_bar(figure: "Figure", names: list[str]) -> None:
+    """The colours of more classes than can be told apart by a legend, under the figure's axes."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import BoundaryNorm, ListedColormap
 

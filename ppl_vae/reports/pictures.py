@@ -19,6 +19,7 @@ from ppl_vae.predictive.draws import (
     posterior_samples,
     prior_predictive,
 )
+from ppl_vae.predictive.gaussians import posterior_gaussians
 from ppl_vae.predictive.rendering import centre, image_of, images_of, is_drawn, shown_of, takes_labels
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
@@ -37,6 +38,7 @@ _NUM_COLUMNS = 10
 _NUM_RECONSTRUCTIONS = 10
 _NUM_PRIOR = 64
 _NUM_CODES = 2000
+_NUM_ELLIPSES = 200
 _NUM_DRAWS = 10  # of each code's q, for smooth margins
 
 
@@ -137,6 +139,21 @@ def _latent(subject: _Subject) -> "Figure":
     return figures.latent_scatter(codes, subject.labels, caption, draws, standard_normal=standard_normal)
 
 
+def _posteriors(subject: _Subject) -> "Figure | None":
+    pair, shape = subject.pair, subject.info.event_shape
+    if plane_site(pair.model, shape) is None or not has_density(pair.guide, subject.data.probe()):
+        return None
+    few = subject.data.head(_NUM_ELLIPSES)
+    labels = None if subject.labels is None else subject.labels[: len(few)]
+    standard_normal = has_standard_normal_prior(pair.model, subject.batch)
+    caption = (
+        f"{subject.title}. q(z | x) of {len(few)} {subject.split.lower()} datapoints: means, and ellipses of one "
+        "standard deviation, by label."
+    )
+    q = posterior_gaussians(*pair, few)
+    return figures.posteriors(*q, labels, caption, standard_normal=standard_normal)
+
+
 def _graphical_model(subject: _Subject) -> "Figure":
     few = subject.data.probe()
     model, guide = (graphical_model(program, few) for program in subject.pair)
@@ -163,5 +180,6 @@ _PICTURES: "dict[str, Callable[[_Subject], Figure | None]]" = {
     "reconstructions": _reconstructions,
     "prior": _prior,
     "latent": _latent,
+    "posteriors": _posteriors,
     "grid": _grid,
 }

@@ -50,6 +50,7 @@ _CAPTIONS = {
     "reconstructions": "Observations, and below each what the model expects after q(z | x) has seen it.",
     "prior": "What the model makes of latents drawn from its prior.",
     "latent": "Where the guide puts the data: means of q(z | x).",
+    "posteriors": "How sure the guide is: q(z | x) of some datapoints, ellipses of one standard deviation.",
     "grid": "The latent plane, decoded place by place.",
     "kl-by-unit": "What each unit of z is used for: its KL, and whether its posterior mean moves with x.",
 }

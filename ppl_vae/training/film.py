@@ -1,21 +1,17 @@
 """Frames of a film of learning: where q puts some observations, and what the model makes of the latent plane."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor, nn
-from torch.distributions import Normal
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.estimates.estimate import Estimate
 from ppl_vae.evaluation.bounds import elbo
-from ppl_vae.predictive.draws import latent_grid, plane_site, posterior_samples
-from ppl_vae.programs.contract import trace_in_plate
-from ppl_vae.programs.pair import frozen, latent_sites
+from ppl_vae.predictive.draws import latent_grid
+from ppl_vae.predictive.gaussians import posterior_gaussians
 from ppl_vae.runtime.seeding import seeded
 
-_DRAWS = 200  # of each q whose covariance has no closed form
 _ELBO_SAMPLES = 10
 
 
@@ -60,23 +56,10 @@ def take_frame(
         seed: of draws.
 
     Raises:
-        ValueError: the latent is not one vector of size 2.
+        UserError: the latent is not one vector of size 2.
     """
-    name = plane_site(model, data.event_shape)
-    if name is None:
-        raise ValueError("a film needs a model with one latent of size 2")
-    batch = data.batch(torch.arange(len(data), device=data.x.device))
     with seeded(seed, data.x.device):
-        with frozen(guide):
-            q: Any = latent_sites(trace_in_plate(guide, batch))[name]["fn"]
-        if hasattr(q, "covariance_matrix"):
-            means, covariances = q.mean, q.covariance_matrix
-        elif isinstance(getattr(q, "base_dist", q), Normal):
-            means, covariances = q.mean, torch.diag_embed(q.variance)
-        else:
-            draws = posterior_samples(guide, batch, _DRAWS)[name]
-            means, error = draws.mean(0), draws - draws.mean(0)
-            covariances = torch.einsum("kni,knj->nij", error, error) / (_DRAWS - 1)
+        q = posterior_gaussians(model, guide, data)
         grid = latent_grid(model, data.event_shape, axis, label)
         value = elbo(model, guide, data, _ELBO_SAMPLES, seed).elbo
-    return Frame(means.detach(), covariances.detach(), grid, value)
+    return Frame(q.means, q.covariances, grid, value)

@@ -83,6 +83,13 @@ def film(classes: list[str] | None) -> Figure:
     return figures.film_frame(rng.normal(size=(60, 2)), cov, labels, pixels(5, 5, 8, 8), 4.0, title=LONG)
 
 
+def ellipses(classes: list[str] | None, scale: float = 1.0, prior: bool = True) -> Figure:
+    labels = None if classes is None else np.array(classes)[np.arange(200) % len(classes)]
+    halves = scale * rng.normal(size=(200, 2, 2))
+    means = 3 * scale * rng.normal(size=(200, 2))
+    return figures.posteriors(means, halves @ halves.mT, labels, CAPTION, standard_normal=prior)
+
+
 def ranks(names: list[str]) -> Figure:
     return figures.calibration(rng.integers(0, 20, size=(100, len(names))), 19, names, CAPTION)
 
@@ -133,6 +140,10 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "graphical model, long": lambda: program(["z", "a_long_latent_name", "w"], f"Independent({LONG})", LONG),
     "film": lambda: film([str(n) for n in range(10)]),
     "film of long names": lambda: film(CLASSES),
+    "posteriors": lambda: ellipses([str(n) for n in range(10)]),
+    "posteriors of long names": lambda: ellipses(CLASSES, 1e-3),
+    "posteriors of many classes": lambda: ellipses([f"{LONG} {n}" for n in range(40)], 1e5),
+    "posteriors without labels": lambda: ellipses(None, 1e-6, prior=False),
     "calibration": lambda: ranks(["z1", "z2"]),
     "calibration of long names": lambda: ranks([f"{LONG}[{n}]" for n in range(8)]),
     "calibration of many": lambda: ranks([f"z{n}" for n in range(50)]),

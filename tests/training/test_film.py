@@ -9,6 +9,7 @@ from ppl_vae.data import Dataset
 from ppl_vae.guides import Diagonal, FullRank, InverseAutoregressive
 from ppl_vae.models import LinearGaussian
 from ppl_vae.predictive.draws import latent_grid, posterior_samples
+from ppl_vae.runtime.errors import UserError
 from ppl_vae.training.film import film_steps, take_frame
 from tests.pairs import amortized, optimal, oracle, simulate, vae_pair
 
@@ -87,5 +88,5 @@ def test_taking_a_frame_changes_nothing():
 def test_only_a_plane_can_be_filmed():
     model = oracle(latent_dim=3)
     data = Dataset(simulate(model, 3))
-    with pytest.raises(ValueError, match="one latent of size 2"):
+    with pytest.raises(UserError, match="one latent of size 2"):
         take_frame(model, optimal(model, Diagonal), data, AXIS)

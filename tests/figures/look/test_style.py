@@ -45,6 +45,7 @@ DRAW: dict[str, Callable[[str], Figure]] = {
     "latent_holes": lambda c: figures.latent_holes([PLANE, PLANE._replace(name="ae")], [0, 1, 2, 2], c),
     "kl_by_unit": lambda c: figures.kl_by_unit([1.0, 0.0], [0.1, 0.0], [True, False], ["z1", "z2"], c),
     "labelled": lambda c: figures.labelled(PIXELS[None], [["7 %"] * len(PIXELS)], ["row"], c),
+    "posteriors": lambda c: figures.posteriors([[0, 1], [1, 1]], [np.eye(2)] * 2, [3, 4], c),
     "strips": lambda c: figures.strips(PIXELS[None], ["row"], list("abcde")[: len(PIXELS)], c),
     "latent_scatter": lambda c: figures.latent_scatter(PIXELS[0], np.arange(5), c),
 }
