@@ -166,9 +166,9 @@ def fit_locally(
         advance: called with the number of datapoints done.
         guide: without ``init``, a q(z | x) with an answer to this data, whose means the first start is at.
     """
-    family = family.to(data.x)  # a fresh one is in torch's default precision, on the CPU
+    family = family.to(data.device, data.dtype)  # a fresh one is in torch's default precision, on the CPU
     fits = infer(model, family, data, latents, init, settings, advance, guide)
-    local = PerDatapoint(latents, family, len(data), data.first).to(data.x)
+    local = PerDatapoint(latents, family, len(data), data.first).to(data.device, data.dtype)
     with torch.no_grad():
         local.table.weight.copy_(fits.params)
     return LocalFit(local, fits)

@@ -28,7 +28,7 @@ def judge(classifier: BayesClassifier, splits: Splits, seed: int) -> dict[str, A
 
 def _judge(classifier: BayesClassifier, data: Dataset) -> dict[str, Any]:
     assert data.y is not None
-    found, labels = classifier.classify(data.x), torch.cat([classifier.labels, data.y]).unique()
+    found, labels = classifier.classify(data.values()), torch.cat([classifier.labels, data.y]).unique()
     cells = torch.searchsorted(labels, data.y) * len(labels) + torch.searchsorted(labels, found)
     counts = torch.bincount(cells, minlength=len(labels) ** 2).view(len(labels), len(labels))
     right = found == data.y

@@ -62,8 +62,8 @@ def _contender(size: Size, device: str, precision: Precision) -> Ours:
 def _bound(trained: Ours, precision: Precision) -> torch.Tensor:
     """The bound of some datapoints, ``(datapoints,)``; the noise is the same in every precision."""
     step = trained.step
-    with seeded(0, step.data.x.device), computing_in(precision), frozen(step.model, step.guide):
-        rows = torch.arange(len(step.data), device=step.data.x.device).split(trained.batches.batch_size)
+    with seeded(0, step.data.device), computing_in(precision), frozen(step.model, step.guide):
+        rows = torch.arange(len(step.data), device=step.data.device).split(trained.batches.batch_size)
         bounds = [
             step.objective.terms(step.model, step.guide, step.data.batch(index)).bound for index in rows[:_BATCHES]
         ]

@@ -22,7 +22,7 @@ def check_runs(data: Dataset, model: nn.Module, guide: nn.Module | None = None) 
             has a site outside the batch's plate, or the model observes anything but x.
     """
     check_rows_are_there(data)
-    with preserved(data.x.device), frozen(model, *([guide] if guide is not None else [])):
+    with preserved(data.device), frozen(model, *([guide] if guide is not None else [])):
         probe = data.probe()
         if guide is not None:
             trace_in_plate(guide, probe)

@@ -22,7 +22,7 @@ def encode_text(lines: Sequence[str], alphabet: str, length: int) -> Tensor:
     Returns:
         ``(len(lines), T, 1 + V)``.
     """
-    x = torch.zeros(len(lines), length, 1 + len(alphabet))
+    x = torch.zeros(len(lines), length, 1 + len(alphabet), dtype=torch.bool)
     lengths = np.array([len(line) for line in lines], dtype=np.int64)
     first = np.repeat(lengths.cumsum() - lengths, lengths)  # of each character's line, among all characters
     step = np.arange(lengths.sum()) - first
@@ -42,7 +42,7 @@ def _code_points(text: str) -> NDArray[np.uint32]:
 def decode_text(x: Tensor, alphabet: str) -> list[str]:
     """Sequences ``(n, T, 1 + V)`` as lines, up to the first step that is not alive; of probabilities, the likeliest."""
     going = (x[..., 0] >= 0.5).long().cumprod(-1).sum(-1).tolist()
-    characters = x[..., 1:].argmax(-1).tolist()
+    characters = x[..., 1:].float().argmax(-1).tolist()
     return ["".join(alphabet[c] for c in row[:end]) for row, end in zip(characters, going, strict=True)]
 
 
@@ -57,7 +57,7 @@ def encode_notes(pieces: Sequence[Sequence[Sequence[int]]], length: int) -> Tens
     Returns:
         ``(len(pieces), T, 89)``.
     """
-    x = torch.zeros(len(pieces), length, 1 + NUM_NOTES)
+    x = torch.zeros(len(pieces), length, 1 + NUM_NOTES, dtype=torch.bool)
     for number, piece in enumerate(pieces):
         x[number, : len(piece), 0] = 1
         for step, notes in enumerate(piece):

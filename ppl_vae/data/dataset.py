@@ -1,9 +1,9 @@
 """Observations resident on one device, binarized there at every visit."""
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -21,67 +21,110 @@ ROUNDING = 1e-6
 """How far probabilities may leave [0, 1]: a few units in float32's last place, which is what scaling rounds to."""
 # Elements that are looked at in one go: few enough to stay in a processor's cache.
 _AT_ONCE = 2**20
+_ALL = slice(None)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """One split of a data set.
 
+    Integers are kept as they are, in memory and on the device, and become float in a batch: of 8 bits, they take a
+    quarter of the memory.
+
     Args:
-        x: observations, ``(N, *event)``, float; probabilities of a lit pixel if ``dynamic``. Bool becomes 0 and 1.
+        x: observations, ``(N, *event)``, float, bool, or integers, which are divided by ``scale`` where they are read;
+            probabilities of a lit pixel if ``dynamic``.
         y: integer labels, ``(N,)``, or None.
         dynamic: draw x ~ Bernoulli(x) anew at every visit (Burda et al. 2016), from torch's own generator.
         first: number of row 0 in the whole data set; each split has its own, so that no row is taken for another's.
+        scale: what integers are divided by: 255 of 8-bit images, and 0 or 1 of counts and bits, which nothing divides;
+            None of float and bool.
 
     Raises:
         UserError: x or y is no tensor, of another type or another shape.
     """
 
-    x: Tensor
-    y: Tensor | None = None
-    dynamic: bool = False
-    first: int = 0
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self, x: Tensor, y: Tensor | None = None, dynamic: bool = False, first: int = 0, scale: int | None = None
+    ) -> None:
         """See what x and y are, and lay them out in C's order: noise is drawn in the order of memory.
 
         What they hold is looked at where a pair is tried, by :meth:`probe`: this runs inside a traced step too.
         """
-        for name, value in (("x", self.x), ("y", self.y)):
+        for name, value in (("x", x), ("y", y)):
             if not isinstance(value, Tensor) and (name == "x" or value is not None):
                 raise UserError(f"{name} is a {type(value).__name__}; make it a tensor, {as_tensor(name, value)}.")
-        x, y = self.x, self.y
         if x.dim() < 2:
             raise UserError(f"x has shape {tuple(x.shape)}; it must be (N, *event), a row for each observation.")
-        if x.dtype == torch.bool:
-            x = x.to(torch.get_default_dtype())
-        elif not x.is_floating_point():
-            raise UserError(f"x is {_name(x)}; make it float: x / 255 of 8-bit images, x.float() of bits and counts.")
+        if x.is_complex():
+            raise UserError(f"x is {_name(x)}; make it float.")
+        if scale is None and not x.is_floating_point() and x.dtype != torch.bool:
+            raise UserError(
+                f"x is {_name(x)}; say what it is divided by: `scale` 255 of 8-bit images, 1 of bits and counts."
+            )
         if y is not None:
             if y.shape != x.shape[:1]:
                 raise UserError(f"y has shape {tuple(y.shape)} where x has {len(x)} rows; it must be ({len(x)},).")
             if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
                 raise UserError(f"y is {_name(y)}; it must hold integer classes 0, 1, 2, ...: y.long().")
             y = y.long().contiguous()
-        object.__setattr__(self, "x", x.contiguous())
-        object.__setattr__(self, "y", y)
+        self.kept = x.contiguous()
+        self.y, self.dynamic, self.first, self.scale = y, dynamic, first, scale or 1
 
     def __len__(self) -> int:
-        return len(self.x)
+        return len(self.kept)
 
     def __repr__(self) -> str:
         labels = "no labels" if self.y is None else "with labels"
-        rows = f"{len(self):,} rows of shape {self.event_shape}, {_name(self.x)}, {labels}"
+        kept = f"{_name(self.kept)}{f' / {self.scale}' if self.scale > 1 else ''}"
+        rows = f"{len(self):,} rows of shape {self.event_shape}, {kept}, {labels}"
         return f"Dataset({rows}{', binarized at every visit' if self.dynamic else ''})"
 
     @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one observation."""
-        return tuple(self.x.shape[1:])
+        return tuple(self.kept.shape[1:])
+
+    @property
+    def event_size(self) -> int:
+        """Numbers in one observation."""
+        return math.prod(self.event_shape)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the rows are."""
+        return self.kept.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the observations in a batch."""
+        return self.kept.dtype if self.kept.is_floating_point() else torch.get_default_dtype()
+
+    @property
+    def x(self) -> Tensor:
+        """The observations as float, ``(N, *event)``; made anew each time where they are kept as integers."""
+        return self.values()
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """What it holds of its rows, by name of the argument: whoever records how a batch is made reads these."""
+        return {"x": self.kept} | ({} if self.y is None else {"y": self.y})
+
+    def replace(self, **changes: Any) -> Self:
+        """The same with other arguments, by name."""
+        given = {"x": self.kept, "y": self.y, "dynamic": self.dynamic, "first": self.first, "scale": self.scale}
+        return type(self)(**(given | changes))
+
+    def values(self, rows: Tensor | slice = _ALL) -> Tensor:
+        """Observations as float, before anything is drawn of them, ``(rows, *event)``; by default of all rows."""
+        return as_float(self.kept[rows], self.scale)
+
+    def mean(self) -> Tensor:
+        """The mean observation, ``event``."""
+        return self.values().mean(0)
 
     def batch(self, index: Tensor) -> Batch:
         """The rows of ``index``, ``(batch,)`` from 0, in its order; binarized now if dynamic."""
-        x = self.x[index]
+        x = self.values(index)
         y = None if self.y is None else self.y[index]
         if self.dynamic:  # torch.bernoulli draws the same, one number at a time: three times as slow on the CPU
             x = (torch.rand_like(x) < x).to(x.dtype)
@@ -89,7 +132,7 @@ class Dataset:
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """The whole split in order, in batches of at most ``batch_size``."""
-        for index in torch.arange(len(self), device=self.x.device).split(batch_size):
+        for index in torch.arange(len(self), device=self.device).split(batch_size):
             yield self.batch(index)
 
     def probe(self) -> Batch:
@@ -103,33 +146,46 @@ class Dataset:
 
     @cached_property
     def _telling(self) -> Tensor:
-        rows = self.x.flatten(1)
-        found = torch.arange(min(2, len(self)), device=self.x.device)
-        grey, outside = _first(rows, _is_grey), _first(rows, _is_outside)
+        found = torch.arange(min(2, len(self)), device=self.device)
+        grey, outside = self._first(_is_grey), self._first(_is_outside)
         if len(outside):
-            self._check_values(rows)
+            self._check_values()
         ends = [] if self.y is None or not len(self) else [self.y.argmin()[None], self.y.argmax()[None]]
         numbers = dict.fromkeys(torch.cat([found, grey, outside, *ends]).tolist())
-        return torch.tensor(list(numbers), dtype=torch.long, device=self.x.device)
+        return torch.tensor(list(numbers), dtype=torch.long, device=self.device)
 
-    def _check_values(self, rows: Tensor) -> None:
-        if len(bad := _first(rows, lambda part: ~part.isfinite())):
+    def _check_values(self) -> None:
+        if len(bad := self._first(lambda part: ~part.isfinite())):
             raise UserError(f"x holds NaN or infinity, first in row {int(bad)}; remove or fill those values.")
-        if self.dynamic and len(bad := _first(rows, lambda part: (part < -ROUNDING) | (part > 1 + ROUNDING))):
+        if self.dynamic and len(bad := self._first(lambda part: (part < -ROUNDING) | (part > 1 + ROUNDING))):
+            low, high = self.values().aminmax()
             raise UserError(
-                f"x runs from {rows.min():.8g} to {rows.max():.8g} and leaves [0, 1] first in row {int(bad)}; scale it "
-                "into [0, 1] to binarize it, or take real numbers as they are, by `binarization` none and `likelihood` "
-                "normal."
+                f"x runs from {low:.8g} to {high:.8g} and leaves [0, 1] first in row {int(bad)}; scale it into [0, 1] "
+                "to binarize it, or take real numbers as they are, by `binarization` none and `likelihood` normal."
             )
+
+    def _first(self, which: Callable[[Tensor], Tensor]) -> Tensor:
+        """Number of the first row with such an element, ``(1,)``; ``(0,)`` if there is none."""
+        size = max(1, _AT_ONCE // max(1, self.event_size))
+        for start in range(0, len(self), size):
+            part = self.values(slice(start, start + size)).flatten(1)
+            if len(found := which(part).any(1).nonzero().flatten()):
+                return found[:1] + start
+        return torch.empty(0, dtype=torch.long, device=self.device)
 
     def fixed(self, seed: int) -> Self:
         """The same rows, no longer dynamic: binarized once, from the seed, with bits of its own for each split."""
         if not self.dynamic:
             return self
-        if len(_first(rows := self.x.flatten(1), _is_outside)):
-            self._check_values(rows)
-        with seeded(stream(seed, f"bits from {self.first}"), self.x.device):
-            return replace(self, x=torch.bernoulli(self.x.clamp(0, 1)), dynamic=False)
+        if len(self._first(_is_outside)):
+            self._check_values()
+        with seeded(stream(seed, f"bits from {self.first}"), self.device):
+            bits = torch.bernoulli(self.values().clamp(0, 1))
+        return self.replace(x=self._kept_alike(bits), dynamic=False, scale=1)
+
+    def _kept_alike(self, bits: Tensor) -> Tensor:
+        """Bits as float where the observations are, and otherwise as bool."""
+        return bits.to(self.kept.dtype if self.kept.is_floating_point() else torch.bool)
 
     @in_range
     def head(self, limit: CountOrZero | None) -> Self:
@@ -138,22 +194,13 @@ class Dataset:
         Raises:
             UserError: ``limit`` is negative, or no whole number.
         """
-        return replace(self, x=self.x[:limit], y=None if self.y is None else self.y[:limit])
+        return self.replace(**{name: value[:limit] for name, value in self.tensors.items()})
 
     def to(self, device: torch.device) -> Self:
         """The same rows on another device."""
-        if self.x.device == device:
+        if self.device == device:
             return self
-        return replace(self, x=self.x.to(device), y=None if self.y is None else self.y.to(device))
-
-
-def _first(rows: Tensor, which: Callable[[Tensor], Tensor]) -> Tensor:
-    """Number of the first row with such an element, ``(1,)``; ``(0,)`` if there is none."""
-    size = max(1, _AT_ONCE // max(1, rows.shape[1]))
-    for start in range(0, len(rows), size):
-        if len(found := which(rows[start : start + size]).any(1).nonzero().flatten()):
-            return found[:1] + start
-    return torch.empty(0, dtype=torch.long, device=rows.device)
+        return self.replace(**{name: value.to(device) for name, value in self.tensors.items()})
 
 
 def _is_grey(x: Tensor) -> Tensor:
@@ -162,6 +209,14 @@ def _is_grey(x: Tensor) -> Tensor:
 
 def _is_outside(x: Tensor) -> Tensor:
     return ~((x >= 0) & (x <= 1))  # NaN too
+
+
+def as_float(x: Tensor, scale: int) -> Tensor:
+    """Observations as they are kept, as float: integers divided by the scale, by nothing if it is 0 or 1."""
+    if x.is_floating_point():
+        return x
+    floats = x.to(torch.get_default_dtype())
+    return floats if scale <= 1 or x.dtype == torch.bool else floats / scale
 
 
 def as_tensor(name: str, value: object) -> str:
@@ -177,25 +232,29 @@ def _name(value: Tensor) -> str:
     return str(value.dtype).removeprefix("torch.")
 
 
-def binarized(x: Tensor, y: Tensor | None, binarization: Binarization, seed: int, first: int = 0) -> Dataset:
+def binarized(
+    x: Tensor, y: Tensor | None, binarization: Binarization, seed: int, first: int = 0, scale: int = 1
+) -> Dataset:
     """A data set under one of the protocols; figures are comparable only under the same one.
 
     Args:
-        x: grey levels in [0, 1], ``(N, *event)``.
+        x: grey levels in [0, 1], ``(N, *event)``, or integers that are divided by ``scale``.
         y: labels, ``(N,)``, or None.
         binarization: ``dynamic`` draws x ~ Bernoulli(x) at every visit, ``static`` once (from ``seed``), ``threshold``
             takes x > ½, ``none`` takes x as it is; ``auto`` is the one that suits x, see :func:`suiting`.
         seed: for ``static``.
         first: number of row 0 in the whole data set.
+        scale: of integers.
     """
+    levels = Dataset(x, y, dynamic=True, first=first, scale=scale)
     if binarization == "auto":
-        binarization = suiting(x)
+        binarization = suiting(levels.values())
     if binarization == "static":
-        return Dataset(x, y, dynamic=True, first=first).fixed(seed)
+        return levels.fixed(seed)
     if binarization == "threshold":
-        Dataset(x, dynamic=True).probe()  # refuses what is no probability
-        x = (x > 0.5).to(x.dtype)
-    return Dataset(x, y, dynamic=binarization == "dynamic", first=first)
+        levels.probe()  # refuses what is no probability
+        return levels.replace(x=levels._kept_alike(levels.values() > 0.5), dynamic=False, scale=1)
+    return levels if binarization == "dynamic" else levels.replace(dynamic=False)
 
 
 def suiting(x: Tensor, layout: Layout = "plain") -> Binarization:

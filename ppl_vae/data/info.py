@@ -74,7 +74,7 @@ class DataInfo:
         """Read it off the data: what :func:`ppl_vae.load` gives, or a data set of one's own."""
         splits = splits_of(data)
         sizes = splits.train.event_shape, splits.num_classes, len(splits.train)
-        least, largest = _ends(splits.train.x)
+        least, largest = _ends(splits.train.values())
         named = splits.classes != tuple(range(splits.num_classes))
         return cls(
             *sizes,

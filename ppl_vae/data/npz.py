@@ -45,7 +45,8 @@ class Observations(NamedTuple):
     """What a file holds.
 
     Args:
-        x: ``(N, *event)``, float32, in [0, 1] unless the file has real numbers.
+        x: ``(N, *event)``, float32, in [0, 1] unless the file has real numbers; bool; or integers of the smallest type
+            that holds them.
         y: labels, ``(N,)``, int64, or None.
         scale: what integers were, or from now on will be, divided by.
         notes: what was decided, a line each.
@@ -106,7 +107,7 @@ def read_npz(
     x, moved = _channels_last(path, read_array(path, "x"), event_shape)
     x, scale, scaled = _scaled(path, x, scale)
     # In C's order, whatever the file's: noise is drawn in the order of memory.
-    found_x = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
+    found_x = torch.from_numpy(np.ascontiguousarray(x, dtype=_kept_as(x)))
     y = read_array(path, "y") if "y" in headers else None
     if y is not None and y.dtype.kind == "U":
         class_names, y = _numbered(path, y, known)
@@ -214,7 +215,16 @@ def _scaled_integers(
             f"{path}: x holds the integers 0 and 1 alone, where this run's go to {scale}: they could be bits or nearly "
             f"black; store bits as bool, and levels as float, x / {scale}."
         )
-    return (x, 1, notes) if scale == 1 else (np.divide(x, scale, dtype=np.float32), scale, notes)
+    return x, scale, notes
+
+
+def _kept_as(x: np.ndarray) -> np.dtype:
+    """The smallest of the types in which observations are kept."""
+    if x.dtype.kind == "f":
+        return np.dtype(np.float32)
+    if x.dtype.kind == "b":
+        return x.dtype
+    return next(np.dtype(kind) for kind in (np.uint8, np.int16, np.int32, np.int64) if x.max() <= np.iinfo(kind).max)
 
 
 def _is_counts(x: np.ndarray, low: int, high: int) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ppl_vae.data import torchvision_sets
 from ppl_vae.data.codecs import encode_notes
+from ppl_vae.data.dataset import as_float
 from ppl_vae.data.music import read_music
 from ppl_vae.data.npz import Observations, read_npz
 from ppl_vae.data.text import alphabet_of, encoded_lines, read_lines
@@ -22,14 +23,14 @@ class Source(NamedTuple):
     """Data as it comes.
 
     Args:
-        x: grey levels in [0, 1], ``(N, *event)``, float32.
+        x: observations, ``(N, *event)``, float32, bool, or integers, which ``scale`` is for.
         y: integer labels, ``(N,)``, or None.
         test_x: the set's own test observations, or None where it has none.
         test_y: their labels, or None.
         validation_x: the set's own observations for early stopping, or None where it has none.
         layout: how an observation is laid out.
         alphabet: the characters of text.
-        scale: what a file's integers are divided by; see :mod:`ppl_vae.data.npz`.
+        scale: what integers are divided by, 0 where they are counts; see :mod:`ppl_vae.data.npz`.
         notes: what was decided in reading it, a line each.
         class_names: what the labels 0, 1, 2, ... are called; none where they have no names.
         columns: what the columns of a table are called, likewise.
@@ -47,13 +48,17 @@ class Source(NamedTuple):
     class_names: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
 
+    def values(self) -> Tensor:
+        """The observations as float."""
+        return as_float(self.x, self.scale)
+
 
 def digits(_root: Path) -> Source:
     """The 1,797 handwritten digits that scikit-learn carries: 8 × 8 pixels, 17 grey levels, no download."""
     from sklearn.datasets import load_digits  # slow to import, and only this source needs it
 
     images, labels = load_digits(return_X_y=True)
-    x = torch.from_numpy(images.astype(np.float32) / 16).reshape(-1, 8, 8)
+    x = torch.from_numpy(images.astype(np.uint8)).reshape(-1, 8, 8)
     return Source(x, torch.from_numpy(labels.astype(np.int64)), scale=16)
 
 

@@ -21,6 +21,8 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 _FEW = 10
 # How many times the spread of another a column's is, before one scale no longer serves both.
 _WIDE = 10
+# Rows that are made float at a time.
+_HASHED = 2**12
 
 
 @config
@@ -100,7 +102,7 @@ class Splits(NamedTuple):
         labels, num_classes = torch.tensor(self.classes, dtype=torch.long), max(self.classes, default=-1) + 1
 
         def part(split: Dataset) -> Dataset:
-            return split if split.y is None else replace(split, y=labels[split.y])
+            return split if split.y is None else split.replace(y=labels[split.y])
 
         return self._replace(
             train=part(self.train),
@@ -118,9 +120,12 @@ class Splits(NamedTuple):
         if self.classes != tuple(range(self.num_classes)):
             digest.update(f"classes {self.classes}".encode())
         for split in (self.train, self.validation, self.test):
-            for tensor in (split.x, split.y) if split else ():
-                if tensor is not None:
-                    digest.update(tensor.numpy().data)
+            if split is None:
+                continue
+            for rows in torch.arange(len(split)).split(_HASHED):
+                digest.update(split.values(rows).numpy().data)
+            if split.y is not None:
+                digest.update(split.y.numpy().data)
         return digest.hexdigest()[:16]
 
     def get(self, name: str) -> Dataset:
@@ -165,7 +170,7 @@ def load(settings: DataConfig | Path | str = "digits", **named: object) -> Split
         raise UserError(f"{len(order)} observations leave none to train on; lower the validation and test fractions.")
     source, classes = _numbered(source)
     if settings.binarization == "auto":
-        settings = replace(settings, binarization=suiting(source.x, source.layout))
+        settings = replace(settings, binarization=suiting(source.values(), source.layout))
     own_validation = None if source.validation_x is None else source._replace(x=source.validation_x, y=None)
     own_test = None if source.test_x is None else source._replace(x=source.test_x, y=source.test_y)
     splits, first = [], 0
@@ -186,7 +191,7 @@ def load(settings: DataConfig | Path | str = "digits", **named: object) -> Split
         scale=source.scale,
         binarization=settings.binarization,
         notes=source.notes,
-        warnings=(*_warnings(settings, *map(len, splits)), *_spreads(splits[0].x)),
+        warnings=(*_warnings(settings, *map(len, splits)), *_spreads(splits[0])),
     )
 
 
@@ -243,9 +248,9 @@ def _warnings(settings: DataConfig, num_train: int, num_validation: int, num_tes
     return (f"{missing} split: its share of {num_train} observations is less than one.",) if missing else ()
 
 
-def _spreads(x: torch.Tensor) -> tuple[str, ...]:
+def _spreads(data: Dataset) -> tuple[str, ...]:
     """That a table's columns are of very different spread, where they are real numbers."""
-    if x.dim() != 2 or kind_of(x) != "reals":
+    if len(data.event_shape) != 1 or kind_of(x := data.values()) != "reals":
         return ()
     spread = x.std(0, correction=0)
     spread = spread[spread > 0]
@@ -261,4 +266,4 @@ def _spreads(x: torch.Tensor) -> tuple[str, ...]:
 def _part(source: Source, rows: torch.Tensor, settings: DataConfig, first: int) -> Dataset:
     y = None if source.y is None else source.y[rows]
     binarization = settings.binarization if source.layout == "plain" else "none"  # sequences are bits already
-    return binarized(source.x[rows], y, binarization, settings.data_seed, first)
+    return binarized(source.x[rows], y, binarization, settings.data_seed, first, source.scale)

@@ -4,7 +4,6 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ppl_vae.runtime.errors import UserError, reason
@@ -41,7 +40,7 @@ def read(name: str, root: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         root: torchvision's data folder; ``root/MNIST/raw`` holds MNIST.
 
     Returns:
-        x ``(N, 28, 28)``, float32 in [0, 1], y ``(N,)``, int64, and the same two of the test set.
+        x ``(N, 28, 28)``, uint8 from 0 to 255, y ``(N,)``, int64, and the same two of the test set.
 
     Raises:
         UserError: torchvision cannot be imported, or the set is neither in the folder nor to be downloaded.
@@ -84,5 +83,4 @@ def _open(name: str, root: Path, *, train: bool) -> Any:
 
 
 def _images(name: str, data: Tensor) -> Tensor:
-    x = data.to(torch.float32) / 255
-    return x.mT.contiguous() if name == "emnist" else x  # EMNIST's files hold the images transposed
+    return data.mT.contiguous() if name == "emnist" else data  # EMNIST's files hold the images transposed

@@ -170,8 +170,13 @@ def _guide(guide: nn.Module, latents: Latents, data: Dataset) -> tuple[Batch, Sc
     if parts is None:  # anybody's program
         batch = _spaced(data, MOST_DRAWN)
         vectors = draw(guide, latents, batch, _num_draws(num_drawn, batch, latents))
-        return batch, lambda vector: log_guide(guide, latents, batch, vector), vectors, _places(num_drawn, batch.x)
-    most = min(_PAIR_ELEMENTS // (num_drawn * latents.size), _MIXED // data.x[0].numel())
+        return (
+            batch,
+            lambda vector: log_guide(guide, latents, batch, vector),
+            vectors,
+            _places(num_drawn, len(batch.x), batch.x.device),
+        )
+    most = min(_PAIR_ELEMENTS // (num_drawn * latents.size), _MIXED // data.event_size)
     batch = _spaced(data, max(most, num_drawn))
     q = parts.q(batch)  # once: a guide that refines its parameters refines them to others at every call
     if isinstance(q, TransformedDistribution):
@@ -182,7 +187,7 @@ def _guide(guide: nn.Module, latents: Latents, data: Dataset) -> tuple[Batch, Sc
         num_draws = 1
     else:
         num_draws = _num_draws(num_drawn, batch, latents)
-    drawn = _places(num_drawn, batch.x)
+    drawn = _places(num_drawn, len(batch.x), batch.x.device)
     return batch, q.log_prob, q.sample((num_draws,))[:, drawn], drawn
 
 
@@ -192,12 +197,12 @@ def _num_draws(num_drawn: int, batch: Batch, latents: Latents) -> int:
 
 def _spaced(data: Dataset, most: int) -> Batch:
     """At most so many rows, evenly spaced: the first ones may be all of one class."""
-    return data.batch(_places(min(most, len(data)), data.x))
+    return data.batch(_places(min(most, len(data)), len(data), data.device))
 
 
-def _places(num: int, x: Tensor) -> Tensor:
-    """So many rows of x, evenly spaced."""
-    return torch.arange(num, device=x.device) * len(x) // num
+def _places(num: int, size: int, device: torch.device) -> Tensor:
+    """So many rows of all, evenly spaced."""
+    return torch.arange(num, device=device) * size // num
 
 
 def _rolled(batch: Batch) -> Batch:

@@ -190,10 +190,10 @@ def calibrate(
     guide = guide_for if isinstance(guide_for, nn.Module) else guide_for(data)
     check_rows(guide, data.first, len(data))
     names = [name for site, value in truth.items() for name in unit_names(site, tuple(value.shape[1:]))]
-    largest = max(data.x[0].numel(), len(names))
+    largest = max(data.event_size, len(names))
     per_call = max(1, min(num_samples, _CALL_ELEMENTS // largest))
     parts = []
-    with frozen(model, guide), seeded(stream(seed, "calibration"), data.x.device):
+    with frozen(model, guide), seeded(stream(seed, "calibration"), data.device):
         for batch in data.batches(max(1, min(_BATCH_SIZE, _CALL_ELEMENTS // (per_call * largest)))):
             rows = batch.index - data.first
             true = {site: value[rows].unsqueeze(0) for site, value in truth.items()}

@@ -148,7 +148,7 @@ def diagnose(
     check_rows_are_there(data)
     check_rows(guide, data.first, len(data))
     data = data.fixed(seed)
-    few, device = data.head(num_datapoints), data.x.device
+    few, device = data.head(num_datapoints), data.device
     weights, missed, over_data, notes = None, None, None, []
     with frozen(model, guide):
         check_runs(data, model, guide)

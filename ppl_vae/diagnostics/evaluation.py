@@ -217,7 +217,7 @@ def evaluate(
                 raise UserError(f"{str(error).rstrip('.')}; {how}.") from None
         weights = diagnostics.weights
     elif each:  # those of the draws that diagnostics make
-        with seeded(stream(settings.seed, "draws"), data.x.device):
+        with seeded(stream(settings.seed, "draws"), data.device):
             weights = weight_tails(*pair, data, _DRAWS) if has_density(found.fitted.guide, data.probe()) else None
     return Evaluation(found, settings, steps, diagnostics, weights, point)
 

@@ -102,7 +102,7 @@ def infer_latents(
     advice = advice_on_likelihood(model, guide, data.probe())
     arrays = {"elbo": elbo(model, guide, data, num_samples, seed).elbo.values.numpy()}
     moments, samples = [], []
-    with seeded(stream(seed, "samples"), data.x.device):
+    with seeded(stream(seed, "samples"), data.device):
         for batch in data.batches(_BATCH_SIZE):
             moments.append(posterior_moments(guide, batch))
             samples.append(posterior_samples(guide, batch, num_samples))

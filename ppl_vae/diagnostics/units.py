@@ -85,7 +85,7 @@ def units(model: nn.Module, guide: nn.Module, data: Dataset, num_draws: int = DR
     """
     latents = Latents.of(model, data.probe())
     # Even a single datapoint may take too much; then it takes it.
-    largest = num_draws * max(data.x[0].numel(), latents.size)
+    largest = num_draws * max(data.event_size, latents.size)
     parts = []
     methods: dict[str, KLMethod] = {}
     for batch in data.batches(max(1, _CALL_ELEMENTS // largest)):

@@ -143,11 +143,11 @@ class Origin(NamedTuple):
     @classmethod
     def unknown(cls, data: Dataset) -> "Origin":
         """Of datapoints alone: a name for none, and a hash of these x."""
-        return cls("given", _hash_of(data.x), "given", "given", 0)
+        return cls("given", _hash_of(data), "given", "given", 0)
 
     def simulated(self, data: Dataset) -> "Origin":
         """The same of data that the model has drawn: what remains of its origin is the name."""
-        return self._replace(fingerprint=_hash_of(data.x), split="simulated", binarization="simulated")
+        return self._replace(fingerprint=_hash_of(data), split="simulated", binarization="simulated")
 
 
 def check_origin(origin: object) -> None:
@@ -163,8 +163,8 @@ def check_origin(origin: object) -> None:
         )
 
 
-def _hash_of(x: Tensor) -> str:
-    return hashlib.sha256(x.cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
+def _hash_of(data: Dataset) -> str:
+    return hashlib.sha256(data.values().cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -182,13 +182,13 @@ def _run(
         check_rows(base, data.first, len(data))
         refuse_points(base, data.probe(), NO_WEIGHTS)
     latents = latents or Latents.of(model, data.probe())
-    betas = temperatures(settings.temperatures, settings.schedule).to(data.x)
-    pilot_betas = temperatures(settings.pilot, settings.schedule).to(data.x)
-    size = max(1, _CALL_ELEMENTS // (num_chains * data.x[0].numel()))
+    betas = temperatures(settings.temperatures, settings.schedule).to(data.device, data.dtype)
+    pilot_betas = temperatures(settings.pilot, settings.schedule).to(data.device, data.dtype)
+    size = max(1, _CALL_ELEMENTS // (num_chains * data.event_size))
     starts = posterior.split(size) if posterior is not None else ()
     log_sums, acceptances = [], []
     programs = [program for program in (model, base) if program is not None]
-    with frozen(*programs), seeded(stream(seed, "chains"), data.x.device):
+    with frozen(*programs), seeded(stream(seed, "chains"), data.device):
         check_runs(data, model, base)
         for number, batch in enumerate(data.batches(size)):
             passed = partial(advance, len(batch.x))

@@ -72,7 +72,7 @@ def sums_over_draws(
     check_rows(guide, data.first, len(data))
     found = []
     data = data.fixed(seed)
-    with frozen(model, guide), seeded(stream(seed, "draws"), data.x.device):
+    with frozen(model, guide), seeded(stream(seed, "draws"), data.device):
         check_runs(data, model, guide)
         if log:
             refuse_points(guide, data.probe(), NO_WEIGHTS)
@@ -106,7 +106,7 @@ def _faster(eager: _Sums, data: Dataset, num_samples: int, engine: Engine) -> _S
     usual = next(data.batches(BATCH_SIZE))
     counts = list(chunks(num_samples, usual))
     calls = len(counts) * -(-len(data) // BATCH_SIZE)
-    if not worth_compiling(engine, calls, counts[0] * usual.x.numel(), data.x.device):
+    if not worth_compiling(engine, calls, counts[0] * usual.x.numel(), data.device):
         return eager
 
     def function(x: Tensor, index: Tensor, *y: Tensor) -> tuple[Tensor]:

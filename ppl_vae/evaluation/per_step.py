@@ -86,7 +86,8 @@ def has_steps(model: nn.Module, data: Dataset, layout: Layout) -> bool:
         data: not dynamic.
         layout: of its observations; of plain ones, rows of bits are steps.
     """
-    steps = layout != "plain" or (len(data.event_shape) == 2 and bool(((data.x == 0) | (data.x == 1)).all()))
+    x = data.values()
+    steps = layout != "plain" or (len(data.event_shape) == 2 and bool(((x == 0) | (x == 1)).all()))
     return steps and not has_mean(model, data.probe())
 
 
@@ -100,7 +101,7 @@ def beside_ngrams(name: str, estimate: Estimate, data: Dataset, train: Dataset, 
         train: what to count on, not dynamic.
         layout: of both.
     """
-    steps = num_steps(data.x, layout).cpu()
-    unigram, bigram = (ngram_log_prob(train.x, data.x, layout, order).cpu() for order in (1, 2))
+    steps = num_steps(data.values(), layout).cpu()
+    unigram, bigram = (ngram_log_prob(train.values(), data.values(), layout, order).cpu() for order in (1, 2))
     values = {name: estimate.values, "unigram": unigram, "bigram": bigram, "above_bigram": estimate.values - bigram}
     return BesideNGrams(step_name(layout), {key: PerStep(each, steps) for key, each in values.items()})

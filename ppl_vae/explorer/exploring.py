@@ -85,7 +85,7 @@ def explored(
     if len(data) < 2:
         raise UserError(f"the {split} data has a single datapoint; name another `split`.")
     data = data.fixed(seed)
-    with seeded(seed, data.x.device), frozen(model, guide):
+    with seeded(seed, data.device), frozen(model, guide):
         means = []
         for batch in data.batches(_BATCH_SIZE):
             means.append(posterior_moments(guide, batch)["z"].mean.cpu())
@@ -112,7 +112,7 @@ def explored(
         order=_order(used),
         means=codes,
         labels=None if data.y is None else data.y.cpu().numpy(),
-        images=(data.x[:_NUM_EXAMPLES].clamp(0, 1) * 255).round().byte().cpu().numpy(),
+        images=(data.values(slice(_NUM_EXAMPLES)).clamp(0, 1) * 255).round().byte().cpu().numpy(),
         placement=placement,
     )
 

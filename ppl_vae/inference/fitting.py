@@ -140,7 +140,7 @@ def infer(
     known = [program for program in (model, family, guide) if program is not None]
     elbo_gradient = ElboGradient(model, family, latents, settings.infer_particles)
     parts: list[Inferred] = []
-    with frozen(*known, *modules_behind([init])), seeded(settings.infer_seed, data.x.device):
+    with frozen(*known, *modules_behind([init])), seeded(settings.infer_seed, data.device):
         check_runs(data, model)
         take_steps, weights = _steps(elbo_gradient, data, settings), _weights(elbo_gradient, data, settings)
         for batch in data.batches(settings.infer_chunk):
@@ -160,7 +160,7 @@ def _steps(elbo_gradient: ElboGradient, data: Dataset, settings: InferConfig) ->
     steps = min(settings.infer_steps, 2 * (settings.infer_halvings + 1) * settings.infer_window)
     calls = steps * -(-len(data) // len(batch.x))
     elements = rows * settings.infer_particles * batch.x[0].numel()
-    if not worth_compiling(settings.infer_engine, calls, elements, data.x.device):
+    if not worth_compiling(settings.infer_engine, calls, elements, data.device):
         return Steps(elbo_gradient)
     try:
         return Steps(elbo_gradient, CompiledSteps(elbo_gradient, batch, rows))
@@ -177,7 +177,7 @@ def _weights(elbo_gradient: ElboGradient, data: Dataset, settings: InferConfig) 
     )
     calls = settings.infer_starts * -(-ENOUGH // DRAWS) * -(-len(data) // len(batch.x))
     elements = DRAWS * batch.x.numel()
-    if settings.infer_starts == 1 or not worth_compiling(settings.infer_engine, calls, elements, data.x.device):
+    if settings.infer_starts == 1 or not worth_compiling(settings.infer_engine, calls, elements, data.device):
         return weights
     try:
         return CompiledWeights(weights, batch, len(batch.x))

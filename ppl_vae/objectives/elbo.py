@@ -93,7 +93,7 @@ class Objective(ELBO):
             seed: of the binarization, if the data is dynamic, and of the draws; the caller's generators are left alone.
         """
         data = data.fixed(seed)
-        with frozen(model, guide), seeded(stream(seed, "draws"), data.x.device):
+        with frozen(model, guide), seeded(stream(seed, "draws"), data.device):
             found = [self.bounds(model, guide, batch) for batch in data.batches(BATCH_SIZE)]
         return torch.cat(found).cpu().double().mean().item()
 

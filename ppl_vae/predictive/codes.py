@@ -65,7 +65,7 @@ def encode(
     if unseen is None:
         check_rows(guide, data.first, len(data))
     bits = data.fixed(seed)
-    shown, x, y = data.x[rows], bits.x[rows], None if data.y is None else data.y[rows]
+    shown, x, y = data.values(rows), bits.values(rows), None if data.y is None else data.y[rows]
     if tables_of(guide) and (unseen is None or has_rows(guide, data.first, len(data))):
         return Encoded(shown, x, y, codes_of(model, guide, bits, rows.repeat_interleave(num_codes), kind))
     few = Dataset(x, y, first=UNSEEN)  # if each has to be fitted, no others than these
@@ -109,7 +109,7 @@ def rows_among(rows: Sequence[int], data: Dataset, setting: str) -> Tensor:
         raise UserError(f"`{setting}`: name one or more rows of the split.")
     if max(rows) >= len(data):
         raise UserError(f"`{setting}` {max(rows)}: the split's rows are 0 to {len(data) - 1}.")
-    return torch.tensor(rows, device=data.x.device)
+    return torch.tensor(rows, device=data.device)
 
 
 def label_number(model: nn.Module, info: DataInfo, label: Label | None) -> int | None:

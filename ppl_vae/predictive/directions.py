@@ -73,10 +73,10 @@ def arithmetic(
     if images:
         rows = rows_among(images, data, "images")
     else:
-        rows = start[:6] if from_label is not None else torch.arange(min(6, len(data)), device=data.x.device)
+        rows = start[:6] if from_label is not None else torch.arange(min(6, len(data)), device=data.device)
     if not strengths:
         raise UserError("`strengths`: name one or more.")
-    multiples = torch.tensor(strengths, device=data.x.device)
+    multiples = torch.tensor(strengths, device=data.device)
     found = encode(model, guide, data, torch.cat([start, end, rows]), "means", seed, unseen)
     first, second, own = found.codes.split([len(start), len(end), len(rows)])
     along = direction(first, second)

@@ -83,7 +83,7 @@ def posterior(
     if unseen is None:
         check_rows(guide, data.first, len(data))
     data = data.fixed(seed)
-    batch = data.batch(torch.arange(len(data), device=data.x.device))
+    batch = data.batch(torch.arange(len(data), device=data.device))
     draws = posterior_predictive(model, unseen(data) if unseen else guide, batch)
     latents = {name: value[0] for name, value in draws.latents.items()}
     drawn = is_drawn(model, info)

@@ -43,7 +43,7 @@ def posterior_gaussians(model: nn.Module, guide: nn.Module, data: Dataset) -> Ga
     name = plane_site(model, data.event_shape)
     if name is None:
         raise UserError("the model has not one latent of size 2, which is what lies in a plane")
-    batch = data.batch(torch.arange(len(data), device=data.x.device))
+    batch = data.batch(torch.arange(len(data), device=data.device))
     with frozen(guide):
         q: Any = latent_sites(trace_in_plate(guide, batch))[name]["fn"]
     if hasattr(q, "covariance_matrix"):

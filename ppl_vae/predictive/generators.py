@@ -121,10 +121,10 @@ def generators(
 def _first(data: Dataset, rows: int, columns: int, labels: Tensor | None) -> Tensor:
     """The first observations, or the first of each label, ``(rows, columns, *event)``; NaN where there are no more."""
     if labels is None:
-        chosen: Sequence[Tensor] = data.x[: rows * columns].split(columns)
+        chosen: Sequence[Tensor] = data.values(slice(rows * columns)).split(columns)
     else:
         assert data.y is not None
-        chosen = [data.x[data.y == label][:columns] for label in labels]
+        chosen = [data.values((data.y == label).nonzero().flatten()[:columns]) for label in labels]
     shown = torch.full((rows, columns, *data.event_shape), torch.nan)
     for row, images in enumerate(chosen):
         shown[row, : len(images)] = images

@@ -78,7 +78,7 @@ def _two_unlike(data: Dataset) -> Tensor:
     if len(data) < 2:
         raise UserError("the split has a single datapoint; there is no way to another.")
     unlike = torch.zeros(0) if data.y is None else (data.y != data.y[0]).nonzero().flatten()
-    return torch.tensor([0, int(unlike[0]) if len(unlike) else 1], device=data.x.device)
+    return torch.tensor([0, int(unlike[0]) if len(unlike) else 1], device=data.device)
 
 
 def _smoothness(means: Tensor) -> str:

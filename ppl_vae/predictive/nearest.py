@@ -53,7 +53,7 @@ def neighbours(
     others = (data if among is None else among).head(limit)
     if count + own > len(others):
         raise UserError(f"`count` {count}: there are only {len(others)} datapoints to look through.")
-    every = torch.arange(len(others), device=data.x.device)
+    every = torch.arange(len(others), device=data.device)
     candidates = encode(model, guide, others, every, "means", seed, unseen)
     index, distance = nearest(queries.codes, candidates.codes, count + own)
     if own:  # the query itself wherever it stands: another image may have the very same code

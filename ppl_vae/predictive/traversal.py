@@ -57,7 +57,7 @@ def traverse(
         raise UserError("this model is conditional on labels; say which by `label`, or name an `image`.")
     by_kl = not used.kl.isnan().any()
     order = (used.kl if by_kl else used.variance_of_means).argsort(descending=True)[:num_units]
-    device = data.x.device
+    device = data.device
     y = None if number is None else torch.tensor([number], device=device)
     code = torch.zeros(len(used.names), device=device)
     if image is not None:

@@ -37,7 +37,7 @@ def codes_of(
     """
     latents = Latents.of(model, data.probe())
     parts = []
-    rows = torch.arange(len(data), device=data.x.device) if rows is None else rows
+    rows = torch.arange(len(data), device=data.device) if rows is None else rows
     for batch in map(data.batch, rows.split(_BATCH_SIZE)):
         if kind == "means":
             values = {name: moments.mean for name, moments in posterior_moments(guide, batch).items()}

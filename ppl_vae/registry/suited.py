@@ -56,7 +56,7 @@ def data_for(data: DataConfig, pair: PairConfig) -> Splits:
         if way := takes.get(getattr(pair, part)):
             return read_data(replace(data, binarization=way))
     found = read_data(data)
-    pictures = kind_of(found.train.x, found.layout) in ("photographs", "colour")
+    pictures = kind_of(found.train.values(), found.layout) in ("photographs", "colour")
     if pictures and pair.model != AUTO and "likelihood" not in parameters_of(find("model", pair.model)):
         return read_data(replace(data, binarization="dynamic"))
     return found
@@ -77,7 +77,7 @@ def suited(
         UserError: the model is unknown, or a user's file that cannot be used.
     """
     train = data.train
-    kind = kind_of(train.x, data.layout)
+    kind = kind_of(train.values(), data.layout)
     now: Kind = "bits" if train.dynamic else kind
     unset = [name for name in ("model", "likelihood", "net") if getattr(pair, name) == AUTO]
     found: dict[str, Any] = {"model": pair.model}

@@ -116,7 +116,7 @@ def cost_of(model: nn.Module, guide: nn.Module, data: Dataset) -> Cost:
         data: on the device of the pair; the first few are looked at.
     """
     few = data.head(_PROBE).fixed(0)
-    rows = torch.arange(len(few), device=few.x.device)
+    rows = torch.arange(len(few), device=few.device)
 
     def seconds(num: int, draws: int) -> float:
         with _Counter() as counter:
@@ -124,7 +124,7 @@ def cost_of(model: nn.Module, guide: nn.Module, data: Dataset) -> Cost:
         return float(counter.seconds)
 
     num, half = len(few), max(1, len(few) // 2)
-    with frozen(model, guide), seeded(0, few.x.device):
+    with frozen(model, guide), seeded(0, few.device):
         less, one, several = seconds(half, 1), seconds(num, 1), seconds(num, _PROBE_DRAWS)
     draw = (several - one) / (num * (_PROBE_DRAWS - 1))
     # What a call costs whatever is in it, such as packing an LSTM's weights, is no part of either.

@@ -107,7 +107,7 @@ def _reconstructions(subject: _Subject) -> "Figure":
     what = "x ~ p(x | z)" if drawn else centre(subject.pair.model, subject.info)
     caption = f"{subject.title}. {subject.split} data; below, {what}, z ~ q(z | x)."
     shown = draws.x[0] if drawn else draws.means[0]
-    above, below = images_of(subject.info, subject.grey.head(len(shown)).x, shown)
+    above, below = images_of(subject.info, subject.grey.values(slice(len(shown))), shown)
     return figures.reconstructions(above, below, caption=caption)
 
 

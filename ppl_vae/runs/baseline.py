@@ -187,7 +187,7 @@ def _fitted(kind: Kind, settings: BaselineConfig, data: Dataset) -> BayesClassif
         try:
             return fit_classifier(
                 kind,
-                data.x,
+                data.values(),
                 data.y,
                 dims=settings.dims,
                 ridge=settings.ridge,

@@ -279,7 +279,7 @@ def _evaluated(job: Job, opened: OpenedRun, seconds: float) -> Result:
 def _missed(model: nn.Module, guide: nn.Module, data: Dataset, settings: EvaluateConfig) -> list[str]:
     """What the guide leaves out, and its bound with it: a lower bound that misses a mode says little of the model."""
     data, draws = data.fixed(settings.seed), max(MIN_SAMPLES, min(settings.draws, _DRAWS_FOR_MODES))
-    with seeded(stream(settings.seed, "comparison: modes"), data.x.device):
+    with seeded(stream(settings.seed, "comparison: modes"), data.device):
         return of_missed(left_out(model, data, weight_tails(model, guide, data, draws), draws))
 
 

@@ -188,7 +188,7 @@ def train_run(
     """
     run, splits, resumed, _ = training
     settings, group = run.record.config, current()
-    pair = build_pair(settings.pair, run.record.info, splits.train.x.mean(0), settings.fit.seed)
+    pair = build_pair(settings.pair, run.record.info, splits.train.mean(), settings.fit.seed)
     with ExitStack() as stack:
         record = None
         with group.together():

@@ -49,7 +49,7 @@ class DistributedStep:
             bound, reconstruction and KL summed over this process's part of the batch, ``(3,)``.
         """
         part = self.part_of(index)
-        sums = torch.zeros(3, dtype=self.data.x.dtype, device=self.data.x.device)
+        sums = torch.zeros(3, dtype=self.data.dtype, device=self.data.device)
         leaves: list[list[Leaf]] = [[] for _ in self.optimizer.tables]
         self.optimizer.zero_grad()
         if len(part):  # the last of an epoch's minibatches may have fewer rows than there are processes

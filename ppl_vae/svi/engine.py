@@ -38,7 +38,7 @@ def choose_step(engine: Engine, eager: EagerStep | DistributedStep, batch_size: 
         return Chosen(eager, f"eager{shared and ': steps'}{shared}")
     if batch_size < group.size:
         return Chosen(eager, f"eager: of {batch_size} rows in a batch, not each of {group.size} processes has one")
-    if not worth_compiling(engine, num_steps, _elements(eager, batch_size), eager.data.x.device):
+    if not worth_compiling(engine, num_steps, _elements(eager, batch_size), eager.data.device):
         return Chosen(eager, f"eager: {num_steps:,} steps{shared} are too few to be worth compiling one")
     # One after the other on a machine: what the first has measured and compiled, the others find.
     made = group.one_before_all(lambda: _traced(eager, batch_size))
@@ -65,14 +65,14 @@ def begins_eagerly(
     an eager run, and a mistake is seen before anything is compiled. It depends on the job alone, so that the same job
     takes the same steps.
     """
-    paid = calls_that_pay(_elements(eager, min(batch_size, len(eager.data))), eager.data.x.device)
+    paid = calls_that_pay(_elements(eager, min(batch_size, len(eager.data))), eager.data.device)
     return engine == "auto" and steps_per_epoch <= paid < steps_per_epoch * epochs
 
 
 def _elements(eager: EagerStep | DistributedStep, batch_size: int) -> int:
     """Numbers of the observations in a process's part of a batch, times the draws for each."""
     part = math.ceil(batch_size / eager.group.size)
-    return int(part * eager.objective.num_particles * math.prod(eager.data.event_shape))
+    return int(part * eager.objective.num_particles * eager.data.event_size)
 
 
 def after_callback(step: Step, say: Callable[[str], object] | None) -> Step:

@@ -1,7 +1,6 @@
 """The gradients of a step's loss, with all that it reads as arguments, so that it can be traced."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -43,7 +42,7 @@ def differentiate(
         eager: the step.
         params: in place of its parameters.
         tables: in place of its tables' weights.
-        data: x, and y if there is one, in place of its data's.
+        data: in place of its data's tensors.
         kl_weight: β, the factor of the KL in the loss.
         index: rows of the data.
         factor: of the whole loss.
@@ -52,9 +51,8 @@ def differentiate(
     leaves = [param.detach().requires_grad_(own.requires_grad) for param, own in zip(params, shared, strict=True)]
     stand_ins = {id(own): leaf for own, leaf in zip(shared, leaves, strict=True)}
     stand_ins |= {id(own.weight): new.detach().requires_grad_() for own, new in zip(own_tables, tables, strict=True)}
-    x, *y = data
     with standing_in((eager.model, eager.guide), stand_ins), collect_leaves(own_tables) as read:
-        batch = replace(eager.data, x=x, y=y[0] if y else None).batch(index)
+        batch = eager.data.replace(**dict(zip(eager.data.tensors, data, strict=True))).batch(index)
         with computing_in(eager.precision):
             terms = eager.objective.terms(eager.model, eager.guide, batch, kl_weight)
     handed_out = [leaf.values for leaves_of in read for leaf in leaves_of]

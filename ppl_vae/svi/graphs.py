@@ -136,12 +136,12 @@ class TwoGraphs:
 
 
 def _data(eager: EagerStep | DistributedStep) -> list[Tensor]:
-    return [eager.data.x, *([] if eager.data.y is None else [eager.data.y])]
+    return list(eager.data.tensors.values())
 
 
 def _rows(eager: EagerStep | DistributedStep, count: int) -> Tensor:
     """An example of a minibatch."""
-    return torch.arange(count, device=eager.data.x.device)
+    return torch.arange(count, device=eager.data.device)
 
 
 def _shared(given: Iterator[Tensor], optimizer: PairOptimizer) -> tuple[list[Tensor], list[Moments]]:

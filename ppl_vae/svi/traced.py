@@ -41,7 +41,7 @@ class TracedStep:
         # Numbers that change from step to step are a tensor; as Python's they would be the trace's for ever. On a
         # processor Python writes them where they are: after a step the caches are full of weights, and each operation
         # of torch's between two steps takes some 10 µs.
-        self.numbers = torch.ones(5, dtype=eager.data.x.dtype, device=eager.data.x.device)
+        self.numbers = torch.ones(5, dtype=eager.data.dtype, device=eager.data.device)
         self.host = self.numbers.numpy() if self.numbers.device.type == "cpu" else None
         self.records = 0
         self.structure: list[object] = []

@@ -58,7 +58,7 @@ def take_frame(
     Raises:
         UserError: the latent is not one vector of size 2.
     """
-    with seeded(seed, data.x.device):
+    with seeded(seed, data.device):
         q = posterior_gaussians(model, guide, data)
         grid = latent_grid(model, data.event_shape, axis, label)
         value = elbo(model, guide, data, _ELBO_SAMPLES, seed).elbo

@@ -119,7 +119,7 @@ class Loop:
         """The rows of each step that this epoch still has; at its beginning, in a new order."""
         state, data = self.state, self.step.data
         if state.order is None:
-            state.order = torch.randperm(len(data), device=data.x.device)
+            state.order = torch.randperm(len(data), device=data.device)
             self.group.copy_first([state.order])
             state.step = 0
             state.sums.zero_()
@@ -131,7 +131,7 @@ class Loop:
         settings, steps, count = self.settings, self.state.steps_per_epoch, self.state.steps_done
         self.state.optimizer.set_progress(count / (settings.epochs * steps))
         if not self.group.is_first:  # by the step, so that no checkpoint need hold a generator for each process
-            reseed(stream(settings.seed, f"training, rank {self.group.rank}, step {count}"), self.step.data.x.device)
+            reseed(stream(settings.seed, f"training, rank {self.group.rank}, step {count}"), self.step.data.device)
         return kl_weight_at(count, settings.kl_warmup * steps, final_kl_weight(settings))
 
     def _save_or_stop(self, interrupt: InterruptGuard, *, changed: bool) -> bool:

@@ -46,7 +46,7 @@ class TrainingState:
     ) -> None:
         self.model, self.guide, self.settings = model, guide, settings
         self.begun_with = to_plain(settings) | ({"objective": objective} if objective else {})
-        self.num_data, self.device = len(data), data.x.device
+        self.num_data, self.device = len(data), data.device
         self.optimizer = PairOptimizer(model, guide, settings.optimizer)
         self.history: list[EpochMetrics] = []
         self.best: checkpoint.State | None = None  # {"bound", "epoch", "model", "guide"}
@@ -55,7 +55,7 @@ class TrainingState:
         self.step = 0
         # A mask of a user's model, for one: infinite from the beginning.
         self._infinite = {name for name, value in self._weights().items() if not value.isfinite().all()}
-        self.sums = torch.zeros(3, dtype=data.x.dtype, device=data.x.device)
+        self.sums = torch.zeros(3, dtype=data.dtype, device=data.device)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -1,7 +1,5 @@
 """The guide with which a run meets data: the trained one where it has an answer, else one fitted to the data."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -37,7 +35,7 @@ def test_rows_answer_for_their_own_data_only(model):
     data = Dataset(simulate(model, 5), first=10)
     guide = rows(model, data)
     assert fitted_for(model, guide, data, BRIEF) == (guide, None)
-    assert fitted_for(model, guide, replace(data, first=11), BRIEF).guide is not guide
+    assert fitted_for(model, guide, data.replace(first=11), BRIEF).guide is not guide
 
 
 @pytest.mark.slow

@@ -32,8 +32,8 @@ def test_rows_in_the_order_that_is_asked_for() -> None:
         ([[0.0]], None, r"x is a list; make it a tensor"),
         (GREY, [1, 2, 3, 4], r"y is a list; make it a tensor, torch.as_tensor\(y\)"),
         (torch.zeros(4), None, r"x has shape \(4,\); it must be \(N, \*event\)"),
-        ((255 * GREY).byte(), None, r"x is uint8; make it float: x / 255 of 8-bit images, x.float\(\) of bits"),
-        (GREY.long(), None, r"x is int64; make it float"),
+        ((255 * GREY).byte(), None, r"x is uint8; say what it is divided by: `scale` 255 of 8-bit"),
+        (GREY.long(), None, r"x is int64; say what"),
         (GREY.to(torch.complex64), None, r"x is complex64; make it float"),
         (GREY, LABELS[:3], r"y has shape \(3,\) where x has 4 rows; it must be \(4,\)"),
         (GREY, LABELS[:, None], r"y has shape \(4, 1\) where x has 4 rows"),
@@ -234,3 +234,17 @@ def test_the_advice_for_what_is_no_tensor_makes_it_a_data_set(x: Any) -> None:
         assert advice
         assert Dataset(eval(advice[0], {"torch": torch, "x": x})).x.dtype == torch.float32
         assert len(str(caught.value)) < 150
+
+
+def test_integers_are_kept_and_mean_the_same() -> None:
+    levels = torch.arange(256).byte().reshape(4, 64)
+    kept, floats = Dataset(levels, LABELS, scale=255), Dataset(levels.float() / 255, LABELS)
+    assert kept.kept.nbytes * 4 == floats.kept.nbytes
+    assert torch.equal(kept.x, floats.x)
+    assert torch.equal(kept.batch(torch.tensor([2, 0])).x, floats.batch(torch.tensor([2, 0])).x)
+    assert torch.equal(kept.mean(), floats.mean())
+    bits = [data.replace(dynamic=True).fixed(3) for data in (kept, floats)]
+    assert torch.equal(bits[0].x, bits[1].x)
+    assert bits[0].kept.dtype == torch.bool
+    assert kept.head(2).scale == 255
+    assert torch.equal(Dataset(levels > 100, scale=255).x, (levels > 100).float())  # bits are bits under any scale

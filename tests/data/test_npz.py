@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ppl_vae import UserError
-from ppl_vae.data.dataset import binarized
+from ppl_vae.data.dataset import as_float, binarized
 from ppl_vae.data.npz import read_npz
 
 X = np.linspace(0, 1, 12, dtype=np.float32).reshape(4, 3)
@@ -37,9 +37,9 @@ def path(tmp_path: Path) -> Path:
 )
 def test_observations(path: Path, x: np.ndarray, expected: np.ndarray) -> None:
     np.savez(path, x=x)
-    found, labels, *_ = read_npz(path)
-    assert found.dtype == torch.float32
-    np.testing.assert_array_equal(found.numpy(), expected.astype(np.float32))
+    found, labels, scale, *_ = read_npz(path)
+    assert found.dtype == (torch.bool if x.dtype == bool else torch.float32 if x.dtype.kind == "f" else torch.uint8)
+    np.testing.assert_array_equal(as_float(found, scale).numpy(), expected.astype(np.float32))
     assert labels is None
 
 
@@ -51,7 +51,7 @@ def test_integers_are_scaled_by_what_they_go_to(path: Path, dtype: type, high: i
     x = np.minimum(np.arange(12).reshape(4, 3) * 24, high).astype(dtype)
     np.savez(path, x=x)
     found = read_npz(path)
-    np.testing.assert_array_equal(found.x.numpy(), x.astype(np.float32) / np.float32(scale))
+    np.testing.assert_array_equal(as_float(found.x, found.scale).numpy(), x.astype(np.float32) / np.float32(scale))
     assert found.scale == scale
     how = "taken as bits" if scale == 1 else f"divided by {scale}"
     assert found.notes == (f"input.npz: x holds integers ({x.dtype}) from 0 to {high}, {how}.",)
@@ -72,7 +72,7 @@ def test_integers_are_scaled_by_what_they_go_to(path: Path, dtype: type, high: i
 def test_a_later_file_is_scaled_as_the_first(path: Path, x: np.ndarray, scale: int, expected: np.ndarray) -> None:
     np.savez(path, x=x)
     found = read_npz(path, scale, (3,))
-    np.testing.assert_allclose(found.x.numpy(), expected, atol=1e-7)
+    np.testing.assert_allclose(as_float(found.x, found.scale).numpy(), expected, atol=1e-7)
     assert (found.scale, found.notes) == (scale, ())
 
 
@@ -184,7 +184,7 @@ def test_counts_and_levels(path: Path, x: Any, scale: int | None) -> None:
     found = read_npz(path)
     expected = int(x.max()) if scale is None else scale
     assert found.scale == expected
-    np.testing.assert_allclose(found.x.numpy(), x / max(1, expected), rtol=1e-6)
+    np.testing.assert_allclose(as_float(found.x, found.scale).numpy(), x / max(1, expected), rtol=1e-6)
     assert ("counts" in found.notes[0]) == (scale == 0)
     if scale == 0:  # a later file's are too, whatever they go to
         np.savez(path, x=x[:2] * 7)

@@ -228,7 +228,7 @@ def test_data_is_told_in_a_line() -> None:
     data = load("digits", validation_fraction=0)
     expected = "Splits(train 1,438, no validation, test 359: rows of shape (8, 8), plain, 10 labels)"
     assert repr(data) == str(data) == expected
-    assert repr(data.test) == "Dataset(359 rows of shape (8, 8), float32, with labels, binarized at every visit)"
+    assert repr(data.test) == "Dataset(359 rows of shape (8, 8), uint8 / 16, with labels, binarized at every visit)"
 
 
 @pytest.mark.parametrize(("wide", "warned"), [(1.0, False), (5.0, False), (100.0, True)])

@@ -67,7 +67,7 @@ def test_warnings_are_those_that_are_printed() -> None:
     guide = PerDatapoint(Latents.of(MODEL, DATA.probe()), Diagonal(2), 3)
     annealing = AnnealingConfig(temperatures=3, leapfrog=1, start="guide", engine="eager")
     settings = EvaluateConfig(estimator="ais", num_samples=4, annealing=annealing, infer=SHORT)
-    found = evaluate(MODEL, guide, replace(DATA, first=9), settings)
+    found = evaluate(MODEL, guide, DATA.replace(first=9), settings)
     stuck = replace(found, estimated=found.estimated._replace(acceptance=0.1), point=True)
     assert any("`temperatures`" in warning for warning in stuck.warnings)
     assert any("had not converged; raise `infer_steps`" in warning for warning in stuck.warnings)

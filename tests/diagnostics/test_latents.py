@@ -1,7 +1,5 @@
 """The latents of given observations, of a guide that has an answer to them and of one that has none."""
 
-import dataclasses
-
 from ppl_vae.data import Dataset
 from ppl_vae.diagnostics.latents import infer_latents
 from ppl_vae.guides import Diagonal, FullRank, PerDatapoint
@@ -30,7 +28,7 @@ def test_it_has_moments_draws_and_an_elbo_of_each() -> None:
 
 def test_where_the_guide_has_no_answer_one_is_fitted_and_said_to_be_unfinished() -> None:
     guide = PerDatapoint(Latents.of(MODEL, DATA.probe()), Diagonal(3), 4)
-    unseen = dataclasses.replace(DATA, first=UNSEEN)
+    unseen = DATA.replace(first=UNSEEN)
     found = infer_latents(MODEL, guide, unseen, InferConfig(infer_steps=2, infer_starts=1), num_samples=2)
     assert found.fits is not None
     assert len(found.fits.converged) == 5
