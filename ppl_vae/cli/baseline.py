@@ -57,9 +57,8 @@ class Baseline:
     def _make(self, run: BaselineRun, splits: Splits) -> None:
         fitted = fit_baseline(run, splits)
         pictures = draw_baseline(run, fitted.classifier, fitted.metrics, fitted.drawn.means, fitted.by_label.means)
-        for picture in pictures:
-            print(f"picture  {picture}")
-        print(f"report   {write_baseline_report(run, fitted.classifier, fitted.metrics, pictures)}")
+        report = write_baseline_report(run, fitted.classifier, fitted.metrics, pictures)
+        print(f"report   {report} (its pictures: {run.figures})")
         found = fitted.metrics["test"]["accuracy"]
         print(f"accuracy {percent(found)} of {found['num']:,} test data")
         print(f"run      {run.path}")

@@ -38,11 +38,15 @@ class Suited(NamedTuple):
         pair: with nothing left to be chosen.
         chosen: the names of what was chosen: of ``model``, ``likelihood``, ``net`` and ``binarization``.
         words: in one line, what was chosen, why, and the settings for another; empty if nothing depended on the data.
+        told: the names of what that line is about.
+        why: what the data is, as the end of "since ...".
     """
 
     pair: PairConfig
     chosen: tuple[str, ...]
     words: str
+    told: tuple[str, ...]
+    why: str
 
 
 def data_for(data: DataConfig, pair: PairConfig) -> Splits:
@@ -107,11 +111,6 @@ def suited(
             said.append("convolutional networks")
             flags.append("net")
     chosen = tuple([*unset, *(["binarization"] if binarization == "auto" else [])])
-    words = (
-        f"{', '.join(said)}, since x {_being(kind)} (to choose yourself: {', '.join(f'`{each}`' for each in flags)})"
-    )
-    return Suited(replace(pair, **found), chosen, words if said else "")
-
-
-def _being(kind: Kind) -> str:
-    return f"is {kind}" if kind in ("text", "music") else f"has {IN_WORDS[kind]}"
+    why = f"x is {kind}" if kind in ("text", "music") else f"x has {IN_WORDS[kind]}"
+    words = f"{', '.join(said)}, since {why} (to choose yourself: {', '.join(f'`{each}`' for each in flags)})"
+    return Suited(replace(pair, **found), chosen, words if said else "", tuple(flags), why)

@@ -12,7 +12,17 @@ from ppl_vae import figures
 from ppl_vae.baselines.bayes import BayesClassifier
 from ppl_vae.data.labels import MOST_LABELS
 from ppl_vae.data.torchvision_sets import NAMES
-from ppl_vae.reports.page import lines_of_code, page, paragraph, picture_of, table
+from ppl_vae.reports.page import (
+    beside_each_other,
+    in_large,
+    lines_of_code,
+    page,
+    paragraph,
+    picture_of,
+    section,
+    table,
+    warned_of,
+)
 from ppl_vae.runs.baseline import BaselineConfig, BaselineRun
 from ppl_vae.runs.command_line import command
 from ppl_vae.runtime.files import write_text
@@ -27,14 +37,6 @@ _NOT_COMPARABLE = (
     "p(x | y) is a density of continuous values and no probability of bits. Its logarithm cannot be ranked with "
     "log p(x) of a model with a Bernoulli likelihood, so none stands here; accuracies and pictures can be compared."
 )
-
-# What each picture shows.
-_CAPTIONS = {
-    "samples": "Draws from p(x): first a label, then an image of it.",
-    "classes": "Draws from p(x | y), a row for each label.",
-    "components": "The means, and what they weigh.",
-    "confusion": "What the test data were taken for.",
-}
 
 
 def draw_baseline(
@@ -52,20 +54,24 @@ def draw_baseline(
     Returns:
         the PNGs; beside each is its SVG.
     """
-    title = f"{Path(run.record.config.data.data).name}: {run.record.in_words}"
+    title = _title(run)
     d, size = classifier.basis.shape[1], classifier.basis.shape[0]
     draws = f"E[x | t] for t ~ p(t | y), t the first {d} of {size} principal components"
     names = run.record.info.called(classifier.labels.tolist()[:MOST_LABELS])
     row = "a row for each label y" if len(names) == len(classifier.labels) else f"the first {len(names)} labels y"
-    test = metrics["test"]
+    test, first = metrics["test"], metrics["test"]["accuracy"]
     made = {
-        "samples": figures.sheet(drawn, f"{title}. {draws}, y ~ p(y)."),
-        "classes": figures.strips(by_label[: len(names)], names, caption=f"{title}. {draws}, {row}."),
+        "samples": figures.sheet(
+            drawn, f"{title}. Draws from p(x), first a label, then an image of it: {draws}, y ~ p(y)."
+        ),
+        "classes": figures.strips(
+            by_label[: len(names)], names, caption=f"{title}. Draws from p(x | y), {row}: {draws}."
+        ),
         "components": _components(classifier, names, title),
         "confusion": figures.confusion(
             test["confusion"],
             run.record.info.called(test["labels"]),
-            f"{title}. {test['accuracy']['num']:,} test data; accuracy {percent(test['accuracy'])}.",
+            f"{title}. {first['num']:,} test data, and what they are taken for; accuracy {percent(first)}.",
         ),
     }
     paths = []
@@ -141,19 +147,30 @@ def write_baseline_report(
         "Share of the labels that argmax p(x | y) p(y) finds, ± standard error, "
         "that of a proportion with one more image right and one more wrong, so that it is never 0."
     )
-    sections = {
-        "What was fitted": table(_settings(run, classifier)),
-        "Accuracy": "\n".join(
-            [paragraph(note), table([*rows, ("time", f"{metrics['seconds']:.1f} seconds of fitting")])]
+    first = metrics["test"]["accuracy"]
+    about = f"{_title(run)}. "
+    made = page(
+        f"{run.record.in_words} on {Path(config.data.data).name} ({run.path.name})",
+        in_large(f"accuracy {percent(first)}", f"of {first['num']:,} test data"),
+        warned_of(warnings),
+        beside_each_other(picture_of(each, about) for each in pictures),
+        section(
+            "What to do next",
+            lines_of_code([shlex.join(["ppl-vae", "generators", str(run.path)])]),
+            paragraph("It gives draws of it under test data; name trained models behind it to have theirs below."),
         ),
-        "Accuracy by label, test data": table(by_label, ["accuracy", "test data"]),
-        "Pictures": "\n".join(picture_of(each, _CAPTIONS[each.stem]) for each in pictures),
-        "Do it again": lines_of_code([settings, shlex.join(["ppl-vae", "generators", str(run.path)])]),
-    }
-    title = f"{run.record.in_words} on {Path(config.data.data).name} ({run.path.name})"
+        section("Accuracy", paragraph(note), table([*rows, ("time", f"{metrics['seconds']:.1f} seconds of fitting")])),
+        section("Accuracy by label, test data", table(by_label, ["accuracy", "test data"])),
+        section("What was fitted", table(_settings(run, classifier))),
+        section("Do it again", lines_of_code([settings])),
+    )
     path = run.path / "report.html"
-    write_text(path, page(title, warnings, sections))
+    write_text(path, made)
     return path
+
+
+def _title(run: BaselineRun) -> str:
+    return f"{Path(run.record.config.data.data).name}: {run.record.in_words}"
 
 
 def _settings(run: BaselineRun, classifier: BayesClassifier) -> list[tuple[str, str]]:

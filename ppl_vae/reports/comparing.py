@@ -93,7 +93,9 @@ class Comparison(Shown):
     def figure(self) -> "Figure":
         """Each guide's ELBO and importance bound, and its seconds of training."""
         ranks = f". {of_comparisons(self.table.ranking)}" if self.table.ranking.differences else ""
-        return figures.comparison(self.table.rows, self.caption + ranks)
+        return figures.comparison(
+            self.table.rows, f"{self.caption}. Each guide's bounds and seconds of training{ranks}"
+        )
 
     @property
     def reference_lines(self) -> list[str]:

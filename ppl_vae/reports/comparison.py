@@ -12,11 +12,10 @@ from ppl_vae.reports.comparison_table import (
     cells,
     difference_cells,
     footnote,
-    of_comparisons,
     of_fits,
     of_ties,
 )
-from ppl_vae.reports.page import bullets, lines_of_code, page, paragraph, picture_of
+from ppl_vae.reports.page import bullets, folded, lines_of_code, page, paragraph, picture_of, section, warned_of
 from ppl_vae.reports.page import table as rows_of
 from ppl_vae.runtime.files import write_text
 
@@ -41,24 +40,33 @@ def write_comparison_report(
         picture: the figure.
         command: that makes this comparison.
     """
-    results = [rows_of(map(cells, table.rows), HEAD), paragraph(footnote(table))]
-    if table.ranking.differences:
-        results += [rows_of(map(difference_cells, table.ranking.differences), DIFFERENCES)]
-        results += [paragraph(f"{of_comparisons(table.ranking)} {of_ties(table.ranking)}")]
-    if said := of_fits(table):
-        results += [bullets(said)]
-    sections = {
-        "What was compared": rows_of(_flat(terms)),
-        "Results": "\n".join([*results, picture_of(picture, title)]),
-        "Protocol": rows_of([(name, value) for name, value in table.protocol.items() if value != {}]),
-    }
-    if references:
-        lines = [f"{name}: {value}" for name, value in references["rows"].items()]
-        sections["Pyro's own inference"] = paragraph(references["title"]) + bullets(lines)
-    sections["Do it again"] = lines_of_code([command])
+    ranking = table.ranking
+    apart = rows_of(map(difference_cells, ranking.differences), DIFFERENCES)
     path = out / "report.html"
-    write_text(path, page(title, warnings_of(table), sections))
+    write_text(
+        path,
+        page(
+            title,
+            warned_of(warnings_of(table)),
+            rows_of(map(cells, table.rows), HEAD),
+            paragraph(footnote(table)),
+            bullets(of_fits(table)),
+            picture_of(picture, f"{title.partition(': ')[2]}. "),
+            section("Differences", apart, paragraph(of_ties(ranking))) if apart else "",
+            section("Pyro's own inference", *_of_references(references)) if references else "",
+            section("How it was made", rows_of(_flat(terms))),
+            folded(
+                "How these numbers were made",
+                rows_of((name, value) for name, value in table.protocol.items() if value != {}),
+            ),
+            section("Do it again", lines_of_code([command])),
+        ),
+    )
     return path
+
+
+def _of_references(references: Mapping[str, Any]) -> tuple[str, str]:
+    return paragraph(references["title"]), bullets(f"{name}: {value}" for name, value in references["rows"].items())
 
 
 def warnings_of(table: Table) -> list[str]:

@@ -2,8 +2,9 @@
 
 import base64
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
+from importlib.resources import files
 from pathlib import Path
 from string import Template
 
@@ -18,58 +19,60 @@ def prose(words: str) -> str:
     return re.sub(r"`(\w+)`", r"<code>\1</code>", text(words))
 
 
+_STYLE = files("ppl_vae.reports").joinpath("page.css").read_text(encoding="utf-8")
+
 _PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; color: #333; max-width: 60rem; margin: 0 auto; padding: 0 1rem 3rem; }
-h1 { font-size: 1.5rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.15rem; margin-top: 2rem; }
-section { overflow-x: auto; }
-table { border-collapse: collapse; }
-th, td { padding: .2rem 1rem .2rem 0; border-bottom: 1px solid #e6e6e6; text-align: left; vertical-align: top;
-  overflow-wrap: anywhere; }
-th { font-weight: normal; color: #666; overflow-wrap: normal; }
-.warnings { border-left: .3rem solid #ffa90e; padding-left: 1rem; }
-figure { margin: 0 0 2rem; }
-img { max-width: 100%; height: auto; }
-figcaption { color: #666; }
-pre { background: #f5f5f5; padding: 1rem; white-space: pre-wrap; overflow-wrap: anywhere; }
-</style>
+<style>$style</style>
 </head>
 <body>
 <h1>$title</h1>
-<section class="warnings">
-$warnings
-</section>
-$sections
+$body
 </body>
 </html>
 """)
 
 
-def page(title: str, warnings: Iterable[str], sections: Mapping[str, str]) -> str:
+def page(title: str, *body: str) -> str:
     """The whole page.
 
     Args:
         title: in plain text.
-        warnings: in plain text; that there are none is said too.
-        sections: HTML by heading.
+        body: its pieces in HTML, from the top; empty ones are left out.
     """
-    parts = (f"<section>\n<h2>{text(heading)}</h2>\n{body}\n</section>" for heading, body in sections.items())
-    return _PAGE.substitute(
-        title=text(title),
-        warnings=bullets(f"Warning: {each}" for each in warnings) or "<p>No warnings.</p>",
-        sections="\n".join(parts),
-    )
+    return _PAGE.substitute(title=text(title), style=_STYLE, body="\n".join(filter(None, body)))
+
+
+def section(heading: str, *body: str) -> str:
+    """Pieces of HTML under a heading in plain text; nothing where all of them are empty."""
+    inside = "\n".join(filter(None, body))
+    return f"<section>\n<h2>{text(heading)}</h2>\n{inside}\n</section>" if inside else ""
+
+
+def folded_section(heading: str, *body: str) -> str:
+    """A section that is seen when its heading is clicked."""
+    inside = "\n".join(filter(None, body))
+    return f"<details>\n<summary><h2>{text(heading)}</h2></summary>\n{inside}\n</details>" if inside else ""
+
+
+def warned_of(warnings: Iterable[str]) -> str:
+    """Warnings in plain text, set apart; nothing where there are none."""
+    entries = bullets(f"Warning: {each}" for each in warnings)
+    return f'<section class="warnings">\n{entries}\n</section>' if entries else ""
 
 
 def paragraph(words: str) -> str:
     """A paragraph of plain text."""
     return f"<p>{prose(words)}</p>"
+
+
+def in_large(figure: str, words: str) -> str:
+    """A result: the figure in large letters, and what it is of in small ones, both plain text."""
+    return f'<p class="result"><strong>{text(figure)}</strong> <span>{prose(words)}</span></p>'
 
 
 def table(rows: Iterable[Sequence[object]], head: Iterable[str] = ()) -> str:
@@ -94,16 +97,26 @@ def bullets(lines: Iterable[str]) -> str:
 
 
 def lines_of_code(lines: Iterable[str]) -> str:
-    """What can be copied into a shell."""
+    """What can be copied into a shell: one click selects all of it."""
     return "<pre>" + text("\n".join(lines)) + "</pre>"
 
 
-def picture_of(path: Path, caption: str) -> str:
-    """A PNG, held in the page itself, and below it what it shows and what its file says of how it was made."""
+def beside_each_other(pictures: Iterable[str]) -> str:
+    """Pictures in two columns where the page is wide enough, none of them high; the first column is read first."""
+    return '<div class="beside">\n' + "\n".join(pictures) + "\n</div>"
+
+
+def picture_of(path: Path, about: str = "") -> str:
+    """A PNG, held in the page itself, and below it the caption that it was saved with.
+
+    Args:
+        path: of the picture.
+        about: what every caption of this page begins with, which the page itself says already.
+    """
+    words = text(description_of(path).removeprefix(about).strip() or path.stem)
     data = base64.b64encode(path.read_bytes()).decode()
-    image = f'<img src="data:image/png;base64,{data}" alt="{text(caption)}">'
-    words = " ".join(filter(None, (caption, description_of(path))))
-    return f"<figure>\n{image}\n<figcaption>{text(words)}</figcaption>\n</figure>"
+    image = f'<img src="data:image/png;base64,{data}" alt="{words}">'
+    return f"<figure>\n{image}\n<figcaption>{words}</figcaption>\n</figure>"
 
 
 def description_of(path: Path) -> str:

@@ -75,14 +75,18 @@ def draw_run(
     return paths
 
 
+def title_of(run: Run) -> str:
+    """What the caption of every picture of a run begins with: the data and the pair."""
+    return f"{Path(run.record.config.data.data).name}: {run.record.config.in_words}"
+
+
 class _Subject:
     """What the pictures of one run are made from."""
 
     def __init__(self, run: Run, pair: Pair, splits: Splits, effort: Effort) -> None:
         self.run, self.pair = run, pair
         self.info = run.record.info
-        data_name = Path(run.record.config.data.data).name
-        self.title = f"{data_name}: {run.record.config.in_words}"
+        self.title = title_of(run)
         # A per-datapoint guide knows its training data only; fitting rows to others takes longer than a picture should.
         unseen = splits.test is not None and not tables_of(pair.guide)
         self.split = "Test" if unseen else "Training"
@@ -95,7 +99,8 @@ class _Subject:
 def _training(subject: _Subject) -> "Figure":
     history, fit = subject.run.history(), subject.run.record.config.fit
     caption = (
-        f"{subject.title}. {len(history)} epochs of {subject.info.num_data:,} datapoints, batches of {fit.batch_size}, "
+        f"{subject.title}. The bound and its two parts over {len(history)} epochs, bigger is better. "
+        f"{subject.info.num_data:,} training datapoints, batches of {fit.batch_size}, "
         f"learning rate {fit.optimizer.learning_rate:g}, seed {fit.seed}."
     )
     return figures.training_curves(history, caption)
@@ -105,7 +110,10 @@ def _reconstructions(subject: _Subject) -> "Figure":
     few = subject.data.batch(torch.arange(min(_NUM_RECONSTRUCTIONS, len(subject.data))))
     draws, drawn = posterior_predictive(*subject.pair, few), is_drawn(subject.pair.model, subject.info)
     what = "x ~ p(x | z)" if drawn else centre(subject.pair.model, subject.info)
-    caption = f"{subject.title}. {subject.split} data; below, {what}, z ~ q(z | x)."
+    caption = (
+        f"{subject.title}. {subject.split} data, and below each what the model makes of it after q(z | x) has seen it: "
+        f"{what}, z ~ q(z | x)."
+    )
     shown = draws.x[0] if drawn else draws.means[0]
     above, below = images_of(subject.info, subject.grey.values(slice(len(shown))), shown)
     return figures.reconstructions(above, below, caption=caption)
@@ -115,11 +123,15 @@ def _prior(subject: _Subject) -> "Figure":
     if takes_labels(subject.pair.model, subject.info):
         rows = rows_of(subject.info)
         sheet = label_sheet(subject.pair.model, subject.info.event_shape, rows.numbers, _NUM_COLUMNS)
-        caption = f"{subject.title}. E[x | z, y]: {rows.words}, a column for each z ~ p(z)."
+        caption = (
+            f"{subject.title}. What the model makes of latents drawn from its prior, E[x | z, y]: {rows.words}, a "
+            "column for each z ~ p(z)."
+        )
         return figures.sheet(image_of(subject.info, sheet.flatten(0, 1)), caption=caption, columns=_NUM_COLUMNS)
     draws = prior_predictive(subject.pair.model, subject.info.event_shape, _NUM_PRIOR)
     shown, words = shown_of(subject.pair.model, subject.info, draws)
-    return figures.sheet(image_of(subject.info, shown), caption=f"{subject.title}. Prior predictive: {words}.")
+    caption = f"{subject.title}. What the model makes of latents drawn from its prior: {words}."
+    return figures.sheet(image_of(subject.info, shown), caption=caption)
 
 
 def _latent(subject: _Subject) -> "Figure":
@@ -128,13 +140,14 @@ def _latent(subject: _Subject) -> "Figure":
     where = f"{len(codes):,} {subject.split.lower()} datapoints"
     standard_normal = has_standard_normal_prior(subject.pair.model, subject.batch)
     if not has_density(subject.pair.guide, subject.batch):
-        caption = f"{subject.title}. Codes of {where}, by label."
+        caption = f"{subject.title}. Where the guide puts the data: codes of {where}, by label."
         return figures.latent_scatter(codes, subject.labels, caption, standard_normal=standard_normal)
     drawn = posterior_samples(subject.pair.guide, subject.batch, _NUM_DRAWS).values()
     draws = torch.cat([values.reshape(_NUM_DRAWS * len(codes), -1) for values in drawn], dim=1)
     dots, grey = ("Bars", "Line") if codes.shape[1] == 1 else ("Dots", "Grey")
     caption = (
-        f"{subject.title}. {dots}: means of q(z | x), {where}, by label. {grey}: {_NUM_DRAWS} draws of z for each."
+        f"{subject.title}. Where the guide puts the data. {dots}: means of q(z | x), {where}, by label. {grey}: "
+        f"{_NUM_DRAWS} draws of z for each."
     )
     return figures.latent_scatter(codes, subject.labels, caption, draws, standard_normal=standard_normal)
 
@@ -147,8 +160,8 @@ def _posteriors(subject: _Subject) -> "Figure | None":
     labels = None if subject.labels is None else subject.labels[: len(few)]
     standard_normal = has_standard_normal_prior(pair.model, subject.batch)
     caption = (
-        f"{subject.title}. q(z | x) of {len(few)} {subject.split.lower()} datapoints: means, and ellipses of one "
-        "standard deviation, by label."
+        f"{subject.title}. How sure the guide is: q(z | x) of {len(few)} {subject.split.lower()} datapoints, means and "
+        "ellipses of one standard deviation, by label."
     )
     q = posterior_gaussians(*pair, few)
     return figures.posteriors(*q, labels, caption, standard_normal=standard_normal)
@@ -158,9 +171,9 @@ def _graphical_model(subject: _Subject) -> "Figure":
     few = subject.data.probe()
     model, guide = (graphical_model(program, few) for program in subject.pair)
     caption = (
-        f"{subject.title}. Read from the Pyro programs. Shaded: observed; white: latent; an arrow leads to a variable "
-        "from what its distribution depends on; a frame holds what there is once for each datapoint; θ and φ: what is "
-        "learned, φₙ where each datapoint has its own."
+        f"{subject.title}. The model and its guide, read from the Pyro programs. Shaded: observed; white: latent; an "
+        "arrow leads to a variable from what its distribution depends on; a frame holds what there is once for each "
+        "datapoint; θ and φ: what is learned, φₙ where each datapoint has its own."
     )
     return figures.graphical_model(model, guide, caption, {"data": f"{subject.info.num_data:,} datapoints"})
 
@@ -170,7 +183,7 @@ def _grid(subject: _Subject) -> "Figure | None":
     if takes_labels(model, subject.info) or not plane_site(model, shape):
         return None
     means = latent_grid(model, shape, torch.linspace(-3, 3, 20))
-    caption = f"{subject.title}. {centre(model, subject.info)} over the latent plane."
+    caption = f"{subject.title}. The latent plane, decoded place by place: {centre(model, subject.info)}."
     return figures.grid(image_of(subject.info, means), -3, 3, caption=caption)
 
 

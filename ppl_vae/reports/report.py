@@ -17,10 +17,24 @@ from ppl_vae.evaluation.bounds import ElboParts
 from ppl_vae.evaluation.per_step import BesideNGrams, beside_ngrams, has_steps
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
-from ppl_vae.registry.files import names_file
-from ppl_vae.registry.pair_config import offered_to
+from ppl_vae.reports.chosen import all_settings, changed_settings
 from ppl_vae.reports.effort import FULL, QUIET_SECONDS, Effort, split_shown
-from ppl_vae.reports.page import bullets, folded, lines_of_code, page, paragraph, picture_of, table
+from ppl_vae.reports.outcome import for_how_long, next_step, result_of
+from ppl_vae.reports.page import (
+    beside_each_other,
+    bullets,
+    folded,
+    folded_section,
+    in_large,
+    lines_of_code,
+    page,
+    paragraph,
+    picture_of,
+    section,
+    table,
+    warned_of,
+)
+from ppl_vae.reports.pictures import title_of
 from ppl_vae.runs.command_line import command_on, train_command
 from ppl_vae.runs.opened import OpenedRun
 from ppl_vae.runs.run import Run
@@ -30,7 +44,6 @@ from ppl_vae.runtime.files import CannotWriteError, write_text
 from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.seeding import seeded
 from ppl_vae.runtime.shown import error_alone, with_error
-from ppl_vae.training.config import final_kl_weight
 from ppl_vae.training.metrics import best_epoch
 
 _SEED = 0  # what `ppl-vae evaluate` takes where nothing else is asked for
@@ -43,17 +56,9 @@ _TRAINING_IN_WORDS = "Nats per datapoint, bigger is better: means over one epoch
 
 _HOW = "How these numbers were made, and fingerprints of what they were made with"
 
-# What each picture shows.
-_CAPTIONS = {
-    "graphical-model": "The model and its guide as graphical models, read from the programs: θ and φ are learned.",
-    "training": "The bound and its two parts over the epochs; bigger is better.",
-    "reconstructions": "Observations, and below each what the model expects after q(z | x) has seen it.",
-    "prior": "What the model makes of latents drawn from its prior.",
-    "latent": "Where the guide puts the data: means of q(z | x).",
-    "posteriors": "How sure the guide is: q(z | x) of some datapoints, ellipses of one standard deviation.",
-    "grid": "The latent plane, decoded place by place.",
-    "kl-by-unit": "What each unit of z is used for: its KL, and whether its posterior mean moves with x.",
-}
+# The pictures that say most: of those that a run has the first few stand at the top of the page.
+_FIRST = ("reconstructions", "latent", "prior", "training", "grid", "posteriors", "kl-by-unit")
+_NUM_FIRST = 4
 
 
 class Written(NamedTuple):
@@ -113,7 +118,7 @@ class _Report:
 
     def __init__(self, opened: OpenedRun, splits: Splits, effort: Effort) -> None:
         self.opened, self.run, self.pair, self.effort = opened, opened.run, opened.pair, effort
-        self.config = self.run.record.config
+        self.config, self.splits = self.run.record.config, splits
         self.local = bool(tables_of(self.pair.guide))
         self.split = split_shown(self.pair, splits)
         data = splits.get(self.split).to(opened.device)
@@ -141,23 +146,36 @@ class _Report:
             pictures += [picture] if picture else []
         self.warnings = found.warnings if found else ()
         of_bound = found.bound_warnings if found else ()
-        warnings = [*self.warnings, *of_bound, *self._reservations(point)]
+        (first, more), settings, history = _parted(pictures), self._settings(), self.run.history()
+        about, last = f"{title_of(self.run)}. ", next_step(self.run, self.pair, self.splits)
+        return page(
+            f"{self.config.in_words} on {Path(self.config.data.data).name} ({self.run.path.name})",
+            paragraph(f"Trained on {self.run.record.info.num_data:,} datapoints, {for_how_long(self.run, history)}."),
+            in_large(*result_of(self.pair, self.splits, history, self.parts)),
+            warned_of([*self.warnings, *of_bound, *self._reservations(point)]),
+            beside_each_other(picture_of(each, about) for each in first) if first else "",
+            section("What to do next", lines_of_code([last.command]), paragraph(_sentence(last.gives))),
+            section("Estimates", *self._tables_of_estimates(rows, beside)),
+            section("Diagnostics", _diagnostics(found, self.split)),
+            section("Training", paragraph(_TRAINING_IN_WORDS), table(self._training())),
+            section("Settings", *settings),
+            folded_section("How it is built, and more pictures", *(picture_of(each, about) for each in more)),
+            section("Do it again", lines_of_code(self._commands())),
+        )
+
+    def _tables_of_estimates(self, rows: list[tuple[str, str, str]], beside: BesideNGrams | None) -> list[str]:
         protocols = {name: _flat(protocol) for name, protocol in self.protocols.items()}
         names = dict.fromkeys(name for plain in protocols.values() for name in plain)
         protocol_rows = [(name, *(plain.get(name, "") for plain in protocols.values())) for name in names]
         steps = [paragraph(f"Nats per {beside.step}, of the ELBO:"), table(beside.in_words())] if beside else []
-        sections = {
-            "What was run": table(self._settings()),
-            "Training": paragraph(_TRAINING_IN_WORDS) + table(self._training()),
-            "Estimates": "\n".join(
-                [paragraph(self._note()), table(rows, _ERRORS), *steps, folded(_HOW, table(protocol_rows, protocols))]
-            ),
-            "Diagnostics": _diagnostics(found, self.split),
-            "Pictures": "\n".join(picture_of(each, _CAPTIONS.get(each.stem, each.stem)) for each in pictures),
-            "Do it again": lines_of_code(self._commands()),
-        }
-        title = f"{self.config.in_words} on {Path(self.config.data.data).name} ({self.run.path.name})"
-        return page(title, warnings, sections)
+        note = paragraph(self._note())
+        return [note, table(rows, _ERRORS), *steps, folded(_HOW, table(protocol_rows, protocols))]
+
+    def _settings(self) -> list[str]:
+        """Those that were changed, if any, and all."""
+        changed = self._try("changed settings", lambda: changed_settings(self.run.record, self.splits))
+        shown = table(changed, ("", "why")) if changed else paragraph("All as they are where nothing is set.")
+        return [shown, folded("All settings", table(all_settings(self.run.record, self.pair)))]
 
     def _try(self, what: str, make: Callable[[], _T]) -> _T | None:
         try:
@@ -200,7 +218,10 @@ class _Report:
         units = found.units
         methods = "; ".join(f"{site}: {method}" for site, method in units.methods.items())
         where = f"first {found.num_datapoints} of the {_words(self.split)}"
-        caption = f"{self._pair_in_words()}. KL by unit, {where} ({methods})."
+        caption = (
+            f"{title_of(self.run)}. What each unit of z is used for: its KL, and whether its posterior mean moves with "
+            f"x; {where} ({methods})."
+        )
         path = self.run.figures / "kl-by-unit.png"
         figures.save(found.figure(caption), path)
         return path
@@ -218,32 +239,6 @@ class _Report:
             where = f"On the training data{self.once}: the guide has a row for each of them and knows no other."
         less = "" if self.effort == FULL else f" {self.effort.in_words(self.run.path)}"
         return f"{where} Nats per datapoint, ± standard errors; bigger is better.{less}"
-
-    def _pair_in_words(self) -> str:
-        return f"{Path(self.config.data.data).name}: {self.config.in_words}"
-
-    def _settings(self) -> list[tuple[str, str]]:
-        info, pair, fit = self.run.record.info, self.config.pair, self.config.fit
-        shape = " × ".join(map(str, info.event_shape))
-        model, guide = (f"{sum(param.numel() for param in part.parameters()):,}" for part in self.pair)
-        dropped = "" if fit.drop == "nothing" else f", without {fit.drop}"
-        words = {name: setting.words for name, setting in offered_to(pair).items()}
-        return [
-            ("model", pair.model),
-            ("guide", pair.guide if names_file(pair.guide) else f"{pair.guide} × {pair.family}"),
-            ("data", f"{self.config.data.data}, {info.num_data:,} training datapoints of shape {shape}"),
-            ("binarization", self.config.data.binarization),
-            ("data fingerprint", info.fingerprint),
-            ("sizes", f"{model} parameters in the model, {guide} in the guide"),
-            *((name, _with_words(value, words.get(name, ""))) for name, value in pair.settings.items()),
-            (
-                "objective",
-                f"{fit.objective}, num_particles {fit.num_particles}, KL weight {final_kl_weight(fit):g}, "
-                f"kl_warmup {fit.kl_warmup}{dropped}",
-            ),
-            ("seeds", f"{fit.seed} of the training, {self.config.data.data_seed} of the data"),
-            ("versions", ", ".join(f"{name} {number}" for name, number in self.run.record.versions.items())),
-        ]
 
     def _training(self) -> list[tuple[str, str]]:
         history, fit = self.run.history(), self.config.fit
@@ -269,11 +264,15 @@ class _Report:
         return commands
 
 
-def _with_words(value: object, words: str) -> str:
-    """A setting as the page shows it: its value, and the first sentence of what its maker says of it."""
-    shown = (" ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
-    first = words.partition(". ")[0].removesuffix(".").replace("`", "")
-    return f"{shown}: {first[:1].lower()}{first[1:]}" if first else shown
+def _parted(pictures: list[Path]) -> tuple[list[Path], list[Path]]:
+    """The pictures that say most, and all others."""
+    by_stem = {each.stem: each for each in pictures}
+    first = [by_stem[stem] for stem in _FIRST if stem in by_stem][:_NUM_FIRST]
+    return first, [each for each in pictures if each not in first]
+
+
+def _sentence(words: str) -> str:
+    return f"It gives {words}." if words else ""
 
 
 def _words(split: str) -> str:

@@ -30,7 +30,7 @@ def command(name: str, settings: Any, default: Any, out: Path, reads_root: bool)
         reads_root: whether ``--data-root`` means anything for this data.
     """
     words = ["ppl-vae", *name.split()]
-    for flag, value in _changed(settings, default):
+    for flag, value in changed_from(settings, default):
         if flag != "data_root" or reads_root:
             words += _given(flag, value)
     return shlex.join([*words, "--out", str(out)])
@@ -41,7 +41,8 @@ def command_on(name: str, run: Path, **settings: Any) -> str:
     return shlex.join(["ppl-vae", name, str(run), *(word for each in settings.items() for word in _given(*each))])
 
 
-def _changed(settings: Any, default: Any) -> Iterator[tuple[str, Any]]:
+def changed_from(settings: Any, default: Any) -> Iterator[tuple[str, Any]]:
+    """The settings that are not as in another dataclass of their type, by the names of their flags."""
     for column in fields(settings):
         value, usual = getattr(settings, column.name), getattr(default, column.name)
         if isinstance(value, PairConfig):
@@ -50,7 +51,7 @@ def _changed(settings: Any, default: Any) -> Iterator[tuple[str, Any]]:
                 takes_a_word = name in offered and not is_switch(offered[name].kind)
                 yield name, str(chosen) if takes_a_word and isinstance(chosen, bool) else chosen
         elif is_dataclass(value):
-            yield from _changed(value, usual)
+            yield from changed_from(value, usual)
         elif value != usual:
             yield column.name, value
 

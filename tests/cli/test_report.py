@@ -114,9 +114,9 @@ def test_holds_every_picture_with_words(trained):
     page = Page(trained / "report.html")
     held = {base64.b64decode(source.partition(",")[2]) for source in page.pictures}
     assert held == {path.read_bytes() for path in (trained / "figures").glob("*.png")}
-    assert len(held) == 7
+    assert len(held) == 8
     alts = [text for tag, name, text in page.attributes if (tag, name) == ("img", "alt")]
-    assert len(set(alts)) == 7
+    assert len(set(alts)) == 8
     assert all(len(text) > 20 for text in alts)
 
 
@@ -136,15 +136,15 @@ def test_numbers_are_those_of_its_commands(cli, trained):
     page = Page(trained / "report.html")
     _, *evaluations = page.commands
     elbo, bound = (json.loads(cli(*shlex.split(line)[1:], "--json")[1]) for line in evaluations)
-    assert page.rows["elbo"][-2:] == shown(elbo["elbo"], elbo["stderr"], elbo["monte_carlo_stderr"])
+    assert page.rows["elbo"][:2] == shown(elbo["elbo"], elbo["stderr"], elbo["monte_carlo_stderr"])
     for name in ("reconstruction", "kl"):
         errors = (elbo[f"{name}_{error}"] for error in ("stderr", "monte_carlo_stderr"))
-        assert page.rows[name][-2:] == shown(elbo[name], *errors)
+        assert page.rows[name][:2] == shown(elbo[name], *errors)
     assert page.rows[BOUND] == shown(bound["log_px"], bound["stderr"], bound["monte_carlo_stderr"])
     assert page.rows["lower than that with K = 250 by"] == shown(*list(bound["rise"].values())[:3])
     for name, expected in elbo["protocol"].items():
         if name not in ("estimator", "details"):
-            assert page.rows[name][-2:] == [str(expected), str(bound["protocol"][name])], name
+            assert page.rows[name][:2] == [str(expected), str(bound["protocol"][name])], name
     assert page.rows["num_datapoints"][-2:] == ["359", "20"]
     ess = bound["diagnostics"]["weights"]["ess"]
     assert f"effective sample size {with_error(ess['mean'], ess['stderr'], 1)} of 1000 draws" in page.entries
@@ -161,10 +161,10 @@ def test_says_what_was_run_and_learned(trained):
     assert page.title == f"vae, amortized × diagonal on digits ({trained.name})"
     assert page.rows["epoch"] == ["4 of 4"]
     assert "bound (elbo)" not in page.rows  # it is the elbo
-    assert page.rows["elbo"][0] == f"{last.elbo:.2f}"
+    assert page.rows["elbo"][-1] == f"{last.elbo:.2f}"
     assert page.rows["validation bound"] == [f"{last.validation_bound:.2f}"]
     assert page.rows["versions"] == [", ".join(f"{name} {number}" for name, number in run.record.versions.items())]
-    assert page.rows["data"][0] == "digits, 1,294 training datapoints of shape 8 × 8"
+    assert page.rows["data"][-1] == "digits, 1,294 training datapoints of shape 8 × 8"
 
 
 @pytest.mark.slow
@@ -194,7 +194,7 @@ def test_text_from_outside_is_text(train, tmp_path):
     np.savez(data, x=np.random.default_rng(0).random((40, 3, 3), dtype=np.float32))
     _, page = train("--data", data, name="<i>run")
     assert "<b>&$x.npz" in page.title
-    assert page.rows["data"][0].startswith(f"{data}, 29 training datapoints")
+    assert page.rows["data"][-1].startswith(f"{data}, 29 training datapoints")
     assert shlex.quote(str(data)) in page.commands[0]
     assert "<b>" not in page.source
     assert "<i>" not in page.source
@@ -263,7 +263,7 @@ def test_too_little_data_to_diagnose_leaves_that_out(train, npz):
     x = np.random.default_rng(0).random((20, 3, 3), dtype=np.float32)
     _, page = train("--data", npz(x=x), "--validation-fraction", "0", "--test-fraction", "0.05")
     assert any("left out diagnostics" in warning and "at least 2" in warning for warning in page.warnings)
-    assert "±" not in page.rows["elbo"][-2]  # one datapoint has no error over datapoints; its draws have
+    assert "±" not in page.rows["elbo"][0]  # one datapoint has no error over datapoints; its draws have
 
 
 def test_a_report_that_cannot_be_made_fails_nothing(cli, tmp_path, monkeypatch):
@@ -286,4 +286,28 @@ def test_a_diagnosis_that_fails_is_left_out(cli, tmp_path, monkeypatch):
     assert main(["train", *TINY, "--out", str(tmp_path / "run")]) == 0
     page = Page(tmp_path / "run" / "report.html")
     assert page.warnings == ["Warning: left out diagnostics: RuntimeError: not <of> this pair"]
-    assert page.rows["elbo"][-1].count("±") == 1
+    assert page.rows["elbo"][1].count("±") == 1
+
+
+def test_says_what_was_changed_and_why(trained):
+    page = Page(trained / "report.html")
+    assert page.rows["epochs"] == ["4", "given"]
+    assert page.rows["latent_dim"][:2] == ["2: size of z; of z1, in a model of two layers", "given"]
+    why = "chosen, since x has grey levels, most of them near black or white"
+    assert page.rows["likelihood"][-2:] == ["bernoulli", why]
+    assert "batch_size" not in page.rows  # as it is where nothing is set
+    assert page.source.index("Settings") < page.source.index("All settings")
+
+
+def test_begins_with_the_result_four_pictures_and_the_next_command(trained, open_page):
+    """In the words of the terminal's last lines, and at the top, whatever else the page has."""
+    tab = open_page(trained / "report.html", viewport={"width": 1200, "height": 900})
+    words = tab.inner_text("body")
+    order = ["Trained on 1,294 datapoints, 4 epochs in", "elbo ", "on the 359 test datapoints; higher is better"]
+    order += ["What to do next", f"ppl-vae evaluate {trained} --estimator iwae", "Estimates", "Settings", "Do it again"]
+    places = [words.index(each) for each in order]
+    assert places == sorted(places)
+    shown = [image for image in tab.locator("img").all() if image.is_visible()]
+    assert len(shown) == 4
+    assert max(image.bounding_box()["y"] + image.bounding_box()["height"] for image in shown) < 900
+    assert not tab.locator("text=Shaded: observed").is_visible()
