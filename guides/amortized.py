@@ -17,11 +17,14 @@ class Amortized(Guide):
         family: what q is.
         encoder: maps x ``(batch, *event)`` to ``(batch, family.num_params)``.
         labelled: whether it is given the labels ``(batch,)`` too.
+        holes: whether it is given, by the name ``mask``, which numbers of x were seen.
     """
 
-    def __init__(self, latents: Latents, family: Family, encoder: nn.Module, *, labelled: bool = False) -> None:
+    def __init__(
+        self, latents: Latents, family: Family, encoder: nn.Module, *, labelled: bool = False, holes: bool = False
+    ) -> None:
         super().__init__(latents, family)
-        self.encoder, self.labelled = encoder, labelled
+        self.encoder, self.labelled, self.holes = encoder, labelled, holes
 
     def params(self, batch: Batch) -> Tensor:
         """The encoder's output, ``(batch, num_params)``.
@@ -31,5 +34,6 @@ class Amortized(Guide):
         """
         if self.labelled and batch.y is None:
             raise UserError("this guide needs labels: give the data integer labels y.")
-        params: Tensor = self.encoder(batch.x, batch.y) if self.labelled else self.encoder(batch.x)
+        labels = (batch.y,) if self.labelled else ()
+        params: Tensor = self.encoder(batch.x, *labels, **({"mask": batch.mask} if self.holes else {}))
         return params

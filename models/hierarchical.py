@@ -9,6 +9,7 @@ from ppl_vae.models.likelihoods import Bernoulli, Likelihood
 from ppl_vae.models.priors import Prior, StandardNormal
 from ppl_vae.networks.dense import positive
 from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.holes import seen
 
 
 class HierarchicalVAE(Model):
@@ -41,5 +42,6 @@ class HierarchicalVAE(Model):
             z2 = pyro.sample("z2", prior)
             loc, raw_scale = self.upper(z2).chunk(2, dim=-1)
             z1 = pyro.sample("z1", dist.Normal(loc, positive(raw_scale)).to_event(1))
-            x: Tensor = pyro.sample("x", self.likelihood(self.decoder(z1), batch.x.dim() - 1), obs=batch.x)
+            likelihood = self.likelihood(self.decoder(z1), batch.x.dim() - 1)
+            x: Tensor = pyro.sample("x", seen(likelihood, batch), obs=batch.x)
         return x

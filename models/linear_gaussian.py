@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ppl_vae.models.base import Model
 from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.holes import seen
 from ppl_vae.runtime.errors import UserError
 
 
@@ -55,7 +56,7 @@ class LinearGaussian(Model):
             z = pyro.sample("z", dist.Normal(self.loc, torch.ones_like(self.loc)).to_event(1))
             loc = (z @ self.weight.mT + self.mean).unflatten(-1, self.event_shape)
             likelihood = dist.Normal(loc, self.log_scale.exp()).to_event(len(self.event_shape))
-            x: Tensor = pyro.sample("x", likelihood, obs=batch.x)
+            x: Tensor = pyro.sample("x", seen(likelihood, batch), obs=batch.x)
         return x
 
     def log_px(self, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from ppl_vae.models.base import Model
 from ppl_vae.models.priors import Prior, StandardNormal
 from ppl_vae.networks.recurrent import RecurrentDecoder
 from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.holes import seen
 from ppl_vae.programs.layout import Layout
 
 
@@ -47,7 +48,8 @@ class SequenceVAE(Model):
         prior = self.prior()
         with pyro.plate("data", len(batch.x), dim=-1):
             z = pyro.sample("z", prior)
-            x: Tensor = pyro.sample("x", Autoregressive(self.decoder, z, self.layout, self._kept(z)), obs=batch.x)
+            likelihood = Autoregressive(self.decoder, z, self.layout, self._kept(z))
+            x: Tensor = pyro.sample("x", seen(likelihood, batch), obs=batch.x)
         return x
 
     def _kept(self, z: Tensor) -> Tensor | None:

@@ -23,6 +23,7 @@ from torch.distributions import LowRankMultivariateNormal, MultivariateNormal
 from ppl_vae.models.base import Model
 from ppl_vae.models.priors import StandardNormal
 from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.holes import seen
 
 
 class TwoLayerLinearGaussian(Model):
@@ -63,7 +64,7 @@ class TwoLayerLinearGaussian(Model):
             z1 = pyro.sample("z1", upper.to_event(1))
             loc = (z1 @ self.weight.mT + self.mean).unflatten(-1, self.event_shape)
             likelihood = dist.Normal(loc, self.log_scale.exp()).to_event(len(self.event_shape))
-            x: Tensor = pyro.sample("x", likelihood, obs=batch.x)
+            x: Tensor = pyro.sample("x", seen(likelihood, batch), obs=batch.x)
         return x
 
     def log_px(self, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from ppl_vae.models.base import Model
 from ppl_vae.models.likelihoods import Bernoulli, Likelihood
 from ppl_vae.models.priors import Prior, StandardNormal
 from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.holes import seen
 
 
 class VAE(Model):
@@ -31,5 +32,6 @@ class VAE(Model):
         prior = self.prior()  # before the plate, whose size is none of the prior's business
         with pyro.plate("data", len(batch.x), dim=-1):
             z = pyro.sample("z", prior)
-            x: Tensor = pyro.sample("x", self.likelihood(self.decoder(z), batch.x.dim() - 1), obs=batch.x)
+            likelihood = self.likelihood(self.decoder(z), batch.x.dim() - 1)
+            x: Tensor = pyro.sample("x", seen(likelihood, batch), obs=batch.x)
         return x

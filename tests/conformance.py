@@ -104,9 +104,11 @@ def sequence_vae(layout: Layout, length: int, columns: int) -> SequenceVAE:
     return SequenceVAE(RecurrentDecoder(2, (length, columns), (6,)), 2, layout, word_dropout=0.0)
 
 
-WORDS = encode_text(["ab", "b", "aba", "ca", "cccc", "a"], "abc", 4)
+WORDS = encode_text(["ab", "b", "aba", "ca", "cccc", "a"], "abc", 4).float()
 # Two voices, from one step to three; of the piano's keys only the lowest five.
-TUNES = encode_notes([[[21], [22, 24]], [[23]], [[21, 25], [], [22]], [[24, 25]], [[22], [22], [23]], [[25], [21]]], 3)
+TUNES = encode_notes(
+    [[[21], [22, 24]], [[23]], [[21, 25], [], [22]], [[24, 25]], [[22], [22], [23]], [[25], [21]]], 3
+).float()
 
 MODELS: dict[str, tuple[Callable[[], nn.Module], Observations]] = {
     "vae": (vae, Observations(bits(6, seed=3))),

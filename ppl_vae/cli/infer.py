@@ -55,7 +55,7 @@ class Infer:
         refuse_existing_file(self.out)
         opened = open_run(self.run_directory, self.device, Opening(trust=self.trust))
         info = opened.info
-        x, y, scale, notes, *_ = read_input(
+        x, y, scale, notes, *_, mask = read_input(
             self.input, info.layout, info.alphabet, info.event_shape, info.scale, info.by_name
         )
         if y is not None and info.num_classes:
@@ -64,7 +64,7 @@ class Infer:
                 say_as_it_is(f"warning: {words}")
         # Rows of nobody's split: a per-datapoint guide has none for them.
         binarization = opened.run.record.config.data.binarization if info.layout == "plain" else "none"
-        data = binarized(x, y, binarization, self.seed, first=UNSEEN, scale=scale)
+        data = binarized(x, y, binarization, self.seed, first=UNSEEN, scale=scale, mask=mask)
         data = data.to(opened.device).fixed(self.seed)
         latents = infer_latents(*opened.pair, data, self.infer, num_samples=self.num_samples, seed=self.seed)
         for words in latents.advice:

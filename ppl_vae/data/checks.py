@@ -4,6 +4,7 @@ from torch import nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.programs.contract import hold_to_x, trace_in_plate
+from ppl_vae.programs.holes import hold_to_mask
 from ppl_vae.programs.pair import frozen
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import preserved
@@ -27,6 +28,7 @@ def check_runs(data: Dataset, model: nn.Module, guide: nn.Module | None = None) 
         if guide is not None:
             trace_in_plate(guide, probe)
         hold_to_x(trace_in_plate(model, probe), probe)
+        hold_to_mask(model, probe)
 
 
 def check_rows_are_there(data: object, *more: object) -> None:

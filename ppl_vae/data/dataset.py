@@ -38,13 +38,21 @@ class Dataset:
         first: number of row 0 in the whole data set; each split has its own, so that no row is taken for another's.
         scale: what integers are divided by: 255 of 8-bit images, and 0 or 1 of counts and bits, which nothing divides;
             None of float and bool.
+        mask: which numbers of x were seen, bool, of x's shape; None where all were. What x has in place of those that
+            are missing stands in for them, and counts for nothing.
 
     Raises:
         UserError: x or y is no tensor, of another type or another shape.
     """
 
     def __init__(
-        self, x: Tensor, y: Tensor | None = None, dynamic: bool = False, first: int = 0, scale: int | None = None
+        self,
+        x: Tensor,
+        y: Tensor | None = None,
+        dynamic: bool = False,
+        first: int = 0,
+        scale: int | None = None,
+        mask: Tensor | None = None,
     ) -> None:
         """See what x and y are, and lay them out in C's order: noise is drawn in the order of memory.
 
@@ -67,7 +75,11 @@ class Dataset:
             if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
                 raise UserError(f"y is {_name(y)}; it must hold integer classes 0, 1, 2, ...: y.long().")
             y = y.long().contiguous()
-        self.kept = x.contiguous()
+        if mask is not None and (mask.dtype != torch.bool or mask.shape != x.shape):
+            raise UserError(
+                f"the mask is {_name(mask)} of shape {tuple(mask.shape)}; it must be bool and of x's, {tuple(x.shape)}."
+            )
+        self.kept, self.mask = x.contiguous(), None if mask is None else mask.contiguous()
         self.y, self.dynamic, self.first, self.scale = y, dynamic, first, scale or 1
 
     def __len__(self) -> int:
@@ -107,11 +119,12 @@ class Dataset:
     @property
     def tensors(self) -> dict[str, Tensor]:
         """What it holds of its rows, by name of the argument: whoever records how a batch is made reads these."""
-        return {"x": self.kept} | ({} if self.y is None else {"y": self.y})
+        found = {"x": self.kept, "y": self.y, "mask": self.mask}
+        return {name: tensor for name, tensor in found.items() if tensor is not None}
 
     def replace(self, **changes: Any) -> Self:
         """The same with other arguments, by name."""
-        given = {"x": self.kept, "y": self.y, "dynamic": self.dynamic, "first": self.first, "scale": self.scale}
+        given: dict[str, Any] = {**self.tensors, "dynamic": self.dynamic, "first": self.first, "scale": self.scale}
         return type(self)(**(given | changes))
 
     def values(self, rows: Tensor | slice = _ALL) -> Tensor:
@@ -119,8 +132,14 @@ class Dataset:
         return as_float(self.kept[rows], self.scale)
 
     def mean(self) -> Tensor:
-        """The mean observation, ``event``."""
-        return self.values().mean(0)
+        """The mean observation, ``event``, each number's over the rows where it was seen."""
+        if self.mask is None:
+            return self.values().mean(0)
+        return (self.values() * self.mask).sum(0) / self.mask.sum(0).clamp(min=1)
+
+    def take(self, rows: Tensor) -> Self:
+        """Some rows, numbered as they come."""
+        return self.replace(**{name: tensor[rows] for name, tensor in self.tensors.items()})
 
     def batch(self, index: Tensor) -> Batch:
         """The rows of ``index``, ``(batch,)`` from 0, in its order; binarized now if dynamic."""
@@ -128,7 +147,7 @@ class Dataset:
         y = None if self.y is None else self.y[index]
         if self.dynamic:  # torch.bernoulli draws the same, one number at a time: three times as slow on the CPU
             x = (torch.rand_like(x) < x).to(x.dtype)
-        return Batch(x, y, index + self.first)
+        return Batch(x, y, index + self.first, None if self.mask is None else self.mask[index])
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """The whole split in order, in batches of at most ``batch_size``."""
@@ -233,7 +252,13 @@ def _name(value: Tensor) -> str:
 
 
 def binarized(
-    x: Tensor, y: Tensor | None, binarization: Binarization, seed: int, first: int = 0, scale: int = 1
+    x: Tensor,
+    y: Tensor | None,
+    binarization: Binarization,
+    seed: int,
+    first: int = 0,
+    scale: int = 1,
+    mask: Tensor | None = None,
 ) -> Dataset:
     """A data set under one of the protocols; figures are comparable only under the same one.
 
@@ -245,8 +270,9 @@ def binarized(
         seed: for ``static``.
         first: number of row 0 in the whole data set.
         scale: of integers.
+        mask: which numbers of x were seen, or None.
     """
-    levels = Dataset(x, y, dynamic=True, first=first, scale=scale)
+    levels = Dataset(x, y, dynamic=True, first=first, scale=scale, mask=mask)
     if binarization == "auto":
         binarization = suiting(levels.values())
     if binarization == "static":

@@ -44,6 +44,8 @@ class DataInfo:
     """What the labels are called, in the order of their numbers; none where they have no names."""
     columns: tuple[str, ...] = ()
     """What the columns of a table are called; none where they have no names."""
+    holes: bool = False
+    """Whether numbers of x are missing, in training or elsewhere."""
     least: tuple[float, ...] = ()
     """The smallest number in training, of each column of a table or of all; none where all numbers are in [0, 1]."""
     largest: tuple[float, ...] = ()
@@ -86,6 +88,7 @@ class DataInfo:
             scale=splits.scale,
             class_names=splits.class_names,
             columns=splits.columns,
+            holes=splits.holes,
             least=least,
             largest=largest,
         )

@@ -11,7 +11,9 @@ What 1 means in x is decided once, by the file that a pair is trained on, and he
   above 0 fewer than one in 50 is the largest: levels end there, counts thin out. They stay as they are, at scale 0;
 * integers up to anything from 128 to 255 are those of 8-bit images, and are divided by 255;
 * float that leaves [0, 1] is real numbers, and is what it is: a likelihood of bits or grey levels then refuses it;
-* all other integers are refused.
+* all other integers are refused;
+* NaN is a number that is missing, and so is what an array ``mask`` says was not seen. In its place stands the column's
+  median, which counts for nothing.
 
 A later file's integers are divided by the same number, the *scale* (1 after float and bool). Those above it are
 refused, and so are those that are all 0 or 1 under a larger scale: they could be bits or nearly black.
@@ -29,6 +31,7 @@ from torch import Tensor
 
 from ppl_vae.data.archive import read_array, read_headers
 from ppl_vae.data.dataset import ROUNDING
+from ppl_vae.data.missing import without_holes
 from ppl_vae.programs.layout import CHANNELS, channels_first
 from ppl_vae.runtime.errors import UserError
 
@@ -52,6 +55,7 @@ class Observations(NamedTuple):
         notes: what was decided, a line each.
         class_names: what the labels 0, 1, 2, ... are called; none where they have no names.
         columns: what the columns of a table are called, likewise.
+        mask: which numbers of x were seen, ``(N, *event)``; None where all were.
     """
 
     x: Tensor
@@ -60,6 +64,7 @@ class Observations(NamedTuple):
     notes: tuple[str, ...]
     class_names: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    mask: Tensor | None = None
 
 
 def read_npz(
@@ -73,7 +78,8 @@ def read_npz(
     Args:
         path: holds ``x``, ``(N, D)``, ``(N, H, W)`` or with more event dimensions, bool, integers from 0, or float;
             and optionally ``y``, ``(N,)``, integers from 0 or names of classes; ``class_names``, what the
-            integers 0, 1, 2, ... are called; ``columns``, what the D columns are called.
+            integers 0, 1, 2, ... are called; ``columns``, what the D columns are called; ``mask``, which numbers of x
+            were seen, bool, of its shape.
         scale: what integers stand for 1 by, if that has been decided.
         event_shape: of an observation, if that has been decided.
         known: labels by their names, if those have been decided; else names are numbered in the alphabet's order.
@@ -81,7 +87,7 @@ def read_npz(
     Raises:
         UserError: what is wrong with the file, and what it should hold.
     """
-    headers, names = read_headers(path, ("x", "y", "class_names", "columns"))
+    headers, names = read_headers(path, ("x", "y", "class_names", "columns", "mask"))
     if "x" not in headers:
         found = ", ".join(names) or "nothing"
         raise UserError(f"{path}: no array 'x' (found: {found}); save it with numpy.savez(path, x=images, y=labels).")
@@ -105,6 +111,8 @@ def read_npz(
             f"{path}: {len(columns)} columns are named, and x has shape {shape}; name each column of (N, D)."
         )
     x, moved = _channels_last(path, read_array(path, "x"), event_shape)
+    given = _channels_last(path, read_array(path, "mask"), event_shape)[0] if "mask" in headers else None
+    x, mask, missing = without_holes(str(path), x, given)
     x, scale, scaled = _scaled(path, x, scale)
     # In C's order, whatever the file's: noise is drawn in the order of memory.
     found_x = torch.from_numpy(np.ascontiguousarray(x, dtype=_kept_as(x)))
@@ -114,7 +122,7 @@ def read_npz(
     found_y = None if y is None else _labels(path, y)
     if class_names and (found_y is None or int(found_y.max()) >= len(class_names)):
         raise UserError(f"{path}: {len(class_names)} classes are named, and y has others; name each label from 0 up.")
-    return Observations(found_x, found_y, scale, (*moved, *scaled), class_names, columns)
+    return Observations(found_x, found_y, scale, (*moved, *missing, *scaled), class_names, columns, mask)
 
 
 def _words(path: Path, name: str) -> tuple[str, ...]:
@@ -175,7 +183,9 @@ def _scaled(path: Path, x: np.ndarray, scale: int | None) -> tuple[np.ndarray, i
         return _scaled_integers(path, x, int(low), int(high), scale)
     if not (np.isfinite(low) and np.isfinite(high)):
         bad = int((~np.isfinite(x)).reshape(len(x), -1).any(1).argmax())
-        raise UserError(f"{path}: x holds NaN or infinity, first in row {bad}; remove or fill those values.")
+        raise UserError(
+            f"{path}: x holds infinity, first in row {bad}; remove those values, or put NaN where a number is missing."
+        )
     if low < -ROUNDING or high > 1 + ROUNDING:
         said = f"x runs from {low:.8g} to {high:.8g}"
         if scale and scale > 1:

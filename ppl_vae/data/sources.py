@@ -34,6 +34,7 @@ class Source(NamedTuple):
         notes: what was decided in reading it, a line each.
         class_names: what the labels 0, 1, 2, ... are called; none where they have no names.
         columns: what the columns of a table are called, likewise.
+        mask: which numbers of x were seen, ``(N, *event)``; None where all were.
     """
 
     x: Tensor
@@ -47,6 +48,7 @@ class Source(NamedTuple):
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    mask: Tensor | None = None
 
     def values(self) -> Tensor:
         """The observations as float."""
@@ -68,9 +70,7 @@ def _torchvision(name: str, root: Path) -> Source:
 
 def _npz(path: Path) -> Source:
     found = read_npz(path)
-    return Source(
-        found.x, found.y, scale=found.scale, notes=found.notes, class_names=found.class_names, columns=found.columns
-    )
+    return Source(**found._asdict())
 
 
 def _text(path: Path) -> Source:

@@ -90,6 +90,11 @@ class Splits(NamedTuple):
         labels = f"{self.num_classes} labels" if self.num_classes else "no labels"
         return f"Splits({sizes}: rows of shape {self.train.event_shape}, {self.layout}, {labels})"
 
+    @property
+    def holes(self) -> bool:
+        """Whether numbers of x are missing in any part."""
+        return any(part is not None and part.mask is not None for part in (self.train, self.validation, self.test))
+
     def unseen(self) -> tuple[int, ...]:
         """Those of the classes that no training datapoint has."""
         if self.train.y is None:
@@ -124,8 +129,9 @@ class Splits(NamedTuple):
                 continue
             for rows in torch.arange(len(split)).split(_HASHED):
                 digest.update(split.values(rows).numpy().data)
-            if split.y is not None:
-                digest.update(split.y.numpy().data)
+            for tensor in (split.y, split.mask):
+                if tensor is not None:
+                    digest.update(tensor.numpy().data)
         return digest.hexdigest()[:16]
 
     def get(self, name: str) -> Dataset:
@@ -171,8 +177,8 @@ def load(settings: DataConfig | Path | str = "digits", **named: object) -> Split
     source, classes = _numbered(source)
     if settings.binarization == "auto":
         settings = replace(settings, binarization=suiting(source.values(), source.layout))
-    own_validation = None if source.validation_x is None else source._replace(x=source.validation_x, y=None)
-    own_test = None if source.test_x is None else source._replace(x=source.test_x, y=source.test_y)
+    own_validation = None if source.validation_x is None else source._replace(x=source.validation_x, y=None, mask=None)
+    own_test = None if source.test_x is None else source._replace(x=source.test_x, y=source.test_y, mask=None)
     splits, first = [], 0
     for part, rows in ((source, train), (own_validation or source, validation), (own_test or source, test)):
         chosen = rows if part is source else torch.arange(len(part.x))
@@ -266,4 +272,5 @@ def _spreads(data: Dataset) -> tuple[str, ...]:
 def _part(source: Source, rows: torch.Tensor, settings: DataConfig, first: int) -> Dataset:
     y = None if source.y is None else source.y[rows]
     binarization = settings.binarization if source.layout == "plain" else "none"  # sequences are bits already
-    return binarized(source.x[rows], y, binarization, settings.data_seed, first, source.scale)
+    mask = None if source.mask is None else source.mask[rows]
+    return binarized(source.x[rows], y, binarization, settings.data_seed, first, source.scale, mask)

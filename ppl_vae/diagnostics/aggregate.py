@@ -144,7 +144,7 @@ def _aggregate(model: nn.Module, guide: nn.Module, data: Dataset) -> Aggregate:
         mixture.append(log_q.logsumexp(1) - math.log(num))
         others.append(log_q.scatter(1, column, -math.inf).logsumexp(1) - math.log(num - 1))
     log_q, log_mixture, log_others = (torch.cat(parts).view(-1, len(drawn)) for parts in (own, mixture, others))
-    batch = Batch(*(None if part is None else part[drawn] for part in batch))  # type: ignore[arg-type]
+    batch = batch.rows(drawn)
     prior = log_prior_and_likelihood(model, latents, batch, vectors)[0]
     elsewhere = log_prior_and_likelihood(model, latents, _rolled(batch), vectors[:1])[0]
     information, upper = _over_draws(log_q - log_mixture), _over_draws(log_q - log_others)
@@ -206,4 +206,4 @@ def _places(num: int, size: int, device: torch.device) -> Tensor:
 
 
 def _rolled(batch: Batch) -> Batch:
-    return Batch(*(None if part is None else part.roll(1, 0) for part in batch))  # type: ignore[arg-type]
+    return batch.of(tensor.roll(1, 0) for tensor in batch.tensors)

@@ -164,7 +164,10 @@ def check_origin(origin: object) -> None:
 
 
 def _hash_of(data: Dataset) -> str:
-    return hashlib.sha256(data.values().cpu().contiguous().numpy().tobytes()).hexdigest()[:16]
+    digest = hashlib.sha256(data.values().cpu().contiguous().numpy().tobytes())
+    if data.mask is not None:
+        digest.update(data.mask.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)

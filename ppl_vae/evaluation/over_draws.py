@@ -109,10 +109,10 @@ def _faster(eager: _Sums, data: Dataset, num_samples: int, engine: Engine) -> _S
     if not worth_compiling(engine, calls, counts[0] * usual.x.numel(), data.device):
         return eager
 
-    def function(x: Tensor, index: Tensor, *y: Tensor) -> tuple[Tensor]:
-        return (eager(Batch(x, y[0] if y else None, index), counts[0]),)
+    def function(*tensors: Tensor) -> tuple[Tensor]:
+        return (eager(usual.of(tensors), counts[0]),)
 
-    examples = _tensors(usual)
+    examples = usual.tensors
     try:
         traced = compiled(trace(function, examples), examples)
     except NotTraceableError as error:
@@ -122,11 +122,7 @@ def _faster(eager: _Sums, data: Dataset, num_samples: int, engine: Engine) -> _S
     def either(batch: Batch, count: int) -> Tensor:
         if (count, len(batch.x)) != (counts[0], len(usual.x)):
             return eager(batch, count)
-        (sums,) = traced(*_tensors(batch))
+        (sums,) = traced(*batch.tensors)
         return sums
 
     return either
-
-
-def _tensors(batch: Batch) -> list[Tensor]:
-    return [batch.x, batch.index, *([] if batch.y is None else [batch.y])]

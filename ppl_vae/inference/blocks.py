@@ -45,16 +45,6 @@ def blocks(num_rows: int, size: int, device: torch.device) -> Iterator[tuple[Ten
         yield places, left
 
 
-def tensors_of(batch: Batch) -> list[Tensor]:
-    """The tensors of a batch, from which :func:`batch_of` makes it again."""
-    return [batch.x, batch.index, *([] if batch.y is None else [batch.y])]
-
-
-def batch_of(x: Tensor, index: Tensor, *y: Tensor) -> Batch:
-    """The batch that has these tensors."""
-    return Batch(x, y[0] if y else None, index)
-
-
 def example(batch: Batch, size: int) -> list[Tensor]:
     """Tensors of a batch of one block."""
-    return [each[torch.arange(size, device=each.device) % len(each)] for each in tensors_of(batch)]
+    return [each[torch.arange(size, device=each.device) % len(each)] for each in batch.tensors]

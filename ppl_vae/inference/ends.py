@@ -53,7 +53,7 @@ def judged(weights: Weights, batch: Batch, ends: Tensor, seed: int) -> Judged:
     products = count.new_zeros(starts, starts, size)
     undecided = torch.arange(size, device=ends.device)
     for number, num_draws in enumerate(_ROUNDS):
-        part = Batch(*(None if each is None else each[undecided] for each in batch))  # type: ignore[arg-type]
+        part = batch.rows(undecided)
         elbos = []
         for end in ends[:, undecided]:
             with seeded(stream(seed, f"best end {number}"), ends.device):

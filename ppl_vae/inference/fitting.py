@@ -197,7 +197,7 @@ def _best_of(
 ) -> Inferred:
     """Climb from all starts ``(starts, batch, num_params)`` at once and keep the best end of each datapoint."""
     num, count = starts.shape[:2]
-    tiled = Batch(*(None if part is None else torch.cat([part] * num) for part in batch))  # type: ignore[arg-type]
+    tiled = batch.of(torch.cat([tensor] * num) for tensor in batch.tensors)
     climb = _Climb(elbo_gradient, take_steps, tiled, starts.flatten(0, 1), settings)
     stopped = climb.run(advance)
     if num == 1:
@@ -286,7 +286,7 @@ class _Climb:
 
     def rows(self, places: Tensor) -> Batch:
         """This part of the batch."""
-        return Batch(*(None if part is None else part[places] for part in self.batch))  # type: ignore[arg-type]
+        return self.batch.rows(places)
 
 
 def _more(differences: Tensor, least: float = 0.0) -> Tensor:

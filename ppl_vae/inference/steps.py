@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from ppl_vae.inference.blocks import batch_of, block_size, blocks, example, fills, tensors_of
+from ppl_vae.inference.blocks import block_size, blocks, example, fills
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.given import FamilyProgram
@@ -119,7 +119,7 @@ class CompiledSteps:
     def __init__(self, elbo_gradient: ElboGradient, batch: Batch, num_rows: int) -> None:
         def step(*tensors: Tensor) -> tuple[Tensor, ...]:
             rate, total, *data = tensors[4:]
-            rows, elbo = one_step(elbo_gradient, AdamState(*tensors[:4]), rate, batch_of(*data))
+            rows, elbo = one_step(elbo_gradient, AdamState(*tensors[:4]), rate, batch.of(data))
             return (*rows, total + elbo)
 
         self.size = block_size(batch, num_rows, elbo_gradient.objective.num_particles)
@@ -134,7 +134,7 @@ class CompiledSteps:
         for places, left in blocks(len(batch.x), self.size, batch.x.device):
             part = [each[places] for each in rows]
             total = torch.zeros_like(part[0][:, 0])
-            given = [rate[places], *(each[places] for each in tensors_of(batch))]
+            given = [rate[places], *(each[places] for each in batch.tensors)]
             for _ in range(num):
                 *part, total = self.step(*part, given[0], total, *given[1:])
             done.append([each[:left] for each in (*part, total / num)])

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ppl_vae.inference.blocks import batch_of, block_size, blocks, example, fills, tensors_of
+from ppl_vae.inference.blocks import block_size, blocks, example, fills
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.given import FamilyProgram
 from ppl_vae.programs.latents import Latents
@@ -57,7 +57,7 @@ class CompiledWeights(Weights):
         super().__init__(weights.model, weights.family, weights.latents)
 
         def function(params: Tensor, *tensors: Tensor) -> tuple[Tensor]:
-            return (self.drawn(params, batch_of(*tensors), DRAWS),)
+            return (self.drawn(params, batch.of(tensors), DRAWS),)
 
         self.size = block_size(batch, num_rows, 1)
         examples = [batch.x.new_zeros(self.size, int(self.family.num_params)), *example(batch, self.size)]  # type: ignore[arg-type]
@@ -69,7 +69,7 @@ class CompiledWeights(Weights):
             return super().__call__(params, batch, num_draws)
         found = []
         for places, left in blocks(len(params), self.size, params.device):
-            given = [each[places] for each in (params, *tensors_of(batch))]
+            given = [each[places] for each in (params, *batch.tensors)]
             calls = [self.function(*given)[0][:, :left] for _ in range(-(-num_draws // DRAWS))]
             found.append(torch.cat(calls)[:num_draws])
         return torch.cat(found, dim=1)

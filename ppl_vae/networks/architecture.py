@@ -27,6 +27,7 @@ class Networks:
     Args:
         event_shape: of one observation.
         layout: how it is laid out.
+        holes: whether numbers are missing, so that encoders read which were seen.
         net: fully connected (mlp) or convolutional (conv).
         hidden: Widths of the encoder's fully connected hidden layers from x upwards; the decoder has them in reverse.
             No width: linear.
@@ -43,12 +44,13 @@ class Networks:
         event_shape: tuple[int, ...],
         layout: Layout,
         net: Net = "mlp",
+        holes: bool = False,
         *,
         hidden: tuple[Size, ...] = (400,),
         channels: tuple[Size, ...] = (32, 64),
         activation: Activation = "relu",
     ) -> None:
-        self.event_shape, self.layout, self.net = event_shape, layout, net
+        self.event_shape, self.layout, self.net, self.holes = event_shape, layout, net, holes
         self.hidden, self.channels, self.activation = hidden, channels, activation
         self.read: set[str] = set()
 
@@ -56,8 +58,9 @@ class Networks:
         """As :class:`ppl_vae.networks.dense.Encoder`."""
         self.read |= {"net", *READ_BY[self.net]}
         if self.net == "conv":
-            return ConvEncoder(self.event_shape, out_size, self.channels, self.hidden, self.activation, num_classes)
-        return Encoder(self.event_shape, out_size, self.hidden, self.activation, num_classes)
+            widths = self.channels, self.hidden
+            return ConvEncoder(self.event_shape, out_size, *widths, self.activation, num_classes, holes=self.holes)
+        return Encoder(self.event_shape, out_size, self.hidden, self.activation, num_classes, holes=self.holes)
 
     def decoder(self, latent_dim: int, start: Tensor, num_classes: int = 0) -> Decoder | ConvDecoder:
         """As :class:`ppl_vae.networks.dense.Decoder`; the widths are the encoder's in reverse."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ppl_vae.networks.dense import mlp, nonlinearity_of, with_label
 from ppl_vae.networks.precision import network
+from ppl_vae.programs.holes import beside_mask, shape_beside_mask
 from ppl_vae.programs.layout import channels_first
 from ppl_vae.runtime.errors import UserError
 
@@ -27,6 +28,7 @@ class ConvEncoder(nn.Module):
         hidden: widths of the fully connected hidden layers behind them, from x upwards.
         activation: name of the nonlinearity.
         num_classes: how many labels there are, if it is to read them; 0 to read x alone.
+        holes: whether it reads which numbers of x were seen.
 
     Raises:
         UserError: an event that is no image, no channels, or unknown activation.
@@ -40,10 +42,12 @@ class ConvEncoder(nn.Module):
         hidden: Sequence[int] = (400,),
         activation: str = "relu",
         num_classes: int = 0,
+        *,
+        holes: bool = False,
     ) -> None:
         super().__init__()
-        self.event_dim, self.num_classes = len(event_shape), num_classes
-        sizes, depth = _pyramid(event_shape, len(channels))
+        self.event_dim, self.num_classes, self.holes = len(event_shape), num_classes, holes
+        sizes, depth = _pyramid(shape_beside_mask(tuple(event_shape)) if holes else event_shape, len(channels))
         self.pixels = (*sizes[0], depth)
         layers: list[nn.Module] = []
         for below, above in pairwise((depth, *channels)):
@@ -53,10 +57,10 @@ class ConvEncoder(nn.Module):
         self.num_features = channels[-1] * prod(sizes[-1])
         self.net = mlp(self.num_features + num_classes, hidden, out_size, activation)
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """X ``(..., batch, *event)`` and labels ``(batch,)`` to ``(..., batch, out_size)``."""
+    def forward(self, x: Tensor, y: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """X ``(..., batch, *event)``, labels ``(batch,)`` and what was seen of x to ``(..., batch, out_size)``."""
         leading = x.shape[: x.dim() - self.event_dim]
-        pixels = x.reshape(-1, *self.pixels).movedim(-1, 1)
+        pixels = (beside_mask(x, mask, self.event_dim) if self.holes else x).reshape(-1, *self.pixels).movedim(-1, 1)
         with network(x.device):
             features = self.conv(pixels).movedim(1, -1).reshape(*leading, self.num_features)
             out: Tensor = self.net(with_label(features, y, self.num_classes))

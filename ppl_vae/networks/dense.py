@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from ppl_vae.networks.precision import network
+from ppl_vae.programs.holes import beside_mask
 from ppl_vae.programs.labels import note_classes
 from ppl_vae.runtime.errors import unknown_name
 
@@ -90,6 +91,7 @@ class Encoder(nn.Module):
         hidden: widths of the hidden layers, from x upwards.
         activation: name of the nonlinearity.
         num_classes: how many labels there are, if it is to read them; 0 to read x alone.
+        holes: whether it reads which numbers of x were seen.
     """
 
     def __init__(
@@ -99,14 +101,17 @@ class Encoder(nn.Module):
         hidden: Sequence[int] = (400,),
         activation: str = "relu",
         num_classes: int = 0,
+        *,
+        holes: bool = False,
     ) -> None:
         super().__init__()
-        self.event_dim, self.num_classes = len(event_shape), num_classes
-        self.net = mlp(prod(event_shape) + num_classes, hidden, out_size, activation)
+        self.event_dim, self.num_classes, self.holes = len(event_shape), num_classes, holes
+        self.net = mlp(prod(event_shape) * (1 + holes) + num_classes, hidden, out_size, activation)
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """X ``(..., batch, *event)`` and labels ``(batch,)`` to ``(..., batch, out_size)``."""
-        features = with_label(x.flatten(start_dim=x.dim() - self.event_dim), y, self.num_classes)
+    def forward(self, x: Tensor, y: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """X ``(..., batch, *event)``, labels ``(batch,)`` and what was seen of x to ``(..., batch, out_size)``."""
+        numbers = beside_mask(x, mask, self.event_dim) if self.holes else x
+        features = with_label(numbers.flatten(start_dim=x.dim() - self.event_dim), y, self.num_classes)
         with network(x.device):
             out: Tensor = self.net(features)
         return out.to(features.dtype)

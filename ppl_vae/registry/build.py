@@ -161,7 +161,8 @@ class Assembly:
     def networks(self) -> Networks:
         """What makes encoders and decoders."""
         values = typed(settings_of(Networks), {name: self.plain(name) for name in settings_of(Networks)})
-        return Networks(self.info.event_shape, self.info.layout, cast(Net, self.settings.net), **values)
+        of_data = self.info.event_shape, self.info.layout
+        return Networks(*of_data, cast(Net, self.settings.net), self.info.holes, **values)
 
     @cached_property
     def latents(self) -> Latents:

@@ -110,10 +110,11 @@ def _amortized(model: nn.Module, latents: Latents, family: Family, networks: Net
         return Amortized(latents, family, networks.recurrent_encoder(family.num_params))
     if isinstance(prior := getattr(model, "prior", None), VampPrior):
         labelled = prior.y is not None  # as the encoder, which is the prior's too, was made
-        return Amortized(latents, prior.family, prior.encoder, labelled=labelled)  # type: ignore[arg-type]
+        holes = bool(getattr(prior.encoder, "holes", False))
+        return Amortized(latents, prior.family, prior.encoder, labelled=labelled, holes=holes)  # type: ignore[arg-type]
     num_classes = _labels_read(model)
     encoder = networks.encoder(family.num_params, num_classes)
-    return Amortized(latents, family, encoder, labelled=num_classes > 0)
+    return Amortized(latents, family, encoder, labelled=num_classes > 0, holes=networks.holes)
 
 
 def _per_datapoint(model: nn.Module, latents: Latents, family: Family, num_data: int) -> PerDatapoint:

@@ -7,7 +7,6 @@ import torch
 
 from ppl_vae.data import Dataset
 from ppl_vae.data.info import DataInfo
-from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.check import check_pair, same, seeded_log_weights
 from ppl_vae.registry.build import Pair, build_pair
 from ppl_vae.runs.run import Run, TrainConfig
@@ -67,8 +66,8 @@ def changes_unkept(run: Run, pair: Pair, data: Dataset) -> str | None:
         data: that it was trained on.
     """
     device = next((param.device for program in pair for param in program.parameters()), torch.device("cpu"))
-    x, y, index = data.probe()
-    probe = Batch(x.to(device), y if y is None else y.to(device), index.to(device))
+    probe = data.probe()
+    probe = probe.of(tensor.to(device) for tensor in probe.tensors)
     if same(seeded_log_weights(*pair, probe), seeded_log_weights(*run.load_pair(device), probe)):
         return None
     return (

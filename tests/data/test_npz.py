@@ -154,8 +154,9 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     "complex": ({"x": X.astype(complex)}, r"x is complex128"),
     "text": ({"x": np.array([["a"]])}, r"x is <U1"),
     "objects": ({"x": np.array([[{}]], dtype=object)}, r"pickled objects, which are never loaded"),
-    "nan": ({"x": np.where(X > 0.7, np.nan, X)}, r"x holds NaN or infinity, first in row 2"),
-    "infinity": ({"x": np.where(X > 0.95, np.inf, X)}, r"x holds NaN or infinity, first in row 3"),
+    "nan": ({"x": X * np.nan}, r"all of x is missing"),
+    "mask": ({"x": X, "mask": X}, r"mask is float32 of shape \(4, 3\); it must be bool"),
+    "infinity": ({"x": np.where(X > 0.95, np.inf, X)}, r"x holds infinity, first in row 3"),
     "too few labels": ({"x": X, "y": np.arange(3)}, r"y has shape \(3,\) where x has 4 rows"),
     "one-hot labels": ({"x": X, "y": np.eye(4, dtype=int)}, r"y has shape \(4, 4\)"),
     "float labels": ({"x": X, "y": np.arange(4.0)}, r"y is float64; it must hold integer classes"),
@@ -323,3 +324,17 @@ def test_real_numbers_are_what_they_are_and_bits_of_them_are_refused(path: Path,
             UserError, match=rf"x runs {words} and leaves .*`binarization` none and `likelihood` normal"
         ):
             binarized(found.x, None, binarization, 0).probe()
+
+
+def test_holes_are_masked_and_filled_with_what_x_takes(path: Path) -> None:
+    x = np.array([[1.0, np.nan, 5.0], [2.0, 7.0, np.nan], [9.0, np.nan, np.nan]])
+    np.savez(path, x=x)
+    found = read_npz(path)
+    assert found.mask is not None
+    assert found.mask.tolist() == (~np.isnan(x)).tolist()
+    assert found.x.tolist() == [[1.0, 7.0, 5.0], [2.0, 7.0, 5.0], [9.0, 7.0, 5.0]]
+    assert "44.4% of the numbers in x are missing" in found.notes[0]
+    seen = np.array([[True, False], [True, True], [False, False]])
+    np.savez(path, x=np.array([[0, 9], [1, 1], [9, 0]], dtype=np.uint8), mask=seen)
+    found = read_npz(path)  # what was not seen has no say in what the integers are
+    assert (found.scale, found.x.tolist(), found.mask.tolist()) == (1, [[0, 1], [1, 1], [0, 1]], seen.tolist())

@@ -22,10 +22,10 @@ def every(layout: Layout) -> Tensor:
         return torch.tensor(list(product([0.0, 1.0], repeat=LENGTH * KINDS))).reshape(-1, LENGTH, KINDS)
     if layout == "text":
         words = ["".join(word) for size in range(1, LENGTH + 1) for word in product("ab", repeat=size)]
-        return encode_text(words, "ab", LENGTH)
+        return encode_text(words, "ab", LENGTH).float()
     chords = [[], [21], [22], [21, 22]]
     tunes = [list(tune) for size in range(1, LENGTH + 1) for tune in product(chords, repeat=size)]
-    return encode_notes(tunes, LENGTH)[..., : 1 + KINDS]
+    return encode_notes(tunes, LENGTH).float()[..., : 1 + KINDS]
 
 
 def likelihood(layout: Layout, batch_shape: tuple[int, ...] = (), *, dropped: bool = False) -> Autoregressive:
@@ -122,7 +122,7 @@ def test_what_is_not_told_does_not_matter() -> None:
 
 
 def wrong() -> Iterator[tuple[str, Layout, Tensor]]:
-    word = encode_text(["ab"], "ab", LENGTH)[0]
+    word = encode_text(["ab"], "ab", LENGTH).float()[0]
     yield "grey", "plain", torch.full((3, 2), 0.5)
     yield "grey text", "text", word * 0.5
     yield "empty", "text", torch.zeros_like(word)
@@ -132,10 +132,10 @@ def wrong() -> Iterator[tuple[str, Layout, Tensor]]:
     none = word.clone()
     none[1, 1:] = 0
     yield "no letter", "text", none
-    gap = encode_text(["aba"], "ab", LENGTH)[0]
+    gap = encode_text(["aba"], "ab", LENGTH).float()[0]
     gap[1] = 0
     yield "a gap", "text", gap
-    after = encode_notes([[[21]]], LENGTH)[0, :, : 1 + KINDS]
+    after = encode_notes([[[21]]], LENGTH).float()[0, :, : 1 + KINDS]
     after[2, 1] = 1
     yield "a note after the end", "notes", after
 

@@ -87,7 +87,7 @@ def test_a_refinement_is_the_same_in_either_precision(training: Training) -> Non
 def test_it_learns_more_than_a_bigram_knows() -> None:
     """Words of the form wcw: their end repeats their beginning, which no bigram can see. It starts below the bigram."""
     words = [f"{word}c{word}" for word in ("ab", "ba", "aa", "bb")]
-    x = encode_text(words * 8, "abc", 5)
+    x = encode_text(words * 8, "abc", 5).float()
     data = Dataset(x)
     bigram = ngram_log_prob(x, x, "text", 2).mean().item()
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ from ppl_vae.networks.precision import computing_in
 from ppl_vae.networks.recurrent import LSTM, RecurrentDecoder, RecurrentEncoder, State, logits_of_rates
 from ppl_vae.programs.layout import Layout
 
-WORDS = encode_text(["ab", "b", "abaa", "bba"], "ab", 5)
+WORDS = encode_text(["ab", "b", "abaa", "bba"], "ab", 5).float()
 
 
 def torchs(ours: LSTM, in_size: int) -> nn.LSTM:

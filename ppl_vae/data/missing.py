@@ -1,0 +1,43 @@
+"""Numbers that are missing from arrays: which they are, and what stands in for them."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ppl_vae.runtime.errors import UserError
+
+
+def without_holes(
+    where: str, x: np.ndarray, seen: np.ndarray | None = None
+) -> tuple[np.ndarray, Tensor | None, tuple[str, ...]]:
+    """Find what is missing, and put in its place the median of what was seen there: a value that x takes.
+
+    Args:
+        where: the data come from, for messages.
+        x: ``(N, *event)``; NaN is missing.
+        seen: which numbers were seen, bool, likewise; those that were not are missing too.
+
+    Returns:
+        x without holes; what was seen of it, None where all was; and what is to be said of it, a line or none.
+
+    Raises:
+        UserError: ``seen`` is of another kind, or nothing of x was seen.
+    """
+    if seen is not None and (seen.dtype != np.bool_ or seen.shape != x.shape):
+        raise UserError(f"{where}: mask is {seen.dtype} of shape {seen.shape}; it must be bool and of x's, {x.shape}.")
+    there = np.isfinite(x) | np.isinf(x) if x.dtype.kind == "f" else np.ones(x.shape, dtype=bool)
+    if seen is not None:
+        there &= seen
+    if there.all():
+        return x, None, ()
+    if not there.any():
+        raise UserError(f"{where}: all of x is missing; at least some of its numbers have to be there.")
+    rows, marks = x.reshape(len(x), -1).copy(), there.reshape(len(x), -1)
+    for column in np.flatnonzero(~marks.all(axis=0)):
+        known = marks[:, column]
+        values = np.sort(rows[known, column]) if known.any() else np.zeros(1, dtype=x.dtype)
+        rows[~known, column] = values[(len(values) - 1) // 2]
+    empty = int((~marks.any(axis=1)).sum())
+    said = f"{1 - there.mean():.1%} of the numbers in x are missing: what was seen is learned from, the rest inferred"
+    said += f" ({empty:,} rows have none)" if empty else ""
+    return rows.reshape(x.shape), torch.from_numpy(there), (f"{where}: {said}.",)

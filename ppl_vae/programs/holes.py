@@ -1,0 +1,83 @@
+"""Observations with holes: what is missing counts for nothing, and a program that counts it is found out."""
+
+import pyro.distributions as dist
+import torch
+from pyro import poutine
+from pyro.distributions import TorchDistribution
+from torch import Tensor, nn
+
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.program import trace_program
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.seeding import preserved
+
+
+def seen(likelihood: TorchDistribution, batch: Batch) -> TorchDistribution:
+    """The likelihood p(x | z) of what was seen of x: ∏ over seen numbers of p(xᵢ | z).
+
+    Args:
+        likelihood: of independent numbers, made by ``.to_event(...)`` of all dimensions of an observation.
+        batch: whose mask says what was seen; without one the likelihood is returned as it is.
+
+    Raises:
+        UserError: the numbers of an observation are not independent given z, so that a part of them has no density
+            here.
+    """
+    if batch.mask is None:
+        return likelihood
+    event_dim = batch.x.dim() - 1
+    if not isinstance(likelihood, dist.Independent) or likelihood.reinterpreted_batch_ndims != event_dim:
+        raise UserError(
+            f"the likelihood {type(likelihood).__name__} has no density of a part of an observation; for data with "
+            "holes take one of independent numbers, or fill the holes."
+        )
+    masked: TorchDistribution = likelihood.base_dist.mask(batch.mask).to_event(event_dim)
+    return masked
+
+
+def beside_mask(x: Tensor, mask: Tensor | None, event_dim: int) -> Tensor:
+    """Observations with 1 beside each number that was seen and 0 beside the others, for a network to read.
+
+    Args:
+        x: ``(..., *event)``.
+        mask: likewise, or None where all was seen.
+        event_dim: how many dimensions an observation has.
+
+    Returns:
+        ``(..., 2 D)`` of vectors, ``(..., H, W, 2)`` of ``(H, W)``, ``(..., H, W, 2 C)`` of ``(H, W, C)``.
+    """
+    marks = torch.ones_like(x) if mask is None else mask.to(x)
+    return torch.stack([x, marks], dim=-1) if event_dim == 2 else torch.cat([x, marks], dim=-1)
+
+
+def shape_beside_mask(event_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of an observation of :func:`beside_mask`."""
+    return (*event_shape, 2) if len(event_shape) == 2 else (*event_shape[:-1], 2 * event_shape[-1])
+
+
+def hold_to_mask(model: nn.Module, batch: Batch) -> None:
+    """See that what is missing counts for nothing in a model's density of x, by standing other values in for it.
+
+    Args:
+        model: p(x, z); random generators are left as they were.
+        batch: a few datapoints; without a mask nothing is looked at.
+
+    Raises:
+        UserError: the density depends on numbers that were not seen.
+    """
+    if batch.mask is None or bool(batch.mask.all()):
+        return
+    rest = batch.x.flatten(1).flip(0).reshape(batch.x.shape)  # values that x takes, elsewhere
+    other = batch._replace(x=torch.where(batch.mask, batch.x, rest + (rest == batch.x)))
+    with preserved(batch.x.device), torch.no_grad():
+        handled = poutine.replay(model, trace=trace_program(model, batch))  # the same latents
+        found = [trace_program(model, each, handled) for each in (batch, other)]
+    densities = []
+    for trace in found:
+        trace.compute_log_prob()
+        densities.append(trace.nodes["x"]["unscaled_log_prob"])
+    if not torch.equal(*densities):
+        raise UserError(
+            f"{type(model).__name__} counts numbers of x that are missing: observe x under "
+            "ppl_vae.programs.holes.seen(likelihood, batch), or give data without holes."
+        )
