@@ -52,7 +52,9 @@ from ppl_vae.predictive import (
     walks,
 )
 from ppl_vae.programs import check, density, log_joint, structure
+from ppl_vae.programs.anatomy import drawing, layers, trying
 from ppl_vae.programs.latents import Latents
+from ppl_vae.programs.pair import frozen
 from ppl_vae.training import film
 
 weights = import_module("ppl_vae.programs.log_weights")  # whose name its own function has in the package
@@ -88,6 +90,9 @@ MODULES = (
         centre,
         density,
         structure,
+        drawing,
+        layers,
+        trying,
         fitting,
         walks,
         elbo,
@@ -116,6 +121,12 @@ _ANNEALING = annealing.AnnealingConfig(temperatures=2, leapfrog=1, start="guide"
 _GAPS = gaps.GapsConfig(
     elbo_samples=2, num_samples=2, chains=2, temperatures=2, prior_temperatures=2, leapfrog=1, engine="eager"
 )
+
+
+def _frozen(function: Callable[..., object], on: "Given") -> None:
+    with frozen(on.model, on.guide):
+        for program in (on.model, on.guide):
+            function(program, on.batch)
 
 
 class Given(NamedTuple):
@@ -205,6 +216,10 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "density.has_density": lambda on: density.has_density(on.guide, on.batch),
     "density.refuse_points": lambda on: density.refuse_points(on.guide, on.batch, ""),
     "structure.reads_labels": lambda on: structure.reads_labels(on.model, on.batch),
+    "drawing.reparameterised": lambda on: drawing.reparameterised(on.guide, on.batch),
+    "layers.networks": lambda on: layers.networks(on.model, on.guide, on.batch),
+    "trying.learned": lambda on: _frozen(trying.learned, on),
+    "trying.tried": lambda on: _frozen(trying.tried, on),
     "structure.graphical_model": lambda on: [
         structure.graphical_model(program, on.batch) for program in (on.model, on.guide)
     ],
@@ -312,6 +327,10 @@ QUESTIONS = {
         "over_draws.runs_for",
         "density.points_of",
         "density.refuse_points",
+        "drawing.reparameterised",
+        "layers.networks",
+        "trying.learned",
+        "trying.tried",
         "structure.graphical_model",
         "structure.reads_labels",
     ),

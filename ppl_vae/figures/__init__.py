@@ -10,9 +10,11 @@ from ppl_vae.figures.calibration import calibration
 from ppl_vae.figures.comparison import Row, comparison
 from ppl_vae.figures.confusion import confusion
 from ppl_vae.figures.curves import training_curves
+from ppl_vae.figures.diagrams.graphical_model import graphical_model
+from ppl_vae.figures.diagrams.networks import networks
+from ppl_vae.figures.diagrams.reparameterisation import reparameterisation
 from ppl_vae.figures.film import film_frame, film_palette, save_frame
 from ppl_vae.figures.gaps import GapBar, gaps
-from ppl_vae.figures.graphical_model import graphical_model
 from ppl_vae.figures.images import grid, mosaic, reconstructions, sheet
 from ppl_vae.figures.latent import latent_scatter
 from ppl_vae.figures.latent_holes import LatentPlane, latent_holes
@@ -39,8 +41,10 @@ __all__ = [
     "latent_holes",
     "latent_scatter",
     "mosaic",
+    "networks",
     "posteriors",
     "reconstructions",
+    "reparameterisation",
     "save",
     "save_frame",
     "sheet",

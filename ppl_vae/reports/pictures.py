@@ -21,6 +21,8 @@ from ppl_vae.predictive.draws import (
 )
 from ppl_vae.predictive.gaussians import posterior_gaussians
 from ppl_vae.predictive.rendering import centre, image_of, images_of, is_drawn, shown_of, takes_labels
+from ppl_vae.programs.anatomy.drawing import reparameterised
+from ppl_vae.programs.anatomy.layers import networks
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.programs.structure import graphical_model
@@ -178,6 +180,22 @@ def _graphical_model(subject: _Subject) -> "Figure":
     return figures.graphical_model(model, guide, caption, {"data": f"{subject.info.num_data:,} datapoints"})
 
 
+def _networks(subject: _Subject) -> "Figure":
+    caption = (
+        f"{subject.title}. What a batch goes through, from the top down, with sizes for one datapoint. Blue: layers; "
+        "white: parameters of distributions; round: latents; grey: what is observed."
+    )
+    return figures.networks(networks(*subject.pair, subject.data.probe()), caption)
+
+
+def _reparameterisation(subject: _Subject) -> "Figure":
+    caption = (
+        f"{subject.title}. Circles are random, diamonds are worked out, f is the ELBO. Gradients, in colour, end at a "
+        "draw; written as a map of noise, z passes them on to φ."
+    )
+    return figures.reparameterisation(reparameterised(subject.pair.guide, subject.data.probe()), caption)
+
+
 def _grid(subject: _Subject) -> "Figure | None":
     model, shape = subject.pair.model, subject.info.event_shape
     if takes_labels(model, subject.info) or not plane_site(model, shape):
@@ -189,6 +207,8 @@ def _grid(subject: _Subject) -> "Figure | None":
 
 _PICTURES: "dict[str, Callable[[_Subject], Figure | None]]" = {
     "graphical-model": _graphical_model,
+    "networks": _networks,
+    "reparameterisation": _reparameterisation,
     "training": _training,
     "reconstructions": _reconstructions,
     "prior": _prior,

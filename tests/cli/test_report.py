@@ -114,9 +114,9 @@ def test_holds_every_picture_with_words(trained):
     page = Page(trained / "report.html")
     held = {base64.b64decode(source.partition(",")[2]) for source in page.pictures}
     assert held == {path.read_bytes() for path in (trained / "figures").glob("*.png")}
-    assert len(held) == 8
+    assert len(held) == 10
     alts = [text for tag, name, text in page.attributes if (tag, name) == ("img", "alt")]
-    assert len(set(alts)) == 8
+    assert len(set(alts)) == 10
     assert all(len(text) > 20 for text in alts)
 
 

@@ -84,7 +84,18 @@ def test_writes_what_it_promises(trained):
     for row in rows(trained):
         assert float(row["elbo"]) == pytest.approx(float(row["reconstruction"]) - float(row["kl"]))
     pictures = {path.name for path in (trained / "figures").iterdir()}
-    drawn = ("graphical-model", "training", "reconstructions", "prior", "latent", "posteriors", "grid", "kl-by-unit")
+    drawn = (
+        "graphical-model",
+        "networks",
+        "reparameterisation",
+        "training",
+        "reconstructions",
+        "prior",
+        "latent",
+        "posteriors",
+        "grid",
+        "kl-by-unit",
+    )
     assert pictures == {f"{name}.{kind}" for name in drawn for kind in ("png", "svg")}
     assert all(path.stat().st_size < 300_000 for path in (trained / "figures").iterdir())
     assert (trained / "report.html").is_file()

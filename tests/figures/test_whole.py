@@ -8,6 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from ppl_vae import figures
+from ppl_vae.programs.anatomy.drawing import Reparameterisation
+from ppl_vae.programs.anatomy.layers import Box, Fold, Networks, Row
 from ppl_vae.programs.structure import GraphicalModel, Parameters, Variable
 from ppl_vae.training.metrics import EpochMetrics
 from tests.figures.whole import faults
@@ -77,6 +79,17 @@ def program(names: list[str], distribution: str, plate: str) -> Figure:
     return figures.graphical_model(model, guide, CAPTION, {"data": plate})
 
 
+def layered(folds: list[tuple[list[list[str]], int]], size: tuple[int, ...] = (28, 28)) -> Figure:
+    made = tuple(Fold(tuple(Row(tuple(Box("layer", words, size, size) for words in row)) for row in rows), times)
+                 for rows, times in folds)  # fmt: skip
+    seen, latent = (Fold((Row((Box(kind, "x", size),)),), 1) for kind in ("observed", "latent"))
+    return figures.networks(Networks((seen, *made), (latent, *made, seen)), CAPTION)
+
+
+def redrawn(latents: list[str], given: tuple[str, ...], formula: str = "loc + scale · ε") -> Figure:
+    return figures.reparameterisation(Reparameterisation(tuple(latents), given, True, formula, "N(0, I)"), CAPTION)
+
+
 def film(classes: list[str] | None) -> Figure:
     labels = None if classes is None else np.array(classes)[np.arange(60) % len(classes)]
     cov = np.repeat(0.01 * np.eye(2)[None], 60, 0)
@@ -138,6 +151,13 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "holes of one": lambda: holes([LONG], None, 12),
     "graphical model": lambda: program(["z"], "Normal", "60,000 datapoints"),
     "graphical model, long": lambda: program(["z", "a_long_latent_name", "w"], f"Independent({LONG})", LONG),
+    "networks": lambda: layered([([["Linear + relu"], ["loc", "scale"]], 1)], (20,)),
+    "networks, long names": lambda: layered([([[LONG], [LONG, LONG], [LONG] * 40], 1)], (1024, 1024, 512)),
+    "networks, folded": lambda: layered([([["Linear"], ["LayerNorm + gelu"]], 48), ([["Linear"]], 123456)]),
+    "networks, deep": lambda: layered([([[f"Linear {n}"]], 1) for n in range(100)]),
+    "reparameterisation": lambda: redrawn(["z"], ("x",)),
+    "reparameterisation, labels": lambda: redrawn(["z2", "z1"], ("x", "y"), "T(ε; φₙ, x, y)"),
+    "reparameterisation, long": lambda: redrawn([LONG, "z"], ()),
     "film": lambda: film([str(n) for n in range(10)]),
     "film of long names": lambda: film(CLASSES),
     "posteriors": lambda: ellipses([str(n) for n in range(10)]),

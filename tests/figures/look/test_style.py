@@ -14,6 +14,8 @@ from PIL import Image
 
 from ppl_vae import figures
 from ppl_vae.figures.look.style import CATEGORICAL, class_colors, new_figure
+from ppl_vae.programs.anatomy.drawing import Reparameterisation
+from ppl_vae.programs.anatomy.layers import Box, Fold, Networks, Row
 from ppl_vae.programs.structure import GraphicalModel, Variable
 from ppl_vae.reports.page import description_of
 from ppl_vae.training.metrics import EpochMetrics
@@ -27,6 +29,9 @@ FIGURES = ("elbo", "log_px", "seconds")
 Z, X = Variable("z", "Normal", False, (), ("data",)), Variable("x", "Bernoulli", True, ("z",), ("data",))
 GRAPH = GraphicalModel((Z, X), {"data": 5})
 PLANE = figures.LatentPlane("vae", PIXELS[0, :4, :2], PIXELS[1, :2, :2], PIXELS[:2])
+
+BOX = Box("layer", "Linear", (3,))
+DRAWN = Reparameterisation(("z",), ("x",), False, "loc + scale · ε", "N(0, I)")
 
 DRAW: dict[str, Callable[[str], Figure]] = {
     "training_curves": lambda c: figures.training_curves([EpochMetrics(1, -3.0, -3.0, -2.0, 1.0, 1.0, -4.0, 1.0)], c),
@@ -45,6 +50,8 @@ DRAW: dict[str, Callable[[str], Figure]] = {
     "latent_holes": lambda c: figures.latent_holes([PLANE, PLANE._replace(name="ae")], [0, 1, 2, 2], c),
     "kl_by_unit": lambda c: figures.kl_by_unit([1.0, 0.0], [0.1, 0.0], [True, False], ["z1", "z2"], c),
     "labelled": lambda c: figures.labelled(PIXELS[None], [["7 %"] * len(PIXELS)], ["row"], c),
+    "networks": lambda c: figures.networks(Networks((Fold((Row((BOX,)),), 3),), ()), c),
+    "reparameterisation": lambda c: figures.reparameterisation(DRAWN, c),
     "posteriors": lambda c: figures.posteriors([[0, 1], [1, 1]], [np.eye(2)] * 2, [3, 4], c),
     "strips": lambda c: figures.strips(PIXELS[None], ["row"], list("abcde")[: len(PIXELS)], c),
     "latent_scatter": lambda c: figures.latent_scatter(PIXELS[0], np.arange(5), c),

@@ -71,6 +71,7 @@ def graphical_model(
     for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         axes.set_label(panel.name)
         axes.set(xlim=((left + right - width) / 2, (left + right + width) / 2), ylim=(bottom, top), aspect="equal")
+        axes.set(xticks=[], yticks=[])  # which would be measured, though they are not seen
         axes.set_axis_off()
         axes.set_title(_formula(panel.graph, panel.name))
         panel.draw(axes)
