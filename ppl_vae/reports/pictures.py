@@ -29,7 +29,7 @@ from ppl_vae.programs.structure import graphical_model
 from ppl_vae.registry.build import Pair
 from ppl_vae.reports.effort import FULL, QUIET_SECONDS, Effort
 from ppl_vae.runs.run import Run
-from ppl_vae.runtime.errors import reason, warned
+from ppl_vae.runtime.errors import UserError, reason, warned
 from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.seeding import seeded
 
@@ -67,6 +67,9 @@ def draw_run(
             try:
                 with seeded(0, next(pair.model.parameters(), torch.zeros(())).device):
                     figure = draw(_Subject(run, pair, splits, effort))
+            except UserError as error:  # it is in words already
+                left_out(f"left out {stem}: {error}")
+                figure = None
             except Exception as error:  # a finished training must not end in a picture that cannot be drawn
                 left_out(f"left out {stem}: {reason(error)}")
                 figure = None
