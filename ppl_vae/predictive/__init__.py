@@ -5,6 +5,7 @@ Each of these takes a pair and data, and returns :class:`Samples`: arrays by nam
 
 from ppl_vae.predictive.directions import arithmetic
 from ppl_vae.predictive.distributions import conditional, posterior, prior
+from ppl_vae.predictive.imputation import impute
 from ppl_vae.predictive.interpolation import interpolate
 from ppl_vae.predictive.nearest import neighbours
 from ppl_vae.predictive.planes import grid
@@ -17,6 +18,7 @@ __all__ = [
     "arithmetic",
     "conditional",
     "grid",
+    "impute",
     "interpolate",
     "neighbours",
     "posterior",

@@ -68,7 +68,7 @@ def encode(
     shown, x, y = data.values(rows), bits.values(rows), None if data.y is None else data.y[rows]
     if tables_of(guide) and (unseen is None or has_rows(guide, data.first, len(data))):
         return Encoded(shown, x, y, codes_of(model, guide, bits, rows.repeat_interleave(num_codes), kind))
-    few = Dataset(x, y, first=UNSEEN)  # if each has to be fitted, no others than these
+    few = bits.take(rows).replace(first=UNSEEN)  # if each has to be fitted, no others than these
     each = torch.arange(len(few), device=x.device).repeat_interleave(num_codes)
     return Encoded(shown, x, y, codes_of(model, unseen(few) if unseen else guide, few, each, kind))
 

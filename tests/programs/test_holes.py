@@ -14,7 +14,7 @@ from ppl_vae.data import Dataset
 from ppl_vae.data.checks import check_runs
 from ppl_vae.evaluation import elbo, importance_bound
 from ppl_vae.guides import Amortized, Diagonal, FullRank, PerDatapoint, SemiAmortized
-from ppl_vae.models import VAE, LinearGaussian, SequenceVAE
+from ppl_vae.models import VAE, SequenceVAE
 from ppl_vae.models.likelihoods import Bernoulli, ContinuousBernoulli, Normal, Poisson
 from ppl_vae.networks.convolutional import ConvEncoder
 from ppl_vae.networks.dense import Decoder, Encoder
@@ -22,36 +22,9 @@ from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.holes import beside_mask, hold_to_mask, seen, shape_beside_mask
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.log_weights import log_weights
+from tests.masked_pca import DIM, SIZE, ExactUnderMask, pca
 
-SIZE, DIM, ROWS = 7, 3, 12
-
-
-class ExactUnderMask(PyroModule):
-    """p(z | x_seen) of probabilistic PCA: precision I + WₛᵀWₛ/σ², Wₛ the rows of W that were seen."""
-
-    def __init__(self, model: LinearGaussian) -> None:
-        super().__init__()
-        self.model = [model]
-
-    def forward(self, batch: Batch) -> None:
-        model = self.model[0]
-        variance = (2 * model.log_scale).exp()
-        weight = model.weight * batch.mask.unsqueeze(-1)  # (batch, D, Q)
-        precision = torch.eye(DIM).double() + weight.mT @ model.weight / variance
-        pull = weight.mT @ (batch.x - model.mean).unsqueeze(-1) / variance
-        loc = torch.linalg.solve(precision, pull).squeeze(-1)
-        with pyro.plate("data", len(batch.x), dim=-1):
-            pyro.sample("z", dist.MultivariateNormal(loc, precision_matrix=precision))
-
-
-def pca() -> LinearGaussian:
-    torch.manual_seed(0)
-    model = LinearGaussian((SIZE,), DIM).double()
-    with torch.no_grad():
-        model.weight.normal_()
-        model.mean.normal_()
-        model.log_scale.fill_(-0.4)
-    return model
+ROWS = 12
 
 
 def with_holes(share: float, x: Tensor | None = None) -> Dataset:

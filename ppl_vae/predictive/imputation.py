@@ -1,0 +1,160 @@
+"""What is missing from observations, inferred: draws of p(x_missing | x_seen) by importance sampling.
+
+    z₁, …, z_K ~ q(z | x_seen),   wₖ ∝ p(x_seen | zₖ) p(zₖ) / q(zₖ | x_seen)
+    E[x_missing | x_seen] ≈ Σₖ wₖ E[x_missing | zₖ],   x_missing ~ p(x_missing | zₖ) with k ~ w
+
+The weights take off what q misses of the posterior, as far as K draws can. Source: Mattei and Frellsen 2019.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.data.info import DataInfo
+from ppl_vae.predictive.centre import centre_of
+from ppl_vae.predictive.codes import GuideFor
+from ppl_vae.predictive.rendering import strips_of
+from ppl_vae.predictive.samples import Samples
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.density import has_density
+from ppl_vae.programs.pair import frozen, run_pair, weigh
+from ppl_vae.programs.rows import check_rows
+from ppl_vae.runtime.config import Count, Few, in_range
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.seeding import seeded, stream
+
+_ELEMENTS = 2**24  # draws × datapoints × event, of one call
+_SHOWN = 6  # datapoints, in the picture
+_SHOWN_DRAWS = 4
+
+
+class Imputed(NamedTuple):
+    """Observations whole again, ``(N, *event)`` each but the draws and the last; what was seen is as it was.
+
+    Args:
+        x: what is missing, by its mean.
+        lower: of an interval that has what is missing with the probability that was asked for.
+        upper: its other end.
+        draws: from p(x_missing | x_seen), ``(num_draws, N, *event)``.
+        effective: effective number of the draws that the weights leave, ``(N,)``, from 1 to K.
+    """
+
+    x: Tensor
+    lower: Tensor
+    upper: Tensor
+    draws: Tensor
+    effective: Tensor
+
+
+@in_range
+def imputed(
+    model: nn.Module,
+    guide: nn.Module,
+    data: Dataset,
+    num_samples: Count = 500,
+    num_draws: Few = 20,
+    probability: float = 0.9,
+    seed: int = 0,
+) -> Imputed:
+    """Infer what is missing.
+
+    Args:
+        model: p(x, z).
+        guide: q(z | x), with an answer to these datapoints; where it puts z at a point, that point has all weight.
+        data: with a mask; not dynamic.
+        num_samples: K, draws of z for each datapoint.
+        num_draws: whole observations to draw of each.
+        probability: of the intervals, between 0 and 1; their ends are quantiles of K draws.
+        seed: of the draws.
+
+    Raises:
+        UserError: nothing is missing; the probability is none.
+    """
+    if data.mask is None:
+        raise UserError("nothing is missing from this data: give numbers that are NaN, or a `mask` of what was seen.")
+    if not 0 < probability < 1:
+        raise UserError(f"`probability` is {probability}; give one between 0 and 1, such as 0.9.")
+    at_once = max(1, _ELEMENTS // (num_samples * data.event_size))
+    weighted = has_density(guide, data.probe())
+    with frozen(model, guide), seeded(stream(seed, "imputation"), data.device):
+        ends = torch.tensor([0.5 - probability / 2, 0.5 + probability / 2], dtype=data.dtype, device=data.device)
+        settings = num_samples, num_draws, ends, weighted
+        parts = [_of_batch(model, guide, batch, *settings) for batch in data.batches(at_once)]
+    x, lower, upper, draws, effective = zip(*parts, strict=True)
+    return Imputed(torch.cat(x), torch.cat(lower), torch.cat(upper), torch.cat(draws, 1), torch.cat(effective))
+
+
+def _of_batch(
+    model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int, num_draws: int, ends: Tensor, weighted: bool
+) -> Imputed:
+    traces = run_pair(model, guide, batch, num_samples)
+    fn: Any = traces.model.nodes["x"]["fn"]
+    shape = (num_samples, *batch.x.shape)
+    centres, drawn = (each.expand(shape) for each in (centre_of(fn), fn.sample()))
+    parts = weigh(traces, batch, num_samples)
+    log_weights = parts.reconstruction - parts.kl
+    weights = (log_weights if weighted else torch.zeros_like(log_weights)).softmax(0)  # (K, batch)
+    wide = weights.reshape(*weights.shape, *(1 for _ in batch.x.shape[1:]))
+    mean = (wide * centres).sum(0)
+    chosen = torch.multinomial(weights.mT, num_samples, replacement=True).mT  # (K, batch)
+    resampled = drawn[chosen, torch.arange(len(batch.x), device=batch.x.device)]
+    lower, upper = resampled.quantile(ends, dim=0)
+    seen, mask = batch.x, batch.mask
+    assert mask is not None
+    mean, lower, upper, draws = (torch.where(mask, seen, each) for each in (mean, lower, upper, resampled[:num_draws]))
+    return Imputed(mean, lower, upper, draws, 1 / weights.square().sum(0))
+
+
+@in_range
+def impute(
+    model: nn.Module,
+    guide: nn.Module,
+    data: Dataset,
+    info: DataInfo,
+    num_samples: Count = 500,
+    num_draws: Few = 20,
+    probability: float = 0.9,
+    split: str = "test",
+    seed: int = 0,
+    unseen: GuideFor | None = None,
+) -> Samples:
+    """What is missing from some data, inferred: arrays x, lower, upper, draws, mask; and a picture of the first ones.
+
+    Args:
+        model: p(x, z).
+        guide: q(z | x).
+        data: with holes.
+        info: of the training data.
+        num_samples: draws of z for each datapoint.
+        num_draws: whole observations to draw of each.
+        probability: of the intervals from lower to upper.
+        split: what the caption calls the data.
+        seed: of the draws, and of the bits of grey levels.
+        unseen: gives the guide for datapoints that this one may have no answer to.
+
+    Raises:
+        UserError: nothing is missing, or the guide has rows for other datapoints.
+    """
+    if unseen is None:
+        check_rows(guide, data.first, len(data))
+    data = data.fixed(seed)
+    found = imputed(model, unseen(data) if unseen else guide, data, num_samples, num_draws, probability, seed)
+    assert data.mask is not None
+    few = slice(min(_SHOWN, len(data)))
+    blank = torch.where(data.mask, data.x, torch.full((), torch.nan, dtype=data.dtype, device=data.device))
+    shown = [blank[few], found.x[few], *found.draws[:_SHOWN_DRAWS, few]]
+    names = ["seen", "inferred", *(f"draw {n + 1}" for n in range(len(shown) - 2))]
+    rows, missing = [f"{split} {row}" for row in range(few.stop)], int((~data.mask).sum())
+    return Samples(
+        {"x": found.x, "lower": found.lower, "upper": found.upper, "draws": found.draws, "mask": data.mask},
+        info,
+        f"{split} data with what was seen of it, whole by the mean of p(x_missing | x_seen), and draws from it.",
+        lambda caption: strips_of(info, torch.stack(shown, 1), rows, names, caption),
+        (
+            f"inferred {missing:,} of {data.mask.numel():,} numbers, with {probability:.0%} intervals",
+            f"weights  of {num_samples} draws, {found.effective.median():.0f} count (median over datapoints)",
+        ),
+        {"x": found.x, "lower": found.lower, "upper": found.upper},
+    )
