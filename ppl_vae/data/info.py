@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ppl_vae.data.dataset import Dataset
+from ppl_vae.data.kinds import kind_of
 from ppl_vae.data.splits import Splits, splits_of
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.layout import NUM_NOTES, Layout
@@ -50,6 +51,8 @@ class DataInfo:
     """The smallest number in training, of each column of a table or of all; none where all numbers are in [0, 1]."""
     largest: tuple[float, ...] = ()
     """The largest, likewise."""
+    photographs: bool = False
+    """Whether images are photographs in grey, whose 0 is black; those of others (MNIST) are ink, whose 1 is black."""
 
     def __post_init__(self) -> None:
         """See that shape and layout agree, which a record that was changed by hand may not.
@@ -76,7 +79,8 @@ class DataInfo:
         """Read it off the data: what :func:`ppl_vae.load` gives, or a data set of one's own."""
         splits = splits_of(data)
         sizes = splits.train.event_shape, splits.num_classes, len(splits.train)
-        least, largest = _ends(splits.train.values())
+        train = splits.train.values()
+        least, largest = _ends(train)
         named = splits.classes != tuple(range(splits.num_classes))
         return cls(
             *sizes,
@@ -91,6 +95,7 @@ class DataInfo:
             holes=splits.holes,
             least=least,
             largest=largest,
+            photographs=not splits.train.dynamic and kind_of(train, splits.layout) == "photographs",
         )
 
     @property

@@ -21,6 +21,7 @@ from ppl_vae.figures.latent_holes import LatentPlane, latent_holes
 from ppl_vae.figures.look.style import save
 from ppl_vae.figures.posteriors import posteriors
 from ppl_vae.figures.strips import strips
+from ppl_vae.figures.table import table_profiles
 from ppl_vae.figures.units import kl_by_unit
 
 __all__ = [
@@ -49,5 +50,6 @@ __all__ = [
     "save_frame",
     "sheet",
     "strips",
+    "table_profiles",
     "training_curves",
 ]

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from ppl_vae import figures
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import Label, number_of, rows_of
@@ -14,9 +13,9 @@ from ppl_vae.predictive.draws import label_sheet, posterior_predictive, prior_pr
 from ppl_vae.predictive.rendering import (
     centre,
     device_of,
-    image_of,
-    images_of,
     is_drawn,
+    pairs_of,
+    sheet_of,
     shown_of,
     strips_of,
     takes_labels,
@@ -27,7 +26,7 @@ from ppl_vae.runtime.config import Count, in_range
 from ppl_vae.runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 _SHEET_COLUMNS = 12
 
@@ -52,7 +51,7 @@ def prior(model: nn.Module, info: DataInfo, num_samples: Count = 64) -> Samples:
         {**draws.latents, "means": draws.means, "x": draws.x},
         info,
         f"Prior predictive: {words}.",
-        lambda caption: figures.sheet(image_of(info, shown), caption),
+        lambda caption: sheet_of(info, shown, caption),
         sequences={"x": draws.x},
     )
 
@@ -90,15 +89,11 @@ def posterior(
     reconstructed = draws.x[0] if drawn else draws.means[0]
     what = "x ~ p(x | z)" if drawn else centre(model, info)
 
-    def draw(caption: str) -> "Figure":
-        above, below = images_of(info, batch.x, reconstructed)
-        return figures.reconstructions(above, below, caption)
-
     return Samples(
         {"observations": batch.x, **latents, "means": draws.means[0], "x": draws.x[0]},
         info,
         f"{split} data; below, {what} for one z ~ q(z | x).",
-        draw,
+        lambda caption: pairs_of(info, batch.x, reconstructed, caption),
         sequences={"observation": batch.x, "reconstruction": reconstructed},
     )
 
@@ -136,6 +131,6 @@ def conditional(model: nn.Module, info: DataInfo, num_samples: Count = 64, label
         {**draws.latents, "means": draws.means, "x": draws.x},
         info,
         f"E[x | z, y = {label}] for z ~ p(z).",
-        lambda caption: figures.sheet(image_of(info, draws.means), caption),
+        lambda caption: sheet_of(info, draws.means, caption),
         sequences={"x": draws.x},
     )

@@ -15,6 +15,7 @@ from ppl_vae.data.codecs import decode_notes, decode_text
 from ppl_vae.data.info import DataInfo, example
 from ppl_vae.data.midi import midi
 from ppl_vae.figures.sequences import piano_rolls, written
+from ppl_vae.figures.table import MOST_COLUMNS, MOST_PANELS
 from ppl_vae.predictive.centre import has_mean
 from ppl_vae.predictive.draws import Draws
 from ppl_vae.programs.structure import reads_labels
@@ -22,6 +23,8 @@ from ppl_vae.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+_MOST_PAIRS = 5  # of rows of a table and their reconstructions
 
 
 def image_of(info: DataInfo, x: ArrayLike | Tensor) -> NDArray[np.float64]:
@@ -38,12 +41,14 @@ def images_of(info: DataInfo, *parts: ArrayLike | Tensor) -> list[NDArray[np.flo
         parts: each ``(..., *event)``; observations, or probabilities of them.
 
     Returns:
-        each as ``(..., H, W)``; plain ones as they are, or where they leave [0, 1] in training from 0 at the smallest
-        number there to 1 at the largest, of each column of a table.
+        each as ``(..., H, W)``, 1 being black; plain ones as they are, or where they leave [0, 1] in training from 0
+        at the smallest number there to 1 at the largest, of each column of a table. Of photographs in grey 0 is black,
+        so they are turned round.
     """
     arrays = [torch.as_tensor(part).detach().cpu() for part in parts]
     if info.layout == "plain":
-        return [_between_ends(info, array.numpy()) for array in arrays]
+        drawn = [_between_ends(info, array.numpy()) for array in arrays]
+        return [1 - each for each in drawn] if info.photographs else drawn
     flat = torch.cat([array.reshape(-1, *info.event_shape) for array in arrays])
     if info.layout == "text":
         images = written(decode_text(flat, info.alphabet))
@@ -107,11 +112,58 @@ def strips_of(
     info: DataInfo, x: Tensor, row_names: Sequence[str], column_names: Sequence[str], caption: str
 ) -> "Figure":
     """:func:`ppl_vae.figures.strips` of observations ``(rows, columns, *event)``; of sequences, which are long, turned
-    by a quarter: a row's pictures stand below each other, under its name."""
+    by a quarter: a row's pictures stand below each other, under its name. Of a table a row of pictures is a panel."""
+    if is_table(info) and len(x) <= MOST_PANELS:
+        names = [name.replace(", ", "\n") for name in row_names] or [""] * len(x)
+        if not column_names:
+            return table_of(info, {"drawn": x}, names, caption)
+        steps = {name: x[:, place, None] for place, name in enumerate(column_names)}
+        return table_of(info, steps, names, caption, in_order=True)
     images = image_of(info, x)
     if info.layout == "plain":
         return figures.strips(images, row_names, column_names, caption)
     return figures.strips(images.swapaxes(0, 1), column_names, row_names, caption)
+
+
+def sheet_of(info: DataInfo, x: Tensor, caption: str, columns: int | None = None) -> "Figure":
+    """:func:`ppl_vae.figures.sheet` of observations ``(n, *event)``; of a table all in one panel."""
+    if is_table(info):
+        return table_of(info, {"drawn": x[None]}, [f"{len(x)} drawn"], caption)
+    return figures.sheet(image_of(info, x), caption, columns)
+
+
+def pairs_of(info: DataInfo, x: Tensor, made: Tensor, caption: str, spread: Tensor | None = None) -> "Figure":
+    """:func:`ppl_vae.figures.reconstructions` of observations ``(n, *event)``; of a table with bars as long as the
+    spread on either side, and the first few alone."""
+    if is_table(info):
+        few = slice(_MOST_PAIRS)
+        series = {"data": x[few, None], "reconstruction": made[few, None]}
+        bars = {} if spread is None else {"reconstruction": spread[few, None]}
+        return table_of(info, series, [str(number) for number in range(1, len(x[few]) + 1)], caption, bars)
+    above, below = images_of(info, x, made)
+    return figures.reconstructions(above, below, caption)
+
+
+def is_table(info: DataInfo) -> bool:
+    """Whether an observation is a row of a table that is drawn as such: of few columns."""
+    return info.layout == "plain" and len(info.event_shape) == 1 and info.event_shape[0] <= MOST_COLUMNS
+
+
+def table_of(
+    info: DataInfo,
+    series: Mapping[str, Tensor],
+    panels: Sequence[str],
+    caption: str,
+    errors: Mapping[str, Tensor] | None = None,
+    *,
+    in_order: bool = False,
+) -> "Figure":
+    """:func:`ppl_vae.figures.table_profiles` of rows ``(panels, rows, D)`` of the table that the data is."""
+    columns = info.columns or [f"x{number}" for number in range(1, info.event_shape[0] + 1)]
+    ends = (info.least, info.largest) if info.least else (0.0, 1.0)
+    shown = {name: x.detach().cpu().numpy() for name, x in series.items()}
+    bars = {name: x.detach().cpu().numpy() for name, x in (errors or {}).items()}
+    return figures.table_profiles(shown, panels, columns, ends, bars, caption, in_order=in_order)
 
 
 def files_of(info: DataInfo, stem: str, sequences: Mapping[str, Tensor]) -> dict[str, bytes]:

@@ -5,10 +5,13 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
 from string import Template
 
 from PIL import Image  # matplotlib brings it
+
+_LARGE = 400_000  # bytes of a PNG, more than any drawing has; a page of ten pictures is to stay below 5 MB
 
 text = escape
 """A text as it stands, no part of it taken for HTML."""
@@ -107,16 +110,29 @@ def beside_each_other(pictures: Iterable[str]) -> str:
 
 
 def picture_of(path: Path, about: str = "") -> str:
-    """A PNG, held in the page itself, and below it the caption that it was saved with.
+    """A picture, held in the page itself, and below it the caption that its PNG was saved with.
 
     Args:
         path: of the picture.
         about: what every caption of this page begins with, which the page itself says already.
     """
     words = text(description_of(path).removeprefix(about).strip() or path.stem)
-    data = base64.b64encode(path.read_bytes()).decode()
-    image = f'<img src="data:image/png;base64,{data}" alt="{words}">'
+    kind, data = _embedded(path)
+    image = f'<img src="data:image/{kind};base64,{base64.b64encode(data).decode()}" alt="{words}">'
     return f"<figure>\n{image}\n<figcaption>{words}</figcaption>\n</figure>"
+
+
+def _embedded(path: Path) -> tuple[str, bytes]:
+    """A PNG's kind and bytes as a page holds them: large ones, which are of many photographs, as JPEG."""
+    data = path.read_bytes()
+    if len(data) <= _LARGE:
+        return "png", data
+    smaller = BytesIO()
+    with Image.open(path) as image:
+        paper = Image.new("RGB", image.size, "white")
+        paper.paste(image, mask=image.getchannel("A") if "A" in image.getbands() else None)
+    paper.save(smaller, "JPEG", quality=85, subsampling=0, optimize=True)
+    return "jpeg", smaller.getvalue()
 
 
 def description_of(path: Path) -> str:

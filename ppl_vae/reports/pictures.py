@@ -20,7 +20,17 @@ from ppl_vae.predictive.draws import (
     prior_predictive,
 )
 from ppl_vae.predictive.gaussians import posterior_gaussians
-from ppl_vae.predictive.rendering import centre, image_of, images_of, is_drawn, shown_of, takes_labels
+from ppl_vae.predictive.rendering import (
+    centre,
+    image_of,
+    is_drawn,
+    is_table,
+    pairs_of,
+    sheet_of,
+    shown_of,
+    table_of,
+    takes_labels,
+)
 from ppl_vae.programs.anatomy.drawing import reparameterised
 from ppl_vae.programs.anatomy.layers import networks
 from ppl_vae.programs.density import has_density
@@ -39,6 +49,8 @@ if TYPE_CHECKING:
 _NUM_COLUMNS = 10
 _NUM_RECONSTRUCTIONS = 10
 _NUM_PRIOR = 64
+_NUM_ROWS = 200  # of a table, whose rows lie on each other
+_NUM_SPREAD = 100  # draws of x, for its standard deviation
 _NUM_CODES = 2000
 _NUM_ELLIPSES = 200
 _NUM_DRAWS = 10  # of each code's q, for smooth margins
@@ -112,46 +124,57 @@ def _training(subject: _Subject) -> "Figure":
 
 
 def _reconstructions(subject: _Subject) -> "Figure":
-    few = subject.data.batch(torch.arange(min(_NUM_RECONSTRUCTIONS, len(subject.data))))
-    draws, drawn = posterior_predictive(*subject.pair, few), is_drawn(subject.pair.model, subject.info)
-    what = "x ~ p(x | z)" if drawn else centre(subject.pair.model, subject.info)
+    info, few = subject.info, subject.data.batch(torch.arange(min(_NUM_RECONSTRUCTIONS, len(subject.data))))
+    if is_table(info):
+        draws = posterior_predictive(*subject.pair, few, _NUM_SPREAD)
+        caption = (
+            f"{subject.title}. {subject.split} data, and what the model makes of each after q(z | x) has seen it: the "
+            f"mean of {centre(subject.pair.model, info)}, z ~ q(z | x), ± the standard deviation of {_NUM_SPREAD} "
+            "draws of x. A line goes from the smallest to the largest number of its column in training."
+        )
+        return pairs_of(info, few.x, draws.means.mean(0), caption, draws.x.std(0))
+    draws, drawn = posterior_predictive(*subject.pair, few), is_drawn(subject.pair.model, info)
+    what = "x ~ p(x | z)" if drawn else centre(subject.pair.model, info)
     caption = (
         f"{subject.title}. {subject.split} data, and below each what the model makes of it after q(z | x) has seen it: "
         f"{what}, z ~ q(z | x)."
     )
     shown = draws.x[0] if drawn else draws.means[0]
-    above, below = images_of(subject.info, subject.grey.values(slice(len(shown))), shown)
-    return figures.reconstructions(above, below, caption=caption)
+    return pairs_of(info, subject.grey.values(slice(len(shown))), shown, caption)
 
 
 def _prior(subject: _Subject) -> "Figure":
-    if takes_labels(subject.pair.model, subject.info):
-        rows = rows_of(subject.info)
-        sheet = label_sheet(subject.pair.model, subject.info.event_shape, rows.numbers, _NUM_COLUMNS)
-        caption = (
-            f"{subject.title}. What the model makes of latents drawn from its prior, E[x | z, y]: {rows.words}, a "
-            "column for each z ~ p(z)."
-        )
-        return figures.sheet(image_of(subject.info, sheet.flatten(0, 1)), caption=caption, columns=_NUM_COLUMNS)
-    draws = prior_predictive(subject.pair.model, subject.info.event_shape, _NUM_PRIOR)
-    shown, words = shown_of(subject.pair.model, subject.info, draws)
-    caption = f"{subject.title}. What the model makes of latents drawn from its prior: {words}."
-    return figures.sheet(image_of(subject.info, shown), caption=caption)
+    info, what = subject.info, f"{subject.title}. What the model makes of latents drawn from its prior"
+    if takes_labels(subject.pair.model, info):
+        rows = rows_of(info)
+        sheet = label_sheet(subject.pair.model, info.event_shape, rows.numbers, _NUM_COLUMNS)
+        caption = f"{what}, E[x | z, y]: {rows.words}, a column for each z ~ p(z)."
+        return sheet_of(info, sheet.flatten(0, 1), caption, _NUM_COLUMNS)
+    num = _NUM_ROWS if is_table(info) else _NUM_PRIOR
+    draws = prior_predictive(subject.pair.model, info.event_shape, num)
+    if is_table(info):
+        data = subject.grey.values(slice(num))
+        if len(data) < num:  # as many draws as data: where one crowds more is to be the model's doing
+            draws = draws._replace(x=draws.x[: len(data)])
+        caption = f"{what}, x ~ p(x | z), z ~ p(z), beside as many {subject.split.lower()} data."
+        return table_of(info, {"data": data[None], "drawn": draws.x[None]}, [""], caption)
+    shown, words = shown_of(subject.pair.model, info, draws)
+    return sheet_of(info, shown, f"{what}: {words}.")
 
 
 def _latent(subject: _Subject) -> "Figure":
     moments = posterior_moments(subject.pair.guide, subject.batch)
     codes = torch.cat([site.mean.reshape(len(site.mean), -1) for site in moments.values()], dim=1)
-    where = f"{len(codes):,} {subject.split.lower()} datapoints"
+    where = f"{len(codes):,} {subject.split.lower()} datapoints{'' if subject.labels is None else ', by label'}"
     standard_normal = has_standard_normal_prior(subject.pair.model, subject.batch)
     if not has_density(subject.pair.guide, subject.batch):
-        caption = f"{subject.title}. Where the guide puts the data: codes of {where}, by label."
+        caption = f"{subject.title}. Where the guide puts the data: codes of {where}."
         return figures.latent_scatter(codes, subject.labels, caption, standard_normal=standard_normal)
     drawn = posterior_samples(subject.pair.guide, subject.batch, _NUM_DRAWS).values()
     draws = torch.cat([values.reshape(_NUM_DRAWS * len(codes), -1) for values in drawn], dim=1)
     dots, grey = ("Bars", "Line") if codes.shape[1] == 1 else ("Dots", "Grey")
     caption = (
-        f"{subject.title}. Where the guide puts the data. {dots}: means of q(z | x), {where}, by label. {grey}: "
+        f"{subject.title}. Where the guide puts the data. {dots}: means of q(z | x), {where}. {grey}: "
         f"{_NUM_DRAWS} draws of z for each."
     )
     return figures.latent_scatter(codes, subject.labels, caption, draws, standard_normal=standard_normal)

@@ -117,6 +117,13 @@ def bars(titles: list[str], labels: list[str], scale: float) -> Figure:
     return figures.gaps([(title, made) for title in titles], CAPTION)
 
 
+def rows_of_table(panels: int, columns: list[str], scale: float, steps: int = 2, *, in_order: bool = False) -> Figure:
+    series = {f"step {n}": scale * rng.normal(size=(panels, 1, len(columns))) for n in range(steps)}
+    errors = {"step 0": scale * pixels(panels, 1, len(columns))}
+    names = [f"z{n}\n0.12 ± 0.03 nats" for n in range(panels)]
+    return figures.table_profiles(series, names, columns, (-scale, scale), errors, CAPTION, in_order=in_order)
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
     "sheet": lambda: figures.sheet(pixels(64, 8, 8), CAPTION),
     "sheet of one": lambda: figures.sheet(pixels(1, 8, 8), CAPTION),
@@ -181,6 +188,10 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "gaps, small": lambda: bars(["a"], ["b"], -1e-5),
     "units": lambda: units([f"z{n}" for n in range(10)]),
     "units of long names": lambda: units([f"{LONG}[{n}]" for n in range(30)], 1e6),
+    "rows of a table": lambda: rows_of_table(5, ["age", "height, cm", "x"], 1.0),
+    "rows of a table, many columns": lambda: rows_of_table(5, [f"{LONG} {n}" for n in range(60)], 1.234567e8),
+    "rows of a table, many panels": lambda: rows_of_table(20, CLASSES, 1e-6, 11, in_order=True),
+    "rows of a table, one": lambda: rows_of_table(1, ["a"], 1e-3, 1),
     "units, few": lambda: units(CLASSES[:6], 1e-6),
 }  # fmt: skip
 

@@ -64,3 +64,14 @@ def test_a_page_is_dark_where_the_reader_likes_it_so(
     )
     assert (ink > paper) == dark
     assert abs(ink - paper) > 3 * 120  # and can be read
+
+
+def test_a_page_of_photographs_is_no_larger_than_it_has_to_be(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).random((36, 60, 60, 3))
+    figures.save(figures.sheet(noise, "Noise."), tmp_path / "large.png")
+    figures.save(figures.sheet(np.eye(3)[None], "Lines."), tmp_path / "small.png")
+    large, small = (picture_of(tmp_path / f"{name}.png") for name in ("large", "small"))
+    assert "data:image/png;" in small
+    assert "data:image/jpeg;" in large
+    assert len(large) < 0.8 * (tmp_path / "large.png").stat().st_size
+    assert "<figcaption>Noise.</figcaption>" in large

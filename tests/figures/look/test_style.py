@@ -53,6 +53,7 @@ DRAW: dict[str, Callable[[str], Figure]] = {
     "networks": lambda c: figures.networks(Networks((Fold((Row((BOX,)),), 3),), ()), c),
     "reparameterisation": lambda c: figures.reparameterisation(DRAWN, c),
     "posteriors": lambda c: figures.posteriors([[0, 1], [1, 1]], [np.eye(2)] * 2, [3, 4], c),
+    "table_profiles": lambda c: figures.table_profiles({"data": PIXELS}, list("abcd"), list("uvwxyz"), (0, 1), None, c),
     "strips": lambda c: figures.strips(PIXELS[None], ["row"], list("abcde")[: len(PIXELS)], c),
     "latent_scatter": lambda c: figures.latent_scatter(PIXELS[0], np.arange(5), c),
 }
