@@ -68,9 +68,14 @@ def _between_ends(info: DataInfo, x: NDArray[np.float64]) -> NDArray[np.float64]
 
 
 def tones_of(info: DataInfo) -> str:
-    """What white and black stand for where that is not 0 and 1, as the end of a caption; else nothing."""
+    """What white and black stand for where that is not 0 and 1, or a table's lines, as the end of a caption; else
+    nothing."""
+    if not info.least:
+        return ""
+    if is_table(info):
+        return "; a line goes from the smallest number of its column in training to the largest"
     of = "of its column in training" if len(info.least) > 1 else "in training"
-    return f"; from the smallest number {of} (white) to the largest (black)" if info.least else ""
+    return f"; from the smallest number {of} (white) to the largest (black)"
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -189,7 +189,7 @@ def _posteriors(subject: _Subject) -> "Figure | None":
     standard_normal = has_standard_normal_prior(pair.model, subject.batch)
     caption = (
         f"{subject.title}. How sure the guide is: q(z | x) of {len(few)} {subject.split.lower()} datapoints, means and "
-        "ellipses of one standard deviation, by label."
+        f"ellipses of one standard deviation{'' if labels is None else ', by label'}."
     )
     q = posterior_gaussians(*pair, few)
     return figures.posteriors(*q, labels, caption, standard_normal=standard_normal)

@@ -32,10 +32,11 @@ def test_numbers_outside_the_unit_interval_are_shown_between_their_ends(x, least
 def test_the_caption_names_the_tones_that_are_drawn() -> None:
     low, high = image_colormap()([0.0, 1.0])[:, 0]
     assert low > high
-    assert tones_of(DataInfo.of(Dataset(TABLE))).index("smallest") < tones_of(DataInfo.of(Dataset(TABLE))).index(
-        "white"
-    )
-    assert tones_of(DataInfo.of(Dataset(TABLE))).endswith("to the largest (black)")
+    images, table = (tones_of(DataInfo.of(Dataset(x))) for x in (TABLE[:, :, None], TABLE))
+    assert images.index("smallest") < images.index("white")
+    assert images.endswith("to the largest (black)")
+    assert "a line goes from the smallest number of its column" in table
+    assert "white" not in table
 
 
 def test_grey_photographs_are_drawn_as_they_are_and_ink_as_ink() -> None:

@@ -24,6 +24,7 @@ from ppl_vae.runtime.seeding import seeded
 
 _SEQUENCES = {"text": ".txt", "notes": ""}  # a file of lines, a folder of pieces, beside the .npz
 _LINES = 8  # of text, shown on the terminal
+_WIDE = 110  # characters of such a line: of a table's many columns the first
 _QUIET_SECONDS = 2.0  # before a progress bar shows
 
 
@@ -78,7 +79,7 @@ def print_files(folder: Path, files: Mapping[str, bytes]) -> None:
         if name.endswith((".txt", ".csv")):
             lines = data.decode().splitlines()
             print(f"{'text ' if name.endswith('.txt') else 'table'}    {folder / name}")
-            print("\n".join(f"  {line}" for line in lines[:_LINES]))
+            print("\n".join(f"  {line if len(line) <= _WIDE else line[: _WIDE - 1] + '…'}" for line in lines[:_LINES]))
         else:
             print(f"music    {(folder / name).parent}: {len(files)} MIDI files")
 
