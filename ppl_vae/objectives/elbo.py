@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ppl_vae.objectives.kl import closed_form_kl
 from ppl_vae.programs.batch import Batch
-from ppl_vae.programs.log_weights import BATCH_SIZE, log_weights
+from ppl_vae.programs.log_weights import BATCH_SIZE, weighted_draws
 from ppl_vae.programs.pair import Traces, evaluating, frozen, per_datapoint, run_pair
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import preserved, seeded, stream
@@ -45,11 +45,27 @@ class Terms(NamedTuple):
     kl: Tensor
 
 
+class Parts(NamedTuple):
+    """The bound of each datapoint, and what the ELBO of the same draws is made of, ``(batch,)`` each, in nats."""
+
+    bound: Tensor
+    reconstruction: Tensor
+    kl: Tensor
+
+
+class Validated(NamedTuple):
+    """Their means over data that is not trained on, in nats per datapoint."""
+
+    bound: float
+    reconstruction: float
+    kl: float
+
+
 class Objective(ELBO):
     """A bound to maximise. Also one of Pyro's ELBOs: ``SVI(model, guide, optim, loss=TraceELBO())`` works.
 
     One of your own says in :meth:`terms` what is climbed, and in :meth:`check` what it needs of a pair; unless it says
-    so in :meth:`bounds`, other data is validated by the ``bound`` of its terms. The constructor is given
+    so in :meth:`parts`, other data is validated by the ``bound`` of its terms. The constructor is given
     ``num_particles`` alone: a variant is a name of its own.
 
     Args:
@@ -73,18 +89,22 @@ class Objective(ELBO):
                 and ``elbo``.
         """
 
-    def bounds(self, model: nn.Module, guide: nn.Module, batch: Batch) -> Tensor:
-        """The bound of each datapoint, of a pair that is validated and not trained: ``(batch,)``, nats.
+    def parts(self, model: nn.Module, guide: nn.Module, batch: Batch) -> Parts:
+        """The parts of the bound of each datapoint, of a pair that is validated and not trained.
 
         Args:
             model: p(x, z), in evaluation mode.
             guide: q(z | x), likewise.
             batch: the datapoints.
-        """
-        return self.terms(model, guide, batch).bound
 
-    def validated(self, model: nn.Module, guide: nn.Module, data: "Dataset", seed: int = 0) -> float:
-        """The bound on data that is not trained on, in nats per datapoint; bigger is better.
+        Returns:
+            three tensors ``(batch,)``, in nats.
+        """
+        terms = self.terms(model, guide, batch)
+        return Parts(terms.bound, terms.reconstruction, terms.kl)
+
+    def validated(self, model: nn.Module, guide: nn.Module, data: "Dataset", seed: int = 0) -> Validated:
+        """The bound on data that is not trained on, and its parts, in nats per datapoint; bigger is better.
 
         Args:
             model: p(x, z).
@@ -94,8 +114,8 @@ class Objective(ELBO):
         """
         data = data.fixed(seed)
         with frozen(model, guide), seeded(stream(seed, "draws"), data.device):
-            found = [self.bounds(model, guide, batch) for batch in data.batches(BATCH_SIZE)]
-        return torch.cat(found).cpu().double().mean().item()
+            found = [self.parts(model, guide, batch) for batch in data.batches(BATCH_SIZE)]
+        return Validated(*(torch.cat(part).cpu().double().mean().item() for part in zip(*found, strict=True)))
 
     def check(self, model: nn.Module, guide: nn.Module, batch: Batch) -> None:  # most ask for nothing
         """See that the pair has what this objective needs; :mod:`ppl_vae.objectives.needs` has what is often needed.
@@ -182,9 +202,10 @@ class TraceELBO(Objective):
         elbo = reconstruction - kl
         return Terms(-surrogate.mean(), elbo, elbo, reconstruction, kl)
 
-    def bounds(self, model: nn.Module, guide: nn.Module, batch: Batch) -> Tensor:
-        """The ELBO of one draw for each datapoint, whichever estimator is trained; see :meth:`Objective.bounds`."""
-        return log_weights(model, guide, batch, 1)[0]
+    def parts(self, model: nn.Module, guide: nn.Module, batch: Batch) -> Parts:
+        """Of one draw for each datapoint, whichever estimator is trained; see :meth:`Objective.parts`."""
+        (reconstruction,), (kl,) = weighted_draws(model, guide, batch, 1)
+        return Parts(reconstruction - kl, reconstruction, kl)
 
     def check(self, model: nn.Module, guide: nn.Module, batch: Batch) -> None:
         """With ``analytic_kl``, see that every latent's KL has a closed form; see :meth:`Objective.check`."""

@@ -10,11 +10,11 @@ from pyro.poutine import Trace
 from pyro.poutine.util import prune_subsample_sites
 from torch import Tensor, nn
 
-from ppl_vae.objectives.elbo import Objective, Terms
+from ppl_vae.objectives.elbo import Objective, Parts, Terms
 from ppl_vae.objectives.needs import refuse_scores, require_density, require_pathwise
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.effects import is_side_loss
-from ppl_vae.programs.log_weights import chunks, log_sum_exp, log_weights
+from ppl_vae.programs.log_weights import chunks, log_sum_exp, weighted_draws
 from ppl_vae.programs.pair import (
     evaluating,
     latent_sites,
@@ -81,11 +81,13 @@ class ImportanceWeighted(Objective):
         reconstruction, kl = reconstruction.detach().mean(0), kl.detach().mean(0)
         return Terms(loss, bound, reconstruction - kl, reconstruction, kl)
 
-    def bounds(self, model: nn.Module, guide: nn.Module, batch: Batch) -> Tensor:
-        """The bound of each datapoint, of K draws, not all of them in memory at once; see :meth:`Objective.bounds`."""
-        parts = [log_weights(model, guide, batch, count) for count in chunks(self.num_particles, batch)]
-        weights = torch.cat(parts).cpu()  # where there are doubles
-        return (weights.double().logsumexp(0) - log(self.num_particles)).to(weights.dtype)
+    def parts(self, model: nn.Module, guide: nn.Module, batch: Batch) -> Parts:
+        """Of K draws, what they are made of not in memory at once; see :meth:`Objective.parts`."""
+        drawn = [weighted_draws(model, guide, batch, count) for count in chunks(self.num_particles, batch)]
+        reconstruction, kl = (torch.cat(part).cpu() for part in zip(*drawn, strict=True))  # where there are doubles
+        weights = (reconstruction - kl).double()
+        bound = weights.logsumexp(0) - log(self.num_particles)
+        return Parts(*(each.to(kl.dtype) for each in (bound, reconstruction.double().mean(0), kl.double().mean(0))))
 
     def check(self, model: nn.Module, guide: nn.Module, batch: Batch) -> None:
         """See that the guide has a density, and reparameterised samples; see :meth:`Objective.check`."""

@@ -114,13 +114,15 @@ class _Subject:
 
 
 def _training(subject: _Subject) -> "Figure":
-    history, fit = subject.run.history(), subject.run.record.config.fit
+    of_point = not has_density(subject.pair.guide, subject.batch)
+    history, fit = subject.run.history(of_point), subject.run.record.config.fit
+    what = "The reconstruction" if of_point else "The bound and its two parts"
     caption = (
-        f"{subject.title}. The bound and its two parts over {len(history)} epochs, bigger is better. "
+        f"{subject.title}. {what} over {len(history)} epochs, bigger is better. "
         f"{subject.info.num_data:,} training datapoints, batches of {fit.batch_size}, "
         f"learning rate {fit.optimizer.learning_rate:g}, seed {fit.seed}."
     )
-    return figures.training_curves(history, caption)
+    return history.figure(caption)
 
 
 def _reconstructions(subject: _Subject) -> "Figure":

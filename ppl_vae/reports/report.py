@@ -146,7 +146,7 @@ class _Report:
             pictures += [picture] if picture else []
         self.warnings = found.warnings if found else ()
         of_bound = found.bound_warnings if found else ()
-        (first, more), settings, history = _parted(pictures), self._settings(), self.run.history()
+        (first, more), settings, history = _parted(pictures), self._settings(), self.opened.history
         about, last = f"{title_of(self.run)}. ", next_step(self.run, self.pair, self.splits)
         return page(
             f"{self.config.in_words} on {Path(self.config.data.data).name} ({self.run.path.name})",
@@ -241,14 +241,15 @@ class _Report:
         return f"{where} Nats per datapoint, ± standard errors; bigger is better.{less}"
 
     def _training(self) -> list[tuple[str, str]]:
-        history, fit = self.run.history(), self.config.fit
+        history, fit = self.opened.history, self.config.fit
         kept = best_epoch(history, fit.kl_warmup) if fit.patience else history[-1]
         bound = {} if history.of_elbo else {f"bound ({fit.objective})": kept.bound}
-        values = {**bound, "elbo": kept.elbo, "reconstruction": kept.reconstruction, "kl": kept.kl}
+        parts = {"reconstruction": kept.reconstruction, "minus log p(z)" if history.of_point else "kl": kept.kl}
+        values = parts if history.of_point else {**bound, "elbo": kept.elbo, **parts}
         rows = [("epoch", f"{kept.epoch} of {len(history)}{', the best by validation' if fit.patience else ''}")]
         rows += [(name, f"{value:.2f}") for name, value in values.items()]
         if kept.validation_bound is not None:
-            rows.append(("validation bound", f"{kept.validation_bound:.2f}"))
+            rows.append(("validation" if history.of_point else "validation bound", f"{kept.validation_bound:.2f}"))
         return [*rows, ("time", f"{sum(epoch.seconds for epoch in history):.1f} seconds")]
 
     def _commands(self) -> list[str]:

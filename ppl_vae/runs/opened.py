@@ -22,7 +22,7 @@ from ppl_vae.runtime.config import Count, in_range
 from ppl_vae.runtime.device import choose_device
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.training.config import final_kl_weight
-from ppl_vae.training.metrics import EpochMetrics
+from ppl_vae.training.metrics import History
 
 SplitName = Literal["test", "validation", "train"]
 
@@ -84,9 +84,9 @@ class OpenedRun(NamedTuple):
         return self.run.record.config
 
     @property
-    def history(self) -> Sequence[EpochMetrics]:
+    def history(self) -> History:
         """The metrics of every epoch up to the checkpoint."""
-        return self.run.history()
+        return self.run.history(self.is_point)
 
     @property
     def event_shape(self) -> tuple[int, ...]:

@@ -126,10 +126,10 @@ class Run(RunDirectory[Record]):
         load_weights(self.checkpoint, pair.guide, weights["guide"])
         return Pair(pair.model.to(device).eval(), pair.guide.to(device).eval())
 
-    def history(self) -> History:
-        """The metrics of all epochs up to the checkpoint."""
+    def history(self, of_point: bool = False) -> History:
+        """The metrics of all epochs up to the checkpoint; whether they are of a point only the guide can tell."""
         rows = check_history(Found(self.checkpoint, checkpoint.outline(self.checkpoint)).entry("history"))
-        return History(rows, self.record.config.fit.kl_warmup)
+        return History(rows, self.record.config.fit.kl_warmup, of_point)
 
     def write_metrics(self, rows: Iterable[EpochMetrics]) -> None:
         """Begin ``metrics.csv`` anew with these rows."""

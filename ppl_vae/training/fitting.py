@@ -12,6 +12,7 @@ from ppl_vae.data.splits import Splits
 from ppl_vae.objectives.elbo import Objective
 from ppl_vae.objectives.named import ObjectiveName
 from ppl_vae.programs.check import check_pair
+from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import check_rows, tables_of
 from ppl_vae.runtime.ambient import apart
 from ppl_vae.runtime.config import changed, checked, to_plain
@@ -138,7 +139,8 @@ def fit(
     with seeded(stream(settings.seed, "training"), device):
         state = TrainingState(model, guide, train, settings, own)
         step = EagerStep(model, guide, objective, state.optimizer, train, settings.precision)
-        loop = Loop(step, validation, settings, state, checkpoint_path, group)
+        of_point = not has_density(guide, probe)
+        loop = Loop(step, validation, settings, state, checkpoint_path, group, of_point)
         if resume:
             loop.saver.load()
         with seeded(stream(settings.seed, "trial"), device), group.together():
@@ -149,4 +151,4 @@ def fit(
         finally:
             model.eval()
             guide.eval()
-    return History(state.history, settings.kl_warmup)
+    return History(state.history, settings.kl_warmup, of_point)

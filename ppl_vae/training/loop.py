@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.objectives.elbo import kl_weight_at
+from ppl_vae.objectives.elbo import Validated, kl_weight_at
 from ppl_vae.runtime.interrupt import Interrupted, InterruptGuard
 from ppl_vae.runtime.processes import Group
 from ppl_vae.runtime.progress import Bar
@@ -41,6 +41,7 @@ class Loop:
         state: what it has come to; the loop moves it on.
         checkpoint_path: where that is kept, or None.
         group: the processes that take the steps together.
+        of_point: whether the guide is a point, so that there is no bound and what is maximised is followed.
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class Loop:
         state: TrainingState,
         checkpoint_path: Path | None,
         group: Group,
+        of_point: bool = False,
     ) -> None:
         self.step, self.validation, self.settings, self.state, self.group = step, validation, settings, state, group
         self.distributed = DistributedStep(step, group) if group.size > 1 else None
         self.eager = self.distributed or step
+        self.of_point = of_point
         self.saver = Saver(state, checkpoint_path, group, self.distributed)
         self.validation_seconds = 0.0  # what the last one took, during which nothing is saved
 
@@ -86,7 +89,7 @@ class Loop:
                     if self._save_or_stop(interrupt, changed=not looked):
                         take_step = after_callback(take_step, on_engine)
                 metrics = self._end_epoch(start)
-                bar.set_postfix_str(_summary(metrics), refresh=False)
+                bar.set_postfix_str(self._summary(metrics), refresh=False)
                 if on_epoch:
                     on_epoch(metrics)
                 if any(self.group.any(on_epoch is not None)):
@@ -161,29 +164,42 @@ class Loop:
         if not math.isfinite(bound):
             raise state.diverged(f"reconstruction {reconstruction:g}, KL {kl:g}")
         self.saver.refuse_divergence(sums)
-        validation_bound = None
+        validated = None
         if self.validation is not None and not state.optimizer.tables:
-            validation_bound = self._validate(self.validation)
+            validated = self._validate(self.validation)
         epoch, steps = state.epoch, state.steps_per_epoch
         weight = kl_weight_at(epoch * steps - 1, settings.kl_warmup * steps, final_kl_weight(settings))
-        seconds = time.perf_counter() - start
-        elbo = reconstruction - kl
-        metrics = EpochMetrics(epoch, elbo, bound, reconstruction, kl, weight, validation_bound, seconds)
+        if self.of_point:
+            bound = reconstruction - weight * kl
+            validated = validated and validated._replace(bound=validated.reconstruction - weight * validated.kl)
+        other = (validated.reconstruction, validated.kl) if validated else (None, None)
+        metrics = EpochMetrics(
+            epoch,
+            reconstruction - kl,
+            bound,
+            reconstruction,
+            kl,
+            weight,
+            validated.bound if validated else None,
+            time.perf_counter() - start,
+            *other,
+        )
         state.end_epoch(metrics)
         return metrics
 
-    def _validate(self, data: Dataset) -> float:
+    def _validate(self, data: Dataset) -> Validated:
         """The bound that is trained, on other data, in nats per datapoint; by the first process, for all."""
         if any(self.group.any(self.saver.is_due(pause=self.validation_seconds))):
             self.saver.save()
         began = time.monotonic()
-        found = self.group.from_first(self._bound(data) if self.group.is_first else math.nan)
-        if not math.isfinite(found):
-            raise self.state.diverged(f"validation bound {found:g}")
+        found = self.group.from_first(self._validated(data) if self.group.is_first else None)
+        assert found is not None  # the first process has it
+        if not math.isfinite(found.bound):
+            raise self.state.diverged(f"validation bound {found.bound:g}")
         self.validation_seconds = time.monotonic() - began
         return found
 
-    def _bound(self, data: Dataset) -> float:
+    def _validated(self, data: Dataset) -> Validated:
         seed = stream(self.settings.seed, "validation")  # the same every epoch: what changes is the pair
         with told(f"the validation after epoch {self.state.epoch}", _ADVICE, *self._pair):
             return self.step.objective.validated(*self._pair, data, seed)
@@ -211,9 +227,10 @@ class Loop:
             for name, program in zip(("model", "guide"), self._pair, strict=True):
                 program.load_state_dict(self.state.best[name])
 
-
-def _summary(metrics: EpochMetrics) -> str:
-    text = f"epoch {metrics.epoch}, bound {metrics.bound:.2f}"
-    if metrics.validation_bound is not None:
-        text += f", validation {metrics.validation_bound:.2f}"
-    return text
+    def _summary(self, metrics: EpochMetrics) -> str:
+        weighted = f" − {metrics.kl_weight:g} × (−log p(z))" if metrics.kl_weight else ""
+        name = f"reconstruction{weighted}" if self.of_point else "bound"
+        text = f"epoch {metrics.epoch}, {name} {metrics.bound:.2f}"
+        if metrics.validation_bound is not None:
+            text += f", validation {metrics.validation_bound:.2f}"
+        return text

@@ -19,12 +19,15 @@ class EpochMetrics:
     Args:
         epoch: from 1.
         elbo: mean over the epoch's minibatches, while the parameters moved; with KL weight 1.
-        bound: what the objective maximises, likewise: the ELBO, the K-sample importance bound, or one of your own.
+        bound: what the objective maximises, likewise: the ELBO, the K-sample importance bound, or one of your own. Of a
+            guide that is a point, whose ELBO bounds nothing, reconstruction − kl_weight · kl.
         reconstruction: the ELBO's first part, E_q[log p(x | z)].
         kl: its second part, KL(q ‖ p(z)); elbo = reconstruction − kl.
         kl_weight: the weight of the KL in the loss at the epoch's end.
         validation_bound: the same bound on the validation data after the epoch, or None without any.
         seconds: what the epoch took.
+        validation_reconstruction: of the same draws, or None without validation data, as of older runs.
+        validation_kl: likewise.
     """
 
     epoch: int
@@ -35,6 +38,8 @@ class EpochMetrics:
     kl_weight: float
     validation_bound: float | None
     seconds: float
+    validation_reconstruction: float | None = None
+    validation_kl: float | None = None
 
 
 def best_epoch(history: Sequence[EpochMetrics], kl_warmup: int = 0) -> EpochMetrics:
@@ -49,11 +54,12 @@ class History(list[EpochMetrics], Shown):
     Args:
         epochs: in their order.
         kl_warmup: epochs of the KL's warm-up, none of which can be the best.
+        of_point: whether the guide is a point: then there is a reconstruction, and no bound on log p(x).
     """
 
-    def __init__(self, epochs: Iterable[EpochMetrics] = (), kl_warmup: int = 0) -> None:
+    def __init__(self, epochs: Iterable[EpochMetrics] = (), kl_warmup: int = 0, of_point: bool = False) -> None:
         super().__init__(epochs)
-        self.kl_warmup = kl_warmup
+        self.kl_warmup, self.of_point = kl_warmup, of_point
 
     @property
     def best(self) -> EpochMetrics:
@@ -72,10 +78,13 @@ class History(list[EpochMetrics], Shown):
 
     def figure(self, caption: str = "") -> "Figure":
         """The training curves, see :func:`ppl_vae.figures.training_curves`."""
-        return figures.training_curves(self, caption)
+        return figures.training_curves(self, caption, of_point=self.of_point)
 
     def __repr__(self) -> str:
-        return f"History of {len(self)} epochs{f', ELBO {self[-1].elbo:.2f} in the last' if self else ''}"
+        if not self:
+            return "History of 0 epochs"
+        name, value = ("reconstruction", self[-1].reconstruction) if self.of_point else ("ELBO", self[-1].elbo)
+        return f"History of {len(self)} epochs, {name} {value:.2f} in the last"
 
     def __str__(self) -> str:
         if not self:
@@ -85,12 +94,17 @@ class History(list[EpochMetrics], Shown):
             if name != "best" or epoch.validation_bound is not None:
                 names.setdefault(epoch.epoch, []).append(name)
         shown = [epoch for epoch in self if epoch.epoch in names]
-        columns: dict[str, list[float | None]] = {"elbo": [epoch.elbo for epoch in shown]}
-        if not self.of_elbo:
-            columns["bound"] = [epoch.bound for epoch in shown]
-        columns |= {"reconstruction": [each.reconstruction for each in shown], "kl": [each.kl for each in shown]}
+        columns: dict[str, list[float | None]] = {}
+        if not self.of_point:
+            columns["elbo"] = [epoch.elbo for epoch in shown]
+            if not self.of_elbo:
+                columns["bound"] = [epoch.bound for epoch in shown]
+        columns["reconstruction"] = [epoch.reconstruction for epoch in shown]
+        if not self.of_point or any(epoch.kl_weight for epoch in self):
+            columns["minus log p(z)" if self.of_point else "kl"] = [epoch.kl for epoch in shown]
         if any(epoch.validation_bound is not None for epoch in self):
-            columns["validation bound"] = [epoch.validation_bound for epoch in shown]
+            name = "validation" if self.of_point else "validation bound"
+            columns[name] = [epoch.validation_bound for epoch in shown]
         columns["seconds"] = [epoch.seconds for epoch in shown]
         values = zip(*columns.values(), strict=True)
         lines = [

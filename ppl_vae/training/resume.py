@@ -7,7 +7,7 @@ key.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,20 @@ def _same(mine: object, theirs: object) -> bool:
     return type(mine) is type(theirs) and isinstance(mine, str | int | float | None) and mine == theirs
 
 
+_VALIDATED = ("validation_reconstruction", "validation_kl")
+
+
+def _has_to_be(column: Field[Any]) -> bool:
+    return column.default is MISSING
+
+
 def check_history(found: Found) -> list[EpochMetrics]:
     """The metrics of epochs 1, 2, …, one row each."""
     rows: list[EpochMetrics] = []
     for epoch, entry in enumerate(found.items(), start=1):
-        row = entry.entries([column.name for column in fields(EpochMetrics)])
+        # Checkpoints of earlier versions have no parts of the validation.
+        known = entry.mapping()
+        row = entry.entries([each.name for each in fields(EpochMetrics) if each.name in known or _has_to_be(each)])
         row["epoch"].integer(epoch, epoch)
         row["bound"].number()
         row["kl_weight"].number(low=0.0)
@@ -61,8 +70,11 @@ def check_history(found: Found) -> list[EpochMetrics]:
             raise row["validation_bound"].wrong("known of some epochs and not of others")
         if row["validation_bound"].value is not None:
             row["validation_bound"].number()
-        for name in ("elbo", "reconstruction", "kl"):  # of several draws one may have no weight, and be infinite
-            row[name].number(finite=False)
+        validated = [name for name in _VALIDATED if name in row and row[name].value is not None]
+        if validated and row["validation_bound"].value is None:
+            raise row[validated[0]].wrong("known of an epoch whose validation bound is not")
+        for name in ("elbo", "reconstruction", "kl", *validated):
+            row[name].number(finite=False)  # of several draws one may have no weight, and be infinite
         rows.append(EpochMetrics(**{name: value.value for name, value in row.items()}))  # type: ignore[arg-type]
     return rows
 

@@ -12,8 +12,13 @@ from ppl_vae.training.metrics import EpochMetrics
 def history(elbos: list[float], validation: list[float | None] | None = None) -> list[EpochMetrics]:
     kls = [3.0 + 0.1 * epoch for epoch in range(len(elbos))]
     return [
-        EpochMetrics(epoch, elbo, elbo, elbo + kl, kl, 1.0, validation[epoch - 1] if validation else None, 0.5)
-        for epoch, (elbo, kl) in enumerate(zip(elbos, kls, strict=True), start=1)
+        EpochMetrics(
+            *(epoch, elbo, elbo, elbo + kl, kl, 1.0, other, 0.5),
+            *((None,) * 2 if other is None else (other + kl, kl)),
+        )
+        for epoch, (elbo, kl, other) in enumerate(
+            zip(elbos, kls, validation or [None] * len(kls), strict=True), start=1
+        )
     ]
 
 
@@ -30,8 +35,9 @@ def test_panels_hold_the_history() -> None:
     assert list(train.get_ydata()) == [-50.0, -40.0, -35.0]
     assert list(validation.get_ydata()) == [-49.0, -41.0, -36.0]
     for part in ("reconstruction", "kl"):
-        (line,) = axes[part].lines
-        assert list(line.get_ydata()) == [getattr(row, part) for row in rows]
+        trained, validated = axes[part].lines
+        assert list(trained.get_ydata()) == [getattr(row, part) for row in rows]
+        assert list(validated.get_ydata()) == [getattr(row, f"validation_{part}") for row in rows]
 
 
 def test_a_bound_that_is_not_the_elbo_is_called_by_its_name() -> None:
@@ -44,18 +50,18 @@ def test_a_bound_that_is_not_the_elbo_is_called_by_its_name() -> None:
         [-49.0, -41.0, -36.0],
         [-50.0, -40.0, -35.0],
     ]
-    assert axes.get_ylabel().startswith("importance bound in nats")
+    assert axes.get_ylabel().startswith("importance bound\n(nats")
     assert [text.get_text() for text in figure.legends[0].get_texts()][2] == "ELBO in training"
     rounded = panels(training_curves([replace(row, bound=row.elbo * (1 + 1e-7)) for row in rows]))["bound"]
     assert len(rounded.lines) == 2
-    assert rounded.get_ylabel().startswith("ELBO in nats")
+    assert rounded.get_ylabel().startswith("ELBO\n(nats")
 
 
 def test_the_axis_says_what_is_better() -> None:
     axes = panels(training_curves(history([-50.0, -40.0])))
     assert "nats per datapoint" in axes["bound"].get_ylabel()
     assert "bigger is better" in axes["bound"].get_ylabel()
-    assert axes["bound"].get_xlabel() == axes["kl"].get_xlabel() == "epoch"
+    assert axes["kl"].get_xlabel() == "epoch"
 
 
 @pytest.mark.parametrize(("validation", "names"), [(None, ["training"]), ([-1.0, -2.0], ["training", "validation"])])
@@ -64,13 +70,16 @@ def test_legend_names_the_curves_there_are(validation: list[float | None] | None
     assert [text.get_text().split(",")[0] for text in legend.get_texts()] == names
 
 
-def test_terrible_first_epochs_are_cut_off_and_said_so() -> None:
+def test_terrible_first_epochs_have_a_panel_of_their_own() -> None:
     elbos = [-5000.0, -900.0, *np.linspace(-110, -100, 48)]
-    axes = panels(training_curves(history(elbos)))["bound"]
-    low, high = axes.get_ylim()
+    axes = panels(training_curves(history(elbos)))
+    low, high = axes["bound"].get_ylim()
     assert -120 < low < -110
     assert -100 < high < -98
-    assert axes.get_title(loc="left") == "cut off: down to −5,000.0"
+    assert axes["start of bound"].get_ylim()[0] < -5000
+    start, rest = (list(axes[name].lines[0].get_ydata()) for name in ("start of bound", "bound"))
+    assert [*start[:-1], *rest] == elbos
+    assert start[-1] == rest[0]
 
 
 @pytest.mark.slow
@@ -78,7 +87,7 @@ def test_late_trouble_is_never_cut_off() -> None:
     elbos = [*np.linspace(-110, -100, 49), -5000.0]
     axes = panels(training_curves(history(elbos)))["bound"]
     assert axes.get_ylim()[0] < -5000
-    assert axes.get_title(loc="left") == ""
+    assert len(axes.lines[0].get_ydata()) == 50
 
 
 def test_limits_hold_validation_too() -> None:
@@ -112,3 +121,16 @@ def test_epochs_are_whole_numbers() -> None:
 def test_empty_history_is_an_error() -> None:
     with pytest.raises(ValueError, match="history is empty"):
         training_curves([])
+
+
+def test_a_point_has_a_reconstruction_and_no_bound() -> None:
+    rows = [replace(row, kl_weight=0.0) for row in history([-50.0, -40.0], [-49.0, -41.0])]
+    (axes,) = training_curves(rows, of_point=True).axes
+    assert axes.get_ylabel().startswith("reconstruction\n(nats")
+    assert [list(line.get_ydata()) for line in axes.lines] == [
+        [row.reconstruction for row in rows],
+        [row.validation_reconstruction for row in rows],
+    ]
+    weighted = panels(training_curves([replace(row, kl_weight=0.5) for row in rows], of_point=True))
+    assert weighted["kl"].get_ylabel() == "minus log p(z)"
+    assert not any("ELBO" in panel.get_ylabel() for panel in weighted.values())

@@ -26,15 +26,19 @@ def pixels(*shape: int) -> np.ndarray:
     return rng.random(shape)
 
 
-def curves(epochs: int, scale: float, *, validation: bool = True) -> Figure:
+def curves(epochs: int, scale: float, *, validation: bool = True, of_point: bool = False) -> Figure:
     steps = np.arange(1, epochs + 1)
     elbos = -scale * (1 + 50 * np.exp(-steps) + 0.1 / steps)
     return figures.training_curves(
         [
-            EpochMetrics(int(n), elbo, elbo, elbo + scale / 10, scale / 10, 1.0, elbo * 1.01 if validation else None, 1)
+            EpochMetrics(
+                *(int(n), elbo, elbo, elbo + scale / 10, scale / 10 * (1 - np.exp(-n)), 1.0),
+                *((elbo * 1.01, 1.0, elbo + scale / 9, scale / 9) if validation else (None, 1.0)),
+            )
             for n, elbo in zip(steps, elbos, strict=True)
         ],
         CAPTION,
+        of_point=of_point,
     )
 
 
@@ -183,6 +187,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "curves": lambda: curves(30, 100.0),
     "curves, large": lambda: curves(2000, 1.234e9),
     "curves, small": lambda: curves(3, 1e-6, validation=False),
+    "curves of a point": lambda: curves(300, 100.0, of_point=True),
     "gaps": lambda: bars(["1,000 datapoints"], ["diagonal", "full-rank", "planar"], 1.0),
     "gaps, long and large": lambda: bars([LONG, CAPTION], [LONG, "planar"], 1.234e7),
     "gaps, small": lambda: bars(["a"], ["b"], -1e-5),

@@ -143,6 +143,8 @@ def may_be(at: Place, what: str) -> bool:
     match at:
         case ("settings", "epochs"):
             return what == "a bit more"
+        case ("history", int(), "validation_reconstruction" | "validation_kl"):  # earlier versions had none
+            return what in ("missing", "None", "NaN", "infinite", "below", "above")
         case ("settings", "device"):
             return what == "a string"
         case ("optimizer", "shared", "state"):  # a parameter that has had no gradient has no moments

@@ -104,7 +104,7 @@ def test_a_checkpoint_that_would_grow_old_in_a_validation_is_written_before_it(
 ) -> None:
     """From the second one on it is known how long a validation takes."""
     path, found = tmp_path / "run.pt", []
-    ours = Loop._bound
+    ours = Loop._validated
 
     def validate(self: Loop, data: object) -> float:
         state = checkpoint.load(path)
@@ -113,7 +113,7 @@ def test_a_checkpoint_that_would_grow_old_in_a_validation_is_written_before_it(
             time.sleep(0.3)
         return ours(self, data)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Loop, "_bound", validate)
+    monkeypatch.setattr(Loop, "_validated", validate)
     monkeypatch.setattr(saving, "CHECKPOINT_SECONDS", 0.3 if slow else 60.0)
     whole = vae_pair()
     fit(*whole, TRAIN, VALIDATION, settings(epochs=3), checkpoint_path=path)
@@ -130,7 +130,7 @@ def test_killed_in_a_validation_it_goes_on_where_it_was(tmp_path: Path, monkeypa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Loop, "_bound", killed)
+        patch.setattr(Loop, "_validated", killed)
         patch.setattr(saving, "CHECKPOINT_SECONDS", -1.0)
         with pytest.raises(KeyboardInterrupt):
             fit(*vae_pair(), TRAIN, VALIDATION, plain, checkpoint_path=path)
