@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.data.kinds import kind_of
+from ppl_vae.data.kinds import COLUMNS, kind_of
 from ppl_vae.data.splits import Splits, splits_of
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.layout import NUM_NOTES, Layout
@@ -45,6 +45,9 @@ class DataInfo:
     """What the labels are called, in the order of their numbers; none where they have no names."""
     columns: tuple[str, ...] = ()
     """What the columns of a table are called; none where they have no names."""
+    kinds: tuple[str, ...] = ()
+    """What each column of a table holds, or all of them where it is one: reals, counts, bits or category; none of other
+    data, and of runs of earlier versions."""
     holes: bool = False
     """Whether numbers of x are missing, in training or elsewhere."""
     least: tuple[float, ...] = ()
@@ -66,6 +69,8 @@ class DataInfo:
             raise ValueError(f"class_names are to be {self.num_classes}")
         if self.columns and self.event_shape != (len(self.columns),):
             raise ValueError(f"columns are to be as many as an observation has, {self.event_shape}")
+        if len(self.kinds) not in (0, 1, self.event_shape[-1]) or not set(self.kinds) <= {*COLUMNS}:
+            raise ValueError(f"kinds are to be {', '.join(COLUMNS)}, one for each column or one for all")
         if len(self.least) != len(self.largest) or len(self.least) not in (0, 1, self.event_shape[-1]):
             raise ValueError("least and largest are to be one number each, or one for each column")
         width = {"plain": None, "text": 1 + len(self.alphabet), "notes": 1 + NUM_NOTES}[self.layout]
@@ -92,11 +97,34 @@ class DataInfo:
             scale=splits.scale,
             class_names=splits.class_names,
             columns=splits.columns,
+            kinds=_kinds(splits),
             holes=splits.holes,
             least=least,
             largest=largest,
             photographs=not splits.train.dynamic and kind_of(train, splits.layout) == "photographs",
         )
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """How many columns of a table stand together, from the first on: those of a category, all others alone.
+
+        Columns of one category have one name before their first "=", as ``colour=red``, or follow each other unnamed.
+        Empty where nobody knows the kinds.
+        """
+        if not self.kinds:
+            return ()
+        kinds = self.kinds * (self.event_shape[-1] if len(self.kinds) == 1 else 1)
+        names = [name.partition("=")[0] for name in self.columns] or [""] * len(kinds)
+        found: list[int] = []
+        before = None
+        for kind, name in zip(kinds, names, strict=True):
+            here = name if kind == "category" else None
+            if here is not None and here == before:
+                found[-1] += 1
+            else:
+                found.append(1)
+            before = here
+        return tuple(found)
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -145,6 +173,15 @@ def example(info: DataInfo, device: torch.device | None = None) -> Batch:
     num = min(2, info.num_data)
     y = torch.zeros(num, dtype=torch.long, device=device) if info.num_classes else None
     return Batch(torch.zeros(num, *info.event_shape, device=device), y, torch.arange(num, device=device))
+
+
+def _kinds(splits: Splits) -> tuple[str, ...]:
+    """What the columns of a table hold: as its file says, or one kind for all where its numbers are of one."""
+    train = splits.train
+    if splits.kinds or len(train.event_shape) != 1 or train.dynamic or splits.layout != "plain":
+        return splits.kinds
+    kind = kind_of(train.values(), splits.layout)
+    return (kind,) if kind in COLUMNS else ()
 
 
 def _ends(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

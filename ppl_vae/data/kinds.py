@@ -1,12 +1,16 @@
 """What kind of numbers observations are; what nobody has set is chosen by it (:mod:`ppl_vae.registry.suited`)."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor
 
 from ppl_vae.programs.layout import CHANNELS, Layout
 
 Kind = Literal["bits", "grey levels", "photographs", "colour", "reals", "counts", "text", "music"]
+
+Column = Literal["reals", "counts", "bits", "category"]
+"""What a column of a table holds; of a category it is one of a block of columns, of which exactly one is 1."""
+COLUMNS: tuple[str, ...] = get_args(Column)
 
 _LOOKED_AT = 2000  # rows, spread over all, by which levels and tones are told
 _MOST_LEVELS = 256

@@ -64,6 +64,8 @@ class Splits(NamedTuple):
         classes: the labels as the data has them, from the smallest up; y holds their places in it, 0, 1, 2, ...
         class_names: what the classes are called, in their order; none where they have no names.
         columns: what the columns of a table are called, likewise.
+        kinds: what each column of a table holds, a :data:`ppl_vae.data.kinds.Column`: a category takes a column for
+            each of its values, side by side and named ``column=value``. None where the numbers say what they are.
         scale: what a file's integers are divided by; see :mod:`ppl_vae.data.npz`.
         binarization: what became of the grey levels.
         notes: what was decided in reading it, a line each.
@@ -83,6 +85,7 @@ class Splits(NamedTuple):
     warnings: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         parts = ((name, getattr(self, name)) for name in ("train", "validation", "test"))
