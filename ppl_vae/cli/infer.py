@@ -25,7 +25,7 @@ class Infer:
     """Infer the latents of observations that the run has not seen, and write them as arrays.
 
     The file gets, for each latent site (z for the models here): SITE_mean and SITE_std of q(z | x), (N, *latent);
-    SITE_samples, (num_samples, N, *latent); and elbo, (N,), in nats.
+    SITE_samples, (num_samples, N, *latent); and elbo, (N,), in nats, of a point its reconstruction instead.
 
     examples:
       ppl-vae infer runs/mnist --input new.npz --out latents.npz

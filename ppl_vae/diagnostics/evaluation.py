@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -41,7 +41,7 @@ class Evaluation(Shown):
         per_step: per step of a sequence, beside n-grams; None of other models, or without training data to count on.
         diagnostics: of the pair; None where they were not asked for, or do not belong to the estimator.
         weights: of the guide's draws at each datapoint; None where nothing needs them, or q has no density.
-        point: whether what is called ELBO is that of a point.
+        point: whether q is a point, which has a reconstruction and no ELBO.
     """
 
     estimated: Evaluated
@@ -201,7 +201,7 @@ def evaluate(
     if each and not settings.looks_at_guide:  # annealing has looked at no guide, the table has columns of one
         found = found._replace(fitted=fitted_to(model, guide, found.data, settings.infer, progress))
     pair, data = (model, found.fitted.guide), found.data
-    point = "elbo" in found.results and not has_density(found.fitted.guide, data.probe())
+    point = "reconstruction" in found.results and not has_density(found.fitted.guide, data.probe())
     steps = None
     if train and not settings.simulates and not point and has_steps(model, data, layout):
         headline, estimate = next(iter(found.results.items()))
@@ -219,6 +219,8 @@ def evaluate(
     elif each:  # those of the draws that diagnostics make
         with seeded(stream(settings.seed, "draws"), data.device):
             weights = weight_tails(*pair, data, _DRAWS) if has_density(found.fitted.guide, data.probe()) else None
+    if point:
+        found = found._replace(protocol=replace(found.protocol, estimator="reconstruction"))
     return Evaluation(found, settings, steps, diagnostics, weights, point)
 
 

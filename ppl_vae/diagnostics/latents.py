@@ -14,6 +14,7 @@ from ppl_vae.guides.unseen import doubts_about, fitted_for, notes_on
 from ppl_vae.inference.fitting import InferConfig, Inferred
 from ppl_vae.predictive.draws import posterior_moments, posterior_samples
 from ppl_vae.programs.check import advice_on_likelihood, check_pair
+from ppl_vae.programs.density import has_density
 from ppl_vae.runtime.config import Count, Seed, in_range
 from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.seeding import seeded, stream
@@ -27,8 +28,9 @@ class InferredLatents(Shown):
     """The latents of N observations.
 
     Args:
-        arrays: ``elbo``, ``(N,)``, in nats; and for each latent site ``SITE_mean`` and ``SITE_std`` of q(z | x),
-            ``(N, *latent)``, and ``SITE_samples``, ``(num_samples, N, *latent)``.
+        arrays: ``elbo``, ``(N,)``, in nats, of a point ``reconstruction`` in its place; and for each latent
+            site ``SITE_mean`` and ``SITE_std`` of q(z | x), ``(N, *latent)``, and ``SITE_samples``,
+            ``(num_samples, N, *latent)``.
         fits: how local inference went, where the guide had no answer to these observations; else None.
         settings: of local inference.
         advice: what is to be known of the elbo, in words.
@@ -40,9 +42,10 @@ class InferredLatents(Shown):
     advice: tuple[str, ...] = ()
 
     def rows(self) -> list[Row]:
-        """One for each observation: its elbo, and mean and standard deviation of each unit of its latents."""
-        num = len(self.arrays["elbo"])
-        columns = {"elbo": self.arrays["elbo"]}
+        """One for each observation: its elbo, of a point its reconstruction; mean and std of each unit."""
+        reached = next(iter(self.arrays))
+        num = len(self.arrays[reached])
+        columns = {reached: self.arrays[reached]}
         for name, values in self.arrays.items():
             if name.endswith(("_mean", "_std")):
                 columns |= {f"{name}_{unit}": column for unit, column in enumerate(values.reshape(num, -1).T)}
@@ -100,7 +103,9 @@ def infer_latents(
         guide, fits = fitted_for(model, guide, data, settings, done.update)
     check_pair(model, guide, data.probe())
     advice = advice_on_likelihood(model, guide, data.probe())
-    arrays = {"elbo": elbo(model, guide, data, num_samples, seed).elbo.values.numpy()}
+    parts = elbo(model, guide, data, num_samples, seed).by_name()
+    reached = "elbo" if has_density(guide, data.probe()) else "reconstruction"
+    arrays = {reached: parts[reached].values.numpy()}
     moments, samples = [], []
     with seeded(stream(seed, "samples"), data.device):
         for batch in data.batches(_BATCH_SIZE):

@@ -20,7 +20,9 @@ CAVEATS: dict[Likelihood, str] = {
     ),
 }
 
-POINT_IN_WORDS = "A point has no density: its elbo is no bound on log p(x) and is comparable to none."
+POINT_IN_WORDS = (
+    "q is a point, which has no density: it has a reconstruction and no ELBO, and the two must not be compared."
+)
 
 
 def words_of(protocol: Mapping[str, Any]) -> list[str]:

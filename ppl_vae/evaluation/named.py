@@ -13,6 +13,7 @@ from ppl_vae.estimates.estimate import Estimate
 from ppl_vae.evaluation.annealing import annealed_importance_bound
 from ppl_vae.evaluation.bidirectional import bidirectional_bounds
 from ppl_vae.evaluation.bounds import elbo, importance_bound
+from ppl_vae.programs.density import has_density
 
 if TYPE_CHECKING:
     from ppl_vae.evaluation.estimators import EvaluateConfig
@@ -44,8 +45,9 @@ class Found(NamedTuple):
     """What an estimator finds.
 
     Args:
-        results: estimates by name, the headline first. What estimates or bounds log p(x) is called ``elbo``, or
-            ``log_px`` with what follows it, as ``log_px_upper``: tests hold these to log p(x), comparisons rank them.
+        results: estimates by name, the headline first; of a point its reconstruction alone. What estimates or bounds
+            log p(x) is called ``elbo``, or ``log_px`` with what follows it, as ``log_px_upper``: tests hold these to
+            log p(x), comparisons rank them.
         acceptance: mean probability of acceptance of annealing's transitions; None without annealing.
     """
 
@@ -82,7 +84,10 @@ class Way(NamedTuple):
 
 def _elbo(asked: Asked) -> Found:
     model, guide, data, _, settings, advance = asked
-    return Found(elbo(model, guide, data, settings.draws, settings.seed, advance).by_name())
+    found = elbo(model, guide, data, settings.draws, settings.seed, advance)
+    if not has_density(guide, data.probe()):  # its "ELBO" bounds nothing, its "KL" is none
+        return Found({"reconstruction": found.reconstruction})
+    return Found(found.by_name())
 
 
 def _iwae(asked: Asked) -> Found:

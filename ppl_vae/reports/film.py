@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ppl_vae import figures
 from ppl_vae.data import Splits
 from ppl_vae.predictive.rendering import image_of
+from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.build import Pair
 from ppl_vae.runs.film import film_folder, filmed, label_of
@@ -25,6 +26,8 @@ from ppl_vae.runtime.files import CannotWriteError, write_bytes
 
 _FRAMES_PER_SECOND = 8
 _LAST_SECONDS = 3.0  # the film stands still at its end
+_IN_FRAME = ("means", "covariances", "grid", "elbo", "elbo_stderr")
+_ADDED = ("reconstruction", "reconstruction_stderr")  # frames of earlier versions have none
 _MAX_REACH = 6.0  # of the plane that is shown, though single codes may lie farther out
 
 
@@ -64,6 +67,7 @@ def develop(run: Run, pair: Pair, splits: Splits) -> Path | None:
     info, label = run.record.info, label_of(pair, run.record.info)
     labels = None if data.y is None else info.shown(data.y)
     where = "training" if tables_of(pair.guide) or splits.test is None else "test"
+    point = not has_density(pair.guide, data.probe())
     pictures = []
     for path, frame in zip(tqdm(taken, unit="frame", desc="film", disable=None, leave=False), frames, strict=True):
         step = int(path.stem.removeprefix("step-"))
@@ -73,8 +77,8 @@ def develop(run: Run, pair: Pair, splits: Splits) -> Path | None:
             labels,
             image_of(info, frame["grid"]),
             reach,
-            title=f"step {step:,}, epoch {step / steps_per_epoch:.1f}: ELBO {frame['elbo']:.1f} ± "
-            f"{frame['elbo_stderr']:.1f} nats, of {len(data)} {where} images",
+            title=f"step {step:,}, epoch {step / steps_per_epoch:.1f}: {_reached(frame, point)}{len(data)} {where} "
+            "images",
             given="z" if label is None else f"z, y = {info.called(info.labels)[label]}",
         )
         figures.save_frame(figure, path.with_suffix(".png"))
@@ -84,10 +88,16 @@ def develop(run: Run, pair: Pair, splits: Splits) -> Path | None:
     return gif
 
 
+def _reached(frame: dict[str, NDArray[np.float64]], point: bool) -> str:
+    """How good the pair is at this step: its ELBO, of a point its reconstruction."""
+    name, called = ("reconstruction", "reconstruction") if point else ("elbo", "ELBO")
+    return f"{called} {frame[name]:.1f} ± {frame[f'{name}_stderr']:.1f} nats, of " if name in frame else ""
+
+
 def _read(path: Path) -> dict[str, NDArray[np.float64]]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in ("means", "covariances", "grid", "elbo", "elbo_stderr")}
+            return {name: arrays[name] for name in (*_IN_FRAME, *(each for each in _ADDED if each in arrays))}
     except Exception as error:  # a file made by other hands can hold anything
         raise UserError(f"{path} is no frame ({reason(error)}); remove it and resume.") from None
 

@@ -14,6 +14,7 @@ from ppl_vae.runs.command_line import command_on
 from ppl_vae.runs.opened import OpenedRun
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime.shown import with_error
+from ppl_vae.training.config import FitConfig
 from ppl_vae.training.metrics import History
 
 
@@ -54,10 +55,30 @@ def trained(run: Run, pair: Pair, history: History) -> str:
 
 
 def for_how_long(run: Run, history: History) -> str:
-    """Epochs and seconds, and which epoch was kept."""
+    """Epochs and seconds, which epoch was kept, and what the loss was where it was not simply minus the bound."""
+    loss = f"; {history.loss}" if history.loss else ""
     seconds = sum(epoch.seconds for epoch in history)
     kept = f" (kept: epoch {history.best.epoch}, the best by validation)" if run.record.config.fit.patience else ""
-    return f"{len(history)} epoch{'' if len(history) == 1 else 's'}{kept} in {seconds:.1f} seconds"
+    return f"{len(history)} epoch{'' if len(history) == 1 else 's'}{kept} in {seconds:.1f} seconds{loss}"
+
+
+def numbers_of(history: History, fit: FitConfig) -> list[tuple[str, str]]:
+    """Rows of the epoch that was kept: the bound and its parts, of a point its reconstruction; what the loss was.
+
+    Args:
+        history: of the training.
+        fit: its settings.
+    """
+    kept = history.best if fit.patience else history[-1]
+    bound = {} if history.of_elbo else {f"bound ({fit.objective})": kept.bound}
+    parts = {"reconstruction": kept.reconstruction, "minus log p(z)" if history.of_point else "kl": kept.kl}
+    values = parts if history.of_point else {**bound, "elbo": kept.elbo, **parts}
+    rows = [("epoch", f"{kept.epoch} of {len(history)}{', the best by validation' if fit.patience else ''}")]
+    rows += [(name, f"{value:.2f}") for name, value in values.items()]
+    if kept.validation_bound is not None:
+        rows.append(("validation" if history.of_point else "validation bound", f"{kept.validation_bound:.2f}"))
+    rows += [("loss", history.loss.removeprefix("the loss is "))] if history.loss else []
+    return [*rows, ("time", f"{sum(epoch.seconds for epoch in history):.1f} seconds")]
 
 
 def result_of(pair: Pair, splits: Splits, history: History, parts: ElboParts | None) -> Result:
@@ -70,7 +91,8 @@ def result_of(pair: Pair, splits: Splits, history: History, parts: ElboParts | N
         parts: the ELBO and its parts on the data that the report is of; None where a pair trains and no more.
     """
     if parts is None:
-        return Result(f"bound {history.best.bound:.2f}", "nats per datapoint, in training; higher is better")
+        name = "reconstruction" if history.of_point else "bound"
+        return Result(f"{name} {getattr(history.best, name):.2f}", "nats per datapoint, in training; higher is better")
     split = split_shown(pair, splits)
     data = splits.get(split)
     proper = has_density(pair.guide, data.probe())  # the ELBO of a point bounds nothing

@@ -19,7 +19,7 @@ from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.reports.chosen import all_settings, changed_settings
 from ppl_vae.reports.effort import FULL, QUIET_SECONDS, Effort, split_shown
-from ppl_vae.reports.outcome import for_how_long, next_step, result_of
+from ppl_vae.reports.outcome import for_how_long, next_step, numbers_of, result_of
 from ppl_vae.reports.page import (
     beside_each_other,
     bullets,
@@ -44,7 +44,6 @@ from ppl_vae.runtime.files import CannotWriteError, write_text
 from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.seeding import seeded
 from ppl_vae.runtime.shown import error_alone, with_error
-from ppl_vae.training.metrics import best_epoch
 
 _SEED = 0  # what `ppl-vae evaluate` takes where nothing else is asked for
 
@@ -157,7 +156,7 @@ class _Report:
             section("What to do next", lines_of_code([last.command]), paragraph(_sentence(last.gives))),
             section("Estimates", *self._tables_of_estimates(rows, beside)),
             section("Diagnostics", _diagnostics(found, self.split)),
-            section("Training", paragraph(_TRAINING_IN_WORDS), table(self._training())),
+            section("Training", paragraph(_TRAINING_IN_WORDS), table(numbers_of(history, self.config.fit))),
             section("Settings", *settings),
             folded_section("How it is built, and more pictures", *(picture_of(each, about) for each in more)),
             section("Do it again", lines_of_code(self._commands())),
@@ -197,9 +196,10 @@ class _Report:
     def _estimates(self, point: bool, advance: Callable[[int], object]) -> list[tuple[str, str, str]]:
         draws, k = self.effort.elbo_draws, self.effort.bound_draws
         self.parts = self._try("ELBO", lambda: elbo(*self.pair, self.of_elbo, draws, _SEED, advance))
-        rows = [(name, *_value(each)) for name, each in self.parts.by_name().items()] if self.parts else []
+        named = self.parts.by_name() if self.parts else {}
+        rows = [(name, *_value(each)) for name, each in named.items() if not point or name == "reconstruction"]
         if self.parts:
-            self._note_protocol("elbo", self.of_elbo, draws)
+            self._note_protocol("reconstruction" if point else "elbo", self.of_elbo, draws)
         if point:
             return rows
         bound = self._try("importance bound", lambda: importance_bound(*self.pair, self.few, k, _SEED, advance))
@@ -240,18 +240,6 @@ class _Report:
         less = "" if self.effort == FULL else f" {self.effort.in_words(self.run.path)}"
         return f"{where} Nats per datapoint, ± standard errors; bigger is better.{less}"
 
-    def _training(self) -> list[tuple[str, str]]:
-        history, fit = self.opened.history, self.config.fit
-        kept = best_epoch(history, fit.kl_warmup) if fit.patience else history[-1]
-        bound = {} if history.of_elbo else {f"bound ({fit.objective})": kept.bound}
-        parts = {"reconstruction": kept.reconstruction, "minus log p(z)" if history.of_point else "kl": kept.kl}
-        values = parts if history.of_point else {**bound, "elbo": kept.elbo, **parts}
-        rows = [("epoch", f"{kept.epoch} of {len(history)}{', the best by validation' if fit.patience else ''}")]
-        rows += [(name, f"{value:.2f}") for name, value in values.items()]
-        if kept.validation_bound is not None:
-            rows.append(("validation" if history.of_point else "validation bound", f"{kept.validation_bound:.2f}"))
-        return [*rows, ("time", f"{sum(epoch.seconds for epoch in history):.1f} seconds")]
-
     def _commands(self) -> list[str]:
         effort, path = self.effort, self.run.path
         where = {} if self.split == "test" else {"split": self.split}
@@ -290,7 +278,8 @@ def _flat(protocol: Protocol) -> dict[str, Any]:
 def _value(estimate: Estimate) -> tuple[str, str]:
     """The number with its error over datapoints, and the error of the estimate on these."""
     of_draws = estimate.monte_carlo_stderr
-    return with_error(estimate.mean, estimate.stderr), f"± {error_alone(of_draws)}" if 0 < of_draws < math.inf else ""
+    known = 1e-9 * abs(estimate.mean) < of_draws < math.inf  # draws of a point differ by rounding alone
+    return with_error(estimate.mean, estimate.stderr), f"± {error_alone(of_draws)}" if known else ""
 
 
 def _diagnostics(found: Diagnostics | None, split: str) -> str:

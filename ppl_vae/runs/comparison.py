@@ -259,10 +259,10 @@ def _read(found: Path, job: Job) -> Result:
 def _evaluated(job: Job, opened: OpenedRun, seconds: float) -> Result:
     start = time.perf_counter()
     parts, protocol, data, fitted, *_ = evaluate_run(opened, job.elbo, progress=False)
-    figures: dict[str, float | None] = {name: parts[name].mean for name in ("elbo", "reconstruction", "kl")}
+    figures: dict[str, float | None] = {name: found.mean for name, found in parts.items()}
     guide, log_px, wrong = opened.pair.guide, None, []
-    if not has_density(fitted.guide, data.probe()):  # its "elbo" bounds nothing and must not be ranked
-        figures |= {"elbo": None, "log_px": None, "log_px_monte_carlo": None}
+    if not has_density(fitted.guide, data.probe()):  # it has no more than a reconstruction, which must not be ranked
+        figures |= {"elbo": None, "kl": None, "log_px": None, "log_px_monte_carlo": None}
     else:
         bound = evaluate_run(opened, job.bound, progress=False).results["log_px"]
         figures |= {"log_px": bound.mean, "log_px_monte_carlo": bound.to_dict()["monte_carlo_stderr"]}

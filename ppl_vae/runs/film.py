@@ -88,7 +88,9 @@ class Camera:
         arrays = {"means": frame.means, "covariances": frame.covariances, "grid": frame.grid}
         make_folder(self.folder)
         values = {name: value.cpu().numpy() for name, value in arrays.items()}
-        values |= {"elbo": np.asarray(frame.elbo.mean), "elbo_stderr": np.asarray(frame.elbo.stderr)}
+        for name in ("elbo", "reconstruction"):
+            found = frame.parts.by_name()[name]
+            values |= {name: np.asarray(found.mean), f"{name}_stderr": np.asarray(found.stderr)}
         write_arrays(self.folder / f"step-{step:08d}.npz", values)
 
 

@@ -37,6 +37,8 @@ class Recorder:
                 "parts/elbo": metrics.elbo,
                 "parts/reconstruction": metrics.reconstruction,
                 "parts/kl": metrics.kl,
+                "validation/reconstruction": metrics.validation_reconstruction,
+                "validation/kl": metrics.validation_kl,
             }
             with writing(self.run.path / "tensorboard"):
                 for name, value in values.items():

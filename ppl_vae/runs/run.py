@@ -28,6 +28,7 @@ from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import append_text, write_text
 from ppl_vae.runtime.untrusted import Found
 from ppl_vae.training import FitConfig
+from ppl_vae.training.config import loss_in_words
 from ppl_vae.training.metrics import EpochMetrics, History
 from ppl_vae.training.resume import check_history, check_outcome, load_weights
 
@@ -129,7 +130,8 @@ class Run(RunDirectory[Record]):
     def history(self, of_point: bool = False) -> History:
         """The metrics of all epochs up to the checkpoint; whether they are of a point only the guide can tell."""
         rows = check_history(Found(self.checkpoint, checkpoint.outline(self.checkpoint)).entry("history"))
-        return History(rows, self.record.config.fit.kl_warmup, of_point)
+        fit = self.record.config.fit
+        return History(rows, fit.kl_warmup, of_point, loss_in_words(fit, of_point))
 
     def write_metrics(self, rows: Iterable[EpochMetrics]) -> None:
         """Begin ``metrics.csv`` anew with these rows."""

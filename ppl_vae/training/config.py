@@ -73,6 +73,26 @@ def final_kl_weight(settings: FitConfig) -> float:
     return 0.0 if settings.drop == "kl" else settings.kl_weight
 
 
+def loss_in_words(settings: FitConfig, of_point: bool = False) -> str:
+    """What the loss is, in words, where it is not simply minus the bound; else nothing.
+
+    Args:
+        settings: of the fit.
+        of_point: whether q is a point, whose −log p(z) stands where the KL of others does.
+    """
+    weight = final_kl_weight(settings)
+    if settings.drop == "reconstruction":
+        return f"the loss is {'minus log p(z)' if of_point else 'the KL'} alone"
+    if weight == 0:
+        if OBJECTIVES[settings.objective].tightens:  # a mean of p(x | z) inside a logarithm is no reconstruction
+            return "the KL has no part in the loss"
+        return "the loss is minus the reconstruction alone"
+    factor = "" if weight == 1 else f"{weight:g} times "
+    if of_point:
+        return f"the loss is minus the reconstruction, minus {factor}log p(z)"
+    return f"the KL has weight {weight:g} in the loss" if factor else ""
+
+
 def objective_of(settings: FitConfig) -> Objective:
     """The objective that the settings name.
 

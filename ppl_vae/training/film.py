@@ -6,8 +6,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.estimates.estimate import Estimate
-from ppl_vae.evaluation.bounds import elbo
+from ppl_vae.evaluation.bounds import ElboParts, elbo
 from ppl_vae.predictive.draws import latent_grid
 from ppl_vae.predictive.gaussians import posterior_gaussians
 from ppl_vae.runtime.seeding import seeded
@@ -22,13 +21,13 @@ class Frame(NamedTuple):
         means: of q(z | x), ``(N, 2)``.
         covariances: of q(z | x), ``(N, 2, 2)``.
         grid: E[x | z] over the latent plane, ``(S, S, *event)``: rows are z₂ upwards, columns z₁.
-        elbo: the N observations' ELBO, in nats per datapoint.
+        parts: the N observations' ELBO and its parts, in nats per datapoint.
     """
 
     means: Tensor
     covariances: Tensor
     grid: Tensor
-    elbo: Estimate
+    parts: ElboParts
 
 
 def film_steps(total: int, count: int) -> list[int]:
@@ -61,5 +60,5 @@ def take_frame(
     with seeded(seed, data.device):
         q = posterior_gaussians(model, guide, data)
         grid = latent_grid(model, data.event_shape, axis, label)
-        value = elbo(model, guide, data, _ELBO_SAMPLES, seed).elbo
-    return Frame(q.means, q.covariances, grid, value)
+        parts = elbo(model, guide, data, _ELBO_SAMPLES, seed)
+    return Frame(q.means, q.covariances, grid, parts)

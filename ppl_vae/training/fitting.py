@@ -21,7 +21,7 @@ from ppl_vae.runtime.processes import current
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.turns import turn
 from ppl_vae.svi import EagerStep
-from ppl_vae.training.config import FitConfig, doubts_about, objective_of
+from ppl_vae.training.config import FitConfig, doubts_about, loss_in_words, objective_of
 from ppl_vae.training.loop import Loop
 from ppl_vae.training.metrics import EpochMetrics, History
 from ppl_vae.training.state import TrainingState
@@ -151,4 +151,4 @@ def fit(
         finally:
             model.eval()
             guide.eval()
-    return History(state.history, settings.kl_warmup, of_point)
+    return History(state.history, settings.kl_warmup, of_point, loss_in_words(settings, of_point))

@@ -228,8 +228,8 @@ class Loop:
                 program.load_state_dict(self.state.best[name])
 
     def _summary(self, metrics: EpochMetrics) -> str:
-        weighted = f" − {metrics.kl_weight:g} × (−log p(z))" if metrics.kl_weight else ""
-        name = f"reconstruction{weighted}" if self.of_point else "bound"
+        factor = "" if metrics.kl_weight == 1 else f"{metrics.kl_weight:g} "
+        name = f"reconstruction{f' + {factor}log p(z)' if metrics.kl_weight else ''}" if self.of_point else "bound"
         text = f"epoch {metrics.epoch}, {name} {metrics.bound:.2f}"
         if metrics.validation_bound is not None:
             text += f", validation {metrics.validation_bound:.2f}"

@@ -55,11 +55,14 @@ class History(list[EpochMetrics], Shown):
         epochs: in their order.
         kl_warmup: epochs of the KL's warm-up, none of which can be the best.
         of_point: whether the guide is a point: then there is a reconstruction, and no bound on log p(x).
+        loss: what the loss was, in words, where it is not simply minus the bound.
     """
 
-    def __init__(self, epochs: Iterable[EpochMetrics] = (), kl_warmup: int = 0, of_point: bool = False) -> None:
+    def __init__(
+        self, epochs: Iterable[EpochMetrics] = (), kl_warmup: int = 0, of_point: bool = False, loss: str = ""
+    ) -> None:
         super().__init__(epochs)
-        self.kl_warmup, self.of_point = kl_warmup, of_point
+        self.kl_warmup, self.of_point, self.loss = kl_warmup, of_point, loss
 
     @property
     def best(self) -> EpochMetrics:
@@ -111,4 +114,5 @@ class History(list[EpochMetrics], Shown):
             [", ".join(names[epoch.epoch]), str(epoch.epoch), *("–" if v is None else f"{v:.2f}" for v in cells)]
             for epoch, cells in zip(shown, values, strict=True)
         ]
-        return "\n".join([*in_columns([["", "epoch", *columns], *lines]), "nats per datapoint, bigger is better"])
+        unit = f"nats per datapoint, bigger is better{f'; {self.loss}' if self.loss else ''}"
+        return "\n".join([*in_columns([["", "epoch", *columns], *lines]), unit])

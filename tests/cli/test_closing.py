@@ -27,6 +27,7 @@ def test_training_ends_in_what_came_of_it(cli, tmp_path, flags):
     run, result, report, following = ending(out)
     assert run.startswith(f"{path}: ")
     assert " on digits, 1 epoch in " in run
+    assert run.endswith("; the loss is minus the reconstruction, minus log p(z)") == ("point" in flags)
     assert result.split()[0] == ("reconstruction" if "point" in flags else "elbo")
     assert result.endswith(f"{'train' if 'per-datapoint' in flags else 'test'} datapoints; higher is better")
     assert report.endswith(f"ppl-vae report {path}")

@@ -12,7 +12,7 @@ OWN = Path(__file__).with_name("own.py")
 IMAGES = np.random.default_rng(0).random((30, 4, 4), dtype=np.float32)
 POINTS = {"ours": ["--family", "point", "--hidden", "4"], "a user's": ["--guide", f"{OWN}:Spot"]}
 SHORT = ["--num-samples", "2", "--temperatures", "3", "--limit", "2"]
-WARNED = "A point has no density: its elbo is no bound on log p(x) and is comparable to none."
+WARNED = "q is a point, which has no density: it has a reconstruction and no ELBO, and the two must not be compared."
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +52,11 @@ def test_what_needs_a_density_is_refused(cli, point):
     assert not list(point.glob("gaps*"))
 
 
-def test_its_elbo_is_warned_of(cli, point):
-    assert f"warning: {WARNED}" in cli("evaluate", point)[1]
+def test_it_has_a_reconstruction_and_is_warned_of(cli, point):
+    said = cli("evaluate", point)[1]
+    assert f"warning: {WARNED}" in said
+    assert "elbo" not in said
+    assert said.splitlines()[-1].startswith("reconstruction ")
     assert json.loads(cli("evaluate", point, "--json")[1])["warning"] == WARNED
 
 
@@ -61,7 +64,7 @@ def test_what_looks_at_no_guide_is_not(cli, point):
     for estimator in ("ais", "bdmc"):
         status, out, _ = cli("evaluate", point, "--estimator", estimator, *SHORT)
         assert status == 0
-        assert "A point has no density" not in out
+        assert "q is a point" not in out
 
 
 @pytest.mark.parametrize("kind", [pytest.param("ours", marks=pytest.mark.slow), "a user's"])
@@ -83,4 +86,5 @@ def test_a_comparison_does_not_rank_it(cli, data, tmp_path, in_this_process):
     assert cli("compare", *guides, *data, "--num-samples", "10", "--workers", "1", "--out", out)[0] == 0
     ours, spot = json.loads((out / "table.json").read_text())["rows"]
     assert (spot["figures"]["elbo"], spot["figures"]["log_px"], spot["rank"]) == (None, None, None)
+    assert (spot["figures"]["kl"], spot["figures"]["reconstruction"] is None) == (None, False)
     assert ours["figures"]["log_px"] is not None

@@ -226,7 +226,10 @@ def test_a_row_for_each_datapoint_is_looked_at_on_training_data(cli, train):
 
 def test_a_point_has_no_bound_and_says_so(train):
     path, page = train("--family", "point")
-    assert any("is no bound" in warning for warning in page.warnings)
+    assert any("a reconstruction and no ELBO" in warning for warning in page.warnings)
+    assert "reconstruction" in page.rows
+    assert not {"elbo", "kl", "validation bound"} & page.rows.keys()
+    assert page.rows["loss"] == ["minus the reconstruction, minus log p(z)"]
     assert not [name for name in page.rows if name.startswith("importance bound")]
     assert not (path / "figures" / "kl-by-unit.png").exists()
     assert len(page.commands) == 2

@@ -67,8 +67,8 @@ def test_its_elbo_is_that_of_its_observations():
     data = Dataset(simulate(model, 50))
     frame = take_frame(model, optimal(model, FullRank), data, AXIS)
     exact = model.log_px(data.x)
-    assert frame.elbo.mean == pytest.approx(exact.mean().item(), abs=1e-3)
-    assert frame.elbo.stderr == pytest.approx(exact.std().item() / 50**0.5, abs=1e-3)
+    assert frame.parts.elbo.mean == pytest.approx(exact.mean().item(), abs=1e-3)
+    assert frame.parts.elbo.stderr == pytest.approx(exact.std().item() / 50**0.5, abs=1e-3)
 
 
 def test_taking_a_frame_changes_nothing():

@@ -1,10 +1,18 @@
 """A training's history: a list of epochs that prints, draws and tabulates itself."""
 
 import pickle
+from pathlib import Path
 
 import pytest
 
+from ppl_vae import FitConfig, fit
+from ppl_vae.guides import Point
+from ppl_vae.runtime import checkpoint
+from ppl_vae.svi import OptimizerConfig
+from ppl_vae.training.config import loss_in_words
 from ppl_vae.training.metrics import EpochMetrics, History
+from tests.fits import TRAIN, VALIDATION, settings
+from tests.pairs import vae_pair
 
 
 def epoch(number: int, elbo: float, validation: float | None = None, bound: float | None = None) -> EpochMetrics:
@@ -50,6 +58,49 @@ def test_a_bound_is_the_elbo_where_they_differ_by_rounding_alone(elbo: float, bo
     history = History([epoch(1, -9.0), epoch(2, elbo, bound=bound)])
     assert history.of_elbo is same
     assert ("bound" in str(history)) is not same
+
+
+def test_it_says_what_the_loss_was_where_that_is_not_minus_the_bound() -> None:
+    words = {
+        ("nothing", 1.0, False): "",
+        ("nothing", 4.0, False): "the KL has weight 4 in the loss",
+        ("nothing", 0.0, False): "the loss is minus the reconstruction alone",
+        ("kl", 1.0, True): "the loss is minus the reconstruction alone",
+        ("nothing", 1.0, True): "the loss is minus the reconstruction, minus log p(z)",
+        ("nothing", 0.5, True): "the loss is minus the reconstruction, minus 0.5 times log p(z)",
+        ("reconstruction", 1.0, False): "the loss is the KL alone",
+    }
+    for (drop, weight, of_point), said in words.items():
+        assert loss_in_words(FitConfig(drop=drop, kl_weight=weight), of_point) == said  # type: ignore[arg-type]
+    assert loss_in_words(FitConfig(objective="iwae", kl_weight=0.0)) == "the KL has no part in the loss"
+    history = History(VALIDATED, of_point=True, loss="the loss is minus the reconstruction alone")
+    assert str(history).endswith("bigger is better; the loss is minus the reconstruction alone")
+    assert "elbo" not in str(history).lower()
+    assert pickle.loads(pickle.dumps(history)).loss == history.loss
+
+
+def test_an_autoencoder_speaks_of_its_reconstruction(tmp_path: Path) -> None:
+    """From the first fit on, and when it is resumed."""
+    path = tmp_path / "run.pt"
+    for epochs in (1, 2):
+        chosen = settings(epochs=epochs, kl_weight=0.0, kl_warmup=0, patience=0, optimizer=OptimizerConfig())
+        history = fit(*vae_pair(Point), TRAIN, VALIDATION, chosen, checkpoint_path=path, resume=path.exists())
+        assert repr(history).startswith(f"History of {epochs} epoch")
+        assert "reconstruction" in repr(history)
+        assert history.loss == "the loss is minus the reconstruction alone"
+
+
+def test_a_checkpoint_of_before_validation_had_parts_goes_on_and_is_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "old.pt"
+    fit(*vae_pair(), TRAIN, VALIDATION, settings(epochs=2, optimizer=OptimizerConfig()), checkpoint_path=path)
+    state = checkpoint.load(path)
+    added = ("validation_reconstruction", "validation_kl")
+    state["history"] = [{name: row[name] for name in row if name not in added} for row in state["history"]]
+    checkpoint.save(path, state)
+    chosen = settings(epochs=3, optimizer=OptimizerConfig())
+    history = fit(*vae_pair(), TRAIN, VALIDATION, chosen, checkpoint_path=path, resume=True)
+    assert [row.validation_kl is None for row in history] == [True, True, False]
+    assert {"bound", "reconstruction", "kl"} <= {axes.get_label() for axes in history.figure().axes}
 
 
 def test_it_is_a_table_and_a_picture() -> None:
