@@ -36,22 +36,25 @@ COMMANDS = {
         "ppl_vae.cli.evaluate:Evaluate",
         "the ELBO and other estimates of log p(x), with their errors; diagnostics, calibration",
     ),
-    "report": ("ppl_vae.cli.report:Report", "the pictures and the report of a run, anew and of more datapoints"),
+    "report": ("ppl_vae.cli.report:Report", "draw a run's pictures and report again, from more datapoints"),
     "compare": ("ppl_vae.cli.compare:Compare", "one model under several guides, side by side"),
-    "gaps": ("ppl_vae.cli.gaps:Gaps", "where inference loses its nats: approximation and amortization gap"),
+    "gaps": ("ppl_vae.cli.gaps:Gaps", "what inference loses: the approximation gap and the amortization gap"),
     "infer": ("ppl_vae.cli.infer:Infer", "latents of new observations"),
-    "bench": ("ppl_vae.cli.bench:Bench", "speed of a step beside Pyro, PyTorch by hand, NumPyro and the floor"),
-    "sample": ("ppl_vae.cli.sample.base:Sampling", "predictive draws, and walks through latent space"),
+    "bench": ("ppl_vae.cli.bench:Bench", "speed of a training step beside Pyro, PyTorch by hand and NumPyro"),
+    "sample": ("ppl_vae.cli.sample.base:Sampling", "draw new data, reconstruct, and walk through latent space"),
     "holes": (
         "ppl_vae.cli.side_by_side.holes:Holes",
-        "latent planes side by side, and what decodes from their empty places",
+        "latent planes of runs side by side, and what their empty places decode to",
     ),
-    "baseline": ("ppl_vae.cli.baseline:Baseline", "a Bayes classifier that generates: a Gaussian or a mixture a class"),
+    "baseline": (
+        "ppl_vae.cli.baseline:Baseline",
+        "a generative Bayes classifier: a Gaussian or a mixture for each class",
+    ),
     "generators": (
         "ppl_vae.cli.side_by_side.generators:Generators",
-        "draws of baselines and trained models, side by side",
+        "draws of baselines and of trained models side by side",
     ),
-    "explore": ("ppl_vae.cli.explore:Explore", "one HTML file in which the decoder can be played with"),
+    "explore": ("ppl_vae.cli.explore:Explore", "one HTML file to play with the decoder in a browser"),
 }
 
 

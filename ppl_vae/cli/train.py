@@ -84,7 +84,7 @@ class Train:
         if self.resume and self.out:
             raise UserError("--out and --resume exclude each other: a resumed run stays where it is.")
         if self.trust and not self.resume:
-            raise UserError("--trust belongs to --resume: the files that you name yourself are run anyway.")
+            raise UserError("--trust is for --resume: files that you name yourself are run without it.")
         if self.resume:
             return continued(self.resume, self.settings, trust=self.trust, film=self.film, warn=self._warn)
         return begun(self.settings, self.out, film=self.film, on_data=say_what_was_read, warn=self._warn)

@@ -63,8 +63,8 @@ def read_headers(path: Path, names: tuple[str, ...]) -> tuple[dict[str, Header],
     stored = sum(members[name].file_size for name in found)
     if stored > max(_LARGE, _MOST_PACKED * packed):
         raise UserError(
-            f"{path}: {packed / 2**20:.1f} MiB that unpack to {_gib(stored)}, which observations never do; if these "
-            "are some, write them with numpy.savez, which packs nothing."
+            f"{path}: {packed / 2**20:.1f} MiB that unpack to {_gib(stored)}, far more than data packs; if the file "
+            "is yours, write it with numpy.savez, which does not compress."
         )
     needed = 4 * _COPIES * sum(math.prod(header.shape) for header in found.values())
     if max(needed, stored) > (memory := _memory()):

@@ -12,7 +12,9 @@ Piece = list[list[int]]
 _LONGEST = 10_000
 _MOST_NUMBERS = 2**29  # of the padded array, 2 GiB
 _MOST_BYTES = 2**28  # 40 for each of the steps that those numbers hold; Python takes ten times as many to parse them
-_SHAPE = 'it must be a list of pieces, or {"train": pieces, "valid": pieces, "test": pieces}, a piece a list of steps'
+_SHAPE = (
+    'it must be a list of pieces, or {"train": pieces, "valid": pieces, "test": pieces}, each piece a list of steps'
+)
 _HIGHEST = LOWEST_NOTE + NUM_NOTES - 1
 
 
@@ -32,7 +34,7 @@ def read_music(path: Path) -> dict[str, list[Piece]]:
         raise UserError(f"{path}: no such file; give the path of a .json of pieces of music.")
     if (size := path.stat().st_size) > _MOST_BYTES:
         raise UserError(
-            f"{path}: {size / 2**20:.0f} MiB of JSON, at most {_MOST_BYTES >> 20} are taken; take fewer pieces."
+            f"{path}: {size / 2**20:.0f} MiB of JSON, at most {_MOST_BYTES >> 20} are accepted; use fewer pieces."
         )
     try:
         found = json.loads(path.read_text(encoding="utf-8-sig"))

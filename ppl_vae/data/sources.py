@@ -125,7 +125,9 @@ def read_input(
         pieces = [piece for part in read_music(path).values() for piece in part]
         longest = max(map(len, pieces))
         if longest > event_shape[0]:
-            raise UserError(f"{path}: a piece has {longest} steps, the longest known has {event_shape[0]}; cut it up.")
+            raise UserError(
+                f"{path}: a piece has {longest} steps, the longest in training had {event_shape[0]}; split it."
+            )
         return Observations(encode_notes(pieces, event_shape[0]), None, scale, ())
     return read_npz(path, scale, event_shape, labels or {})
 

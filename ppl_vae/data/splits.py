@@ -176,7 +176,9 @@ def load(settings: DataConfig | Path | str = "digits", **named: object) -> Split
     )
     test, validation, train = order.tensor_split((num_test, num_test + num_validation))
     if len(train) == 0:
-        raise UserError(f"{len(order)} observations leave none to train on; lower the validation and test fractions.")
+        raise UserError(
+            f"{len(order)} observations are too few to leave any for training; lower the validation and test fractions."
+        )
     source, classes = _numbered(source)
     if settings.binarization == "auto":
         settings = replace(settings, binarization=suiting(source.values(), source.layout))
@@ -224,7 +226,7 @@ def splits_of(data: "Splits | Dataset") -> Splits:
     if isinstance(data, Splits):
         return data
     if isinstance(data, str | Path | DataConfig):
-        raise UserError(f"`data` is a {type(data).__name__}, which is yet to be read; give ppl_vae.load of it.")
+        raise UserError(f"`data` is a {type(data).__name__}, the name of data; pass ppl_vae.load(...) of it.")
     if not isinstance(data, Dataset):
         raise UserError(
             f"`data` is a {type(data).__name__}; give what ppl_vae.load returns, or a ppl_vae.Dataset(x, y) of tensors."
@@ -253,7 +255,7 @@ def _warnings(settings: DataConfig, num_train: int, num_validation: int, num_tes
     missing = " and ".join(f"no {name}" for name, share, rows in parts if share and not rows)
     if num_train < _FEW:
         rows = f"{num_train} training observation{'s' * (num_train != 1)}{f', {missing} split' if missing else ''}"
-        return (f"{rows}: nothing can be learned from so few{' or tested on them' if missing else ''}.",)
+        return (f"{rows}: too few to learn anything from{' or to test on' if missing else ''}.",)
     return (f"{missing} split: its share of {num_train} observations is less than one.",) if missing else ()
 
 

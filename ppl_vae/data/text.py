@@ -22,9 +22,9 @@ def read_lines(path: Path) -> list[str]:
         UserError: there is no such file, it is not UTF-8, has no line, one that is too long, or a control character.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such file; give the path of a .txt, a sequence a line.")
+        raise UserError(f"{path}: no such file; give the path of a .txt with one sequence per line.")
     if (size := path.stat().st_size) > _MOST_BYTES:
-        raise UserError(f"{path}: {size / 2**30:.1f} GiB of text, at most 1 GiB is taken; take fewer lines.")
+        raise UserError(f"{path}: {size / 2**30:.1f} GiB of text, at most 1 GiB is accepted; use fewer lines.")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (UnicodeDecodeError, OSError) as error:
@@ -33,14 +33,14 @@ def read_lines(path: Path) -> list[str]:
     for number, line in enumerate(lines, start=1):
         if len(line) > _LONGEST:
             raise UserError(
-                f"{path}: line {number} has {len(line)} characters, at most {_LONGEST} are taken; cut it up."
+                f"{path}: line {number} has {len(line)} characters, at most {_LONGEST} are accepted; split it."
             )
         if not line.isprintable():
             odd = next(character for character in line if not character.isprintable())
             raise UserError(f"{path}: line {number} holds {odd!r}, which cannot be printed; remove it.")
     found = [line for line in lines if line]
     if not found:
-        raise UserError(f"{path}: the file has no lines; put a sequence on each.")
+        raise UserError(f"{path}: the file has no lines; put one sequence on each line.")
     return found
 
 
@@ -56,7 +56,7 @@ def encoded_lines(path: Path, lines: Sequence[str], alphabet: str, length: int) 
         UserError: a line is longer or holds another character, or all of them are too much for memory.
     """
     if len(alphabet) > _LARGEST_ALPHABET:
-        raise UserError(f"{path}: {len(alphabet)} kinds of characters, at most {_LARGEST_ALPHABET} are taken.")
+        raise UserError(f"{path}: {len(alphabet)} kinds of characters, at most {_LARGEST_ALPHABET} are accepted.")
     numbers = len(lines) * length * (1 + len(alphabet))
     if numbers > _MOST_NUMBERS:
         raise UserError(
@@ -69,5 +69,5 @@ def encoded_lines(path: Path, lines: Sequence[str], alphabet: str, length: int) 
             raise UserError(f"{path}: '{line[:40]}' has {len(line)} characters, the longest known has {length}.")
         if foreign and not foreign.isdisjoint(line):
             odd = min(foreign & set(line))
-            raise UserError(f"{path}: '{line[:40]}' holds {odd!r}, which the alphabet has not: {alphabet}")
+            raise UserError(f"{path}: '{line[:40]}' holds {odd!r}, which is not in the run's alphabet: {alphabet}")
     return encode_text(lines, alphabet, length)

@@ -95,7 +95,7 @@ class Aggregate(NamedTuple):
         low, high = self.mutual_information, self.mutual_information_upper
         if self.vague:
             most = f", which may be up to {high.mean:.1f} nats" if math.isfinite(high.mean) else ""
-            return [f"{name}{most}: not known, {self.num_datapoints} datapoints are too few to tell"]
+            return [f"{name}{most}: not known, {self.num_datapoints} datapoints are too few to estimate it"]
         lines = [f"{name} {self._between(low, high)}"]
         if self.kl_to_prior and self.kl_to_prior_lower:
             lines.append(f"KL(q(z) ‖ p(z)) {self._between(self.kl_to_prior_lower, self.kl_to_prior)}")

@@ -45,7 +45,7 @@ LIKELIHOOD = "log p(x | z)"
 # The χ² approximation holds from about 5 expected counts a bin; more bins than 16 only blunt the test.
 _COUNTS_PER_BIN, _MOST_BINS = 10, 16
 MIN_SIMULATIONS = 2 * _COUNTS_PER_BIN
-"""Fewest simulations that can be told anything from."""
+"""Fewest simulations that say anything."""
 MIN_SAMPLES = 7
 """Fewest draws of q: the variance of fewer ranks than 8 is not near enough to a Gaussian for its test."""
 _CALL_ELEMENTS = 2**22  # of x and of z in one call (draws × datapoints × event)

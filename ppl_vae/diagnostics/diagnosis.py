@@ -90,7 +90,7 @@ class Diagnostics(Shown):
                 lines.append(f"  importance bound of half of the draws {rise} nats lower")
             if self.left_out:
                 more = 100 * self.left_out.share
-                lines.append(f"  draws from the prior find more of log p(x) on {more:.0f} % of datapoints")
+                lines.append(f"  draws from the prior have more weight than the guide's on {more:.0f} % of datapoints")
             lines.append(
                 f"  PSIS k̂ median {khat(0.5):.2f}, 95 % below {khat(0.95):.2f}; above 0.7 on "
                 f"{100 * self.weights.unreliable:.0f} % of datapoints"
@@ -197,7 +197,7 @@ def _judge(by_unit: Units, over_data: Aggregate | None) -> list[str]:
         information = over_data.mutual_information
         if information.mean < _NO_INFORMATION:
             found.append(
-                "under this guide z says next to nothing about x: mutual information "
+                "under this guide z tells almost nothing about x: mutual information "
                 f"{with_error(information.mean, information.stderr, 3)} nats."
             )
     return found
@@ -208,8 +208,8 @@ def of_missed(missed: LeftOut | None) -> list[str]:
     if not (missed and missed.telling):
         return []
     return [
-        f"the guide leaves part of the posterior out, such as a mode: on {100 * missed.share:.0f} % of datapoints "
-        f"draws from the prior find more of log p(x) than the guide's, {missed.nats:.2f} nats there, by which the "
+        f"the guide misses part of the posterior, such as a mode: on {100 * missed.share:.0f} % of datapoints "
+        f"draws from the prior have more weight than the guide's, {missed.nats:.2f} nats there, by which the "
         "importance bound is too low; annealed importance sampling from the prior (ais) does not depend on the guide."
     ]
 

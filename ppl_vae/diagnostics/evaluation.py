@@ -145,7 +145,7 @@ class Evaluation(Shown):
         if acceptance is None or not acceptance < _LOW_ACCEPTANCE:
             return []
         return [
-            "chains that hardly move: the steps that their pilot found are too long; raise `temperatures`, with which "
+            "the chains hardly move, because their steps are too long; raise `temperatures`, with which "
             "it grows longer."
         ]
 

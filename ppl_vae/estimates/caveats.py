@@ -7,21 +7,22 @@ from ppl_vae.programs.check import Likelihood
 
 CAVEATS: dict[Likelihood, str] = {
     "none (Bernoulli on grey levels)": (
-        "These are no log-likelihoods: a Bernoulli on grey levels lacks its normaliser (Loaiza-Ganem and Cunningham "
-        "2019). Put them beside no others."
+        "These are not log-likelihoods: a Bernoulli on grey levels lacks its normaliser (Loaiza-Ganem and Cunningham "
+        "2019). Do not compare them with other numbers."
     ),
     "none (density on bits)": (
-        "These are no log-likelihoods: a density on bits can be as high as one likes at 0 and 1. Put them beside no "
-        "others."
+        "These are not log-likelihoods: a density of bits has no upper limit at 0 and 1. "
+        "Do not compare them with other numbers."
     ),
     "up to a factor": (
         "These are log-likelihoods only if p(x, z), with the model's factor (pyro.factor), still sums to 1. Otherwise "
-        "put them beside no others."
+        "do not compare them with other numbers."
     ),
 }
 
 POINT_IN_WORDS = (
-    "q is a point, which has no density: it has a reconstruction and no ELBO, and the two must not be compared."
+    "The guide puts z at one point, which has no density: it has a reconstruction but no ELBO, and the two must not be "
+    "compared."
 )
 
 

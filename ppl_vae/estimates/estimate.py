@@ -68,7 +68,7 @@ class Estimate(Shown):
         """
         if len(self.values) != len(other.values):
             raise UserError(
-                f"a difference is taken at each datapoint, and these are of {len(self.values)} and of "
+                f"a paired difference needs the same datapoints; these estimates are of {len(self.values)} and of "
                 f"{len(other.values)}; estimate both on the same datapoints."
             )
         noise = None

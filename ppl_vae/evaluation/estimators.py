@@ -150,7 +150,7 @@ def estimates(
     way, truth = settings.way, None
     if way.estimate is None:
         raise UserError(
-            f"`estimator` {settings.estimator} ranks and estimates nothing; call ppl_vae.calibrate or the command."
+            f"`estimator` {settings.estimator} makes no estimate but ranks; call ppl_vae.calibrate, or use the command."
         )
     if settings.simulates:
         origin = origin or Origin.unknown(data)
@@ -186,11 +186,12 @@ def refuse_point(guide: nn.Module, data: Dataset, settings: EvaluateConfig) -> N
     if settings.weighs and is_point(guide, data):
         if settings.ranks:
             raise UserError(
-                "a point has no spread to rank a latent in: there is nothing to calibrate; train with another guide or "
+                "the guide puts z at one point and has no spread that could be calibrated; train with another guide or "
                 "another `family`."
             )
         raise UserError(
-            "a point has no density, so it gives no importance weights; use `estimator` elbo, or ais from the prior."
+            "the guide puts z at one point, which has no density, so there are no importance weights; use "
+            "`estimator` elbo, or ais from the prior."
         )
 
 

@@ -157,7 +157,7 @@ class Gaps(Shown):
     def lines(self) -> list[str]:
         """Bounds, gap and a table of families, a line each; notes and warnings apart."""
         lines = [
-            f"  {_text('log p(x) ≥', bound)}  {name}{' (taken)' if name == self.best else ''}"
+            f"  {_text('log p(x) ≥', bound)}  {name}{' (used)' if name == self.best else ''}"
             for name, bound in self.bounds.items()
         ]
         lines += [f"  {_text('guide ELBO', self.guide)}", f"  {_text('inference gap', self.inference)}"]

@@ -169,12 +169,13 @@ def inference_gaps(
     first = next(iter(parts.values()))
     if is_point(guide, first):
         raise UserError(
-            "a point has no density, so there is no gap to log p(x); train with another guide or another `family`."
+            "the guide puts z at one point, which has no density, so there is no gap to log p(x); train with "
+            "another guide or another `family`."
         )
     latents = Latents.of(model, first.probe())
     if not isinstance(families, Mapping) or not families:
         made = f"{{'diagonal': Diagonal({latents.size})}}"
-        raise UserError(f"`families` are to be given by name, at least one: a dictionary such as {made}.")
+        raise UserError(f"`families` must be a dictionary of at least one family by name, such as {made}.")
     for name, family in families.items():
         check_family(family, latents, f"family '{name}'")
     measured = {}
@@ -225,7 +226,7 @@ def _doubts(gaps: Gaps, local: Mapping[str, LocalFit], infer: InferConfig) -> li
         found += [f"family '{name}': {doubt}" for doubt in doubts_about(local[name].fits, infer)]
         if beyond_chance(-gap.amortization, len(gaps.families)):
             found.append(
-                f"family '{name}': its local fits end below the guide's own ELBO, so they are no optimum of it (unless "
+                f"family '{name}': its local fits end below the guide's own ELBO, so they are not its optimum (unless "
                 "the guide's family is richer); raise `infer_steps` or `infer_window`, or lower `infer_rate`."
             )
     ends = {name: gap.local for name, gap in gaps.families.items()}

@@ -38,9 +38,9 @@ _FAMILIES: dict[type[Family], Literal["diagonal", "low-rank", "full-rank", "poin
     Point: "point",
 }
 
-_CLIPPED = "Means outside [0, 1] are drawn as the nearer end."
-_KL_IN_WORDS = "a unit's KL is that of q from the prior, in nats, on average over them."
-_BITS = "A new datapoint is cut at ½ into bits, "
+_CLIPPED = "Means outside [0, 1] are drawn as 0 or 1."
+_KL_IN_WORDS = "a unit's KL is KL(q ‖ prior) in nats, averaged over them."
+_BITS = "A new datapoint is turned into bits at ½, "
 _ON_GREY = {
     "dynamic": _BITS + "since this run's guide saw bits only (drawn anew at every visit).",
     "static": _BITS + "since this run's guide saw bits only (drawn once).",
@@ -94,7 +94,9 @@ def explored(
         used = units(model, guide, data)
     codes = torch.cat(means).float().numpy()
     if not np.isfinite(codes).all():
-        raise UserError("the guide puts datapoints at places that are not finite: its training diverged; train again.")
+        raise UserError(
+            "the guide's means are not finite: its training diverged; train again with a lower learning rate."
+        )
     placement, placing = _placement(guide, binarization)
     return Contents(
         title=title,
@@ -171,7 +173,7 @@ def _placement(guide: nn.Module, binarization: Binarization) -> tuple[Placement 
     if proposal is not guide:
         notes.append("This guide refines its encoder's proposal; of a new datapoint the page shows the proposal only.")
     if family == "point":
-        notes.append("q is a point, without an ellipse.")
+        notes.append("q is a single point and has no ellipse.")
     return Placement(encoder, family, binarization != "none"), notes
 
 
@@ -195,7 +197,7 @@ def _layers(network: nn.Module) -> list[Layer]:
         return decoder_layers(network)
     if type(network) is Encoder or type(network) is Decoder:
         return layers_of(network.net)
-    raise ValueError(f"a browser has no {type(network).__name__}; it has this package's own")
+    raise ValueError(f"a browser has no {type(network).__name__}; it can compute this package's own")
 
 
 def _order(used: Units) -> NDArray[np.int64]:

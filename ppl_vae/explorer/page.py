@@ -87,7 +87,7 @@ def html(contents: Contents) -> str:
         subtitle=escape(contents.subtitle),
         and_y=", y" if contents.num_classes else "",
         with_label=" with the label y" if contents.num_classes else "",
-        spread=", their height only to be seen apart" if len(contents.names) == 1 else "",
+        spread=", spread vertically only so that they can be told apart" if len(contents.names) == 1 else "",
         rings="lines" if len(contents.names) == 1 else "circles",
         notes=_paragraphs(contents.notes),
         placing=_paragraphs(contents.placing),

@@ -65,7 +65,7 @@ def _draw_panel(axes: "Axes", title: str, bars: Sequence[GapBar], span: tuple[fl
     parts = (
         ("approximation gap: what the family's best q misses", _BLUE, [bar.approximation for bar in bars]),
         (
-            "amortization gap: what the guide's q misses of that best",
+            "amortization gap: what the guide's q misses beyond that",
             _ORANGE,
             [b.amortization for b in bars],
         ),

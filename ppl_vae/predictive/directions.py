@@ -105,7 +105,7 @@ def _members(
     """The rows of a label among the first ones."""
     number = number_of(info, label, name)
     if takes_labels:
-        raise UserError("this model is given the label, so z is not to hold it; use `subtract` and `add`.")
+        raise UserError("this model is given the label, so z need not carry it; use `subtract` and `add`.")
     y = data.head(limit).y
     assert y is not None  # the data has labels, or it would have no such number
     members: Tensor = (y == number).nonzero().flatten()

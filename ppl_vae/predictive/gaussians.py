@@ -42,7 +42,7 @@ def posterior_gaussians(model: nn.Module, guide: nn.Module, data: Dataset) -> Ga
     """
     name = plane_site(model, data.event_shape)
     if name is None:
-        raise UserError("the model has not one latent of size 2, which is what lies in a plane")
+        raise UserError("a plane needs a model with one latent of size 2")
     batch = data.batch(torch.arange(len(data), device=data.device))
     with frozen(guide):
         q: Any = latent_sites(trace_in_plate(guide, batch))[name]["fn"]

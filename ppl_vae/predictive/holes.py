@@ -33,7 +33,7 @@ def empty_places(codes: ArrayLike, count: int) -> tuple[NDArray[np.float64], NDA
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
         raise ValueError(f"codes must be finite, of shape (N, 2); got {points.shape}.")
     if count < 1:
-        raise ValueError(f"at least 1 place is to be looked for, got {count}.")
+        raise ValueError(f"`num_places` must be at least 1, got {count}.")
     try:
         distances = np.linalg.norm(points - np.median(points, axis=0), axis=1)
         inner = points[np.argsort(distances, kind="stable")[: max(3, math.ceil(_SHARE * len(points)))]]
@@ -42,7 +42,7 @@ def empty_places(codes: ArrayLike, count: int) -> tuple[NDArray[np.float64], NDA
         raise ValueError("empty places need 3 codes or more that are not on one line.") from None
     candidates = vertices[triangles.find_simplex(vertices) >= 0]
     if not len(candidates):
-        raise ValueError("there is no place between these codes that three of them hold.")
+        raise ValueError("these codes leave no empty place between them.")
     nearest, _ = KDTree(points).query(candidates)
     chosen: list[int] = []
     for each in np.argsort(-nearest, kind="stable"):

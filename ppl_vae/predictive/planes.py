@@ -33,7 +33,7 @@ def grid(
     spacing: Spacing = "equal",
     label: Label | None = None,
 ) -> Samples:
-    """E[x | z] on the plane of a 2-D latent, cut into squares: z, the values along either axis, and means.
+    """E[x | z] on a 2-D latent plane, decoded on a grid: z, the values along either axis, and means.
 
     Args:
         model: p(x, z), with one latent of size 2.
@@ -103,16 +103,16 @@ def hollow_plane(model: nn.Module, guide: nn.Module, data: Dataset, info: DataIn
     """
     name = plane_site(model, info.event_shape)
     if not name:
-        raise UserError("its latents are no plane; train a model of one latent with `latent_dim` 2.")
+        raise UserError("its latents are not a plane; train a model of one latent with `latent_dim` 2.")
     if takes_labels(model, info):
         raise UserError("a conditional model decodes a place differently for each label; name another run.")
     if not has_rows(guide, data.first, len(data)):
-        raise UserError("its guide knows its training data only; say `split` train.")
+        raise UserError("its guide has a q for its training data only; use `split` train.")
     codes = codes_of(model, guide, data)
     try:
         centres, radii = empty_places(codes.cpu().numpy(), num_places)
     except ValueError as error:
-        raise UserError(f"{error} Is it trained? Raise `limit`.") from None
+        raise UserError(f"{error} Is the run trained? Or raise `limit`.") from None
     places = torch.from_numpy(centres).to(codes)
     return HollowPlane(codes, places, torch.from_numpy(radii), decode(model, {name: places}, info.event_shape))
 

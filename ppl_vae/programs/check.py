@@ -24,17 +24,19 @@ Likelihood = Literal["proper", "none (Bernoulli on grey levels)", "none (density
 
 _ADVICE: dict[Likelihood, str] = {
     "none (Bernoulli on grey levels)": (
-        "grey levels under a Bernoulli likelihood: the numbers are no log-likelihoods and not comparable to any; "
+        "grey levels under a Bernoulli likelihood: the numbers are not log-likelihoods and cannot be compared "
+        "with others; "
         "binarize (dynamic, static, threshold), or take `likelihood` continuous-bernoulli or normal, for numbers that "
         "are."
     ),
     "none (density on bits)": (
-        "bits under a density: the numbers are no log-likelihoods and not comparable to any; take `binarization` none "
+        "bits under a density: the numbers are not log-likelihoods and cannot be compared with others; take "
+        "`binarization` none "
         "where there are grey levels, or, of a model that takes one, `likelihood` bernoulli for bits."
     ),
     "up to a factor": (
         "the model has a factor (pyro.factor): the numbers are log-likelihoods only if p(x, z) with it still sums to "
-        "1; otherwise they are comparable to none."
+        "1; otherwise they cannot be compared with others."
     ),
 }
 
@@ -185,7 +187,7 @@ def _check_site(name: str, site: Any, program: str, batch: Batch, num_particles:
         if grey:
             raise UserError(
                 f"site 'x': the {program}'s {kind} refuses grey levels; binarize the data (dynamic, static or "
-                "threshold), or make it with validate_args=False for numbers that are no log-likelihoods."
+                "threshold), or make it with validate_args=False for numbers that are not log-likelihoods."
             ) from error
         raise UserError(f"site '{name}' of the {program}: {reason(error)}") from error
     if not inside:

@@ -49,7 +49,8 @@ def hold_to_plate(program: nn.Module, trace: Trace, batch: Batch) -> None:
             )
         if site["infer"].get("enumerate"):
             raise UserError(
-                f"site '{name}' of {kind} is to be enumerated, which nothing here does: sum it out in a density of "
+                f"site '{name}' of {kind} is marked for enumeration, which is not supported: sum it out in a "
+                f"density of "
                 "your own, or leave `enumerate` out and sample it."
             )
 
@@ -88,7 +89,7 @@ def hold_to_x_alone(trace: Trace, batch: Batch) -> None:
         what = "it is a factor of p(x, z)" if isinstance(other["fn"], Unit) else "the model observes it besides x"
         raise UserError(
             f"site '{name}': {what}, so that x drawn from the model is not x given it, and "
-            "simulated data tells nothing; estimate on data that is there (elbo, iwae or ais)."
+            "simulated data would be of another model; estimate on given data (elbo, iwae or ais)."
         )
 
 
@@ -100,8 +101,8 @@ def no_x() -> UserError:
 def not_x() -> UserError:
     """The error for a model that observes something else."""
     return UserError(
-        "site 'x': what the model observes is not batch.x but made of it, so that data which it generates would not be "
-        "data that it is given: prepare the data that way, and observe obs=batch.x."
+        "site 'x': what the model observes is not batch.x but made of it, so that what it generates would differ from "
+        "the data it is given: prepare the data that way, and observe obs=batch.x."
     )
 
 

@@ -39,4 +39,4 @@ def held_to_classes(name: str, batch: Batch) -> Iterator[None]:
     wrong = ((batch.y < 0) | (batch.y >= min(found))).nonzero().flatten()
     if len(wrong):
         row, label = int(batch.index[wrong[0]]) % UNSEEN, int(batch.y[wrong[0]])
-        raise UserError(f"y is {label} in row {row}, and {name} knows the classes 0 to {min(found) - 1}; mend it.")
+        raise UserError(f"y is {label} in row {row}, and {name} knows the classes 0 to {min(found) - 1}; correct it.")

@@ -91,7 +91,7 @@ class Latents:
                 continue
             sites.append(LatentSite(name, tuple(site["fn"].event_shape), _support(name, site["fn"])))
         if not sites:
-            raise UserError("the model samples no latent: there is nothing to infer.")
+            raise UserError("the model has no latent variable: there is nothing to infer.")
         return cls(tuple(sites))
 
     @property
@@ -144,7 +144,8 @@ def _support(name: str, fn: Any) -> constraints.Constraint:
         biject_to(support)
     except NotImplementedError:
         raise UserError(
-            f"site '{name}': torch knows no map from the real numbers to the support of {kind}; give the distribution "
+            f"site '{name}': torch has no transform from the real numbers to the support of {kind}; give the "
+            f"distribution "
             "a `support` that it knows one for, such as constraints.real_vector."
         ) from None
     return support

@@ -86,7 +86,9 @@ def _sequence(
 ) -> SequenceVAE:
     prior = make_prior(latent_dim, 0)
     if isinstance(prior, VampPrior):
-        raise UserError("the VampPrior is for images: half a character is no pseudo-input; use `prior` mixture here.")
+        raise UserError(
+            "the VampPrior is for images: it cannot learn pseudo-inputs of text or music; use `prior` mixture here."
+        )
     return SequenceVAE(networks.recurrent_decoder(latent_dim, x_mean), latent_dim, layout, prior, **settings)
 
 
@@ -165,7 +167,9 @@ def family_name(family: Family | None) -> str | None:
 
 def _bottom_up(sizes: tuple[int, ...], upper_hidden: tuple[int, ...], activation: str) -> BottomUp:
     if len(sizes) == 1:
-        raise UserError("`family` bottom-up goes from layer to layer, and this model has one; use diagonal.")
+        raise UserError(
+            "`family` bottom-up is for models with several layers of latents, and this model has one; use diagonal."
+        )
     return BottomUp(sizes, upper_hidden, activation)
 
 
@@ -186,7 +190,9 @@ def _vamp(
     latent_dim: int, family: Family, networks: Networks, x_mean: Tensor, num_classes: int, **settings: Any
 ) -> VampPrior:
     if isinstance(family, Point):
-        raise UserError("a point has no density to mix: take another `family` for `prior` vamp.")
+        raise UserError(
+            "the guide puts z at one point, which has no density to mix: use another `family` for `prior` vamp."
+        )
     encoder = networks.encoder(family.num_params, num_classes)
     return VampPrior(family, encoder, x_mean, num_classes=num_classes, **settings)
 

@@ -77,7 +77,7 @@ def users_errors_told() -> Iterator[None]:
         ]
         if not lines or is_out_of_memory(error):
             raise
-        raise UserError(f"{lines[-1]} failed ({reason(error)}); mend that program.") from error
+        raise UserError(f"{lines[-1]} failed ({reason(error)}); fix that program.") from error
 
 
 def source_hash(path: Path) -> str:
@@ -103,7 +103,7 @@ def construct(kind: str, name: str, factory: Factory, available: Mapping[str, Ca
     for parameter in asked:
         if parameter.name not in available and parameter.default is parameter.empty and parameter.kind not in rest:
             raise UserError(
-                f"{kind} {name}: its constructor asks for '{parameter.name}', which is not to be had; "
+                f"{kind} {name}: its constructor asks for '{parameter.name}', which is not available; "
                 f"it can ask for {', '.join(sorted(available))}. "
                 "(A setting stands after *, its type or default a number, a word or a choice.)"
             )

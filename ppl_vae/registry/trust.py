@@ -34,7 +34,7 @@ def remember(files: Mapping[str, str]) -> None:
         with store.open("a", encoding="ascii") as out:
             out.write("".join(lines))  # at once, so that two processes do not mix theirs
     except (OSError, RuntimeError) as error:  # of no home at all
-        _log.warning("it is not remembered which files you trust (%s).", reason(error))
+        _log.warning("which files you trust could not be stored (%s).", reason(error))
 
 
 def check_trusted(run: Path, names: Iterable[str], recorded: Mapping[str, str], consent: bool) -> None:

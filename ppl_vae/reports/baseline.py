@@ -145,7 +145,7 @@ def write_baseline_report(
     settings = command(f"baseline {run.record.baseline}", config, BaselineConfig(), run.path, config.data.data in NAMES)
     note = (
         "Share of the labels that argmax p(x | y) p(y) finds, ± standard error, "
-        "that of a proportion with one more image right and one more wrong, so that it is never 0."
+        "with one image right and one wrong added, so that it is never 0."
     )
     first = metrics["test"]["accuracy"]
     about = f"{_title(run)}. "

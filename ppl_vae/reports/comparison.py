@@ -75,7 +75,7 @@ def warnings_of(table: Table) -> list[str]:
     if any(row.figures["elbo"] is None for row in table.rows):
         found.append(POINT_IN_WORDS)
     if table.rows[0].seeds == 1:
-        found.append("One seed: how much of a difference is the chance of training cannot be told.")
+        found.append("One seed: how much of a difference is due to chance in training is unknown.")
     return found
 
 

@@ -184,7 +184,7 @@ def footnote(table: Table) -> str:
     seeds = table.rows[0].seeds
     errors = (
         f"± is the {100 * table.ranking.level:.0f} % interval over {seeds} trainings (Student's t, "
-        f"{_counted(seeds - 1, 'degree')} of freedom), each evaluated by draws of its own, whose noise is in it"
+        f"{_counted(seeds - 1, 'degree')} of freedom), each evaluated by draws of its own, whose noise is included"
         if seeds > 1
         else "one seed, so no interval over trainings"
     )
@@ -229,8 +229,8 @@ def of_ties(ranking: Ranking) -> str:
     if ranking.seeds > 1:
         return "A tie: the difference is within its errors over trainings and over datapoints, ± being both together."
     return (
-        "A tie: the difference is within its error over datapoints. One seed: 'clear' is of these trainings, others "
-        "may rank otherwise."
+        "A tie: the difference is within its error over datapoints. One seed: 'clear' is about these trainings; "
+        "with other seeds the order may differ."
     )
 
 

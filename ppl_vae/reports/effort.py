@@ -52,7 +52,7 @@ class Effort(NamedTuple):
         """What it looks at, and how to have all of it."""
         data = "all datapoints" if self.elbo_datapoints is None else f"the first {self.elbo_datapoints:,} datapoints"
         return (
-            f"To take no longer than a part of the training, this report looks at {data}, with {self.elbo_draws} draws "
+            f"To be quick, this report looks at {data}, with {self.elbo_draws} draws "
             f"of z for each; the importance bound and the diagnostics are of the first {self.datapoints}, with "
             f"{self.bound_draws} and {self.draws} draws. 'ppl-vae report {run}' makes one that looks at more."
         )

@@ -207,7 +207,7 @@ class _Report:
             self._note_protocol("iwae", self.few, k)
             rows.append((f"importance bound on log p(x), K = {k}", *_value(bound)))
             if bound.rise:
-                rows.append((f"lower than that with K = {k // 2} by", *_value(bound.rise)))
+                rows.append((f"higher than with half as many draws, K = {k // 2} by", *_value(bound.rise)))
         return rows
 
     def _note_protocol(self, estimator: str, data: Dataset, num_samples: int) -> None:
@@ -236,7 +236,7 @@ class _Report:
         if not self.local:
             where = f"On the {_words(self.split)}{self.once}."
         else:
-            where = f"On the training data{self.once}: the guide has a row for each of them and knows no other."
+            where = f"On the training data{self.once}: the guide has a q for each of them and for no others."
         less = "" if self.effort == FULL else f" {self.effort.in_words(self.run.path)}"
         return f"{where} Nats per datapoint, ± standard errors; bigger is better.{less}"
 

@@ -91,7 +91,7 @@ class BaselineRun(RunDirectory[BaselineRecord]):
             UserError: it is missing, damaged, or of another version.
         """
         if not self.file.exists():
-            raise UserError(f"{self.path} has no {self.file.name}: its fit did not end; fit it again.")
+            raise UserError(f"{self.path} has no {self.file.name}: its fit was interrupted; fit it again.")
         try:
             with self.file.open("rb") as file:
                 with zipfile.ZipFile(file) as archive:
@@ -140,7 +140,7 @@ def check_data(splits: Splits) -> None:
     if splits.train.y is None:
         raise UserError("a classifier needs labels and this data has none; add y, or name other data.")
     if splits.test is None:
-        raise UserError("a classifier is judged on test data and there is none; raise `test_fraction`.")
+        raise UserError("a classifier is evaluated on test data and there is none; raise `test_fraction`.")
     check_drawable(splits.train.event_shape, "Reshape x, or fit it in Python with ppl_vae.baselines.bayes.")
 
 

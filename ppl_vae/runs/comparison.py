@@ -119,7 +119,7 @@ def check_jobs(
     splits, found = _chosen(jobs[0].settings)
     jobs = [_with(job, splits, found) for job in jobs]
     if splits.test is None:
-        raise UserError("a comparison is made on test data and there is none; raise `test_fraction`.")
+        raise UserError("a comparison needs test data and there is none; raise `test_fraction`.")
     begun = [(job, Run.open(out / job.folder)) for job in jobs if out and (out / job.folder / "checkpoint.pt").exists()]
     for job, run in begun:
         if run.record.config.fit.seed != job.settings.fit.seed:
@@ -194,9 +194,9 @@ def run_jobs(jobs: list[Job], out: Path, workers: int | None, warn: Callable[[st
         try:
             done = work_off(_run_job, calls, workers, bar.update)
         except WorkerKilledError:
-            fewer = f", with fewer `workers` than {workers}" if workers > 1 else " where there is more of it"
+            fewer = f", with fewer `workers` than {workers}" if workers > 1 else " on a machine with more memory"
             raise UserError(
-                "the system has killed a worker, for want of memory most often; the same command with "
+                "the system has killed a worker, most often because memory ran out; the same command with "
                 f"`out` {out} goes on{fewer}."
             ) from None
     for _, doubts in done:

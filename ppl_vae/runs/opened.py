@@ -137,7 +137,7 @@ class OpenedRun(NamedTuple):
         if not tables_of(self.pair.guide):
             return split or "test"
         if split not in (None, "train"):
-            raise UserError("this run's guide knows its training data only; use `split` train.")
+            raise UserError("this run's guide has a q for its training data only; use `split` train.")
         return "train"
 
     def origin(self, split: str) -> Origin:

@@ -141,7 +141,7 @@ def read_record(path: Path, kind: type[_T], command: str) -> _T:
         there = "is no run directory (it has no config.yaml)" if path.exists() else "does not exist"
         raise UserError(f"{path} {there}; name one that '{command}' wrote.")
     if not _is_short(file):
-        raise UserError(f"{file}: damaged, a record is not that long; restore it or train again.")
+        raise UserError(f"{file}: damaged, it is too long for a record; restore it or train again.")
     try:
         return from_plain(kind, migrated(yaml.safe_load(file.read_text())))
     except (yaml.YAMLError, ValueError, RecursionError):

@@ -48,7 +48,7 @@ def build_to_reopen(settings: TrainConfig, info: DataInfo, data: Dataset) -> Pai
         try:
             other.load_state_dict(state)
         except Exception as error:  # a module may have a will of its own
-            raise UserError(f"{what} does not load its own state dict ({reason(error)}); mend that.") from None
+            raise UserError(f"{what} does not load its own state dict ({reason(error)}); fix that.") from None
     if not same(seeded_log_weights(*pair, probe), seeded_log_weights(*again, probe)):
         raise UserError(
             "the pair holds numbers that are in no state dict and come out otherwise when it is made again, so that a "

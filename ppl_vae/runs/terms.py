@@ -58,7 +58,7 @@ def jobs_of(terms: CompareConfig) -> list[Job]:
     if len({split_guide(name) for name in terms.guides}) < len(terms.guides) or not terms.guides:
         raise UserError("`guides`: name each guide once, at least one (amortized is amortized:diagonal).")
     if (terms.settings.pair.guide, terms.settings.pair.family) != (PairConfig.guide, PairConfig.family):
-        raise UserError("`guide` and `family` have no place here; name what to compare by `guides`.")
+        raise UserError("`guide` and `family` are not used here; name what to compare by `guides`.")
     if max(terms.settings.fit.seed, terms.infer.infer_seed) > _LAST_SEED - terms.seeds + 1:
         raise UserError(f"`seed`, `infer_seed`: {terms.seeds} seeds counted up from there leave 64 bits.")
     return [_job(terms, name, number) for name in terms.guides for number in range(terms.seeds)]

@@ -44,7 +44,8 @@ class FitConfig:
     seed: Seed = 0
     """Seed of everything drawn in training."""
     engine: Engine = "auto"
-    """How to take steps: eager, plain Pyro; traced, compiled once and replayed; auto, what ends the job sooner."""
+    """How to take steps: eager, in plain Pyro; traced, compiled once and replayed; auto, whichever of the two
+    finishes sooner."""
     precision: Precision = "float32"
     """Of the networks' matrix products: float32, tf32 (on NVIDIA GPUs) or bf16; densities and sums stay in float32."""
     device: str = "auto"

@@ -114,7 +114,9 @@ def fit(
     if settings.patience and validation is None:
         raise UserError("patience needs validation data; give a validation fraction above 0, or patience 0.")
     if settings.patience and tables_of(guide):
-        raise UserError("patience needs a guide that takes unseen data; a per-datapoint guide knows its own only.")
+        raise UserError(
+            "patience needs a guide with a q for unseen data; a per-datapoint guide has one for its training data only."
+        )
     if checkpoint_path and checkpoint_path.exists() and not resume:
         raise UserError(f"{checkpoint_path} exists; resume it, or choose another path.")
     group = current()

@@ -28,7 +28,7 @@ from ppl_vae.training.trial import told
 Say = Callable[[str], object]
 
 # Where a step or a validation fails that has gone well before.
-_ADVICE = "mend the program, or lower the learning rate where a value has left its range"
+_ADVICE = "fix the program, or lower the learning rate if a value has left its range"
 
 
 class Loop:

@@ -58,7 +58,7 @@ def try_steps(
     """
     for size in sizes:
         doing = f"a step on {size} of the {len(data)} rows, x of shape {(size, *data.event_shape)},"
-        advice = "mend the pair, or choose a batch size that leaves no such batch"
+        advice = "fix the pair, or choose a batch size that leaves no such batch"
         with _as_they_were(model, guide), told(doing, advice, model, guide), _pyros_warnings_as_errors():
             batch, tables = data.batch(torch.arange(size, device=data.device)), tables_of(model, guide)
             with computing_in(precision), local_params(), pyro.validation_enabled():

@@ -60,7 +60,7 @@ TRAIN_ROWS = {
     "zero clip": (["--clip-norm", "0"], ["--clip-norm", "greater than 0"]),
     "negative seed": (["--seed", "-1"], ["--seed", "greater than or equal to 0"]),
     "whole set held out": (["--validation-fraction", "1"], ["--validation-fraction", "less than 1"]),
-    "nothing to train on": (["--validation-fraction", "0.9999"], ["none to train on"]),
+    "nothing to train on": (["--validation-fraction", "0.9999"], ["too few to leave any for training"]),
     "patience without validation": (["--validation-fraction", "0", "--patience", "3"], ["patience", "validation"]),
     "no such device": (["--device", "cuda:99"], ["cuda:99", "--device auto"]),
     "unknown device": (["--device", "gpu"], ["unknown device 'gpu'"]),
@@ -89,7 +89,7 @@ NPZ_ROWS = {
     "no x": ({"images": IMAGES}, ["no array 'x'", "images"]),
     "one dimension": ({"x": IMAGES[:, 0, 0]}, ["shape (20,)", "(N, D)"]),
     "empty": ({"x": IMAGES[:0]}, ["empty"]),
-    "NaN": ({"x": np.where(IMAGES > 0.5, np.nan, IMAGES)}, ["NaN", "row 0"]),
+    "NaN": ({"x": np.nan * IMAGES}, ["all of x is missing"]),
     "infinite": ({"x": np.where(IMAGES > 0.5, np.inf, IMAGES)}, ["infinity"]),
     "above one": ({"x": 255 * IMAGES}, ["scale it into [0, 1]", "--likelihood normal"]),
     "below zero": ({"x": IMAGES - 0.5}, ["scale it into [0, 1]", "--binarization none"]),
@@ -101,7 +101,7 @@ NPZ_ROWS = {
     "labels that are blank": ({"x": IMAGES, "y": np.array([" "] * 20)}, ["y holds ' '", "a name has 1 to 60"]),
     "labels that are identifiers": ({"x": IMAGES, "y": np.full(20, 10**9)}, ["y runs from", "classes 0 to"]),
     "negative labels": ({"x": IMAGES, "y": np.full(20, -1)}, ["y runs from -1", "classes 0 to"]),
-    "one observation": ({"x": IMAGES[:1]}, ["none to train on"]),
+    "one observation": ({"x": IMAGES[:1]}, ["too few to leave any for training"]),
 }
 
 

@@ -70,9 +70,9 @@ def test_a_points_elbo_is_not_put_beside_ngrams(one_picture, cli, runs, tmp_path
     assert cli("train", *flags, "--data", data, "--out", run)[0] == 0
     out = cli("evaluate", run)[1]
     assert "bigram" not in out
-    assert "A point has no density" in out
+    assert "The guide puts z at one point, which has no density" in out
     assert "bigram" not in (run / "report.html").read_text()
     quick = ["--estimator", "ais", "--temperatures", "3", "--num-samples", "4", "--start", "prior"]
     out = cli("evaluate", run, *quick)[1]
     assert "bigram" in out  # of a bound that is one
-    assert "A point has no density" not in out
+    assert "The guide puts z at one point, which has no density" not in out

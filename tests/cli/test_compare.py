@@ -244,9 +244,9 @@ def test_a_killed_worker_is_one_line(cli, tmp_path, monkeypatch, workers):
     out = tmp_path / "out"
     status, _, err = cli("compare", *TERMS, "--workers", workers, "--out", out)
     assert status == 2
-    what = ", with fewer --workers than 2." if workers == 2 else " where there is more of it."
+    what = ", with fewer --workers than 2." if workers == 2 else " on a machine with more memory."
     assert err == (
-        "ppl-vae: the system has killed a worker, for want of memory most often; the same command with "
+        "ppl-vae: the system has killed a worker, most often because memory ran out; the same command with "
         f"--out {out} goes on{what}\n"
     )
 
@@ -388,7 +388,7 @@ def test_one_seed_has_no_interval():
     assert "±" not in as_terminal(table).splitlines()[1]
     assert "one seed, so no interval over trainings" in as_terminal(table)
     two = as_terminal(summarise([result("amortized", -20.0, -19.0), result("iaf", -18.0, -17.0)]))
-    assert "One seed: 'clear' is of these trainings, others may rank otherwise." in two
+    assert "One seed: 'clear' is about these trainings; with other seeds the order may differ." in two
 
 
 def test_best_bound_first_whatever_the_order():

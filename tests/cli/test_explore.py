@@ -41,7 +41,7 @@ def data_of(path):
     ("arguments", "says"),
     [
         (["--guide", "semi-amortized"], "shows the proposal only"),
-        (["--family", "point"], "q is a point"),
+        (["--family", "point"], "q is a single point"),
         (["--model", "linear-gaussian", "--family", "low-rank", "--binarization", "none"], "keeps its levels"),
     ],
 )

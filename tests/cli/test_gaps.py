@@ -121,7 +121,7 @@ def test_table_and_default_folder(cli, trained):
         status, out, err = cli("gaps", trained, *BRIEF, "--splits", "test")
         assert status == 0, err
         assert f"gaps-{number}" in out
-    for part in ("test data, 6 datapoints", "(taken)", "inference gap", "diagonal", "full-rank", "nats per datapoint"):
+    for part in ("test data, 6 datapoints", "(used)", "inference gap", "diagonal", "full-rank", "nats per datapoint"):
         assert part in out
     assert "training data" not in out
     folder = trained / "gaps-2"
@@ -224,7 +224,7 @@ def test_a_point_has_no_gap(cli, tmp_path):
     run = tmp_path / "run"
     assert cli("train", *TINY, "--family", "point", "--out", run)[0] == 0
     for flags in ([], ["--families", "full-rank"]):
-        refused(cli("gaps", run, *BRIEF, *flags), "a point has no density", "--family")
+        refused(cli("gaps", run, *BRIEF, *flags), "at one point, which has no density", "--family")
     assert not list(run.glob("gaps-*"))
 
 

@@ -77,7 +77,7 @@ def test_of_a_parameter_that_no_flag_can_give_the_types_are_told_that_can_be(cli
 def test_a_parameter_that_nobody_can_give_is_refused(cli, mine, few):
     status, _, err = cli("train", *few, *mine("colour: Colour"))
     assert (status, err.count("\n")) == (2, 1)
-    assert "asks for 'colour', which is not to be had" in err
+    assert "asks for 'colour', which is not available" in err
     assert "(A setting stands after *, its type or default a number, a word or a choice.)" in err
 
 

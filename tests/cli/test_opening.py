@@ -168,7 +168,7 @@ def test_a_comparison_goes_on_with_moved_data(cli, tmp_path, in_this_process, mo
 def test_a_comparison_needs_test_data(cli, tmp_path):
     status, out, err = cli("compare", "--test-fraction", "0", "--out", tmp_path / "out")
     assert (status, out) == (2, "")
-    assert err == "ppl-vae: a comparison is made on test data and there is none; raise --test-fraction.\n"
+    assert err == "ppl-vae: a comparison needs test data and there is none; raise --test-fraction.\n"
 
 
 @pytest.mark.parametrize("allowed", [True, False])

@@ -12,7 +12,10 @@ OWN = Path(__file__).with_name("own.py")
 IMAGES = np.random.default_rng(0).random((30, 4, 4), dtype=np.float32)
 POINTS = {"ours": ["--family", "point", "--hidden", "4"], "a user's": ["--guide", f"{OWN}:Spot"]}
 SHORT = ["--num-samples", "2", "--temperatures", "3", "--limit", "2"]
-WARNED = "q is a point, which has no density: it has a reconstruction and no ELBO, and the two must not be compared."
+WARNED = (
+    "The guide puts z at one point, which has no density: it has a reconstruction but no ELBO, and the two must not be "
+    "compared."
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,18 +39,20 @@ def refused(result, message):
 
 def test_what_needs_a_density_is_refused(cli, point):
     no_weights = (
-        "a point has no density, so it gives no importance weights; use --estimator elbo, or ais from the prior."
+        "the guide puts z at one point, which has no density, so there are no importance weights; "
+        "use --estimator elbo, or ais from the prior."
     )
     for flags in (["iwae"], ["ais", "--start", "guide"], ["bdmc", "--start", "guide"]):
         refused(cli("evaluate", point, "--estimator", *flags), no_weights)
     refused(
         cli("evaluate", point, "--estimator", "sbc"),
-        "a point has no spread to rank a latent in: there is nothing to calibrate; train with another guide or another "
+        "the guide puts z at one point and has no spread that could be calibrated; train with another guide or another "
         "--family.",
     )
     refused(
         cli("gaps", point),
-        "a point has no density, so there is no gap to log p(x); train with another guide or another --family.",
+        "the guide puts z at one point, which has no density, so there is no gap to log p(x); train with another "
+        "guide or another --family.",
     )
     assert not list(point.glob("gaps*"))
 
@@ -64,7 +69,7 @@ def test_what_looks_at_no_guide_is_not(cli, point):
     for estimator in ("ais", "bdmc"):
         status, out, _ = cli("evaluate", point, "--estimator", estimator, *SHORT)
         assert status == 0
-        assert "q is a point" not in out
+        assert "which has no density" not in out
 
 
 @pytest.mark.parametrize("kind", [pytest.param("ours", marks=pytest.mark.slow), "a user's"])

@@ -71,7 +71,7 @@ def test_what_is_too_little_is_said(cli, tmp_path):
     arguments = ["--model", "sequence", "--data", path, *SMALL, "--out", tmp_path / "run"]
     status, _, err = cli("train", *arguments)
     assert status == 0
-    warning = "warning: 1 training observation, no validation and no test split: nothing can be learned from so few"
+    warning = "warning: 1 training observation, no validation and no test split: too few to learn anything from"
     assert err.count(warning) == 1
 
 

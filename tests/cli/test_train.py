@@ -214,7 +214,7 @@ def test_users_own_model_with_our_guide(cli, tmp_path, user_file):
 
 USER_ROWS = {
     "class that is not there": ("Modle", ["unknown model in", "did you mean 'Model'"]),
-    "asks for what is not to be had": ("Greedy", ["asks for 'budget'", "latent_dim"]),
+    "asks for what is not available": ("Greedy", ["asks for 'budget'", "latent_dim"]),
     "observes nothing": ("Mute", ["no latent"]),
 }
 

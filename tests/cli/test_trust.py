@@ -144,7 +144,7 @@ def test_trust_that_cannot_be_remembered(cli, elsewhere, tmp_path, monkeypatch):
     assert cli(*words)[0] == 2
     status, _, err = cli(*words, "--trust")
     assert (status, err.count("\n")) == (0, 1)
-    assert err.startswith("warning: it is not remembered which files you trust (")
+    assert err.startswith("warning: which files you trust could not be stored (")
 
 
 def test_a_compiled_file_beside_it_is_not_run(cli, elsewhere, tmp_path):
@@ -167,5 +167,5 @@ def test_a_name_cannot_add_a_line_to_what_is_trusted(cli, elsewhere, tmp_path):
 
 
 def test_trust_belongs_to_a_run(cli):
-    line = "ppl-vae: --trust belongs to --resume: the files that you name yourself are run anyway.\n"
+    line = "ppl-vae: --trust is for --resume: files that you name yourself are run without it.\n"
     assert cli("train", "--trust") == (2, "", line)

@@ -74,7 +74,7 @@ def test_pieces_for_a_trained_model(path: Path) -> None:
     path.write_text(json.dumps(PARTS))
     x, *_ = read_input(path, "notes", "", (5, 89))
     assert decode_notes(x) == [piece for part in PARTS.values() for piece in part]
-    with pytest.raises(UserError, match="3 steps, the longest known has 2"):
+    with pytest.raises(UserError, match="3 steps, the longest in training had 2"):
         read_input(path, "notes", "", (2, 89))
 
 
@@ -88,5 +88,5 @@ def test_the_chorales(shared_data: Path) -> None:
 def test_music_beyond_all_measure_is_not_read(path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(5 * 2**30)  # a hole: nothing of it is on the disk
-    with pytest.raises(UserError, match=r"music.json: 5120 MiB of JSON, at most 256 are taken; take fewer"):
+    with pytest.raises(UserError, match=r"music.json: 5120 MiB of JSON, at most 256 are accepted; use fewer"):
         load(str(path))

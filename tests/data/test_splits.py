@@ -90,18 +90,18 @@ NONE_HELD_OUT = {"validation_fraction": 0, "test_fraction": 0}
         (
             1,
             {},
-            "1 training observation, no validation and no test split: nothing can be learned from so few or tested",
+            "1 training observation, no validation and no test split: too few to learn anything from or to test",
         ),
         (
             2,
             {},
-            "2 training observations, no validation and no test split: nothing can be learned from so few or tested",
+            "2 training observations, no validation and no test split: too few to learn anything from or to test",
         ),
-        (5, {}, "4 training observations, no validation split: nothing can be learned from so few or tested on them."),
+        (5, {}, "4 training observations, no validation split: too few to learn anything from or to test on."),
         (
             9,
             {"validation_fraction": 0, "test_fraction": 0},
-            "9 training observations: nothing can be learned from so few.",
+            "9 training observations: too few to learn anything from.",
         ),
         (10, {"validation_fraction": 0, "test_fraction": 0}, ""),
         (20, {}, ""),
@@ -142,7 +142,7 @@ def test_what_is_no_name_is_not_printed(value: Any) -> None:
 def test_nothing_left_to_train_on(tmp_path: Path) -> None:
     path = tmp_path / "two.npz"
     np.savez(path, x=np.zeros((2, 3), np.float32))
-    with pytest.raises(UserError, match="2 observations leave none to train on"):
+    with pytest.raises(UserError, match="2 observations are too few to leave any for training"):
         load(DataConfig(data=str(path), validation_fraction=0.9, test_fraction=0.5))
     assert len(load(str(path)).train) == 2
 

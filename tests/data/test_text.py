@@ -64,7 +64,7 @@ def test_wrong_files(path: Path, kind: str) -> None:
 def test_a_text_beyond_all_measure_is_not_read(path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(5 * 2**30)  # a hole: nothing of it is on the disk
-    with pytest.raises(UserError, match=r"lines.txt: 5.0 GiB of text, at most 1 GiB is taken; take fewer lines"):
+    with pytest.raises(UserError, match=r"lines.txt: 5.0 GiB of text, at most 1 GiB is accepted; use fewer lines"):
         load(str(path))
 
 

@@ -103,7 +103,7 @@ def test_rows_are_fitted_to_data_that_the_guide_has_no_answer_to() -> None:
 def test_a_point_with_rows_for_others_is_known_for_one() -> None:
     data = Dataset(simulate(MODEL, 4), first=50)
     guide = PerDatapoint(Latents.of(MODEL, data.probe()), Point(2), 1)
-    for settings, advice in (("iwae", "`estimator` elbo"), ("sbc", "nothing to calibrate")):
+    for settings, advice in (("iwae", "`estimator` elbo"), ("sbc", "no spread that could be calibrated")):
         with pytest.raises(UserError, match=advice):
             estimates(MODEL, guide, data, EvaluateConfig(estimator=settings))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="no gap to log p"):
@@ -115,9 +115,9 @@ def test_a_point_with_rows_for_others_is_known_for_one() -> None:
     [
         (
             [Diagonal(2)],
-            "`families` are to be given by name, at least one: a dictionary such as {'diagonal': ",
+            "`families` must be a dictionary of at least one family by name, such as {'diagonal': ",
         ),
-        ({}, "`families` are to be given by name, at least one"),
+        ({}, "`families` must be a dictionary of at least one family"),
         ({"mine": Diagonal}, "family 'mine' is the class Diagonal; pass a family that is made, such as Diagonal(2)."),
         ({"mine": [Diagonal(2)]}, "family 'mine' is a list; pass"),
         (

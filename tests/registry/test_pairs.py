@@ -268,7 +268,7 @@ def test_a_data_set_of_ones_own_is_training_data(labelled: bool) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("digits", "`data` is a str, which is yet to be read; give ppl_vae.load of it."),
+        ("digits", "`data` is a str, the name of data; pass ppl_vae.load(...) of it."),
         (np.zeros((2, 3)), "`data` is a ndarray; give what"),
         (nn.Linear(1, 1), "`data` is a Linear; give what"),
         (pv.Dataset(torch.zeros(0, 3)), "the data has no rows"),

@@ -25,5 +25,5 @@ def test_what_is_to_be_known_of_a_file_is_logged_and_not_printed(
     changed, forgotten = caplog.records
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
     assert changed.getMessage() == f"'{file}' has changed since {tmp_path / 'run'} was trained with it."
-    assert forgotten.getMessage().startswith("it is not remembered which files you trust (")
+    assert forgotten.getMessage().startswith("which files you trust could not be stored (")
     assert capsys.readouterr() == ("", "")

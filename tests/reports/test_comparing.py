@@ -66,7 +66,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
         ({"epoch": 1}, "unknown setting 'epoch' (known: "),
         ({"refinement_step": 1}, "unknown setting 'refinement_step' (known: "),
         ({"refinement_steps": 1}, "`refinement_steps`: nothing in this pair reads it; what does: `guide` semi"),
-        ({"guide": "mean-field"}, "`guide` and `family` have no place here; name what to compare by `guides`."),
+        ({"guide": "mean-field"}, "`guide` and `family` are not used here; name what to compare by `guides`."),
         ({"seeds": 2, "seed": 2**63 - 1}, "`seed`, `infer_seed`: 2 seeds counted up from there leave 64 bits."),
     ):
         with pytest.raises(UserError) as refused:

@@ -66,7 +66,7 @@ def test_a_last_batch_of_one_row_is_refused_before_anything_is_written(tmp_path:
         "a step on 1 of the 33 rows, x of shape (1, 3, 4), failed (ValueError: Expected more than"
     )
     assert "test_trial.py:" in message
-    assert message.endswith("; mend the pair, or choose a batch size that leaves no such batch.")
+    assert message.endswith("; fix the pair, or choose a batch size that leaves no such batch.")
     assert "\n" not in message
     assert isinstance(caught.value.__cause__, ValueError)
     assert not path.exists()
@@ -138,7 +138,7 @@ def test_a_step_that_fails_is_one_line_and_the_last_checkpoint_is_whole(
     path, plain = tmp_path / "run.pt", settings(patience=0, epochs=4)
     whole = pair()
     fit(*whole, data(32), settings=plain)
-    with pytest.raises(UserError, match=rf"^step 2 of epoch 3 failed \({said}.*, test_trial\.py:\d+\); mend") as caught:
+    with pytest.raises(UserError, match=rf"^step 2 of epoch 3 failed \({said}.*, test_trial\.py:\d+\); fix") as caught:
         fit(*pair(fails_at=7, fault=fault), data(32), settings=plain, checkpoint_path=path)
     assert "\n" not in str(caught.value)
     assert caught.value.__cause__ is not None
@@ -203,7 +203,7 @@ def test_a_log_density_that_is_not_a_number_is_one_line_of_ours(tmp_path: Path) 
     guide = amortized(model, bits(2))
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        with pytest.raises(UserError, match=r"failed \(NaN in log_prob_sum at site 'x'\); mend the pair"):
+        with pytest.raises(UserError, match=r"failed \(NaN in log_prob_sum at site 'x'\); fix the pair"):
             fit(model, guide, data(32), settings=settings(patience=0), checkpoint_path=path)
     assert not seen
     assert not path.exists()

@@ -10,14 +10,14 @@ WHAT = {
         "distributions:Conditional",
         "z ~ p(z), x ~ p(x | z, y), of a conditional model",
     ),
-    "grid": ("distributions:Grid", "the plane of a 2-D latent, cut into squares"),
+    "grid": ("distributions:Grid", "a 2-D latent plane, decoded on a grid"),
     "codes": ("codes:Codes", "several codes of one image, decoded"),
-    "interpolate": ("walks:Interpolate", "the way from one image to the next"),
+    "interpolate": ("walks:Interpolate", "images on the way from one image to the next"),
     "arithmetic": (
         "arithmetic:Arithmetic",
-        "images moved along a direction: 'class b less class a'",
+        "images moved along a direction, such as from class a to class b",
     ),
-    "traverse": ("walks:Traverse", "one unit of the latent after the other, by its KL"),
+    "traverse": ("walks:Traverse", "move one unit of the latent at a time, those of largest KL first"),
     "neighbours": ("neighbours:Neighbours", "the nearest images in latent space"),
 }
 

@@ -87,7 +87,7 @@ class Conditional(Sampling):
 
 @config
 class Grid(Sampling):
-    """E[x | z] on the plane of a 2-D latent, cut into squares: arrays z, the values along either axis, and means.
+    """E[x | z] on a 2-D latent plane, decoded on a grid: arrays z, the values along either axis, and means.
 
     examples:
       ppl-vae sample runs/digits-1 grid --steps 30

@@ -32,7 +32,7 @@ class Generators:
     run_directories: Positional[tuple[Path, ...]]
     """Run directories of 'ppl-vae baseline' and 'ppl-vae train' on the same data."""
     rows: _Few | None = None
-    """Rows of draws of each, 2 unless something is said; with --by-label there is one for each label."""
+    """Rows of draws of each, 2 by default; with --by-label there is one for each label."""
     columns: _Few = 10
     """Draws in a row."""
     by_label: bool = False
