@@ -50,6 +50,10 @@ COMMANDS = {
         "ppl_vae.cli.baseline:Baseline",
         "a generative Bayes classifier: a Gaussian or a mixture for each class",
     ),
+    "perturb": (
+        "ppl_vae.cli.side_by_side.perturb:Perturb",
+        "codes moved step by step in a random direction, side by side on one scale",
+    ),
     "generators": (
         "ppl_vae.cli.side_by_side.generators:Generators",
         "draws of baselines and of trained models side by side",

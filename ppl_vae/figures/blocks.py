@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _NAME = 0.4  # inches, of a block's name
+_LINE = 0.24  # inches, of another line of it, and of the columns' names
 _LETTER = 0.12  # inches, of a row's name
 _WORDS = 0.26  # inches, of the words below an image
 _WORD, _WIDE = 11.5, 0.72  # points of these words at most, and widths of a letter in them
@@ -23,7 +24,12 @@ _PADDING = 0.2  # inches, that the layout keeps free above and below
 
 
 @styled
-def blocks(images: Mapping[str, ArrayLike], row_names: Sequence[str] = (), caption: str = "") -> "Figure":
+def blocks(
+    images: Mapping[str, ArrayLike],
+    row_names: Sequence[str] = (),
+    caption: str = "",
+    column_names: Sequence[str] = (),
+) -> "Figure":
     """Blocks of images under each other, such as draws of several generators.
 
     Args:
@@ -31,6 +37,7 @@ def blocks(images: Mapping[str, ArrayLike], row_names: Sequence[str] = (), capti
             shape; an image of NaN leaves its place empty.
         row_names: of the rows of every block, or none.
         caption: what was done.
+        column_names: of the columns of every block, or none; they stand above each.
 
     Returns:
         the figure; a block is an axes that has its name for title and label.
@@ -43,14 +50,16 @@ def blocks(images: Mapping[str, ArrayLike], row_names: Sequence[str] = (), capti
     if len(shapes) != 1:
         raise ValueError(f"blocks of one shape are needed, got {sorted(shapes) or 'none'}.")
     rows, columns, height, width = shapes.pop()[:4]
-    if row_names and len(row_names) != rows:
-        raise ValueError(f"{rows} rows need as many names, got {len(row_names)}.")
+    for names, count, what in ((row_names, rows, "rows"), (column_names, columns, "columns")):
+        if names and len(names) != count:
+            raise ValueError(f"{count} {what} need as many names, got {len(names)}.")
     pictures = {name: mosaic(block) for name, block in pixels.items()}
     beside = min(_LETTER * max(map(len, row_names), default=0), _BESIDE)
     ratio = max(picture.shape[0] / picture.shape[1] for picture in pictures.values())
     most = min(WIDTH - beside, max(_MIN_WIDTH, columns * _TILE * max(1.0, width / height)))
     wide = fitting(ratio * len(pictures), most)
-    figure = new_figure(wide + beside, (wide * ratio + _NAME) * len(pictures) + _PADDING, caption)
+    lines = sum(name.count("\n") for name in pictures) + len(pictures) * bool(column_names)
+    figure = new_figure(wide + beside, (wide * ratio + _NAME) * len(pictures) + lines * _LINE + _PADDING, caption)
     panels = figure.subplots(len(pictures), 1, squeeze=False).flat
     for axes, (name, picture) in zip(panels, pictures.items(), strict=True):
         show(axes, picture)
@@ -58,7 +67,9 @@ def blocks(images: Mapping[str, ArrayLike], row_names: Sequence[str] = (), capti
         axes.set_title(name, loc="left")
         down = _step(picture.shape[0], rows, height)
         axes.set_yticks(np.arange(rows) * down + height / 2 - 0.5, row_names or [""] * rows)
-        axes.set_xticks([])
+        across = _step(picture.shape[1], columns, width)
+        axes.set_xticks(np.arange(columns) * across + width / 2 - 0.5 if column_names else [], column_names)
+        axes.xaxis.tick_top()
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
     return figure

@@ -132,7 +132,7 @@ def shifted(codes: Tensor, along: Tensor, strengths: Tensor) -> Tensor:
 
     Args:
         codes: ``(n, D)``.
-        along: ``(D,)``.
+        along: ``(D,)``, or one for each code, ``(n, 1, D)``.
         strengths: ``(S,)``; 0 is the code itself.
 
     Returns:

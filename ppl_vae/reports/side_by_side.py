@@ -1,20 +1,22 @@
-"""Runs side by side: what baselines and trained models draw, and latent planes with their empty places."""
+"""Runs side by side: what baselines and trained models draw, latent planes with their empty places, codes perturbed."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
+from pydantic import Field
 
 from ppl_vae.data import DataConfig
 from ppl_vae.data.info import DataInfo
 from ppl_vae.predictive.generators import Generator, generators, labels_in, of_baseline, of_model
+from ppl_vae.predictive.perturbations import perturbations
 from ppl_vae.predictive.planes import holes, hollow_plane
 from ppl_vae.predictive.rendering import check_drawable
 from ppl_vae.predictive.samples import Samples
 from ppl_vae.runs.baseline import BaselineRun
-from ppl_vae.runs.opened import AS_RECORDED, SplitName, open_run, refuse_unlike
+from ppl_vae.runs.opened import AS_RECORDED, OpenedRun, SplitName, open_run, refuse_unlike
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.record import is_baseline
 from ppl_vae.runtime.config import Count, Seed, in_range
@@ -113,18 +115,63 @@ def planes_of_runs(
     Raises:
         UserError: no run, or one that cannot be opened or is no plane; runs of unlike data.
     """
+    opened = _open_alike(paths, device, opening)
+    planes = {}
+    for name, run in opened.items():
+        data = run.split(split, limit).fixed(seed)
+        with seeded(seed, run.device), _named(run.run.path):
+            planes[name] = hollow_plane(*run.pair, data, run.info, num_places)
+    return SideBySide(holes(planes, data, run.info, split), _title(run.settings.data, paths))
+
+
+@in_range
+def perturbed_codes_of_runs(
+    paths: Sequence[Path],
+    images: Sequence[int] = (),
+    steps: Annotated[int, Field(ge=2, le=50)] = 9,
+    span: Annotated[float, Field(gt=0, le=1e6)] = 4.0,
+    limit: Count = 2000,
+    split: SplitName = "test",
+    *,
+    seed: Seed = 0,
+    device: str = "auto",
+    opening: Opening = AS_RECORDED,
+) -> SideBySide:
+    """Codes of the same observations, moved step by step in one random direction and decoded by each run, on one scale.
+
+    Args:
+        paths: of their directories, at least one, trained on the same data.
+        images: rows of the split; by default the first three.
+        steps: decoded codes of each image, its own the first.
+        span: how far the last is off, in posterior standard deviations;
+            see :func:`ppl_vae.predictive.perturbations.perturbations`.
+        limit: how many datapoints the codes' spread is taken over.
+        split: where they come from.
+        seed: of the direction, of grey levels' bits and of draws.
+        device: where to compute, ``auto`` or a device's name.
+        opening: where the runs' data is now, and whether their own code may run.
+
+    Raises:
+        UserError: no run, or one that cannot be opened or has no answer to the data; runs of unlike data; no such row.
+    """
+    opened = _open_alike(paths, device, opening)
+    first = next(iter(opened.values()))
+    pairs = {name: (run.model, run.guide) for name, run in opened.items()}
+    with seeded(seed, first.device):
+        made = perturbations(pairs, first.split(split), first.info, images, steps, span, limit, split, seed)
+    return SideBySide(made, _title(first.settings.data, paths))
+
+
+def _open_alike(paths: Sequence[Path], device: str, opening: Opening) -> dict[str, OpenedRun]:
+    """Runs of the same data, which can be drawn, by the name that a picture gives them."""
     _refuse_none(paths)
     opened = [open_run(path, device, opening) for path in paths]
     for run in opened:
         check_drawable(run.event_shape)
     refuse_unlike([(run.run.path, run.settings.data, run.info.fingerprint) for run in opened])
-    planes = {}
-    for number, run in enumerate(opened, start=1):
-        data = run.split(split, limit).fixed(seed)
-        name = f"{number}. {run.in_words}" if len(opened) > 1 else run.in_words
-        with seeded(seed, run.device), _named(run.run.path):
-            planes[name] = hollow_plane(*run.pair, data, run.info, num_places)
-    return SideBySide(holes(planes, data, run.info, split), _title(run.settings.data, paths))
+    if len(opened) == 1:
+        return {opened[0].in_words: opened[0]}
+    return {f"{number}. {run.in_words}": run for number, run in enumerate(opened, start=1)}
 
 
 def _open(path: Path, device: str, opening: Opening) -> _Source:

@@ -23,6 +23,14 @@ def test_a_block_has_its_name_and_its_rows_theirs() -> None:
     assert figure.get_figwidth() <= WIDTH
 
 
+def test_columns_have_their_names_above_every_block() -> None:
+    figure = blocks({"a\nb": rng.random((1, 3, 5, 7)), "c": rng.random((1, 3, 5, 7))}, column_names=["x", "0 s", "1 s"])
+    for axes in figure.axes:
+        assert names(axes.xaxis) == ["x", "0 s", "1 s"]
+        np.testing.assert_allclose(axes.get_xticks(), [3, 11, 19])  # columns of 7 pixels with one between
+        assert axes.xaxis.get_ticks_position() == "top"
+
+
 def test_words_stand_below_their_images() -> None:
     images = rng.random((3, 2, 8, 8))
     images[2, 1] = np.nan
@@ -49,6 +57,8 @@ def test_errors() -> None:
         blocks({})
     with pytest.raises(ValueError, match="2 rows need as many names, got 1"):
         blocks({"a": np.zeros((2, 2, 3, 3))}, ["x"])
+    with pytest.raises(ValueError, match="2 columns need as many names, got 1"):
+        blocks({"a": np.zeros((3, 2, 3, 3))}, column_names=["x"])
     with pytest.raises(ValueError, match="1 × 2 images need as many words"):
         labelled(np.zeros((1, 2, 3, 3)), [["a"]])
     with pytest.raises(ValueError, match="1 names or none"):
