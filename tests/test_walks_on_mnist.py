@@ -10,9 +10,9 @@ from ppl_vae.guides import Amortized, Diagonal
 from ppl_vae.models import VAE
 from ppl_vae.models.likelihoods import Bernoulli
 from ppl_vae.networks.dense import Decoder, Encoder
-from ppl_vae.predictive.directions import direction, shifted
-from ppl_vae.predictive.interpolation import ways
-from ppl_vae.predictive.walks import codes_of, decode_codes
+from ppl_vae.predictive.latent_space.directions import direction, shifted
+from ppl_vae.predictive.latent_space.interpolation import ways
+from ppl_vae.predictive.latent_space.walks import codes_of, decode_codes
 from ppl_vae.programs.latents import Latents
 
 pytestmark = pytest.mark.slow

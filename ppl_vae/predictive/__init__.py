@@ -3,15 +3,15 @@
 Each of these takes a pair and data, and returns :class:`Samples`: arrays by name, which draw themselves.
 """
 
-from ppl_vae.predictive.directions import arithmetic
 from ppl_vae.predictive.distributions import conditional, posterior, prior
 from ppl_vae.predictive.imputation import impute
-from ppl_vae.predictive.interpolation import interpolate
-from ppl_vae.predictive.nearest import neighbours
-from ppl_vae.predictive.planes import grid
+from ppl_vae.predictive.latent_space.directions import arithmetic
+from ppl_vae.predictive.latent_space.interpolation import interpolate
+from ppl_vae.predictive.latent_space.nearest import neighbours
+from ppl_vae.predictive.latent_space.planes import grid
+from ppl_vae.predictive.latent_space.several import several_codes
+from ppl_vae.predictive.latent_space.traversal import traverse
 from ppl_vae.predictive.samples import Samples
-from ppl_vae.predictive.several import several_codes
-from ppl_vae.predictive.traversal import traverse
 
 __all__ = [
     "Samples",

@@ -8,8 +8,8 @@ from torch import nn
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import Label, number_of, rows_of
-from ppl_vae.predictive.codes import GuideFor
 from ppl_vae.predictive.draws import label_sheet, posterior_predictive, prior_predictive
+from ppl_vae.predictive.latent_space.codes import GuideFor
 from ppl_vae.predictive.rendering import (
     centre,
     device_of,

@@ -11,8 +11,8 @@ from pydantic import Field
 from ppl_vae.data import DataConfig
 from ppl_vae.data.info import DataInfo
 from ppl_vae.predictive.generators import Generator, generators, labels_in, of_baseline, of_model
-from ppl_vae.predictive.perturbations import perturbations
-from ppl_vae.predictive.planes import holes, hollow_plane
+from ppl_vae.predictive.latent_space.perturbations import perturbations
+from ppl_vae.predictive.latent_space.planes import holes, hollow_plane
 from ppl_vae.predictive.rendering import check_drawable
 from ppl_vae.predictive.samples import Samples
 from ppl_vae.runs.baseline import BaselineRun
@@ -144,7 +144,7 @@ def perturbed_codes_of_runs(
         images: rows of the split; by default the first three.
         steps: decoded codes of each image, its own the first.
         span: how far the last is off, in posterior standard deviations;
-            see :func:`ppl_vae.predictive.perturbations.perturbations`.
+            see :func:`ppl_vae.predictive.latent_space.perturbations.perturbations`.
         limit: how many datapoints the codes' spread is taken over.
         split: where they come from.
         seed: of the direction, of grey levels' bits and of draws.

@@ -11,7 +11,7 @@ from PIL import Image
 from ppl_vae.cli.main import main
 from ppl_vae.data import load
 from ppl_vae.figures.look.style import class_colors
-from ppl_vae.predictive.walks import codes_of
+from ppl_vae.predictive.latent_space.walks import codes_of
 from ppl_vae.runs import film
 from ppl_vae.runs.run import Run
 

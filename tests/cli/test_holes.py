@@ -9,8 +9,8 @@ import torch
 from ppl_vae.cli.main import main
 from ppl_vae.data import load
 from ppl_vae.predictive.draws import decode
-from ppl_vae.predictive.holes import empty_places
-from ppl_vae.predictive.walks import codes_of
+from ppl_vae.predictive.latent_space.holes import empty_places
+from ppl_vae.predictive.latent_space.walks import codes_of
 from ppl_vae.registry.pair_config import PairConfig
 from ppl_vae.runs.opened import OpenedRun
 from ppl_vae.runs.run import Run
@@ -92,7 +92,7 @@ def test_mistakes_are_one_line(cli, capsys, trained, tmp_path):
     capsys.readouterr()
     refused("name one or more runs")
     refused(tmp_path / "nowhere", "does not exist")
-    refused(trained, "--limit", "2", "Raise --limit")
+    refused(trained, "--limit", "2", "raise --limit")
     refused(trained, "--num-places", "0", "--num-places")
     refused(three, "--latent-dim 2")
     refused(labels, "conditional")

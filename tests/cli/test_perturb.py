@@ -6,7 +6,7 @@ import torch
 
 from ppl_vae.cli.main import main
 from ppl_vae.data import load
-from ppl_vae.predictive.walks import codes_of
+from ppl_vae.predictive.latent_space.walks import codes_of
 from ppl_vae.runs.run import Run
 
 SMALL = ("--latent-dim", "2", "--hidden", "16", "--epochs", "2")
@@ -52,7 +52,11 @@ def test_mistakes_are_one_line(cli, capsys, trained, tmp_path):
         (tmp_path / "nowhere", "does not exist"),
         (trained, "--images", 10**6, "--images 1000000: the split's rows are 0 to "),
         (trained, "--steps", 1, "--steps"),
-        (trained, local, "2. vae, mean-field × diagonal: its guide knows its training data only; say --split train"),
+        (
+            trained,
+            local,
+            "2. vae, mean-field × diagonal: its guide has a q for its training data only; use --split train",
+        ),
         (trained, other, "unlike data (--data-seed 0 and 3)"),
     ):
         status, out, err = cli("perturb", *arguments, "--out", tmp_path / "perturbed.npz")

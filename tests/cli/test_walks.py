@@ -9,7 +9,7 @@ import torch
 from ppl_vae.cli.main import main
 from ppl_vae.data import load
 from ppl_vae.predictive.draws import decode
-from ppl_vae.predictive.walks import codes_of
+from ppl_vae.predictive.latent_space.walks import codes_of
 from ppl_vae.runs.run import Run
 
 

@@ -19,7 +19,7 @@ from ppl_vae.guides.unseen import guide_for
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.predictive import Samples
 from ppl_vae.predictive.generators import generators, labels_in, of_model
-from ppl_vae.predictive.planes import holes, hollow_plane
+from ppl_vae.predictive.latent_space.planes import holes, hollow_plane
 from ppl_vae.programs.latents import Latents
 from ppl_vae.runs.paths import write_samples
 from tests.cli.own import Encoded, Labelled, Unlabelled

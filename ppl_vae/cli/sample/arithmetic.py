@@ -9,7 +9,7 @@ from ppl_vae import predictive
 from ppl_vae.cli.sample.walks import Rows, Walk
 from ppl_vae.data.labels import Label
 from ppl_vae.predictive import Samples
-from ppl_vae.predictive.directions import STRENGTHS
+from ppl_vae.predictive.latent_space.directions import STRENGTHS
 from ppl_vae.runs.opened import OpenedRun
 from ppl_vae.runtime.config import Count, config
 

@@ -12,7 +12,7 @@ from ppl_vae.data import Dataset
 from ppl_vae.guides.unseen import guide_for
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.predictive import Samples
-from ppl_vae.predictive.codes import GuideFor
+from ppl_vae.predictive.latent_space.codes import GuideFor
 from ppl_vae.predictive.rendering import check_drawable
 from ppl_vae.runs.opened import OpenedRun, open_run
 from ppl_vae.runs.opening import Opening

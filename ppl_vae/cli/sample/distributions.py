@@ -11,7 +11,7 @@ from ppl_vae.cli.sample.base import Sampling, unseen
 from ppl_vae.data.labels import Label
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.predictive import Samples
-from ppl_vae.predictive.planes import Spacing
+from ppl_vae.predictive.latent_space.planes import Spacing
 from ppl_vae.predictive.rendering import takes_labels
 from ppl_vae.runs.opened import OpenedRun, SplitName
 from ppl_vae.runtime.config import Count, config

@@ -12,7 +12,7 @@ from ppl_vae.data.labels import Label
 from ppl_vae.diagnostics.units import units
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.predictive import Samples
-from ppl_vae.predictive.walks import CodeKind, Path
+from ppl_vae.predictive.latent_space.walks import CodeKind, Path
 from ppl_vae.runs.opened import OpenedRun, SplitName
 from ppl_vae.runtime.config import CountOrZero, Few, config
 from ppl_vae.runtime.errors import UserError

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
-from ppl_vae.predictive.codes import GuideFor, encode, rows_among, saw_bits
+from ppl_vae.predictive.latent_space.codes import GuideFor, encode, rows_among, saw_bits
 from ppl_vae.predictive.rendering import strips_of
 from ppl_vae.predictive.samples import Samples
 from ppl_vae.runtime.errors import UserError

@@ -8,10 +8,18 @@ from torch import Tensor, nn
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import Label
-from ppl_vae.predictive.codes import GuideFor, decode_ways, encode, label_number, labels_for, rows_among, saw_bits
+from ppl_vae.predictive.latent_space.codes import (
+    GuideFor,
+    decode_ways,
+    encode,
+    label_number,
+    labels_for,
+    rows_among,
+    saw_bits,
+)
+from ppl_vae.predictive.latent_space.walks import CodeKind, Path
 from ppl_vae.predictive.rendering import centre, shows_means, strips_of
 from ppl_vae.predictive.samples import Samples
-from ppl_vae.predictive.walks import CodeKind, Path
 from ppl_vae.runtime.errors import UserError
 
 

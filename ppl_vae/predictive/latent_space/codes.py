@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import Label, number_of
+from ppl_vae.predictive.latent_space.walks import CodeKind, codes_of, decode_codes, draws_along
 from ppl_vae.predictive.rendering import is_drawn, takes_labels
-from ppl_vae.predictive.walks import CodeKind, codes_of, decode_codes, draws_along
 from ppl_vae.programs.batch import UNSEEN
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.rows import check_rows, has_rows, tables_of

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ppl_vae.predictive.holes import empty_places
+from ppl_vae.predictive.latent_space.holes import empty_places
 
 rng = np.random.default_rng(0)
 
@@ -52,7 +52,7 @@ def test_there_may_be_fewer() -> None:
 
 
 def test_three_codes_in_an_obtuse_triangle_hold_none() -> None:
-    with pytest.raises(ValueError, match="no place between"):
+    with pytest.raises(ValueError, match="no empty place between"):
         empty_places([[0.0, 0.0], [1.0, 0.1], [2.0, 0.0]], 3)
 
 

@@ -9,9 +9,9 @@ from ppl_vae.data import Dataset
 from ppl_vae.data.info import DataInfo
 from ppl_vae.guides import FullRank, PerDatapoint, Point
 from ppl_vae.predictive.draws import decode
-from ppl_vae.predictive.perturbations import Pair, perturbations
+from ppl_vae.predictive.latent_space.perturbations import Pair, perturbations
+from ppl_vae.predictive.latent_space.walks import codes_of
 from ppl_vae.predictive.samples import Samples
-from ppl_vae.predictive.walks import codes_of
 from ppl_vae.programs.latents import Latents
 from tests.cli.own import Encoded, Labelled
 from tests.pairs import TwoLatents, all_of, amortized, optimal, oracle, simulate
@@ -119,7 +119,7 @@ def test_mistakes_name_the_pair() -> None:
         made("exact", steps=1)
     latents = Latents.of(MODEL, all_of(DATA.x))
     local = PerDatapoint(latents, FullRank(latents.size), 30).double()
-    with pytest.raises(UserError, match=r"^local: its guide knows its training data only"):
+    with pytest.raises(UserError, match=r"^local: its guide has a q for its training data only"):
         perturbations({"exact": pair("exact"), "local": (MODEL, local)}, DATA, INFO)
     same = Dataset(DATA.x[:1].repeat(5, 1))
     with pytest.raises(UserError, match=r"^exact: the codes of the data are all the same"):

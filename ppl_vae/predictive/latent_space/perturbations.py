@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from ppl_vae import figures
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
-from ppl_vae.predictive.codes import decode_ways, labels_for, rows_among, saw_bits
-from ppl_vae.predictive.directions import shifted
 from ppl_vae.predictive.draws import posterior_samples
+from ppl_vae.predictive.latent_space.codes import decode_ways, labels_for, rows_among, saw_bits
+from ppl_vae.predictive.latent_space.directions import shifted
+from ppl_vae.predictive.latent_space.walks import codes_of
 from ppl_vae.predictive.rendering import images_of, is_drawn
 from ppl_vae.predictive.samples import Samples
-from ppl_vae.predictive.walks import codes_of
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.rows import has_rows
@@ -91,15 +91,15 @@ def perturbations(
     if not pairs:
         raise UserError("name one or more pairs.")
     rows = rows_among(images or range(min(_SHOWN, len(data))), data, "images")
-    shown, data = data.x[rows], data.fixed(seed)
+    shown, data = data.values(rows), data.fixed(seed)
     around = {}
     for name, (model, guide) in pairs.items():
         with _said_of(name):
             around[name] = _around(model, guide, data, rows, limit, seed)
     lengths, said = _lengths(around)
-    t = torch.linspace(0, span, steps, device=data.x.device)
+    t = torch.linspace(0, span, steps, device=data.device)
     y = None if data.y is None else data.y[rows]
-    arrays: dict[str, Tensor] = {"images": rows, "observations": data.x[rows], "steps": t}
+    arrays: dict[str, Tensor] = {"images": rows, "observations": data.values(rows), "steps": t}
     strips = {}
     for k, (name, (model, _)) in enumerate(pairs.items()):
         codes = shifted(around[name].codes, lengths[name][:, None, None] * around[name].direction, t)
@@ -128,13 +128,13 @@ def perturbations(
 
 def _around(model: nn.Module, guide: nn.Module, data: Dataset, rows: Tensor, limit: int, seed: int) -> _Around:
     if not has_rows(guide, data.first, len(data)):
-        raise UserError("its guide knows its training data only; say `split` train.")
+        raise UserError("its guide has a q for its training data only; use `split` train.")
     latents = Latents.of(model, data.probe())
     generator = torch.Generator().manual_seed(stream(seed, "direction"))
     direction = torch.randn(latents.size, generator=generator)
     codes = codes_of(model, guide, data, rows)
     direction = (direction / direction.norm()).to(codes)
-    some = codes_of(model, guide, data, torch.arange(min(limit, len(data)), device=data.x.device))
+    some = codes_of(model, guide, data, torch.arange(min(limit, len(data)), device=data.device))
     spread = float((some @ direction).std(correction=0))
     if not spread > 0:
         raise UserError("the codes of the data are all the same, so that they have no spread to measure steps by.")

@@ -9,12 +9,12 @@ from scipy.stats import norm
 
 from ppl_vae.data import Dataset
 from ppl_vae.guides import Amortized, Diagonal, PerDatapoint
-from ppl_vae.predictive.directions import direction, shifted
 from ppl_vae.predictive.draws import decode, posterior_moments
-from ppl_vae.predictive.interpolation import ways
-from ppl_vae.predictive.nearest import nearest
-from ppl_vae.predictive.traversal import traversals
-from ppl_vae.predictive.walks import codes_of, decode_codes, prior_quantiles
+from ppl_vae.predictive.latent_space.directions import direction, shifted
+from ppl_vae.predictive.latent_space.interpolation import ways
+from ppl_vae.predictive.latent_space.nearest import nearest
+from ppl_vae.predictive.latent_space.traversal import traversals
+from ppl_vae.predictive.latent_space.walks import codes_of, decode_codes, prior_quantiles
 from ppl_vae.programs.latents import Latents
 from tests.pairs import TwoLatents, all_of, amortized, bits, optimal, oracle, simulate
 
@@ -162,7 +162,7 @@ def test_draws_along_a_way_share_their_noise() -> None:
     """Where the code stays, the draw stays; and the caller's generator is left alone."""
     from ppl_vae.models import VAE
     from ppl_vae.networks.dense import Decoder
-    from ppl_vae.predictive.walks import draws_along
+    from ppl_vae.predictive.latent_space.walks import draws_along
 
     model = VAE(Decoder(2, (3, 4), (8,)), 2)
     latents, codes = Latents.of(model, all_of(bits(2))), torch.randn(5, 1, 2).expand(5, 3, 2).clone()

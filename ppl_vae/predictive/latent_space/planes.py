@@ -10,12 +10,12 @@ from ppl_vae import figures
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo, example
 from ppl_vae.data.labels import Label
-from ppl_vae.predictive.codes import label_number
 from ppl_vae.predictive.draws import decode, has_standard_normal_prior, latent_grid, plane_site
-from ppl_vae.predictive.holes import empty_places
+from ppl_vae.predictive.latent_space.codes import label_number
+from ppl_vae.predictive.latent_space.holes import empty_places
+from ppl_vae.predictive.latent_space.walks import codes_of, prior_quantiles
 from ppl_vae.predictive.rendering import centre, device_of, image_of, takes_labels
 from ppl_vae.predictive.samples import Samples
-from ppl_vae.predictive.walks import codes_of, prior_quantiles
 from ppl_vae.programs.rows import has_rows
 from ppl_vae.runtime.errors import UserError
 

@@ -1,0 +1,1 @@
+"""Walks through latent space: observations put into it, codes moved, compared, and decoded again."""
