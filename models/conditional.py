@@ -7,7 +7,6 @@ from ppl_vae.models.base import Model
 from ppl_vae.models.likelihoods import Bernoulli, Likelihood
 from ppl_vae.models.priors import Prior, StandardNormal
 from ppl_vae.programs.batch import Batch
-from ppl_vae.programs.holes import seen
 from ppl_vae.runtime.errors import UserError
 
 
@@ -17,7 +16,7 @@ class ConditionalVAE(Model):
     Every "log p(x)" of this model is log p(x | y).
 
     Args:
-        decoder: maps z ``(..., latent_dim)`` and labels ``(batch,)`` to the likelihood's parameter ``(..., *event)``.
+        decoder: maps z ``(..., latent_dim)`` and labels ``(batch,)`` to the likelihood's parameters ``(..., *event)``.
         latent_dim: size of z.
         num_classes: labels are 0, …, num_classes − 1; at least one.
         likelihood: what the decoder's output means; Bernoulli if None.
@@ -53,6 +52,5 @@ class ConditionalVAE(Model):
         prior = self.prior()
         with pyro.plate("data", len(batch.x), dim=-1):
             z = pyro.sample("z", prior)
-            likelihood = self.likelihood(self.decoder(z, batch.y), batch.x.dim() - 1)
-            x: Tensor = pyro.sample("x", seen(likelihood, batch), obs=batch.x)
+            x: Tensor = pyro.sample("x", self.likelihood.of(self.decoder(z, batch.y), batch), obs=batch.x)
         return x

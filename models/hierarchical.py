@@ -9,14 +9,13 @@ from ppl_vae.models.likelihoods import Bernoulli, Likelihood
 from ppl_vae.models.priors import Prior, StandardNormal
 from ppl_vae.networks.dense import positive
 from ppl_vae.programs.batch import Batch
-from ppl_vae.programs.holes import seen
 
 
 class HierarchicalVAE(Model):
     """z2 ~ p(z2), z1 | z2 ~ N(loc(z2), diag(scale(z2)²)), x | z1 ~ likelihood(decoder(z1)).
 
     Args:
-        decoder: maps z1 ``(..., Q)`` to the likelihood's parameter ``(..., *event)``.
+        decoder: maps z1 ``(..., Q)`` to the likelihood's parameters ``(..., *event)``.
         upper: maps z2 ``(..., upper_latent_dim)`` to loc and raw scale of z1, ``(..., 2 Q)``.
         upper_latent_dim: size of z2.
         likelihood: what the decoder's output means; Bernoulli if None.
@@ -42,6 +41,5 @@ class HierarchicalVAE(Model):
             z2 = pyro.sample("z2", prior)
             loc, raw_scale = self.upper(z2).chunk(2, dim=-1)
             z1 = pyro.sample("z1", dist.Normal(loc, positive(raw_scale)).to_event(1))
-            likelihood = self.likelihood(self.decoder(z1), batch.x.dim() - 1)
-            x: Tensor = pyro.sample("x", seen(likelihood, batch), obs=batch.x)
+            x: Tensor = pyro.sample("x", self.likelihood.of(self.decoder(z1), batch), obs=batch.x)
         return x

@@ -7,14 +7,13 @@ from ppl_vae.models.base import Model
 from ppl_vae.models.likelihoods import Bernoulli, Likelihood
 from ppl_vae.models.priors import Prior, StandardNormal
 from ppl_vae.programs.batch import Batch
-from ppl_vae.programs.holes import seen
 
 
 class VAE(Model):
     """z ~ p(z), x | z ~ likelihood(decoder(z)), independent pixels; by default z ~ N(0, I) and Bernoulli pixels.
 
     Args:
-        decoder: maps z ``(..., latent_dim)`` to the likelihood's parameter ``(..., *event)``.
+        decoder: maps z ``(..., latent_dim)`` to the likelihood's parameters ``(..., *event)``.
         latent_dim: size of z.
         likelihood: what the decoder's output means; Bernoulli if None.
         prior: p(z), over ``latent_dim`` numbers; the standard normal if None.
@@ -32,6 +31,5 @@ class VAE(Model):
         prior = self.prior()  # before the plate, whose size is none of the prior's business
         with pyro.plate("data", len(batch.x), dim=-1):
             z = pyro.sample("z", prior)
-            likelihood = self.likelihood(self.decoder(z), batch.x.dim() - 1)
-            x: Tensor = pyro.sample("x", seen(likelihood, batch), obs=batch.x)
+            x: Tensor = pyro.sample("x", self.likelihood.of(self.decoder(z), batch), obs=batch.x)
         return x

@@ -187,6 +187,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "bounds.importance_bound": lambda on: bounds.importance_bound(on.model, on.guide, on.data, 2),
     "calibration.calibrate": lambda on: calibration.calibrate(on.model, on.guide, on.event, 20, 7),
     "simulation.simulate": lambda on: simulation.simulate(on.model, on.event, 3),
+    "check.advice_on_scale": lambda on: check.advice_on_scale(on.model, on.batch, torch.tensor([1.0, 100.0])),
     "check.advice_on_likelihood": lambda on: check.advice_on_likelihood(on.model, on.guide, on.batch),
     "check.check_pair": lambda on: check.check_pair(on.model, on.guide, on.batch),
     "checks.check_runs": lambda on: checks.check_runs(on.data, on.model, on.guide),

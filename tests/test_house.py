@@ -30,7 +30,8 @@ _KNOWING = {"registry/factories.py", "registry/files.py", "explorer/exploring.py
 
 @cache
 def _sources() -> list[tuple[str, ast.Module]]:
-    linked = [path for room in ("models", "guides") for path in (PACKAGE / room).glob("*.py")]  # glob follows no link
+    # A glob follows no link on its way.
+    linked = [path for room in ("models", "guides") for path in (PACKAGE / room).glob("**/*.py")]
     paths = sorted({*PACKAGE.glob("**/*.py"), *linked})
     return [(str(path.relative_to(PACKAGE)), ast.parse(path.read_text())) for path in paths]
 

@@ -137,6 +137,12 @@ class Dataset:
             return self.values().mean(0)
         return (self.values() * self.mask).sum(0) / self.mask.sum(0).clamp(min=1)
 
+    def spread(self) -> Tensor:
+        """The standard deviation of each number of an observation, ``event``, over the rows where it was seen."""
+        seen = 1 if self.mask is None else self.mask
+        num = len(self) if self.mask is None else self.mask.sum(0).clamp(min=1)
+        return (((self.values() - self.mean()) ** 2 * seen).sum(0) / num).sqrt()
+
     def take(self, rows: Tensor) -> Self:
         """Some rows, numbered as they come."""
         return self.replace(**{name: tensor[rows] for name, tensor in self.tensors.items()})

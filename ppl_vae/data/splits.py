@@ -9,7 +9,6 @@ import torch
 from pydantic import Field
 
 from ppl_vae.data.dataset import Binarization, Dataset, as_tensor, binarized, suiting
-from ppl_vae.data.kinds import kind_of
 from ppl_vae.data.sources import Source, canonical, names_file, read_source
 from ppl_vae.programs.layout import Layout
 from ppl_vae.runtime.config import Seed, changed, checked, config
@@ -19,8 +18,6 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 # Fewer training rows than this are an oversight, or a trial of something else.
 _FEW = 10
-# How many times the spread of another a column's is, before one scale no longer serves both.
-_WIDE = 10
 # Rows that are made float at a time.
 _HASHED = 2**12
 
@@ -202,7 +199,7 @@ def load(settings: DataConfig | Path | str = "digits", **named: object) -> Split
         scale=source.scale,
         binarization=settings.binarization,
         notes=source.notes,
-        warnings=(*_warnings(settings, *map(len, splits)), *_spreads(splits[0])),
+        warnings=_warnings(settings, *map(len, splits)),
     )
 
 
@@ -257,21 +254,6 @@ def _warnings(settings: DataConfig, num_train: int, num_validation: int, num_tes
         rows = f"{num_train} training observation{'s' * (num_train != 1)}{f', {missing} split' if missing else ''}"
         return (f"{rows}: too few to learn anything from{' or to test on' if missing else ''}.",)
     return (f"{missing} split: its share of {num_train} observations is less than one.",) if missing else ()
-
-
-def _spreads(data: Dataset) -> tuple[str, ...]:
-    """That a table's columns are of very different spread, where they are real numbers."""
-    if len(data.event_shape) != 1 or kind_of(x := data.values()) != "reals":
-        return ()
-    spread = x.std(0, correction=0)
-    spread = spread[spread > 0]
-    if not len(spread) or spread.max() < _WIDE * spread.min():
-        return ()
-    return (
-        f"the columns of x have standard deviations from {spread.min():.2g} to {spread.max():.2g}, and a normal "
-        "likelihood has one scale for all of them, so that the widest count for most; bring them to one scale, "
-        "(x - x.mean(0)) / x.std(0).",
-    )
 
 
 def _part(source: Source, rows: torch.Tensor, settings: DataConfig, first: int) -> Dataset:

@@ -21,6 +21,7 @@ from ppl_vae.models.likelihoods import Bernoulli, Normal
 from ppl_vae.models.priors import StandardNormal
 from ppl_vae.networks.convolutional import ConvDecoder, ConvEncoder
 from ppl_vae.networks.dense import Decoder, Encoder
+from ppl_vae.networks.scaling import Scaling
 from ppl_vae.predictive.draws import posterior_moments
 from ppl_vae.programs.pair import frozen
 from ppl_vae.programs.rows import tables_of
@@ -148,8 +149,8 @@ def _decoded(model: nn.Module, called: str) -> _Decoded:
             raise UserError(f"the page cannot compute this decoder: {error}.") from None
         if isinstance(model.likelihood, Bernoulli):
             return _Decoded(layers, "sigmoid", classes, [])
-        if isinstance(model.likelihood, Normal):
-            return _Decoded(layers, "identity", classes, [_CLIPPED])
+        if isinstance(model.likelihood, Normal) and (found := _in_units_of_x(layers, model.likelihood)):
+            return _Decoded(found, "identity", classes, [_CLIPPED])
     raise UserError(
         f"model {called} cannot be explored; runs of `model` vae, conditional and linear-gaussian can, with "
         "`likelihood` bernoulli or normal; 'ppl-vae sample' takes any."
@@ -195,9 +196,32 @@ def _layers(network: nn.Module) -> list[Layer]:
         return encoder_layers(network)
     if type(network) is ConvDecoder:
         return decoder_layers(network)
-    if type(network) is Encoder or type(network) is Decoder:
+    if type(network) is Decoder:
         return layers_of(network.net)
+    if type(network) is Encoder:
+        layers = layers_of(network.net)
+        return layers if network.scaling is None else _read_scaled(layers, network.scaling)
     raise ValueError(f"a browser has no {type(network).__name__}; it can compute this package's own")
+
+
+def _in_units_of_x(layers: list[Layer], likelihood: Normal) -> list[Layer] | None:
+    """Layers up to the Normal's location; None where these are not all that it takes."""
+    if likelihood.scaled_by == "one":
+        return layers
+    if likelihood.scaled_by != "feature" or not isinstance(last := layers[-1], Dense):
+        return None
+    shift, unit = (each.detach().cpu().flatten().numpy() for each in (likelihood.shift, likelihood.unit))
+    return [*layers[:-1], Dense(unit[:, None] * last.weight, shift + unit * last.bias)]
+
+
+def _read_scaled(layers: list[Layer], scaling: nn.Module) -> list[Layer]:
+    """Layers of x as it is, from those of x scaled."""
+    if type(scaling) is not Scaling or bool(scaling.counted.any()) or not isinstance(first := layers[0], Dense):
+        raise ValueError("a browser has no logarithm of counts")
+    shift, unit = (each.detach().cpu().numpy() for each in (scaling.shift, scaling.unit))
+    weight = first.weight.copy()
+    weight[:, : len(unit)] /= unit
+    return [Dense(weight, first.bias - weight[:, : len(unit)] @ shift), *layers[1:]]
 
 
 def _order(used: Units) -> NDArray[np.int64]:

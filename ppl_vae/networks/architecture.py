@@ -1,8 +1,9 @@
 """Encoders and decoders by the settings ``net``, ``hidden``, ``channels`` and ``activation``."""
 
-from typing import Literal
+import copy
+from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ppl_vae.networks.convolutional import ConvDecoder, ConvEncoder
 from ppl_vae.networks.dense import Activation, Decoder, Encoder
@@ -28,6 +29,7 @@ class Networks:
         event_shape: of one observation.
         layout: how it is laid out.
         holes: whether numbers are missing, so that encoders read which were seen.
+        scaling: what encoders of vectors send x through first; a module without parameters, or None.
         net: fully connected (mlp) or convolutional (conv).
         hidden: Widths of the encoder's fully connected hidden layers from x upwards; the decoder has them in reverse.
             No width: linear.
@@ -45,12 +47,14 @@ class Networks:
         layout: Layout,
         net: Net = "mlp",
         holes: bool = False,
+        scaling: nn.Module | None = None,
         *,
         hidden: tuple[Size, ...] = (400,),
         channels: tuple[Size, ...] = (32, 64),
         activation: Activation = "relu",
     ) -> None:
         self.event_shape, self.layout, self.net, self.holes = event_shape, layout, net, holes
+        self.scaling = scaling
         self.hidden, self.channels, self.activation = hidden, channels, activation
         self.read: set[str] = set()
 
@@ -60,15 +64,21 @@ class Networks:
         if self.net == "conv":
             widths = self.channels, self.hidden
             return ConvEncoder(self.event_shape, out_size, *widths, self.activation, num_classes, holes=self.holes)
-        return Encoder(self.event_shape, out_size, self.hidden, self.activation, num_classes, holes=self.holes)
+        extras: Any = {"holes": self.holes, "scaling": copy.deepcopy(self.scaling)}
+        return Encoder(self.event_shape, out_size, self.hidden, self.activation, num_classes, **extras)
 
     def decoder(self, latent_dim: int, start: Tensor, num_classes: int = 0) -> Decoder | ConvDecoder:
-        """As :class:`ppl_vae.networks.dense.Decoder`; the widths are the encoder's in reverse."""
+        """As :class:`ppl_vae.networks.dense.Decoder`; the widths are the encoder's in reverse.
+
+        Its outputs have the shape of ``start``, that of a likelihood (``likelihood.start(x_mean)``): ``(*event)``, or
+        ``(*event, K)`` where the likelihood needs K numbers for each of x.
+        """
         self.read |= {"net", *READ_BY[self.net]}
         hidden, channels = self.hidden[::-1], self.channels[::-1]
         if self.net == "conv":
-            return ConvDecoder(latent_dim, self.event_shape, channels, hidden, self.activation, start, num_classes)
-        return Decoder(latent_dim, self.event_shape, hidden, self.activation, start, num_classes)
+            given: Any = latent_dim, self.event_shape, channels, hidden, self.activation, start, num_classes
+            return ConvDecoder(*given, outputs=start.shape[len(self.event_shape) :])
+        return Decoder(latent_dim, start.shape, hidden, self.activation, start, num_classes)
 
     def recurrent_encoder(self, out_size: int) -> RecurrentEncoder:
         """For sequences; see :class:`ppl_vae.networks.recurrent.RecurrentEncoder`."""

@@ -81,6 +81,7 @@ class ConvDecoder(nn.Module):
         activation: name of the nonlinearity.
         start: what it puts out before it is trained, give or take, ``(*event)``: each pixel has a bias.
         num_classes: how many labels there are, if it is to read them; 0 to read z alone.
+        outputs: ``(K,)`` where the likelihood needs K numbers for each of x; its output is ``(..., *event, K)`` then.
 
     Raises:
         UserError: an event that is no image, no channels, or unknown activation.
@@ -95,10 +96,12 @@ class ConvDecoder(nn.Module):
         activation: str = "relu",
         start: Tensor | None = None,
         num_classes: int = 0,
+        *,
+        outputs: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
-        self.event_shape, self.num_classes = tuple(event_shape), num_classes
+        self.event_shape, self.num_classes = (*event_shape, *outputs), num_classes
         sizes, depth = _pyramid(event_shape, len(channels))
         *self.sizes, smallest = sizes
         self.features = (*smallest, channels[0])
@@ -106,7 +109,7 @@ class ConvDecoder(nn.Module):
         self.nonlinearity = nonlinearity_of(activation)()
         # A convolution's own bias is one for each channel, and of the last one's the pixels' take the place.
         self.conv = nn.ModuleList()
-        for number, (above, below) in enumerate(pairwise((*channels, depth)), start=1):
+        for number, (above, below) in enumerate(pairwise((*channels, depth * prod(outputs))), start=1):
             own_bias = number < len(channels)
             layer = nn.ConvTranspose2d(above, below, kernel_size=4, stride=2, padding=1, bias=own_bias)
             self.conv.append(_started(layer, num_terms=4 * above))  # 2 × 2 weights of the kernel reach one pixel

@@ -92,6 +92,7 @@ class Encoder(nn.Module):
         activation: name of the nonlinearity.
         num_classes: how many labels there are, if it is to read them; 0 to read x alone.
         holes: whether it reads which numbers of x were seen.
+        scaling: what x goes through first, as :class:`ppl_vae.networks.scaling.Scaling`.
     """
 
     def __init__(
@@ -103,14 +104,17 @@ class Encoder(nn.Module):
         num_classes: int = 0,
         *,
         holes: bool = False,
+        scaling: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.event_dim, self.num_classes, self.holes = len(event_shape), num_classes, holes
+        self.scaling = scaling
         self.net = mlp(prod(event_shape) * (1 + holes) + num_classes, hidden, out_size, activation)
 
     def forward(self, x: Tensor, y: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """X ``(..., batch, *event)``, labels ``(batch,)`` and what was seen of x to ``(..., batch, out_size)``."""
-        numbers = beside_mask(x, mask, self.event_dim) if self.holes else x
+        read = x if self.scaling is None else self.scaling(x)
+        numbers = beside_mask(read, mask, self.event_dim) if self.holes else read
         features = with_label(numbers.flatten(start_dim=x.dim() - self.event_dim), y, self.num_classes)
         with network(x.device):
             out: Tensor = self.net(features)
@@ -122,7 +126,7 @@ class Decoder(nn.Module):
 
     Args:
         latent_dim: size of z.
-        event_shape: shape of one observation.
+        event_shape: shape of one observation; ``(*event, K)`` of a likelihood that needs K numbers for each of x.
         hidden: widths of the hidden layers, from z downwards.
         activation: name of the nonlinearity.
         start: what it puts out before it is trained, give or take, ``(*event)``: the output bias. A likelihood knows

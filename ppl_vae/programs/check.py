@@ -22,6 +22,8 @@ from ppl_vae.runtime.seeding import preserved, seeded
 
 Likelihood = Literal["proper", "none (Bernoulli on grey levels)", "none (density on bits)", "up to a factor"]
 
+# How many times the spread of another a column's is, before one scale no longer serves both.
+_WIDE = 10
 _ADVICE: dict[Likelihood, str] = {
     "none (Bernoulli on grey levels)": (
         "grey levels under a Bernoulli likelihood: the numbers are not log-likelihoods and cannot be compared "
@@ -124,6 +126,29 @@ def advice_on_likelihood(model: nn.Module, guide: nn.Module, batch: Batch) -> li
         return []
     check_pair(model, guide, batch)  # where the pair is refused, that is the one thing to say
     return [_ADVICE[label]]
+
+
+def advice_on_scale(model: nn.Module, batch: Batch, spread: Tensor) -> list[str]:
+    """What to do where a table's columns are of very different spread and p(x | z) has one scale for all, in words.
+
+    Args:
+        model: p(x, z).
+        batch: a few datapoints; random generators are left as they were.
+        spread: the standard deviation of each number of x in the data, ``(*event)``.
+    """
+    spread = spread[spread > 0]
+    if batch.x.dim() != 2 or not len(spread) or spread.max() < _WIDE * spread.min():
+        return []
+    with preserved(batch.x.device), frozen(model):
+        trace = trace_in_plate(model, batch)
+    scale = getattr(unwrapped(cast(Any, trace.nodes["x"])["fn"]), "scale", None) if "x" in trace.nodes else None
+    if not isinstance(scale, Tensor) or bool((scale != scale.flatten()[0]).any()):
+        return []
+    return [
+        f"the columns of x have standard deviations from {spread.min():.2g} to {spread.max():.2g}, and this model has "
+        "one scale for all of them, so that the widest count for most; bring them to one scale, (x - x.mean(0)) / "
+        "x.std(0), or, of a model that takes a likelihood, leave its `scale` auto."
+    ]
 
 
 def _is_grey(x: Tensor) -> bool:

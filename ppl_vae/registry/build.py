@@ -3,7 +3,10 @@
 The constructor of a model or guide, ours or a user's, can ask by name for
 
 * ``event_shape``, ``num_classes``, ``num_data``: of the training data;
-* ``x_mean``: its mean, ``(*event)``; ½ everywhere when a trained run is loaded;
+* ``x_mean``, ``x_std``: its mean and the standard deviation of each number, ``(*event)``; ½ and 1 everywhere when a
+  trained run is loaded, so that what is made of them has to be kept in a parameter or buffer;
+* ``kinds``, ``blocks``, ``largest``: what the columns of a table hold, how many stand together, and the largest
+  numbers; see :class:`ppl_vae.data.info.DataInfo`;
 * ``layout``, ``alphabet``: how an observation is laid out (:mod:`ppl_vae.programs.layout`), and the characters of text;
 * ``networks``: what makes encoders and decoders (:class:`ppl_vae.networks.architecture.Networks`);
 * ``likelihood``, a new :class:`ppl_vae.models.likelihoods.Likelihood`, and ``make_prior``, from the size of z and the
@@ -27,11 +30,13 @@ from typing import Any, NamedTuple, cast
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo, example
 from ppl_vae.models.likelihoods import Likelihood
 from ppl_vae.networks.architecture import Net, Networks
+from ppl_vae.networks.scaling import Scaling
 from ppl_vae.programs.latents import Latents
 from ppl_vae.registry.factories import Factory
 from ppl_vae.registry.files import construct
@@ -47,19 +52,19 @@ class Pair(NamedTuple):
     guide: nn.Module
 
 
-def build_pair(settings: PairConfig, info: DataInfo, x_mean: Tensor | None, seed: int) -> Pair:
+def build_pair(settings: PairConfig, info: DataInfo, train: Dataset | None, seed: int) -> Pair:
     """Make a pair, its weights drawn from the seed.
 
     Args:
         settings: which, and how large; what the pair does not read is not looked at, see :func:`settled`.
         info: of the data.
-        x_mean: mean of the training data, ``(*event)``, or None if trained weights are about to be loaded.
+        train: the training data, or None if trained weights are about to be loaded.
         seed: of the initial weights; the caller's generators are left alone.
 
     Raises:
         UserError: unknown names, a user's class that cannot be used, or a setting out of its range.
     """
-    return Assembly(settings, info, x_mean).pair(seed)
+    return Assembly(settings, info, train).pair(seed)
 
 
 def settled(settings: PairConfig, info: DataInfo, *, refuse: bool = True) -> PairConfig:
@@ -115,11 +120,12 @@ class Assembly:
         self,
         settings: PairConfig,
         info: DataInfo,
-        x_mean: Tensor | None,
+        train: Dataset | None,
         makers: Mapping[str, Factory] | None = None,
     ) -> None:
         self.settings, self.info = settings, info
-        self.x_mean = torch.full(info.event_shape, 0.5) if x_mean is None else x_mean
+        self.x_mean = torch.full(info.event_shape, 0.5) if train is None else train.mean()
+        self.x_std = torch.ones(info.event_shape) if train is None else train.spread()
         self.makers = makers or makers_of(settings)
         self.offered = offered_beside(list(self.makers.values()))
         self._read: set[str] = set()
@@ -162,7 +168,8 @@ class Assembly:
         """What makes encoders and decoders."""
         values = typed(settings_of(Networks), {name: self.plain(name) for name in settings_of(Networks)})
         of_data = self.info.event_shape, self.info.layout
-        return Networks(*of_data, cast(Net, self.settings.net), self.info.holes, **values)
+        scaling = Scaling.of(self.info.kinds, self.x_mean, self.x_std)
+        return Networks(*of_data, cast(Net, self.settings.net), self.info.holes, scaling, **values)
 
     @cached_property
     def latents(self) -> Latents:
@@ -171,9 +178,10 @@ class Assembly:
 
     @property
     def _of_data(self) -> dict[str, Callable[[], object]]:
-        known = ("event_shape", "num_classes", "num_data", "layout", "alphabet")
+        known = ("event_shape", "num_classes", "num_data", "layout", "alphabet", "kinds", "blocks", "largest")
         return {name: partial(getattr, self.info, name) for name in known} | {
             "x_mean": lambda: self.x_mean,
+            "x_std": lambda: self.x_std,
             "networks": lambda: self.networks,
         }
 

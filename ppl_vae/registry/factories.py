@@ -33,7 +33,18 @@ from ppl_vae.models import (
     SequenceVAE,
     TwoLayerLinearGaussian,
 )
-from ppl_vae.models.likelihoods import Bernoulli, ContinuousBernoulli, Likelihood, Normal, Poisson
+from ppl_vae.models.likelihoods import (
+    Bernoulli,
+    Categorical,
+    Columns,
+    ContinuousBernoulli,
+    Likelihood,
+    NegativeBinomial,
+    Normal,
+    Poisson,
+    StudentT,
+    ZeroInflatedNegativeBinomial,
+)
 from ppl_vae.models.priors import MixtureOfGaussians, Prior, StandardNormal, VampPrior
 from ppl_vae.networks.architecture import Networks
 from ppl_vae.networks.dense import Encoder
@@ -181,7 +192,12 @@ LIKELIHOODS: dict[str, Factory] = {
     "bernoulli": Bernoulli,
     "continuous-bernoulli": ContinuousBernoulli,
     "normal": Normal,
+    "student-t": StudentT,
     "poisson": Poisson,
+    "negative-binomial": NegativeBinomial,
+    "zero-inflated-negative-binomial": ZeroInflatedNegativeBinomial,
+    "categorical": Categorical,
+    "columns": Columns,
 }
 
 

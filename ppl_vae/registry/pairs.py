@@ -56,7 +56,7 @@ def build_model(
     asked, makers = _asked(parts, net, settings)
     asked = suited(asked, data, maker=makers["model"]).pair
     makers["likelihood"] = makers.get("likelihood") or find("likelihood", asked.likelihood)
-    assembly = Assembly(asked, DataInfo.of(data), data.train.mean(), makers_of(PairConfig()) | makers)
+    assembly = Assembly(asked, DataInfo.of(data), data.train, makers_of(PairConfig()) | makers)
     with seeded(stream(seed, "initial weights")):
         made = assembly.make_model()
     _refuse_unread(assembly, asked, ("likelihood", "prior", "net", "seed"))
@@ -99,7 +99,7 @@ def build_guide(
     base, of_model = made_with(model, info)
     asked, makers = _asked({"guide": guide, "family": family}, net or cast(Net, base.net), settings)
     named = replace(base, guide=asked.guide, family=asked.family, net=asked.net, settings=base.settings | settings)
-    assembly = Assembly(named, info, data.train.mean(), {**of_model, **makers})
+    assembly = Assembly(named, info, data.train, {**of_model, **makers})
     assembly.model = model
     with seeded(stream(seed, "initial weights of a guide")):
         made = assembly.make_guide()

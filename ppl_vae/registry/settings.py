@@ -35,7 +35,7 @@ NOTHING: Any = inspect.Parameter.empty
 """The default of a setting that has to be given."""
 
 GIVEN = {
-    *("event_shape", "num_classes", "num_data", "x_mean", "layout", "alphabet"),
+    *("event_shape", "num_classes", "num_data", "x_mean", "x_std", "kinds", "blocks", "largest", "layout", "alphabet"),
     *("networks", "likelihood", "make_prior", "decoder", "prior", "model", "latents", "family", "sizes"),
 }
 """What constructors are given by these names, whatever their parameters are; see :mod:`ppl_vae.registry.build`."""

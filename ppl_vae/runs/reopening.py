@@ -31,7 +31,7 @@ def build_to_reopen(settings: TrainConfig, info: DataInfo, data: Dataset) -> Pai
         UserError: as :func:`ppl_vae.registry.build.build_pair` and :func:`ppl_vae.programs.check.check_pair`; the pair
             has nothing to train, or the state dict does not hold all that it is.
     """
-    pair = build_pair(settings.pair, info, data.mean(), settings.fit.seed)
+    pair = build_pair(settings.pair, info, data, settings.fit.seed)
     probe = data.probe()
     check_pair(*pair, probe)
     refuse_untrainable(*pair)

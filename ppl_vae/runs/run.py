@@ -120,7 +120,7 @@ class Run(RunDirectory[Record]):
         """
         check_trusted(self.path, self.record.config.pair.parts.values(), self.record.files, trust)
         settings = self.record.config  # with its seed: a constructor may draw what is in no state_dict
-        pair = build_pair(settings.pair, self.record.info, x_mean=None, seed=settings.fit.seed)
+        pair = build_pair(settings.pair, self.record.info, train=None, seed=settings.fit.seed)
         check_outcome(self.checkpoint, checkpoint.outline(self.checkpoint), *pair)  # sizes before contents
         weights = check_outcome(self.checkpoint, checkpoint.load(self.checkpoint), *pair)
         load_weights(self.checkpoint, pair.model, weights["model"])

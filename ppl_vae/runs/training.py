@@ -11,7 +11,7 @@ import torch
 from ppl_vae.data import Splits
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import unseen_in
-from ppl_vae.programs.check import advice_on_likelihood
+from ppl_vae.programs.check import advice_on_likelihood, advice_on_scale
 from ppl_vae.registry.build import Pair, build_pair, settled
 from ppl_vae.registry.suited import data_for, suited
 from ppl_vae.registry.trust import remember
@@ -154,7 +154,9 @@ def continued(
 
 
 def _warn_of(pair: Pair, splits: Splits, warn: Callable[[str], object]) -> None:
-    for words in (*advice_on_likelihood(*pair, splits.train.probe()), *unseen_in(splits)):
+    train = splits.train
+    advice = (*advice_on_likelihood(*pair, train.probe()), *advice_on_scale(pair.model, train.probe(), train.spread()))
+    for words in (*advice, *unseen_in(splits)):
         warn(words)
 
 
@@ -188,7 +190,7 @@ def train_run(
     """
     run, splits, resumed, _ = training
     settings, group = run.record.config, current()
-    pair = build_pair(settings.pair, run.record.info, splits.train.mean(), settings.fit.seed)
+    pair = build_pair(settings.pair, run.record.info, splits.train, settings.fit.seed)
     with ExitStack() as stack:
         record = None
         with group.together():

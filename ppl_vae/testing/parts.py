@@ -61,8 +61,9 @@ def _case(
     event = tuple(observed.shape[1:])
 
     def make() -> Pair:
-        decoder = Decoder(_LATENT_DIM, event, _HIDDEN, "tanh")
-        model = VAE(decoder, _LATENT_DIM, likelihood(), prior(_LATENT_DIM))
+        of_x = likelihood()
+        decoder = Decoder(_LATENT_DIM, of_x.start(observed.mean(0)).shape, _HIDDEN, "tanh")
+        model = VAE(decoder, _LATENT_DIM, of_x, prior(_LATENT_DIM))
         latents = Latents.of(model, Batch(observed[:2], None, torch.arange(2)))
         q = family(_LATENT_DIM)
         return model, Amortized(latents, q, Encoder(event, q.num_params, _HIDDEN, "tanh"))

@@ -181,7 +181,7 @@ def test_a_run_opens_as_it_was_trained(cli, bits, tmp_path, guide):
     splits = load(run.record.config.data)
     pair = run.load_pair(torch.device("cpu"))
     if guide == "Drawing":
-        begun = build_pair(run.record.config.pair, run.record.info, splits.train.x.mean(0), 3)
+        begun = build_pair(run.record.config.pair, run.record.info, splits.train, 3)
         assert torch.equal(pair.guide.mixing, begun.guide.mixing)
     status, _, err = cli("evaluate", tmp_path / "run", "--json")
     assert status == 0, err

@@ -231,13 +231,6 @@ def test_data_is_told_in_a_line() -> None:
     assert repr(data.test) == "Dataset(359 rows of shape (8, 8), uint8 / 16, with labels, binarized at every visit)"
 
 
-@pytest.mark.parametrize(("wide", "warned"), [(1.0, False), (5.0, False), (100.0, True)])
-def test_columns_of_very_different_spread_are_warned_of(tmp_path: Path, wide: float, warned: bool) -> None:
-    x = np.random.default_rng(0).normal(size=(60, 4)) * [1.0, 1.0, wide, 0.0]
-    np.savez(tmp_path / "table.npz", x=x)
-    assert any("standard deviations from" in each for each in load(tmp_path / "table.npz").warnings) == warned
-
-
 @pytest.mark.parametrize("x", [[[2.5, -1.0]], [[2.5, -1.0], [2.5, -1.0]]])
 def test_columns_that_never_change_have_no_spread(tmp_path: Path, x: list[list[float]]) -> None:
     np.savez(tmp_path / "table.npz", x=np.array(x))

@@ -1,48 +1,17 @@
-"""What a decoder's output means: likelihoods p(x | z), independent pixels given the output η.
+"""Likelihoods of numbers in [0, 1]: Bernoulli of bits, continuous Bernoulli of grey levels."""
 
-    Bernoulli              x in {0, 1},   P(x = 1) = 1 / (1 + e^−η)
-    continuous Bernoulli   x in [0, 1],   p(x) = η e^{ηx} / (e^η − 1)       (Loaiza-Ganem and Cunningham 2019)
-    Normal                 x real,        p(x) = N(x; η, σ²), one σ for all pixels, learned
-    Poisson                x = 0, 1, …,   P(x) = λˣ e^−λ / x!, λ = e^η
-
-The first is a probability, of bits, and the last one, of counts; the other two are densities, of grey levels, and their
-nats compare with those of no Bernoulli. To add one: copy a class and name it in ``ppl_vae/registry/factories.py``, or
-leave it in your own file and pass ``--likelihood path/to/file.py:Mine``. Keyword-only parameters of the constructor are
-its settings (:mod:`ppl_vae.registry.settings`).
-"""
-
-from abc import ABC, abstractmethod
 from typing import Any
 
 import pyro.distributions as dist
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import constraints
 
-from ppl_vae.networks.dense import positive, raw_scale
+from ppl_vae.models.likelihoods.base import Likelihood
 
 # A pixel that is never lit would put its logit at minus infinity (the clip is Burda et al.'s, 2016).
 _MEAN_RANGE = (0.001, 0.999)
-# Half a step between 256 grey levels: below it a density says nothing of the picture that was stored.
-_SMALLEST_SCALE = 0.5 / 255
-_FIRST_SCALE = 12**-0.5  # of a pixel that is uniform on [0, 1]
-# σ is one number that all pixels wait for, and Adam's steps are of one length: so they are made longer for it. On the
-# digits 20 epochs then end at 22 nats instead of 9.
-_HASTE = 10.0
-_LOG_RATES = (-20.0, 20.0)  # of a count of 2e-9 and of 5e8: beyond them float32 has no use for a rate
 _NEAR_ZERO = 0.1  # |η| below which series are exact to rounding and closed forms are not
-
-
-class Likelihood(nn.Module, ABC):
-    """p(x | z) given the decoder's output; the module's docstring has them all."""
-
-    @abstractmethod
-    def forward(self, output: Tensor, event_dim: int) -> dist.TorchDistribution:
-        """Output η ``(..., *event)``, the event's number of dimensions, to a distribution over x ``(*event)``."""
-
-    @abstractmethod
-    def start(self, x_mean: Tensor) -> Tensor:
-        """The output that a decoder does well to begin with for data of mean ``x_mean``, in [0, 1]: ``(*event)``."""
 
 
 class Bernoulli(Likelihood):
@@ -70,47 +39,6 @@ class ContinuousBernoulli(Likelihood):
     def start(self, x_mean: Tensor) -> Tensor:
         """The Bernoulli's: E[x] is then nearer to ½ than the mean, but on its side."""
         return torch.logit(x_mean.clamp(*_MEAN_RANGE))
-
-
-class Normal(Likelihood):
-    """x ~ N(η, σ²), one σ for all pixels: a density of grey levels, its scale learned.
-
-    Attributes:
-        raw_scale: σ before :func:`ppl_vae.networks.dense.positive`, by ten, ``()``; σ starts at the scale of a uniform
-            pixel.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.raw_scale = nn.Parameter(raw_scale(torch.tensor(_FIRST_SCALE), _SMALLEST_SCALE) / _HASTE)
-
-    @property
-    def scale(self) -> Tensor:
-        """σ, ``()``, above half a step of 256 grey levels."""
-        return positive(_HASTE * self.raw_scale, _SMALLEST_SCALE)
-
-    def forward(self, output: Tensor, event_dim: int) -> dist.TorchDistribution:
-        """Output to distribution, see :class:`Likelihood`."""
-        likelihood: dist.TorchDistribution = dist.Normal(output, self.scale).to_event(event_dim)
-        return likelihood
-
-    def start(self, x_mean: Tensor) -> Tensor:
-        """The mean itself."""
-        return x_mean
-
-
-class Poisson(Likelihood):
-    """x ~ Poisson(e^η): for counts."""
-
-    def forward(self, output: Tensor, event_dim: int) -> dist.TorchDistribution:
-        """Output to distribution, see :class:`Likelihood`."""
-        rate = output.clamp(*_LOG_RATES).exp()
-        likelihood: dist.TorchDistribution = dist.Poisson(rate).to_event(event_dim)
-        return likelihood
-
-    def start(self, x_mean: Tensor) -> Tensor:
-        """Where E[x] is the mean."""
-        return x_mean.clamp(min=_MEAN_RANGE[0]).log()
 
 
 class Tilted(dist.TorchDistribution):
