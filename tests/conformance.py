@@ -34,7 +34,17 @@ from ppl_vae.models import (
     SequenceVAE,
     TwoLayerLinearGaussian,
 )
-from ppl_vae.models.likelihoods import ContinuousBernoulli, Likelihood, Normal, Poisson
+from ppl_vae.models.likelihoods import (
+    Categorical,
+    Columns,
+    ContinuousBernoulli,
+    Likelihood,
+    NegativeBinomial,
+    Normal,
+    Poisson,
+    StudentT,
+    ZeroInflatedNegativeBinomial,
+)
 from ppl_vae.models.priors import MixtureOfGaussians, Prior, VampPrior
 from ppl_vae.networks.convolutional import ConvDecoder, ConvEncoder
 from ppl_vae.networks.dense import Decoder, Encoder
@@ -64,6 +74,11 @@ def vae(likelihood: Likelihood | None = None, prior: Prior | None = None) -> VAE
     return VAE(Decoder(2, (3, 4), (8,), "tanh"), 2, likelihood, prior)
 
 
+def vae_of(likelihood: Likelihood, x: Tensor) -> VAE:
+    """With as many outputs as the likelihood needs."""
+    return VAE(Decoder(2, likelihood.start(x.mean(0)).shape, (8,), "tanh"), 2, likelihood)
+
+
 def vamp(family: Callable[[int], Family]) -> VAE:
     q = family(2)
     encoder = Encoder((3, 4), q.num_params, (8,), "tanh")
@@ -76,6 +91,16 @@ def hierarchical() -> HierarchicalVAE:
 
 GREYS = torch.linspace(-1, 2, 72).cos().abs().reshape(6, 3, 4)
 REALS = torch.linspace(-2, 2, 30).sin().mul(2).reshape(6, 5)
+
+
+COUNTS = (9 * GREYS).round()
+COLUMNS = torch.cat([50 * REALS[:, :2], COUNTS[:, 0, :2], COUNTS[:, 1, :1] % 2, torch.eye(3).repeat(2, 1)], dim=1)
+KINDS = ("reals",) * 2 + ("counts",) * 2 + ("bits",) + ("category",) * 3
+BLOCKS = (1,) * 5 + (3,)
+
+
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x.mean(0), x.std(0)
 
 
 def half_lit(*shape: int) -> Tensor:
@@ -122,7 +147,22 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Observations]] = {
     "continuous-bernoulli": (lambda: vae(ContinuousBernoulli()), Observations(GREYS)),
     "batch-norm": (lambda: VAE(Normalised(2, 12, (3, 4)), 2), Observations(bits(6, seed=3))),
     "normal": (lambda: vae(Normal()), Observations(GREYS)),
-    "poisson": (lambda: vae(Poisson()), Observations((9 * GREYS).round())),
+    "normal, scale of the decoder": (
+        lambda: vae_of(Normal(*moments(50 * REALS), noise_scale="decoder"), REALS),
+        Observations(50 * REALS),
+    ),
+    "student-t": (lambda: vae(StudentT(*moments(GREYS), noise_scale="feature")), Observations(GREYS)),
+    "poisson": (lambda: vae(Poisson()), Observations(COUNTS)),
+    "negative-binomial": (
+        lambda: vae(NegativeBinomial(*moments(COUNTS), size_factors="total")),
+        Observations(COUNTS),
+    ),
+    "zero-inflated-negative-binomial": (
+        lambda: vae_of(ZeroInflatedNegativeBinomial(*moments(COUNTS)), COUNTS),
+        Observations(COUNTS),
+    ),
+    "categorical": (lambda: vae_of(Categorical((9.0,)), COUNTS), Observations(COUNTS)),
+    "columns": (lambda: vae_of(Columns(*moments(COLUMNS), KINDS, BLOCKS), COLUMNS), Observations(COLUMNS)),
     "mixture-prior": (lambda: vae(prior=MixtureOfGaussians(2, num_components=3)), Observations(bits(6, seed=3))),
     "hierarchical": (hierarchical, Observations(bits(6, seed=3))),
     "two-layer-linear-gaussian": (lambda: TwoLayerLinearGaussian((5,), 3, 2), Observations(REALS)),

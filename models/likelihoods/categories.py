@@ -155,6 +155,7 @@ class OneHot(dist.TorchDistribution):
 
 class _OneInEachBlock(constraints.Constraint):
     is_discrete = True
+    in_words = "blocks of columns of which one is 1 and all others 0"
 
     def __init__(self, block: Tensor, num_blocks: int) -> None:
         self.block, self.num_blocks = block, num_blocks

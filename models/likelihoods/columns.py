@@ -58,7 +58,7 @@ class Columns(Likelihood):
             raise UserError(f"kinds are of {len(each)} columns and blocks of {int(sizes.sum())}, and x has {num}.")
         block = torch.arange(len(sizes)).repeat_interleave(sizes)
         makers: dict[str, Callable[[Tensor], Likelihood]] = {
-            "reals": lambda here: _REALS[of_reals](x_mean[here], x_std[here], scale="feature"),
+            "reals": lambda here: _REALS[of_reals](x_mean[here], x_std[here], noise_scale="feature"),
             "counts": lambda here: _COUNTS[of_counts](x_mean[here], x_std[here]),
             "bits": lambda _: Bernoulli(),
             "category": lambda here: Blocks(block[here].unique(return_inverse=True)[1]),
@@ -155,6 +155,8 @@ class Beside(dist.TorchDistribution):
 
 
 class _EachItsOwn(constraints.Constraint):
+    in_words = "in each column what its kind says: counts whole numbers from 0 up, bits 0 and 1, a category one 1"
+
     def __init__(self, q: Beside) -> None:
         self.q = q
 

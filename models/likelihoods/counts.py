@@ -26,9 +26,9 @@ class Counts(Likelihood):
     """x = 0, 1, … of mean s e^η: η from the decoder, s the size of the row.
 
     With `size_factors` total, s is the total of what was seen of a row over what the data has there on average, so that
-    the decoder says what share of a row is whose; the first row to be drawn without an observation has s = 1, as a row
-    of zeros. A density is then one of x given a row's total: Σ over all x of that total is at most 1. A model that
-    calls the likelihood itself, not :meth:`of`, has s = 1 too.
+    the decoder says what share of a row is whose. A row of zeros has s = 1, as one drawn from the prior.
+    The density is then one of x given its row's total, and adds up to at most 1 over all x of that total. A model that
+    calls the likelihood itself, not :meth:`of`, has s = 1 for every row.
 
     Args:
         x_mean: mean of the data, ``(*event)``; not needed by a Poisson without size factors.
@@ -48,6 +48,11 @@ class Counts(Likelihood):
             if x_mean is None:
                 raise UserError("`size_factors` total is relative to the data; give x_mean.")
             self.register_buffer("usual", x_mean.clone())
+
+    @property
+    def given_totals(self) -> bool:
+        """Whether the density is one given the total of each row, as estimates then say."""
+        return self.size_factors == "total"
 
     def start(self, x_mean: Tensor) -> Tensor:
         """Where E[x] is the mean."""

@@ -26,11 +26,11 @@ class Located(Likelihood):
     """x = location + scale × noise, location and scale as Normal says; what the noise is, a subclass says.
 
     Args:
-        x_mean: m, the mean of the data, ``(*event)``; not needed for `scale` one.
+        x_mean: m, the mean of the data, ``(*event)``; not needed for `noise_scale` one.
         x_std: s, its standard deviations, likewise.
         kinds: what the columns of a table hold; none of images.
-        scale: Of the noise: one for all of x, one a feature, or from the decoder beside each location. Auto is one a
-            feature for tables and one for all else.
+        noise_scale: How wide the noise is: one scale for all of x, one a feature, or the decoder's, another for each z.
+            Auto is feature for tables and one for all else.
 
     Attributes:
         raw_scale: σ before :func:`ppl_vae.networks.dense.positive`, by ten: ``()``, or ``(*event)`` and in units of s.
@@ -48,15 +48,15 @@ class Located(Likelihood):
         x_std: Tensor | None = None,
         kinds: Sequence[str] = (),
         *,
-        scale: Scale = "auto",
+        noise_scale: Scale = "auto",
     ) -> None:
         super().__init__()
-        self.scaled_by = ("feature" if kinds else "one") if scale == "auto" else scale
+        self.scaled_by = ("feature" if kinds else "one") if noise_scale == "auto" else noise_scale
         if self.scaled_by == "one":
             self.raw_scale = nn.Parameter(raw_scale(torch.tensor(_FIRST_SCALE), _SMALLEST_SCALE) / HASTE)
             return
         if x_mean is None or x_std is None:
-            raise UserError(f"`scale` {self.scaled_by} is relative to the data; give x_mean and x_std.")
+            raise UserError(f"`noise_scale` {self.scaled_by} is relative to the data; give x_mean and x_std.")
         self.register_buffer("shift", x_mean.clone())
         self.register_buffer("unit", torch.where(x_std > 0, x_std, 1.0))
         if self.scaled_by == "feature":
@@ -129,10 +129,10 @@ class StudentT(Located):
         x_std: Tensor | None = None,
         kinds: Sequence[str] = (),
         *,
-        scale: Scale = "auto",
+        noise_scale: Scale = "auto",
         degrees_of_freedom: Annotated[float, Field(gt=_LEAST_DEGREES)] | None = None,
     ) -> None:
-        super().__init__(x_mean, x_std, kinds, scale=scale)
+        super().__init__(x_mean, x_std, kinds, noise_scale=noise_scale)
         self.degrees_of_freedom = degrees_of_freedom
         if degrees_of_freedom is None:
             first = raw_scale(torch.tensor(_FIRST_DEGREES), _LEAST_DEGREES) / HASTE

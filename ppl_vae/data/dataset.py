@@ -162,7 +162,7 @@ class Dataset:
 
     def probe(self) -> Batch:
         """A few rows to try a pair on: the first two, the first ones with values that not every model takes (grey
-        levels, and what is outside [0, 1]), and those of the smallest and the largest label.
+        levels, what is outside [0, 1], negative or not whole), and those of the smallest and the largest label.
 
         Raises:
             UserError: x holds NaN or infinity, or what is no probability and is to be binarized; the first such row.
@@ -173,10 +173,11 @@ class Dataset:
     def _telling(self) -> Tensor:
         found = torch.arange(min(2, len(self)), device=self.device)
         grey, outside = self._first(_is_grey), self._first(_is_outside)
+        negative, broken = (self._first(each) for each in (lambda part: part < 0, lambda part: part != part.round()))
         if len(outside):
             self._check_values()
         ends = [] if self.y is None or not len(self) else [self.y.argmin()[None], self.y.argmax()[None]]
-        numbers = dict.fromkeys(torch.cat([found, grey, outside, *ends]).tolist())
+        numbers = dict.fromkeys(torch.cat([found, grey, outside, negative, broken, *ends]).tolist())
         return torch.tensor(list(numbers), dtype=torch.long, device=self.device)
 
     def _check_values(self) -> None:

@@ -18,6 +18,10 @@ CAVEATS: dict[Likelihood, str] = {
         "These are log-likelihoods only if p(x, z), with the model's factor (pyro.factor), still sums to 1. Otherwise "
         "do not compare them with other numbers."
     ),
+    "given each row's total": (
+        "These are log-likelihoods of x given the total of each row, at most. Put them beside those of models that are "
+        "given it too."
+    ),
 }
 
 POINT_IN_WORDS = (

@@ -6,9 +6,11 @@ from torch import Tensor, nn
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.predictive.draws import prior_predictive
 from ppl_vae.programs.batch import UNSEEN
+from ppl_vae.programs.check import given_totals
 from ppl_vae.programs.contract import hold_to_x_alone, not_x, trace_in_plate
 from ppl_vae.programs.pair import frozen
 from ppl_vae.runtime.config import Count, Seed, in_range
+from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
 
 
@@ -30,8 +32,14 @@ def simulate(
         taken for theirs; and z* by site, ``(num, *latent_event)``.
 
     Raises:
-        UserError: the model observes anything but x, so that what it draws is not what it is evaluated on.
+        UserError: the model is given each row's total, which it cannot draw; or it observes anything but x, so that
+            what it draws is not what it is evaluated on.
     """
+    if given_totals(model):
+        raise UserError(
+            "this model is given the total of each row and has no distribution of totals, so that rows drawn from it "
+            "are not those that it would be evaluated on; take an estimate on data, or `size_factors` none."
+        )
     if y is not None and len(y) != num:
         raise ValueError(f"{len(y)} labels for {num} simulations")
     device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))

@@ -11,7 +11,7 @@ from pyro.distributions.util import is_identically_one
 from pyro.poutine import Trace
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
-from torch.distributions import Bernoulli
+from torch.distributions import Bernoulli, constraints
 
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.contract import hold_to_x, trace_in_plate
@@ -20,7 +20,13 @@ from ppl_vae.programs.program import refuse_functions
 from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.seeding import preserved, seeded
 
-Likelihood = Literal["proper", "none (Bernoulli on grey levels)", "none (density on bits)", "up to a factor"]
+Likelihood = Literal[
+    "proper",
+    "none (Bernoulli on grey levels)",
+    "none (density on bits)",
+    "up to a factor",
+    "given each row's total",
+]
 
 # How many times the spread of another a column's is, before one scale no longer serves both.
 _WIDE = 10
@@ -39,6 +45,10 @@ _ADVICE: dict[Likelihood, str] = {
     "up to a factor": (
         "the model has a factor (pyro.factor): the numbers are log-likelihoods only if p(x, z) with it still sums to "
         "1; otherwise they cannot be compared with others."
+    ),
+    "given each row's total": (
+        "the likelihood is given the total of each row (`size_factors` total): the numbers are log-likelihoods of x "
+        "given that total, at most, and comparable with those of models that are given it too."
     ),
 }
 
@@ -87,6 +97,7 @@ def likelihood_label(model: nn.Module, batch: Batch) -> Likelihood:
     density: over x in [0, 1] it integrates to 1 / C(λ), where C(λ) = 2 artanh(1 − 2λ) / (1 − 2λ) is the factor that it
     leaves out (Loaiza-Ganem and Cunningham 2019). A density, on the other hand, says nothing of data that is bits
     alone: it can be as high as one likes at 0 and at 1. Of a factor, ``pyro.factor``, no more is known than its value.
+    What is given the total of x is a probability of x among those of this total, and of them at most 1 in all.
 
     Args:
         model: p(x, z).
@@ -107,7 +118,14 @@ def likelihood_label(model: nn.Module, batch: Batch) -> Likelihood:
         if not fn.support.is_discrete and not _is_grey(value):
             return "none (density on bits)"
     factors = any(isinstance(cast(Any, trace.nodes[name]["fn"]), Unit) for name in trace.observation_nodes)
-    return "up to a factor" if factors else "proper"
+    if factors:
+        return "up to a factor"
+    return "given each row's total" if given_totals(model) else "proper"
+
+
+def given_totals(model: nn.Module) -> bool:
+    """Whether p(x | z) is given the total of each row of x, as a part of the model says of itself."""
+    return any(getattr(module, "given_totals", False) is True for module in model.modules())
 
 
 def advice_on_likelihood(model: nn.Module, guide: nn.Module, batch: Batch) -> list[str]:
@@ -147,8 +165,17 @@ def advice_on_scale(model: nn.Module, batch: Batch, spread: Tensor) -> list[str]
     return [
         f"the columns of x have standard deviations from {spread.min():.2g} to {spread.max():.2g}, and this model has "
         "one scale for all of them, so that the widest count for most; bring them to one scale, (x - x.mean(0)) / "
-        "x.std(0), or, of a model that takes a likelihood, leave its `scale` auto."
+        "x.std(0), or, of a model that takes a likelihood, leave its `noise_scale` auto."
     ]
+
+
+def _in_words(support: Any) -> str:
+    """What numbers a support has, where it is one that data can miss; a constraint of one's own may have `in_words`."""
+    if support is constraints.nonnegative_integer:
+        return "whole numbers from 0 up"
+    if isinstance(support, type(constraints.integer_interval(0, 1))) and support is not constraints.boolean:
+        return f"whole numbers from {support.lower_bound} to {support.upper_bound}"
+    return str(getattr(support, "in_words", ""))
 
 
 def _is_grey(x: Tensor) -> bool:
@@ -217,7 +244,9 @@ def _check_site(name: str, site: Any, program: str, batch: Batch, num_particles:
         raise UserError(f"site '{name}' of the {program}: {reason(error)}") from error
     if not inside:
         advice = "; scale x into [0, 1], or take a likelihood of real numbers, as `likelihood` normal" if grey else ""
-        if not grey and name == "x" and fn.support.is_discrete and _is_grey(value):
+        if words := _in_words(unwrapped(fn).support):
+            advice = f", which takes {words}"
+        elif not grey and name == "x" and fn.support.is_discrete and _is_grey(value):
             advice = "; binarize the data (dynamic, static or threshold)"
         raise UserError(f"site '{name}': values outside the support of the {program}'s {kind}{advice}.")
     if not is_identically_one(site["scale"]):

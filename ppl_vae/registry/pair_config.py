@@ -29,7 +29,8 @@ class PairConfig:
         guide: The variational program q(z | x).
         family: What q is. Bottom-up is q(z1 | x) q(z2 | z1).
         likelihood: What the decoder's output means. Bernoulli is for bits; continuous-bernoulli and normal (its scale
-            learned) are for grey levels, with `binarization` none; poisson is for counts. Auto is what suits the data.
+            learned) are for grey levels, with `binarization` none; normal and student-t for real numbers; poisson and
+            the negative binomials for counts; columns for a table of several kinds. Auto is what suits the data.
         prior: p(z). Mixture is of Gaussians; vamp, of the guide's posteriors at learned pseudo-inputs.
         net: Encoder and decoder of our models and guides: fully connected (mlp), or convolutional (data of images
             only). Auto is conv for photographs and images in colour.

@@ -4,6 +4,7 @@
     photographs, colour             Normal likelihood, convolutional networks
     grey levels (as they are), reals  Normal likelihood
     counts                          Poisson likelihood
+    columns of several kinds        a likelihood for each
     text, music                     the sequence model
 
 How grey levels become bits is the data's (:func:`ppl_vae.data.dataset.suiting`), unless a likelihood is set: then it
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 from ppl_vae.data import Binarization, DataConfig, Splits
 from ppl_vae.data.kinds import IN_WORDS, Kind, kind_of
 from ppl_vae.data.reading import read_data
+from ppl_vae.registry.factories import LIKELIHOODS
 from ppl_vae.registry.files import find
 from ppl_vae.registry.pair_config import AUTO, PairConfig
 from ppl_vae.registry.settings import parameters_of
@@ -25,7 +27,7 @@ _CONVOLVED = 8  # pixels of height and width, from which convolutions see more t
 
 # What a likelihood, or a model that has one of its own, takes.
 _TAKES: dict[str, dict[str, Binarization]] = {
-    "likelihood": {"bernoulli": "dynamic", "continuous-bernoulli": "none", "normal": "none", "poisson": "none"},
+    "likelihood": {name: "dynamic" if name == "bernoulli" else "none" for name in LIKELIHOODS},
     "model": {"linear-gaussian": "none", "two-layer-linear-gaussian": "none"},
 }
 _LIKELIHOODS: dict[Kind, str] = {**dict.fromkeys(("bits", "text", "music"), "bernoulli"), "counts": "poisson"}
@@ -81,6 +83,7 @@ def suited(
         UserError: the model is unknown, or a user's file that cannot be used.
     """
     train = data.train
+    several = len(set(data.kinds)) > 1 or "category" in data.kinds
     kind = kind_of(train.values(), data.layout)
     now: Kind = "bits" if train.dynamic else kind
     unset = [name for name in ("model", "likelihood", "net") if getattr(pair, name) == AUTO]
@@ -100,7 +103,7 @@ def suited(
     if "likelihood" in unset:
         found["likelihood"] = PairConfig.likelihood
         if "likelihood" in reads:
-            found["likelihood"] = _LIKELIHOODS.get(now, "normal")
+            found["likelihood"] = "columns" if several else _LIKELIHOODS.get(now, "normal")
             said.append(f"{found['likelihood']} likelihood")
             flags.append("likelihood")
     if "net" in unset:
@@ -112,5 +115,6 @@ def suited(
             flags.append("net")
     chosen = tuple([*unset, *(["binarization"] if binarization == "auto" else [])])
     why = f"x is {kind}" if kind in ("text", "music") else f"x has {IN_WORDS[kind]}"
+    why = "x has columns of several kinds" if several else why
     words = f"{', '.join(said)}, since {why} (to choose yourself: {', '.join(f'`{each}`' for each in flags)})"
     return Suited(replace(pair, **found), chosen, words if said else "", tuple(flags), why)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import ppl_vae as pv
 from ppl_vae.data import DataConfig
 from ppl_vae.data.kinds import Kind, kind_of
+from ppl_vae.data.splits import splits_of
 from ppl_vae.models import VAE
 from ppl_vae.models.likelihoods import Bernoulli, Normal
 from ppl_vae.networks.convolutional import ConvDecoder
@@ -80,6 +81,14 @@ def test_each_kind_has_what_suits_it(name: str, tmp_path: Path) -> None:
     assert "`likelihood`" in found.words
     assert ("`binarization`" in found.words) == (kind in ("grey levels", "photographs", "colour"))
     assert ("`net`" in found.words) == (net == "conv")
+
+
+@pytest.mark.parametrize("kinds", [("reals", "counts", "bits"), ("category",) * 3])
+def test_columns_of_several_kinds_have_a_likelihood_for_each(kinds: tuple[str, ...]) -> None:
+    x = torch.eye(3).repeat(20, 1) * (1 if "category" in kinds else 2.5)
+    found = suited(UNSET, splits_of(pv.Dataset(x))._replace(kinds=kinds))
+    assert found.pair.likelihood == "columns"
+    assert found.why == "x has columns of several kinds"
 
 
 @pytest.mark.parametrize(

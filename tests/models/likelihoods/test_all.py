@@ -63,10 +63,10 @@ LIKELIHOODS = {
     "bernoulli": Kind(Bernoulli, _ONE_HOT, BITS),
     "continuous-bernoulli": Kind(ContinuousBernoulli, _COUNTED / 30, torch.linspace(0, 1, 100_001).double(), 1e-5),
     "normal": Kind(Normal, **_DENSITY),
-    "normal, a feature": Kind(partial(Normal, MEAN, STD, scale="feature"), **_DENSITY),
-    "normal, decoder": Kind(partial(Normal, MEAN, STD, scale="decoder"), **_DENSITY),
+    "normal, a feature": Kind(partial(Normal, MEAN, STD, noise_scale="feature"), **_DENSITY),
+    "normal, decoder": Kind(partial(Normal, MEAN, STD, noise_scale="decoder"), **_DENSITY),
     "student-t": Kind(partial(StudentT, MEAN, STD, degrees_of_freedom=12.0), **_DENSITY),
-    "student-t, decoder": Kind(partial(StudentT, MEAN, STD, scale="decoder"), **_DENSITY),
+    "student-t, decoder": Kind(partial(StudentT, MEAN, STD, noise_scale="decoder"), **_DENSITY),
     "poisson": Kind(Poisson, **_MASS),
     "negative-binomial": Kind(partial(NegativeBinomial, MEAN, STD), **_MASS),
     "zero-inflated": Kind(partial(ZeroInflatedNegativeBinomial, MEAN, STD), **_MASS),
@@ -169,6 +169,6 @@ def test_a_start_is_at_the_mean(name: str) -> None:
 
 def test_the_suite_for_likelihoods_of_ones_own_takes_one_with_two_outputs() -> None:
     x = torch.randn(6, 3, 4)
-    case = likelihood_case(lambda: Normal(x.mean(0), x.std(0), scale="decoder"), x)
+    case = likelihood_case(lambda: Normal(x.mean(0), x.std(0), noise_scale="decoder"), x)
     model, _ = case.pair()
     assert model.decoder.event_shape == (3, 4, 2)

@@ -37,7 +37,7 @@ def test_a_table_is_learned_alike_whatever_the_units_of_its_columns() -> None:
 
 def test_one_scale_for_all_columns_is_warned_of_where_they_differ() -> None:
     data = pv.Dataset(table() * UNITS)
-    one, own = (pv.build_model(VAE, data, scale=scale, hidden=(4,)) for scale in ("one", "auto"))
+    one, own = (pv.build_model(VAE, data, noise_scale=scale, hidden=(4,)) for scale in ("one", "auto"))
     batch, spread = data.probe(), data.spread()
     assert "standard deviations from 0.00" in advice_on_scale(one, batch, spread)[0]
     assert advice_on_scale(own, batch, spread) == []
@@ -48,19 +48,21 @@ def test_the_decoder_knows_where_the_noise_is_wide() -> None:
     torch.manual_seed(1)
     z = torch.rand(1500, 1)
     x = torch.cat([4 * z, torch.randn(1500, 3) * (0.05 + 2 * (z > 0.5))], dim=1)
-    assert trained(x, scale="decoder")[1] > trained(x, scale="feature")[1] + 1
+    assert trained(x, noise_scale="decoder")[1] > trained(x, noise_scale="feature")[1] + 1
 
 
 def test_students_degrees_of_freedom_are_learned_from_outliers() -> None:
     torch.manual_seed(0)
     with_outliers = torch.distributions.StudentT(2.5).sample((1500, 3)) * 10
-    few, many = (trained(x, "student-t", scale="feature")[2].likelihood for x in (with_outliers, torch.randn(1500, 3)))
+    few, many = (
+        trained(x, "student-t", noise_scale="feature")[2].likelihood for x in (with_outliers, torch.randn(1500, 3))
+    )
     assert (few.degrees < 5).all()
     assert (many.degrees > 8).all()
     assert StudentT(degrees_of_freedom=4.0).degrees == 4.0
 
 
 def test_what_is_relative_to_the_data_needs_the_data() -> None:
-    with pytest.raises(UserError, match=r"`scale` decoder is relative to the data; give x_mean and x_std"):
-        Normal(scale="decoder")
+    with pytest.raises(UserError, match=r"`noise_scale` decoder is relative to the data; give x_mean and x_std"):
+        Normal(noise_scale="decoder")
     assert Normal().scale.shape == ()  # of images, and as it always was
