@@ -64,7 +64,7 @@ def blocks(
     for axes, (name, picture) in zip(panels, pictures.items(), strict=True):
         show(axes, picture)
         axes.set_label(name)
-        axes.set_title(name, loc="left")
+        axes.set_title(name, loc="left", pad=8.0 if column_names else None)
         down = _step(picture.shape[0], rows, height)
         axes.set_yticks(np.arange(rows) * down + height / 2 - 0.5, row_names or [""] * rows)
         across = _step(picture.shape[1], columns, width)

@@ -11,12 +11,14 @@ from ppl_vae.data.labels import Label, number_of, rows_of
 from ppl_vae.predictive.draws import label_sheet, posterior_predictive, prior_predictive
 from ppl_vae.predictive.latent_space.codes import GuideFor
 from ppl_vae.predictive.rendering import (
+    blocks_of,
     centre,
     device_of,
     is_drawn,
     pairs_of,
     sheet_of,
     shown_of,
+    shows_noise,
     strips_of,
     takes_labels,
 )
@@ -27,6 +29,9 @@ from ppl_vae.runtime.errors import UserError
 
 if TYPE_CHECKING:
     pass
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SHEET_COLUMNS = 12
 
@@ -47,11 +52,13 @@ def prior(model: nn.Module, info: DataInfo, num_samples: Count = 64) -> Samples:
         raise UserError("this model is conditional on labels, and has no p(y) of them; draw from `conditional`.")
     draws = prior_predictive(model, info.event_shape, num_samples)
     shown, words = shown_of(model, info, draws)
+    kinds = {"E[x | z], z ~ p(z)": draws.means, "x ~ p(x | z) for the same z": draws.x}
+    noisy = shows_noise(model, info)
     return Samples(
         {**draws.latents, "means": draws.means, "x": draws.x},
         info,
-        f"Prior predictive: {words}.",
-        lambda caption: sheet_of(info, shown, caption),
+        f"Prior predictive: {words}{'; below, x ~ p(x | z) for the same z' if noisy else ''}.",
+        lambda caption: blocks_of(info, kinds, caption) if noisy else sheet_of(info, shown, caption),
         sequences={"x": draws.x},
     )
 
@@ -89,11 +96,17 @@ def posterior(
     reconstructed = draws.x[0] if drawn else draws.means[0]
     what = "x ~ p(x | z)" if drawn else centre(model, info)
 
+    kinds = {"x": batch.x, "E[x | z], z ~ q(z | x)": draws.means[0], "x ~ p(x | z) for the same z": draws.x[0]}
+    noisy = shows_noise(model, info)
+
+    def drawn_under(caption: str) -> "Figure":
+        return blocks_of(info, kinds, caption) if noisy else pairs_of(info, batch.x, reconstructed, caption)
+
     return Samples(
         {"observations": batch.x, **latents, "means": draws.means[0], "x": draws.x[0]},
         info,
-        f"{split} data; below, {what} for one z ~ q(z | x).",
-        lambda caption: pairs_of(info, batch.x, reconstructed, caption),
+        f"{split} data; below, {what} for one z ~ q(z | x){', and x ~ p(x | z)' if noisy else ''}.",
+        drawn_under,
         sequences={"observation": batch.x, "reconstruction": reconstructed},
     )
 

@@ -24,6 +24,7 @@ from ppl_vae.runtime.errors import UserError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_MOST_IN_BLOCK, _BLOCK_COLUMNS = 30, 10  # images of a kind
 _MOST_PAIRS = 5  # of rows of a table and their reconstructions
 
 
@@ -147,6 +148,27 @@ def pairs_of(info: DataInfo, x: Tensor, made: Tensor, caption: str, spread: Tens
         return table_of(info, series, [str(number) for number in range(1, len(x[few]) + 1)], caption, bars)
     above, below = images_of(info, x, made)
     return figures.reconstructions(above, below, caption)
+
+
+def shows_noise(model: nn.Module, info: DataInfo) -> bool:
+    """Whether a draw of x given z is worth a picture beside its mean: of images, which are more than lines of a table
+    and, unlike sequences, have a mean."""
+    return info.layout == "plain" and not is_table(info) and shows_means(model, info)
+
+
+def blocks_of(info: DataInfo, parts: Mapping[str, Tensor], caption: str) -> "Figure":
+    """Several kinds of images of the same datapoints or latents, ``(n, *event)`` each by what it is: a block for each,
+    of the first thirty."""
+    first = next(iter(parts.values()))
+    num = min(len(first), _MOST_IN_BLOCK)
+    columns = min(_BLOCK_COLUMNS, num)
+    rows = -(-num // columns)
+    arranged = {}
+    for name, x in parts.items():
+        places = torch.full((rows * columns, *x.shape[1:]), torch.nan, dtype=x.dtype, device=x.device)
+        places[:num] = x[:num]
+        arranged[name] = places.unflatten(0, (rows, columns))
+    return figures.blocks(dict(zip(arranged, images_of(info, *arranged.values()), strict=True)), (), caption)
 
 
 def is_table(info: DataInfo) -> bool:

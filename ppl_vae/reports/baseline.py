@@ -67,7 +67,7 @@ def draw_baseline(
         "classes": figures.strips(
             by_label[: len(names)], names, caption=f"{title}. Draws from p(x | y), {row}: {draws}."
         ),
-        "components": _components(classifier, names, title),
+        "components": _components(classifier, names, title, run.record.info.num_data),
         "confusion": figures.confusion(
             test["confusion"],
             run.record.info.called(test["labels"]),
@@ -81,7 +81,7 @@ def draw_baseline(
     return paths
 
 
-def _components(classifier: BayesClassifier, names: list[str], title: str) -> "Figure":
+def _components(classifier: BayesClassifier, names: list[str], title: str, num_data: int) -> "Figure":
     if max(len(mixture.weights) for mixture in classifier.classes) == 1:
         rows = -(-len(names) // _COLUMNS)
         columns = min(len(names), _COLUMNS)
@@ -98,13 +98,26 @@ def _components(classifier: BayesClassifier, names: list[str], title: str) -> "F
     columns = min(_COLUMNS, max(len(mixture.weights) for mixture in classifier.classes))
     images = torch.full((len(names), columns, *classifier.event_shape), torch.nan, dtype=torch.float64)
     grid = []
-    for number, mixture in enumerate(classifier.classes[: len(names)]):
+    sizes = (classifier.prior * num_data).tolist()
+    for number, (mixture, size) in enumerate(zip(classifier.classes[: len(names)], sizes, strict=False)):
         means = classifier.component_means(number)[:columns]
         images[number, : len(means)] = means
-        words = [_weight(weight) for weight in mixture.weights[:columns].tolist()]
+        words = [_share(weight, size) for weight in mixture.weights[:columns].tolist()]
         grid.append(words + [""] * (columns - len(words)))
-    caption = f"{title}. A row for each label: means of its components, the heaviest first; below, their weights."
+    empty = sum(
+        int((mixture.weights * size < 1).sum()) for mixture, size in zip(classifier.classes, sizes, strict=True)
+    )
+    total = sum(len(mixture.weights) for mixture in classifier.classes)
+    caption = (
+        f"{title}. A row for each label: means of its components, the heaviest first; below, their weights. {empty} of "
+        f"the {total} components have vanished: they are left with less than one datapoint."
+    )
     return figures.labelled(images, grid, names, caption)
+
+
+def _share(weight: float, num_data: float) -> str:
+    """A component's weight, or that it has none worth a datapoint of its label's."""
+    return _weight(weight) if weight * num_data >= 1 else "vanished"
 
 
 def _weight(weight: float) -> str:

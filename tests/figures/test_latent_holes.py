@@ -16,7 +16,8 @@ def test_planes_stand_side_by_side_with_their_images_below() -> None:
     axes = {str(each.get_label()): each for each in figure.axes}
     for plane in (AE, VAE):
         panel = axes[plane.name]
-        assert (panel.get_title(), panel.get_xlabel(), panel.get_ylabel()) == (plane.name, "z1", "z2")
+        whole = axes[f"{plane.name}, to scale"]
+        assert (whole.get_title(), panel.get_xlabel(), panel.get_ylabel()) == (plane.name, "z1", "z2")
         (points,) = panel.collections
         np.testing.assert_array_equal(np.asarray(points.get_offsets()), plane.codes)
         assert to_hex(np.asarray(points.get_facecolor())[2]) == CATEGORICAL[2]
@@ -43,12 +44,14 @@ def test_without_labels() -> None:
 
 
 @pytest.mark.parametrize(("factor", "same"), [(2.0, True), (50.0, False)])
-def test_planes_have_the_same_axes_unless_one_would_be_a_dot(factor: float, same: bool) -> None:
+def test_planes_are_drawn_on_the_same_axes_whatever_their_scale(factor: float, same: bool) -> None:
     wide = AE._replace(codes=factor * np.asarray(VAE.codes), places=factor * np.asarray(VAE.places), images=VAE.images)
     figure = latent_holes([wide, VAE])
     one, other = (axes for axes in figure.axes if axes.get_label() in (wide.name, VAE.name))
     assert (one.get_xlim() == other.get_xlim()) == same
     assert (one.get_ylim() == other.get_ylim()) == same
+    to_scale = [axes for axes in figure.axes if str(axes.get_label()).endswith("to scale")]
+    assert len({axes.get_xlim() for axes in to_scale}) == (0 if same else 1)
     for axes in (one, other):
         assert [patch.get_radius() for patch in axes.patches] == [3]
 

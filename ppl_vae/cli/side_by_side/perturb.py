@@ -24,7 +24,7 @@ class Perturb(Laid):
 
     images: tuple[CountOrZero, ...] = ()
     """Rows of the split; by default the first three."""
-    steps: Annotated[int, Field(ge=2, le=50)] = 9
+    steps: Annotated[int, Field(ge=2, le=20)] = 9
     """Decoded codes of each image, its own the first."""
     span: Annotated[float, Field(gt=0, le=1e6)] = 4.0
     """How far the last is off, in units s."""

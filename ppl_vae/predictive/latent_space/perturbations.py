@@ -31,6 +31,7 @@ Pair = tuple[nn.Module, nn.Module]
 """p(x, z) and q(z | x)."""
 _SHOWN = 3  # images, where none is named
 _DRAWS = 1000  # of each q: its standard deviation is then known to 2 %
+_MOST_NAMED = 10  # steps
 _TENTH = 0.1  # of the codes' spread, a step where no q has a width
 
 
@@ -56,7 +57,7 @@ def perturbations(
     data: Dataset,
     info: DataInfo,
     images: Sequence[int] = (),
-    steps: Annotated[int, Field(ge=2, le=50)] = 9,
+    steps: Annotated[int, Field(ge=2, le=20)] = 9,
     span: Annotated[float, Field(gt=0, le=1e6)] = 4.0,
     limit: Count = 2000,
     split: str = "test",
@@ -121,7 +122,7 @@ def perturbations(
         arrays,
         info,
         what,
-        lambda caption: _drawn(info, strips, names, ["x", *(f"{each:.3g} s" for each in t.tolist())], caption),
+        lambda caption: _drawn(info, strips, names, _column_names(t), caption),
         tuple(f"steps    {name}: s is {''.join(said[name])}" for name in pairs),
     )
 
@@ -153,12 +154,12 @@ def _lengths(around: Mapping[str, _Around]) -> tuple[dict[str, Tensor], dict[str
     for name, each in around.items():
         if each.widths is not None:
             lengths[name] = each.widths
-            said[name] = (f"1 posterior standard deviation, {shares[name]:.2g} of the codes' spread", "")
+            said[name] = (f"1 posterior standard deviation, {_shown(shares[name])} of the codes' spread", "")
             continue
         share = _TENTH if first is None else shares[first]
         lengths[name] = each.codes.new_full((len(each.codes),), share * each.spread)
         why = "no q has a width" if first is None else f"as much as of {first}"
-        said[name] = (f"{share:.2g} of the codes' spread", f" ({why})")
+        said[name] = (f"{_shown(share)} of the codes' spread", f" ({why})")
     return lengths, said
 
 
@@ -171,6 +172,16 @@ def _drawn(
         return figures.blocks(images, row_names, caption, column_names)
     turned = {name: each.swapaxes(0, 1) for name, each in images.items()}
     return figures.blocks(turned, column_names, caption, row_names)
+
+
+def _shown(share: float) -> str:
+    return f"{share:.2g}" if share < 10 else f"{share:,.0f}"
+
+
+def _column_names(t: Tensor) -> list[str]:
+    """Of x, and of the steps; where they are many only of some, as there is room for."""
+    every = -(-len(t) // _MOST_NAMED)
+    return ["x", *("" if place % every else f"{each:.3g} s" for place, each in enumerate(t.tolist()))]
 
 
 @contextmanager
