@@ -150,7 +150,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "blocks": lambda: figures.blocks({"data": pixels(2, 10, 8, 8), LONG: pixels(2, 10, 8, 8)}, (), CAPTION),
     "blocks with names": lambda: figures.blocks({CAPTION: pixels(5, 9, 8, 8), "b": pixels(5, 9, 8, 8)}, CLASSES[:5], CAPTION),
     "blocks with columns": lambda: figures.blocks({f"1. a\ns is 0.1 of {LONG}": pixels(3, 10, 28, 28), CAPTION: pixels(3, 10, 28, 28)}, ["test 1"] * 3, CAPTION, ["x", *[f"{n / 2} s" for n in range(9)]]),
-    "blocks with many columns": lambda: figures.blocks({"1. a\ns is 0.1": pixels(1, 21, 28, 28), "b\nc": pixels(1, 21, 28, 28)}, ["test 59,999"], CAPTION, ["x", *["" if n % 2 else f"{n / 49e-6:.3g} s" for n in range(20)]]),
+    "blocks with many columns": lambda: figures.blocks({"1. a\ns is 0.1": pixels(1, 21, 28, 28), "2. vae\ns is 0.2": pixels(1, 21, 28, 28)}, ["test 59,999"], CAPTION, ["x", *["" if n % 2 else f"{n * 4 / 19:.3g} s" for n in range(20)]]),
     "blocks of lines with columns": lambda: figures.blocks({"1. a\ns is 0.1": pixels(10, 3, 20, 400), "b\nc": pixels(10, 3, 20, 400)}, [f"{n / 2} s" for n in range(10)], CAPTION, [f"test {n}" for n in range(3)]),
     "labelled": lambda: figures.labelled(pixels(4, 10, 8, 8), [["0.123 ± 0.001"] * 10] * 4, CLASSES[:4], CAPTION),
     "latent": lambda: scatter(["0", "1", "2"], 2),
