@@ -11,6 +11,9 @@ The contract, all of it Pyro's own:
 * all that it is, is in its arguments and its ``state_dict``, and it draws by Pyro and PyTorch alone: then a run of it
   opens as it was trained, and an estimate of it can be repeated.
 
+A model that takes a likelihood observes x under ``self.likelihood.of(output, batch)``, which knows of missing numbers,
+and of each row's total where it asks for that. The decoder's output has the shape of ``likelihood.start(x_mean)``.
+
 ``batch.y`` are the labels, ``(batch,)`` integers 0, 1, 2, ..., or None where the data has none; a model that needs them
 raises a :class:`ppl_vae.UserError` then. Leading dimensions are the latents' alone, so y is expanded to theirs. For
 codes of labels take ``torch.eye(n, device=batch.y.device)[batch.y]``: ``torch.nn.functional.one_hot`` reads the labels'

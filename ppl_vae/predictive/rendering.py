@@ -111,7 +111,9 @@ def centre(model: nn.Module, info: DataInfo, given: str = "z", *, drawn: bool = 
     """What is shown of p(x | z), in words: a draw, or :attr:`ppl_vae.predictive.draws.Draws.means`."""
     if drawn:
         return f"x ~ p(x | {given}) from the same noise"
-    return f"E[x | {given}]" if shows_means(model, info) else f"the likeliest steps given {given}"
+    if shows_means(model, info):
+        return f"E[x | {given}]"
+    return f"the likeliest {'x' if info.layout == 'plain' else 'steps'} given {given}"
 
 
 def strips_of(

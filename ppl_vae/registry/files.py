@@ -160,7 +160,7 @@ def _base_of(kind: str) -> str:
 
 
 _BASES: dict[str, type[nn.Module]] = {"family": Family, "likelihood": Likelihood, "prior": Prior}
-_READ_OF = {"family": ("latent_dim", "num_params"), "likelihood": ("start",)}  # but for its forward
+_READ_OF = {"family": ("latent_dim", "num_params"), "likelihood": ("start", "of")}  # but for its forward
 _PREFIX = "ppl_vae_user_"  # of the names of modules that are made of users' files
 _HASH = "__sha256__"  # of a module that was made of a user's file
 
