@@ -36,21 +36,8 @@ from ppl_vae.inference.weights import Weights
 from ppl_vae.objectives import elbo
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.objectives.importance_weighted import ImportanceWeighted
-from ppl_vae.predictive import (
-    centre,
-    codes,
-    directions,
-    distributions,
-    draws,
-    gaussians,
-    generators,
-    interpolation,
-    nearest,
-    planes,
-    rendering,
-    traversal,
-    walks,
-)
+from ppl_vae.predictive import centre, distributions, draws, gaussians, generators, imputation, rendering
+from ppl_vae.predictive.latent_space import codes, directions, interpolation, nearest, planes, several, traversal, walks
 from ppl_vae.programs import check, density, log_joint, structure
 from ppl_vae.programs.anatomy import drawing, layers, trying
 from ppl_vae.programs.latents import Latents
@@ -106,7 +93,9 @@ MODULES = (
         distributions,
         gaussians,
         generators,
+        imputation,
         interpolation,
+        several,
         nearest,
         planes,
         rendering,
@@ -157,6 +146,11 @@ class Given(NamedTuple):
     @property
     def of_data(self) -> tuple[nn.Module, nn.Module, Dataset, DataInfo]:
         return self.model, self.guide, self.data, self.info
+
+    @property
+    def holed(self) -> Dataset:
+        """The data with a mask, under which all was seen."""
+        return self.data.replace(mask=torch.ones_like(self.data.kept, dtype=torch.bool))
 
     def z(self, *leading: int) -> Tensor:
         """Some values of z."""
@@ -288,13 +282,18 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "interpolation.interpolate": lambda on: interpolation.interpolate(*on.of_data, images=[0, 2]),
     "nearest.neighbours": lambda on: nearest.neighbours(*on.of_data, images=[0, 2], count=2),
     "planes.grid": lambda on: planes.grid(on.model, on.info, 3, spacing="quantiles"),
-    "planes.hollow_plane": lambda on: refused("no place between", planes.hollow_plane, *on.of_data, 1),
+    "planes.hollow_plane": lambda on: refused("no empty place between", planes.hollow_plane, *on.of_data, 1),
     "rendering.centre": lambda on: rendering.centre(on.model, on.info),
     "rendering.device_of": lambda on: rendering.device_of(on.model),
     "rendering.is_drawn": lambda on: rendering.is_drawn(on.model, on.info),
     "rendering.shown_of": lambda on: rendering.shown_of(
         on.model, on.info, draws.prior_predictive(on.model, on.event, 2)
     ),
+    "imputation.impute": lambda on: imputation.impute(on.model, on.guide, on.holed, on.info, 5, 2),
+    "imputation.imputed": lambda on: imputation.imputed(on.model, on.guide, on.holed, 5, 2),
+    "several.several_codes": lambda on: several.several_codes(*on.of_data, images=[0, 2], num_draws=2),
+    "check.given_totals": lambda on: check.given_totals(on.model),
+    "rendering.shows_noise": lambda on: rendering.shows_noise(on.model, on.info),
     "rendering.shows_means": lambda on: rendering.shows_means(on.model, on.info),
     "rendering.takes_labels": lambda on: rendering.takes_labels(on.model, on.info),
     "traversal.traverse": lambda on: traversal.traverse(*on.of_data, units.units(on.model, on.guide, on.data), image=1),
@@ -317,6 +316,9 @@ QUESTIONS = {
         "rendering.centre",
         "rendering.device_of",
         "rendering.is_drawn",
+        "check.given_totals",
+        "imputation.imputed",
+        "rendering.shows_noise",
         "rendering.shows_means",
         "rendering.takes_labels",
         "check.check_pair",

@@ -62,9 +62,16 @@ def commands(block):
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
+def ideas(page):
+    """The commands and pictures of a page's table of ideas."""
+    found = re.findall(r"^\|.*\| `(ppl-vae .*?)` \| `(.*?)` \|$", page.read_text(), flags=re.MULTILINE)
+    return [(shlex.split(command), picture) for command, picture in found]
+
+
 def shown(page):
     """All commands of a page."""
-    return [words for language, block in blocks(page) if language == "sh" for words in commands(block)]
+    in_blocks = [words for language, block in blocks(page) if language == "sh" for words in commands(block)]
+    return in_blocks + [words for words, _ in ideas(page)]
 
 
 def recipe(target):
@@ -142,6 +149,17 @@ def test_blocks_run(page, workplace, in_this_process, monkeypatch):
     monkeypatch.setattr("ppl_vae.cli.train.effort_after_training", lambda *_: effort.FULL._replace(datapoints=5))
     monkeypatch.setattr("ppl_vae.reports.pictures._PICTURES", {})
     run_page(page, small=True)
+
+
+@pytest.mark.slow
+def test_every_idea_has_its_picture(workplace, in_this_process):
+    page = ROOT / "docs" / "ideas.md"
+    run_page(page, small=True)
+    rows = ideas(page)
+    assert len(rows) > 20
+    for words, picture in rows:
+        run_shell(words, small=True)
+        assert (workplace / picture).is_file(), picture
 
 
 @pytest.mark.slow

@@ -50,6 +50,7 @@ TRAININGS = {
     "runs/labels": "ppl-vae train --data mnist --model conditional --latent-dim 10 --epochs 20 --out runs/labels",
     "runs/gaussian": "ppl-vae baseline gaussian --data mnist --out runs/gaussian",
     "runs/mixture": "ppl-vae baseline mixture --data mnist --out runs/mixture",
+    "runs/clusters": "ppl-vae baseline mixture --num-components 10 --out runs/clusters",
     "runs/bits": "ppl-vae train --binarization static --epochs 200 --out runs/bits",
     "runs/compare": (
         "ppl-vae compare --guides amortized amortized:full-rank semi-amortized mean-field "
@@ -64,12 +65,21 @@ PICTURES = {
         "gaps/gaps.png", "ppl-vae gaps runs/bits --families diagonal full-rank planar --out gaps"
     ),
     "holes.png": Picture("holes.png", "ppl-vae holes runs/autoencoder runs/vae --out holes.npz"),
+    "perturb.png": Picture(
+        "perturb.png", "ppl-vae perturb runs/autoencoder runs/vae --images 0 1 2 --span 16 --out perturb.npz"
+    ),
     "graphical-model.png": Picture("runs/vae/figures/graphical-model.png"),
+    "networks.png": Picture("runs/vae/figures/networks.png"),
+    "reparameterisation.png": Picture("runs/vae/figures/reparameterisation.png"),
     "training.png": Picture("runs/vae/figures/training.png"),
     "latent.png": Picture("runs/vae/figures/latent.png"),
+    "posteriors.png": Picture("runs/vae/figures/posteriors.png"),
     "grid.png": Picture("runs/vae/figures/grid.png"),
     "film.gif": Picture("runs/vae/film.gif"),
     "prior.png": Picture("runs/mnist/figures/prior.png"),
+    "draws.png": Picture("draws.png", "ppl-vae sample runs/mnist prior --num-samples 20 --out draws.npz"),
+    "codes.png": Picture("codes.png", "ppl-vae sample runs/vae codes --images 0 1 18 --out codes.npz"),
+    "components.png": Picture("runs/clusters/figures/components.png"),
     "reconstructions.png": Picture("runs/mnist/figures/reconstructions.png"),
     "interpolate.png": Picture(
         "interpolate.png", "ppl-vae sample runs/mnist interpolate --images 1 2 4 11 --out interpolate.npz"
