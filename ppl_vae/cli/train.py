@@ -16,6 +16,7 @@ from ppl_vae.reports.effort import effort_after_training
 from ppl_vae.reports.film import film_of
 from ppl_vae.reports.pictures import draw_run
 from ppl_vae.reports.report import write_report
+from ppl_vae.runs.command_line import command_on
 from ppl_vae.runs.film import film_folder
 from ppl_vae.runs.run import TrainConfig
 from ppl_vae.runs.training import Training, begun, continued, train_run
@@ -103,8 +104,8 @@ class Train:
                 print(f"film     {film}")
             print(as_flags(in_closing(run, pair, splits, history, effort, written), self))
         except KeyboardInterrupt:
-            what = f"stopped; {run.path} is trained, its pictures and report are still to be drawn"
-            raise KeyboardInterrupt(f"{what}: ppl-vae train --resume {run.path}") from None
+            what = f"stopped; {run.path} is trained and saved. Its pictures and report are made by"
+            raise KeyboardInterrupt(f"{what}: {command_on('report', run.path)}") from None
 
     def _warn(self, message: str) -> None:
         say_as_it_is(f"warning: {as_flags(message, self)}")

@@ -217,12 +217,16 @@ def _networks(subject: _Subject) -> "Figure":
     return figures.networks(networks(*subject.pair, subject.data.probe()), caption)
 
 
-def _reparameterisation(subject: _Subject) -> "Figure":
+def _reparameterisation(subject: _Subject) -> "Figure | None":
+    try:
+        drawn = reparameterised(subject.pair.guide, subject.data.probe())
+    except UserError:  # of a point, or of draws without a gradient, there is none; that is no fault of the run
+        return None
     caption = (
         f"{subject.title}. Circles are random, diamonds are worked out, f is the ELBO. Gradients, in colour, end at a "
         "draw; written as a map of noise, z passes them on to φ."
     )
-    return figures.reparameterisation(reparameterised(subject.pair.guide, subject.data.probe()), caption)
+    return figures.reparameterisation(drawn, caption)
 
 
 def _grid(subject: _Subject) -> "Figure | None":

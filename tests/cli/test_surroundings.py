@@ -109,11 +109,14 @@ def test_a_signal_in_the_pictures(cli, tmp_path, monkeypatch, also):
     out = tmp_path / "run"
     status, _, err = cli(*SMALL, "--out", out)
     assert status == 130
-    whole = f"stopped; {out} is trained, its pictures and report are still to be drawn: ppl-vae train --resume {out}"
+    whole = f"stopped; {out} is trained and saved. Its pictures and report are made by: ppl-vae report {out}"
     assert err == f"ppl-vae: {'interrupted' if also else whole}\n"
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
     assert (out / "checkpoint.pt").exists()
     assert not (out / "report.html").exists()
+    monkeypatch.undo()
+    assert cli("report", out)[0] == 0
+    assert (out / "report.html").exists()
 
 
 def test_a_signal_while_a_step_is_compiled(cli, tmp_path, monkeypatch):
