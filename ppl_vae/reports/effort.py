@@ -72,10 +72,11 @@ _OF_BOUND = [
     (50, 100, 100),
     (20, 50, 100),
     (10, 20, 100),
+    (4, 10, 100),
 ]
-_OF_CODES = [None, 5000, 2000, 1000, 500, 200, 100, 50]
+_OF_CODES = [None, 5000, 2000, 1000, 500, 200, 100, 50, 20]
 
-LEAST = Effort(100, 2, 10, 20, 100, 50)
+LEAST = Effort(100, 2, 4, 10, 100, 20)
 """However large the network: of an LSTM over hundreds of steps that takes longer than it should."""
 
 # What one core does in a second, about: measured for dense, convolutional and recurrent networks; within a factor of 2.
