@@ -20,13 +20,13 @@ IN_WORDS: dict[Kind, str] = {
     "bits": "bits",
     "grey levels": "grey levels, most of them near black or white",
     "photographs": "grey levels, most of them between black and white",
-    "colour": "images in colour",
+    "colour": "colour images",
     "reals": "real numbers",
     "counts": "whole numbers from 0 up",
     "text": "text",
     "music": "music",
 }
-"""What x has, as the end of a sentence: "x has ...". Text and music are what x is."""
+"""What x holds, as the end of a sentence: "x holds ...". Text and music are what x is."""
 
 
 def kind_of(x: Tensor, layout: Layout = "plain") -> Kind:

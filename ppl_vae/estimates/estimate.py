@@ -58,7 +58,8 @@ class Estimate(Shown):
         """Its standard error over draws on these datapoints; NaN where it is not known."""
         if self.noise is None:
             return math.nan
-        return float(self.noise.double().square().sum().sqrt() / len(self.values))
+        found = float(self.noise.double().square().sum().sqrt() / len(self.values))
+        return found if found > 1e-12 * abs(self.mean) else 0.0  # draws of a point differ by rounding alone
 
     def __sub__(self, other: "Estimate") -> "Estimate":
         """The difference at each datapoint: what the two share, such as how hard an x is, is no part of its errors.

@@ -128,6 +128,25 @@ def given_totals(model: nn.Module) -> bool:
     return any(getattr(module, "given_totals", False) is True for module in model.modules())
 
 
+def takes_bits_alone(model: nn.Module, batch: Batch) -> bool:
+    """Whether the model's x may be 0 and 1 and nothing between or beyond, by the support of what it observes there.
+
+    Args:
+        model: p(x, z).
+        batch: a few datapoints, of whatever numbers: densities are not looked at; random generators are left as they
+            were.
+
+    Raises:
+        UserError: the model breaks the contract, or observes no x.
+    """
+    with preserved(batch.x.device), frozen(model):
+        trace = trace_in_plate(model, batch)
+    hold_to_x(trace, batch)
+    support = cast(Any, trace.nodes["x"]["fn"]).support
+    bit, half, two = (bool(support.check(torch.full_like(batch.x, value)).all()) for value in (1.0, 0.5, 2.0))
+    return bit and not half and not two
+
+
 def advice_on_likelihood(model: nn.Module, guide: nn.Module, batch: Batch) -> list[str]:
     """What to do where numbers of this pair on such data will be no log-likelihoods, in words; nothing where they are.
 

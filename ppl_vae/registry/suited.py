@@ -15,21 +15,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ppl_vae.data import Binarization, DataConfig, Splits
+from ppl_vae.data import DataConfig, Splits
+from ppl_vae.data.info import DataInfo
 from ppl_vae.data.kinds import IN_WORDS, Kind, kind_of
 from ppl_vae.data.reading import read_data
-from ppl_vae.registry.factories import LIKELIHOODS
+from ppl_vae.programs.check import takes_bits_alone
+from ppl_vae.registry.build import Assembly
 from ppl_vae.registry.files import find
 from ppl_vae.registry.pair_config import AUTO, PairConfig
 from ppl_vae.registry.settings import parameters_of
+from ppl_vae.runtime.seeding import seeded
 
 _CONVOLVED = 8  # pixels of height and width, from which convolutions see more than a dense layer does
 
-# What a likelihood, or a model that has one of its own, takes.
-_TAKES: dict[str, dict[str, Binarization]] = {
-    "likelihood": {name: "dynamic" if name == "bernoulli" else "none" for name in LIKELIHOODS},
-    "model": {"linear-gaussian": "none", "two-layer-linear-gaussian": "none"},
-}
+_BINARIZABLE: tuple[Kind, ...] = ("grey levels", "photographs", "colour")
+_BINARIZED = {"dynamic": "bits drawn from x anew at every visit", "static": "bits drawn from x once"}
 _LIKELIHOODS: dict[Kind, str] = {**dict.fromkeys(("bits", "text", "music"), "bernoulli"), "counts": "poisson"}
 
 
@@ -52,20 +52,41 @@ class Suited(NamedTuple):
 
 
 def data_for(data: DataConfig, pair: PairConfig) -> Splits:
-    """The data, its binarization chosen where nobody has: by the pair's parts that are set, else by the numbers.
+    """The data, its binarization chosen where nobody has: by what the pair takes where its likelihood is not to be
+    chosen, else by the numbers.
 
-    A model that has no likelihood to choose cannot be given one that takes photographs as they are: it sees bits.
+    A program that takes bits alone is given bits, drawn anew at every visit; any other has x as it is.
     """
-    if data.binarization != "auto":
+    fixed = pair.likelihood != AUTO or (pair.model != AUTO and not _reads_likelihood(find("model", pair.model)))
+    if data.binarization != "auto" or not fixed:
         return read_data(data)
-    for part, takes in _TAKES.items():
-        if way := takes.get(getattr(pair, part)):
-            return read_data(replace(data, binarization=way))
-    found = read_data(data)
-    pictures = kind_of(found.train.values(), found.layout) in ("photographs", "colour")
-    if pictures and pair.model != AUTO and "likelihood" not in parameters_of(find("model", pair.model)):
-        return read_data(replace(data, binarization="dynamic"))
-    return found
+    found = read_data(replace(data, binarization="none"))
+    bits = takes_bits(pair, found) if found.layout == "plain" else None
+    if bits is None:
+        return read_data(data)
+    grey = kind_of(found.train.values(), found.layout) in _BINARIZABLE
+    return read_data(replace(data, binarization="dynamic")) if bits and grey else found
+
+
+def takes_bits(pair: PairConfig, data: Splits) -> bool | None:
+    """Whether the model of a pair takes no other numbers than 0 and 1; None where it cannot be made or run as yet.
+
+    Args:
+        pair: whose model; what is not set is as by default.
+        data: that it would see, as it is.
+    """
+    usual = {name: getattr(PairConfig(), name) for name in ("model", "likelihood", "net")}
+    unset = {name: value for name, value in usual.items() if getattr(pair, name) == AUTO}
+    try:
+        with seeded(0):
+            model = Assembly(replace(pair, **unset), DataInfo.of(data), None).make_model()
+        return takes_bits_alone(model, data.train.probe())
+    except Exception:  # whoever makes it for good says what is wrong
+        return None
+
+
+def _reads_likelihood(maker: Callable[..., object]) -> bool:
+    return "likelihood" in parameters_of(maker)
 
 
 def suited(
@@ -93,12 +114,8 @@ def suited(
     reads = parameters_of(maker or find("model", found["model"])).keys()
     said = [f"the {found['model']} model"] if "model" in unset and found["model"] != PairConfig.model else []
     flags = ["model"] if said else []
-    if binarization == "auto" and kind in ("grey levels", "photographs", "colour"):
-        said.append(
-            {"dynamic": "bits drawn from x at every visit", "static": "bits drawn from x once"}.get(
-                data.binarization, "x not binarized"
-            )
-        )
+    if binarization == "auto" and kind in _BINARIZABLE:
+        said.append(_BINARIZED.get(data.binarization, "x as it is, not drawn as bits"))
         flags.append("binarization")
     if "likelihood" in unset:
         found["likelihood"] = PairConfig.likelihood
@@ -114,7 +131,10 @@ def suited(
             said.append("convolutional networks")
             flags.append("net")
     chosen = tuple([*unset, *(["binarization"] if binarization == "auto" else [])])
-    why = f"x is {kind}" if kind in ("text", "music") else f"x has {IN_WORDS[kind]}"
+    why = f"x is {kind}" if kind in ("text", "music") else f"x holds {IN_WORDS[kind]}"
     why = "x has columns of several kinds" if several else why
+    if "binarization" in flags and data.binarization != ("dynamic" if kind == "grey levels" else "none"):
+        takes = f"the model takes {'bits alone' if data.binarization == 'dynamic' else 'other numbers than bits'}"
+        why = takes if flags == ["binarization"] else f"{takes}, and {why}"
     words = f"{', '.join(said)}, since {why} (to choose yourself: {', '.join(f'`{each}`' for each in flags)})"
     return Suited(replace(pair, **found), chosen, words if said else "", tuple(flags), why)

@@ -278,8 +278,7 @@ def _flat(protocol: Protocol) -> dict[str, Any]:
 def _value(estimate: Estimate) -> tuple[str, str]:
     """The number with its error over datapoints, and the error of the estimate on these."""
     of_draws = estimate.monte_carlo_stderr
-    known = 1e-9 * abs(estimate.mean) < of_draws < math.inf  # draws of a point differ by rounding alone
-    return with_error(estimate.mean, estimate.stderr), f"± {error_alone(of_draws)}" if known else ""
+    return with_error(estimate.mean, estimate.stderr), f"± {error_alone(of_draws)}" if 0 < of_draws < math.inf else ""
 
 
 def _diagnostics(found: Diagnostics | None, split: str) -> str:

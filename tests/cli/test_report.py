@@ -296,7 +296,7 @@ def test_says_what_was_changed_and_why(trained):
     page = Page(trained / "report.html")
     assert page.rows["epochs"] == ["4", "given"]
     assert page.rows["latent_dim"][:2] == ["2: size of z; of z1, in a model of two layers", "given"]
-    why = "chosen, since x has grey levels, most of them near black or white"
+    why = "chosen, since x holds grey levels, most of them near black or white"
     assert page.rows["likelihood"][-2:] == ["bernoulli", why]
     assert "batch_size" not in page.rows  # as it is where nothing is set
     assert page.source.index("Settings") < page.source.index("All settings")

@@ -18,11 +18,13 @@ from ppl_vae.models import VAE
 from ppl_vae.models.likelihoods import Bernoulli, Normal
 from ppl_vae.networks.convolutional import ConvDecoder
 from ppl_vae.registry.pair_config import AUTO, PairConfig
-from ppl_vae.registry.suited import suited
+from ppl_vae.registry.suited import data_for, suited
 from ppl_vae.runs.run import Run, TrainConfig
 from ppl_vae.runs.training import begun, train_run
 from ppl_vae.runtime.config import changed
+from tests.cli import own_parts
 
+OWN, MINE = Path(own_parts.__file__), Path(__file__).parents[2] / "examples" / "mine.py"
 UNSET = PairConfig(model=AUTO, likelihood=AUTO, net=AUTO)
 RNG = np.random.default_rng(0)
 
@@ -49,6 +51,23 @@ KINDS: dict[str, tuple[NDArray[Any], Kind]] = {
     "a table": (RNG.random((400, 6)), "reals"),
     "a small table": (RNG.random((20, 3)), "reals"),
 }
+
+_OWN_MODEL = """
+import pyro, pyro.distributions as dist, torch
+from ppl_vae.programs.program import Program
+
+class Flat(Program):
+    def __init__(self, event_shape):
+        super().__init__()
+        self.shape = tuple(event_shape)
+        self.weight = torch.nn.Parameter(torch.zeros(self.shape))
+
+    def forward(self, batch):
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            loc = self.weight + z.sum(-1).reshape(*z.shape[:-1], *(1 for _ in self.shape))
+            pyro.sample("x", dist.LIKELIHOOD.to_event(len(self.shape)), obs=batch.x)
+"""
 
 CHOSEN: dict[Kind, tuple[str, str, str, str]] = {  # binarization, model, likelihood, net
     "bits": ("none", "vae", "bernoulli", "mlp"),
@@ -139,10 +158,17 @@ def test_a_part_that_the_model_does_not_read_is_not_chosen(tmp_path: Path) -> No
     [
         ("drawings", {"likelihood": "normal"}, "none"),
         ("drawings", {"model": "linear-gaussian"}, "none"),
+        ("photographs", {"model": "linear-gaussian"}, "none"),
         ("photographs", {"likelihood": "bernoulli"}, "dynamic"),
+        ("photographs", {"likelihood": f"{OWN}:Blurred"}, "dynamic"),
+        ("bits", {"likelihood": "bernoulli"}, "none"),
+        ("photographs", {"model": f"{MINE}:Mine"}, "dynamic"),
+        ("drawings", {"model": f"{MINE}:Mine"}, "dynamic"),
+        ("bits", {"model": f"{MINE}:Mine"}, "none"),
+        ("drawings", {"model": f"{OWN}:Student"}, "dynamic"),  # whose likelihood is chosen
     ],
 )
-def test_binarization_follows_a_likelihood_that_is_set(
+def test_binarization_follows_what_a_pair_takes_whose_likelihood_is_not_to_be_chosen(
     name: str, given: dict[str, str], binarization: str, tmp_path: Path
 ) -> None:
     settings = TrainConfig(
@@ -152,6 +178,31 @@ def test_binarization_follows_a_likelihood_that_is_set(
     with begun(settings, tmp_path / "run") as training:
         assert training.splits.binarization == binarization
         assert training.splits.train.dynamic == (binarization == "dynamic")
+        suiting = "dynamic" if name == "drawings" else "none"  # by the numbers alone
+        assert ("since the model takes" in training.chosen) == (binarization != suiting)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "binarization"), [("Laplace(loc, 1.0)", "none"), ("Bernoulli(logits=loc)", "dynamic")]
+)
+@pytest.mark.parametrize("name", ["drawings", "photographs"])
+def test_a_model_of_ones_own_is_asked_what_it_takes(
+    likelihood: str, binarization: str, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(_OWN_MODEL.replace("LIKELIHOOD", likelihood))
+    pair = replace(UNSET, model=f"{tmp_path / 'mine.py'}:Flat", net="mlp")
+    before = torch.get_rng_state()
+    data = data_for(DataConfig(data=_written(tmp_path, name)), pair)
+    assert data.binarization == binarization
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_model_that_cannot_be_made_yet_leaves_the_choice_to_the_numbers(tmp_path: Path) -> None:
+    """Who makes it for good says what is wrong with it."""
+    (tmp_path / "mine.py").write_text(_OWN_MODEL.replace("LIKELIHOOD", "Nothing()"))
+    pair = replace(UNSET, model=f"{tmp_path / 'mine.py'}:Flat")
+    for name, binarization in (("drawings", "dynamic"), ("photographs", "none")):
+        assert data_for(DataConfig(data=_written(tmp_path, name)), pair).binarization == binarization
 
 
 @pytest.mark.parametrize("kind", CHOSEN)
