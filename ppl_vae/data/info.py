@@ -39,8 +39,8 @@ class DataInfo:
     unseen: tuple[int, ...] = ()
     """Those of them that no training datapoint has."""
     scale: CountOrZero = 1
-    """What integers in files are divided by, 0 where they are counts; see :mod:`ppl_vae.data.npz`. The fingerprint is
-    of what came of it."""
+    """What integers in files are divided by, 0 where they are counts; see :mod:`ppl_vae.data.files.npz`. The
+    fingerprint is of what came of it."""
     class_names: tuple[str, ...] = ()
     """What the labels are called, in the order of their numbers; none where they have no names."""
     columns: tuple[str, ...] = ()

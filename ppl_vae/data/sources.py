@@ -12,9 +12,9 @@ from torch import Tensor
 from ppl_vae.data import torchvision_sets
 from ppl_vae.data.codecs import encode_notes
 from ppl_vae.data.dataset import as_float
-from ppl_vae.data.music import read_music
-from ppl_vae.data.npz import Observations, read_npz
-from ppl_vae.data.text import alphabet_of, encoded_lines, read_lines
+from ppl_vae.data.files.music import read_music
+from ppl_vae.data.files.npz import Observations, read_npz
+from ppl_vae.data.files.text import alphabet_of, encoded_lines, read_lines
 from ppl_vae.programs.layout import Layout
 from ppl_vae.runtime.errors import UserError, unknown_name
 
@@ -30,7 +30,7 @@ class Source(NamedTuple):
         validation_x: the set's own observations for early stopping, or None where it has none.
         layout: how an observation is laid out.
         alphabet: the characters of text.
-        scale: what integers are divided by, 0 where they are counts; see :mod:`ppl_vae.data.npz`.
+        scale: what integers are divided by, 0 where they are counts; see :mod:`ppl_vae.data.files.npz`.
         notes: what was decided in reading it, a line each.
         class_names: what the labels 0, 1, 2, ... are called; none where they have no names.
         columns: what the columns of a table are called, likewise.

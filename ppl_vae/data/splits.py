@@ -63,7 +63,7 @@ class Splits(NamedTuple):
         columns: what the columns of a table are called, likewise.
         kinds: what each column of a table holds, a :data:`ppl_vae.data.kinds.Column`: a category takes a column for
             each of its values, side by side and named ``column=value``. None where the numbers say what they are.
-        scale: what a file's integers are divided by; see :mod:`ppl_vae.data.npz`.
+        scale: what a file's integers are divided by; see :mod:`ppl_vae.data.files.npz`.
         binarization: what became of the grey levels.
         notes: what was decided in reading it, a line each.
         warnings: why nothing will come of it, a line or none.

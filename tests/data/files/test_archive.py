@@ -11,8 +11,8 @@ import pytest
 from numpy.lib import format as npy
 
 from ppl_vae import UserError
-from ppl_vae.data import archive
-from ppl_vae.data.npz import read_npz
+from ppl_vae.data.files import archive
+from ppl_vae.data.files.npz import read_npz
 
 
 def header(shape: tuple[int, ...], dtype: str = "<f4", version: tuple[int, int] = (1, 0)) -> bytes:

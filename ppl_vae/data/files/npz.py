@@ -29,8 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ppl_vae.data.archive import read_array, read_headers
 from ppl_vae.data.dataset import ROUNDING
+from ppl_vae.data.files.archive import read_array, read_headers
 from ppl_vae.data.missing import without_holes
 from ppl_vae.programs.layout import CHANNELS, channels_first
 from ppl_vae.runtime.errors import UserError

@@ -11,7 +11,7 @@ import torch
 
 from ppl_vae import UserError
 from ppl_vae.data.dataset import as_float, binarized
-from ppl_vae.data.npz import read_npz
+from ppl_vae.data.files.npz import read_npz
 
 X = np.linspace(0, 1, 12, dtype=np.float32).reshape(4, 3)
 

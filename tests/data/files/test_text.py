@@ -9,8 +9,8 @@ import torch
 from ppl_vae import UserError
 from ppl_vae.data import DataConfig, load
 from ppl_vae.data.codecs import decode_text
+from ppl_vae.data.files.text import alphabet_of, encoded_lines, read_lines
 from ppl_vae.data.sources import read_input
-from ppl_vae.data.text import alphabet_of, encoded_lines, read_lines
 
 
 @pytest.fixture
