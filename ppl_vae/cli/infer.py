@@ -8,8 +8,8 @@ from tyro.conf import Positional
 from ppl_vae.cli.flags import as_flags
 from ppl_vae.cli.surroundings import say_as_it_is
 from ppl_vae.data import binarized
+from ppl_vae.data.inputs import read_input
 from ppl_vae.data.labels import numbers_of, unseen_among
-from ppl_vae.data.sources import read_input
 from ppl_vae.diagnostics.latents import infer_latents
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.programs.batch import UNSEEN
@@ -55,22 +55,21 @@ class Infer:
         refuse_existing_file(self.out)
         opened = open_run(self.run_directory, self.device, Opening(trust=self.trust))
         info = opened.info
-        x, y, scale, notes, *_, mask = read_input(
-            self.input, info.layout, info.alphabet, info.event_shape, info.scale, info.by_name
-        )
+        found = read_input(self.input, info)
+        y = found.y
         if y is not None and info.num_classes:
             y = numbers_of(info, y, str(self.input))
             for words in unseen_among(info, str(self.input), y):
                 say_as_it_is(f"warning: {words}")
         # Rows of nobody's split: a per-datapoint guide has none for them.
         binarization = opened.run.record.config.data.binarization if info.layout == "plain" else "none"
-        data = binarized(x, y, binarization, self.seed, first=UNSEEN, scale=scale, mask=mask)
+        data = binarized(found.x, y, binarization, self.seed, first=UNSEEN, scale=found.scale, mask=found.mask)
         data = data.to(opened.device).fixed(self.seed)
         latents = infer_latents(*opened.pair, data, self.infer, num_samples=self.num_samples, seed=self.seed)
         for words in latents.advice:
             say_as_it_is(f"warning: {as_flags(words, self)}")
         write_arrays(self.out, latents.arrays, new=True)
-        for note in notes:
+        for note in found.notes:
             print(f"data     {note}")
         print(f"latents  {self.out}: {latents}")
         for note in latents.notes:

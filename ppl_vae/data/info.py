@@ -39,7 +39,7 @@ class DataInfo:
     unseen: tuple[int, ...] = ()
     """Those of them that no training datapoint has."""
     scale: CountOrZero = 1
-    """What integers in files are divided by, 0 where they are counts; see :mod:`ppl_vae.data.files.npz`. The
+    """What integers in files are divided by, 0 where they are counts; see :mod:`ppl_vae.data.arrays`. The
     fingerprint is of what came of it."""
     class_names: tuple[str, ...] = ()
     """What the labels are called, in the order of their numbers; none where they have no names."""

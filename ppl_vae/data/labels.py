@@ -8,10 +8,9 @@ from torch import Tensor
 
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.splits import Splits
-from ppl_vae.runtime.config import CountOrZero
 from ppl_vae.runtime.errors import UserError, nearest
 
-Label = CountOrZero | str
+Label = int | str
 """A label as the data has it, or its name."""
 
 MOST_LABELS = 50

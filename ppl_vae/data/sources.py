@@ -1,6 +1,6 @@
 """Where observations come from: a name in a table, or the path of a user's file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +13,10 @@ from ppl_vae.data import torchvision_sets
 from ppl_vae.data.codecs import encode_notes
 from ppl_vae.data.dataset import as_float
 from ppl_vae.data.files.music import read_music
-from ppl_vae.data.files.npz import Observations, read_npz
+from ppl_vae.data.files.npz import read_npz
 from ppl_vae.data.files.text import alphabet_of, encoded_lines, read_lines
 from ppl_vae.programs.layout import Layout
-from ppl_vae.runtime.errors import UserError, unknown_name
+from ppl_vae.runtime.errors import unknown_name
 
 
 class Source(NamedTuple):
@@ -30,11 +30,12 @@ class Source(NamedTuple):
         validation_x: the set's own observations for early stopping, or None where it has none.
         layout: how an observation is laid out.
         alphabet: the characters of text.
-        scale: what integers are divided by, 0 where they are counts; see :mod:`ppl_vae.data.files.npz`.
+        scale: what integers are divided by, 0 where they are counts; see :mod:`ppl_vae.data.arrays`.
         notes: what was decided in reading it, a line each.
         class_names: what the labels 0, 1, 2, ... are called; none where they have no names.
         columns: what the columns of a table are called, likewise.
         mask: which numbers of x were seen, ``(N, *event)``; None where all were.
+        kinds: what each column of a table holds; none where its numbers say it.
     """
 
     x: Tensor
@@ -49,6 +50,7 @@ class Source(NamedTuple):
     class_names: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     mask: Tensor | None = None
+    kinds: tuple[str, ...] = ()
 
     def values(self) -> Tensor:
         """The observations as float."""
@@ -96,40 +98,6 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "digits": digits,
     **{name: partial(_torchvision, name) for name in torchvision_sets.NAMES},
 }
-
-
-def read_input(
-    path: Path,
-    layout: Layout,
-    alphabet: str,
-    event_shape: tuple[int, ...],
-    scale: int = 1,
-    labels: Mapping[str, int] | None = None,
-) -> Observations:
-    """Observations for a model that has been trained: an ``.npz``, or a file of the kind that it was trained on.
-
-    Args:
-        path: the file.
-        layout: of the model's observations.
-        alphabet: of its text.
-        event_shape: of its observations.
-        scale: what integers were divided by in its training.
-        labels: by their names.
-
-    Raises:
-        UserError: the file cannot be used, or its observations are not of that kind.
-    """
-    if layout == "text" and path.suffix.lower() == ".txt":
-        return Observations(encoded_lines(path, read_lines(path), alphabet, event_shape[0]), None, scale, ())
-    if layout == "notes" and path.suffix.lower() == ".json":
-        pieces = [piece for part in read_music(path).values() for piece in part]
-        longest = max(map(len, pieces))
-        if longest > event_shape[0]:
-            raise UserError(
-                f"{path}: a piece has {longest} steps, the longest in training had {event_shape[0]}; split it."
-            )
-        return Observations(encode_notes(pieces, event_shape[0]), None, scale, ())
-    return read_npz(path, scale, event_shape, labels or {})
 
 
 def names_file(name: str) -> bool:

@@ -63,7 +63,7 @@ class Splits(NamedTuple):
         columns: what the columns of a table are called, likewise.
         kinds: what each column of a table holds, a :data:`ppl_vae.data.kinds.Column`: a category takes a column for
             each of its values, side by side and named ``column=value``. None where the numbers say what they are.
-        scale: what a file's integers are divided by; see :mod:`ppl_vae.data.files.npz`.
+        scale: what a file's integers are divided by; see :mod:`ppl_vae.data.arrays`.
         binarization: what became of the grey levels.
         notes: what was decided in reading it, a line each.
         warnings: why nothing will come of it, a line or none.
@@ -178,7 +178,8 @@ def load(settings: DataConfig | Path | str = "digits", **named: object) -> Split
         )
     source, classes = _numbered(source)
     if settings.binarization == "auto":
-        settings = replace(settings, binarization=suiting(source.values(), source.layout))
+        suits = "none" if source.kinds else suiting(source.values(), source.layout)
+        settings = replace(settings, binarization=suits)
     own_validation = None if source.validation_x is None else source._replace(x=source.validation_x, y=None, mask=None)
     own_test = None if source.test_x is None else source._replace(x=source.test_x, y=source.test_y, mask=None)
     splits, first = [], 0
@@ -196,6 +197,7 @@ def load(settings: DataConfig | Path | str = "digits", **named: object) -> Split
         classes=classes,
         class_names=tuple(source.class_names[label] for label in classes) if source.class_names else (),
         columns=source.columns,
+        kinds=source.kinds,
         scale=source.scale,
         binarization=settings.binarization,
         notes=source.notes,

@@ -97,10 +97,9 @@ NPZ_ROWS = {
     "words": ({"x": np.array([["a", "b"]])}, ["x is <U1", "uint8"]),
     "objects": ({"x": np.array([[{}]], dtype=object)}, ["pickled", "never loaded"]),
     "labels too short": ({"x": IMAGES, "y": np.zeros(3, dtype=int)}, ["y has shape (3,)", "20"]),
-    "labels not integers": ({"x": IMAGES, "y": np.zeros(20)}, ["y is float64", "integer classes"]),
+    "labels that nobody knows": ({"x": IMAGES, "y": np.full(20, np.nan)}, ["y holds nan, first in row 0"]),
     "labels that are blank": ({"x": IMAGES, "y": np.array([" "] * 20)}, ["y holds ' '", "a name has 1 to 60"]),
-    "labels that are identifiers": ({"x": IMAGES, "y": np.full(20, 10**9)}, ["y runs from", "classes 0 to"]),
-    "negative labels": ({"x": IMAGES, "y": np.full(20, -1)}, ["y runs from -1", "classes 0 to"]),
+    "labels beyond float": ({"x": IMAGES, "y": np.full(20, 2**60)}, ["y holds 1152921504606846976, too large"]),
     "one observation": ({"x": IMAGES[:1]}, ["too few to leave any for training"]),
 }
 

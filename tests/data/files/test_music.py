@@ -8,7 +8,8 @@ import pytest
 from ppl_vae import UserError
 from ppl_vae.data import DataConfig, load
 from ppl_vae.data.codecs import decode_notes
-from ppl_vae.data.sources import read_input
+from ppl_vae.data.info import DataInfo
+from ppl_vae.data.inputs import read_input
 
 PARTS = {"train": [[[60, 64], []], [[21]]], "valid": [[[62]]], "test": [[[108], [30], [40]]]}
 
@@ -72,10 +73,10 @@ def test_no_file(tmp_path: Path) -> None:
 
 def test_pieces_for_a_trained_model(path: Path) -> None:
     path.write_text(json.dumps(PARTS))
-    x, *_ = read_input(path, "notes", "", (5, 89))
+    x, *_ = read_input(path, DataInfo((5, 89), 0, 9, "", "notes", ""))
     assert decode_notes(x) == [piece for part in PARTS.values() for piece in part]
     with pytest.raises(UserError, match="3 steps, the longest in training had 2"):
-        read_input(path, "notes", "", (2, 89))
+        read_input(path, DataInfo((2, 89), 0, 9, "", "notes", ""))
 
 
 def test_the_chorales(shared_data: Path) -> None:

@@ -10,7 +10,8 @@ from ppl_vae import UserError
 from ppl_vae.data import DataConfig, load
 from ppl_vae.data.codecs import decode_text
 from ppl_vae.data.files.text import alphabet_of, encoded_lines, read_lines
-from ppl_vae.data.sources import read_input
+from ppl_vae.data.info import DataInfo
+from ppl_vae.data.inputs import read_input
 
 
 @pytest.fixture
@@ -88,13 +89,13 @@ def test_no_file(tmp_path: Path) -> None:
 
 def test_lines_for_a_trained_model(path: Path) -> None:
     path.write_text("ba\nb\n")
-    x, y, *_ = read_input(path, "text", "ab", (4, 3))
+    x, y, *_ = read_input(path, DataInfo((4, 3), 0, 9, "", "text", "ab"))
     assert y is None
     assert torch.equal(x, encoded_lines(path, ["ba", "b"], "ab", 4))
     for line, part in (("abc", "'c'"), ("ababa", "5 characters, the longest known has 4")):
         path.write_text(f"a\n{line}\n")
         with pytest.raises(UserError, match=part):
-            read_input(path, "text", "ab", (4, 3))
+            read_input(path, DataInfo((4, 3), 0, 9, "", "text", "ab"))
 
 
 def test_the_alphabet_is_part_of_the_fingerprint(path: Path) -> None:

@@ -1,0 +1,33 @@
+"""New observations for a pair that has been trained, read as its own data was."""
+
+from pathlib import Path
+
+from ppl_vae.data.arrays import Observations
+from ppl_vae.data.codecs import encode_notes
+from ppl_vae.data.files.music import read_music
+from ppl_vae.data.files.npz import read_npz
+from ppl_vae.data.files.text import encoded_lines, read_lines
+from ppl_vae.data.info import DataInfo
+from ppl_vae.runtime.errors import UserError
+
+
+def read_input(path: Path, info: DataInfo) -> Observations:
+    """Observations for a model that has been trained: an ``.npz``, or a file of the kind that it was trained on.
+
+    Args:
+        path: the file.
+        info: what is known of the data that it was trained on: shape, alphabet, scale, names of labels.
+
+    Raises:
+        UserError: the file cannot be used, or its observations are not of that kind.
+    """
+    length, suffix = info.event_shape[0], path.suffix.lower()
+    if info.layout == "text" and suffix == ".txt":
+        return Observations(encoded_lines(path, read_lines(path), info.alphabet, length), None, info.scale, ())
+    if info.layout == "notes" and suffix == ".json":
+        pieces = [piece for part in read_music(path).values() for piece in part]
+        longest = max(map(len, pieces))
+        if longest > length:
+            raise UserError(f"{path}: a piece has {longest} steps, the longest in training had {length}; split it.")
+        return Observations(encode_notes(pieces, length), None, info.scale, ())
+    return read_npz(path, info.scale, info.event_shape, info.by_name)
