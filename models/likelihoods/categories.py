@@ -18,7 +18,7 @@ _MOST_CATEGORIES = 1024
 class Categorical(Likelihood):
     """x ~ Categorical(softmax(η)): P(x) = e^(ηₓ) / Σₖ e^(ηₖ) of codes 0, …, K − 1; the decoder has K numbers for each.
 
-    Categories in blocks of a table, a column for each value, are :class:`Columns`'.
+    Categories in blocks of a table, a column for each value, are :class:`ppl_vae.models.likelihoods.columns.Columns`.
 
     Args:
         largest: the largest code in the data, of each column or of all.

@@ -14,7 +14,7 @@ from ppl_vae.runs.run import Record, Run, TrainConfig
 def test_a_record_beyond_all_measure_is_not_read(tmp_path):
     (tmp_path / "config.yaml").write_text("baseline: gaussian\n" + "# filler\n" * 2**17)
     assert not is_baseline(tmp_path)
-    with pytest.raises(UserError, match=r"config\.yaml: damaged, a record is not that long"):
+    with pytest.raises(UserError, match=r"config\.yaml: damaged, it is too long for a record"):
         Run.open(tmp_path)
 
 

@@ -109,7 +109,7 @@ def test_it_is_refused_by_all_that_estimate() -> None:
     ):
         with pytest.raises(UserError, match=r"^`(temperatures|start)`: nothing here reads it"):
             call()
-    with pytest.raises(UserError, match=r"^`estimator` sbc ranks and estimates nothing"):
+    with pytest.raises(UserError, match=r"^`estimator` sbc makes no estimate but ranks"):
         evaluate(MODEL, guide, DATA, estimator="sbc")
 
 

@@ -77,7 +77,7 @@ DOORS: dict[str, Callable[[nn.Module, nn.Module, Dataset], object]] = {
 def test_a_label_that_is_no_class_is_named(door: str, make: Callable[[], tuple], row: int, label: int) -> None:
     model, guide = make()
     with pytest.raises(
-        UserError, match=rf"^y is {label} in row {row}, and .* knows the classes 0 to 2; mend it"
+        UserError, match=rf"^y is {label} in row {row}, and .* knows the classes 0 to 2; correct it"
     ) as caught:
         DOORS[door](model, guide, Dataset(bits(12), labels(row, label)))
     assert "\n" not in str(caught.value)

@@ -309,7 +309,7 @@ def test_validation_is_left_out_for_a_guide_of_the_training_rows() -> None:
         *fresh(x[:20]), Dataset(x[:20]), Dataset(x[20:], first=20), settings=FitConfig(epochs=1, device="cpu")
     )
     assert history[0].validation_bound is None
-    with pytest.raises(UserError, match="patience needs a guide that takes unseen data"):
+    with pytest.raises(UserError, match="patience needs a guide with a q for unseen data"):
         fit(
             *fresh(x[:20]),
             Dataset(x[:20]),
