@@ -92,7 +92,7 @@ def test_a_support_without_a_map_is_named() -> None:
         support = type("Somewhere", (constraints.Constraint,), {"check": lambda self, value: value == value})()
 
     for prior, message in (
-        (Unmapped(torch.zeros(2), 1.0).to_event(1), r"^site 'z': torch has no transform .* constraints\.real_vector\.$"),
+        (Unmapped(torch.zeros(2), 1.0).to_event(1), r"^site 'z': torch has no .* constraints\.real_vector\.$"),
         (Nowhere(torch.zeros(2), 1.0).to_event(1), r"^site 'z': .* is discrete; this needs real latents\.$"),
     ):
         with pytest.raises(UserError, match=message):
