@@ -59,7 +59,8 @@ class Estimate(Shown):
         if self.noise is None:
             return math.nan
         found = float(self.noise.double().square().sum().sqrt() / len(self.values))
-        return found if found > 1e-12 * abs(self.mean) else 0.0  # draws of a point differ by rounding alone
+        # Draws of a point differ by rounding alone; an error that is not known stays so.
+        return 0.0 if found <= 1e-12 * abs(self.mean) else found
 
     def __sub__(self, other: "Estimate") -> "Estimate":
         """The difference at each datapoint: what the two share, such as how hard an x is, is no part of its errors.

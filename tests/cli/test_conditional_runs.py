@@ -75,7 +75,9 @@ def test_label_out_of_range(cli, conditional, tmp_path, label):
 
 
 def test_negative_label(cli, conditional):
-    refused(cli("sample", conditional, "conditional", "--label", "-1"), "--label", "greater than or equal to 0")
+    refused(
+        cli("sample", conditional, "conditional", "--label", "-1"), "--label -1", "the labels of this run are 0 to 9"
+    )
 
 
 def test_prior_without_labels_points_to_conditional(cli, conditional):
