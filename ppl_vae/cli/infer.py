@@ -34,8 +34,8 @@ class Infer:
     run_directory: Positional[Path]
     """A run directory, as 'ppl-vae train' wrote it."""
     input: Path
-    """An .npz whose x has observations of the run's shape, binarized as the run's data was; of a run on text or music
-    also a .txt or .json like its own."""
+    """An .npz whose x has observations of the run's shape, binarized as the run's data was; or a file or folder like
+    that which the run was trained on."""
     out: Path
     """The .npz to write."""
     num_samples: Count = 10

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ppl_vae.data.arrays import Observations
 from ppl_vae.data.codecs import encode_notes
+from ppl_vae.data.files.images import SUFFIXES, read_images
 from ppl_vae.data.files.music import read_music
 from ppl_vae.data.files.npz import read_npz
 from ppl_vae.data.files.text import encoded_lines, read_lines
@@ -12,7 +13,8 @@ from ppl_vae.runtime.errors import UserError
 
 
 def read_input(path: Path, info: DataInfo) -> Observations:
-    """Observations for a model that has been trained: an ``.npz``, or a file of the kind that it was trained on.
+    """Observations for a model that has been trained: an ``.npz``, an image or a folder of them, or a file of the kind
+    that it was trained on.
 
     Args:
         path: the file.
@@ -30,4 +32,6 @@ def read_input(path: Path, info: DataInfo) -> Observations:
         if longest > length:
             raise UserError(f"{path}: a piece has {longest} steps, the longest in training had {length}; split it.")
         return Observations(encode_notes(pieces, length), None, info.scale, ())
+    if path.is_dir() or suffix in SUFFIXES:
+        return read_images(path, event_shape=info.event_shape, known=info.by_name)
     return read_npz(path, info.scale, info.event_shape, info.by_name)

@@ -1,5 +1,6 @@
 """Where observations come from: a name in a table, or the path of a user's file."""
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,11 +13,13 @@ from torch import Tensor
 from ppl_vae.data import torchvision_sets
 from ppl_vae.data.codecs import encode_notes
 from ppl_vae.data.dataset import as_float
+from ppl_vae.data.files.how import Reading
+from ppl_vae.data.files.images import read_images
 from ppl_vae.data.files.music import read_music
 from ppl_vae.data.files.npz import read_npz
 from ppl_vae.data.files.text import alphabet_of, encoded_lines, read_lines
 from ppl_vae.programs.layout import Layout
-from ppl_vae.runtime.errors import unknown_name
+from ppl_vae.runtime.errors import UserError, unknown_name
 
 
 class Source(NamedTuple):
@@ -70,29 +73,40 @@ def _torchvision(name: str, root: Path) -> Source:
     return Source(*torchvision_sets.read(name, root), scale=255, class_names=torchvision_sets.CLASS_NAMES.get(name, ()))
 
 
-def _npz(path: Path) -> Source:
-    found = read_npz(path)
-    return Source(**found._asdict())
+def _npz(path: Path, _: Reading) -> Source:
+    return Source(**read_npz(path)._asdict())
 
 
-def _text(path: Path) -> Source:
+def _text(path: Path, _: Reading) -> Source:
     lines = read_lines(path)
     alphabet = alphabet_of(lines)
     return Source(encoded_lines(path, lines, alphabet, max(map(len, lines))), None, layout="text", alphabet=alphabet)
 
 
-def _music(path: Path) -> Source:
+def _music(path: Path, _: Reading) -> Source:
     parts = read_music(path)
     length = max(len(piece) for pieces in parts.values() for piece in pieces)
     x = {name: encode_notes(pieces, length) for name, pieces in parts.items() if pieces}
     return Source(x["train"], None, x.get("test"), validation_x=x.get("valid"), layout="notes")
 
 
-_FILES: dict[str, Callable[[Path], Source]] = {
-    ".npz": _npz,
-    ".txt": _text,
-    ".json": _music,
+def _images(path: Path, how: Reading) -> Source:
+    return Source(**read_images(path, how.image_size)._asdict())
+
+
+class _Adapter(NamedTuple):
+    """What reads a kind of file, and the settings that it reads besides."""
+
+    read: Callable[[Path, Reading], Source]
+    settings: tuple[str, ...] = ()
+
+
+_FILES = {
+    ".npz": _Adapter(_npz),
+    ".txt": _Adapter(_text),
+    ".json": _Adapter(_music),
 }
+_FOLDER = _Adapter(_images, ("image_size",))
 
 SOURCES: dict[str, Callable[[Path], Source]] = {
     "digits": digits,
@@ -101,8 +115,10 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
 
 
 def names_file(name: str) -> bool:
-    """Whether a data set is named by the path of a file."""
-    return Path(name).suffix.lower() in _FILES
+    """Whether a data set is named by the path of a file or a folder."""
+    return canonical(name) not in SOURCES and (
+        Path(name).suffix.lower() in _FILES or os.sep in name or (bool(name) and Path(name).is_dir())
+    )
 
 
 def canonical(name: str) -> str:
@@ -110,19 +126,31 @@ def canonical(name: str) -> str:
     return name.lower() if name.lower() in SOURCES else name
 
 
-def read_source(name: str, root: Path | str) -> Source:
+def read_source(name: str, root: Path | str, how: Reading = Reading()) -> Source:  # noqa: B008
     """Read a data set.
 
     Args:
-        name: a key of ``SOURCES``, in small or capital letters, or a path that ends in ``.npz``, ``.txt`` (a sequence
-            a line) or ``.json`` (music).
+        name: a key of ``SOURCES``, in small or capital letters, or the path of a file of a kind that there is an
+            adapter for in :mod:`ppl_vae.data.files`, or of a folder of images.
         root: the folder where torchvision's sets are, or are downloaded to.
+        how: to read a file.
 
     Raises:
-        UserError: unknown name, or a file that cannot be used.
+        UserError: unknown name, a file that cannot be used, or a setting that it does not read.
     """
     if names_file(name):
-        return _FILES[Path(name).suffix.lower()](Path(name))
+        path = Path(name)
+        if path.is_dir():
+            adapter = _FOLDER
+        elif path.suffix.lower() in _FILES:
+            adapter = _FILES[path.suffix.lower()]
+        else:
+            there = "no such file" if not path.exists() else "no kind of file that data is read from"
+            raise UserError(f"{name}: {there}; give a folder of images or a file that ends in {', '.join(_FILES)}.")
+        how.refuse_unread(name, *adapter.settings)
+        return adapter.read(path, how)
     if (name := canonical(name)) not in SOURCES:
-        raise unknown_name("data set", name, [*SOURCES, *(f"path/to/file{suffix}" for suffix in _FILES)])
+        known = [*SOURCES, *(f"path/to/file{suffix}" for suffix in _FILES), "path/to/folder/of/images"]
+        raise unknown_name("data set", name, known)
+    how.refuse_unread(name)
     return SOURCES[name](Path(root))

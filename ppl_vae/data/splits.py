@@ -9,12 +9,14 @@ import torch
 from pydantic import Field
 
 from ppl_vae.data.dataset import Binarization, Dataset, as_tensor, binarized, suiting
+from ppl_vae.data.files.how import Reading
 from ppl_vae.data.sources import Source, canonical, names_file, read_source
 from ppl_vae.programs.layout import Layout
 from ppl_vae.runtime.config import Seed, changed, checked, config
 from ppl_vae.runtime.errors import UserError, unknown_name
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+_Side = Annotated[int, Field(ge=2, le=4096)]
 
 # Fewer training rows than this are an oversight, or a trial of something else.
 _FEW = 10
@@ -27,9 +29,9 @@ class DataConfig:
     """Which data, split and binarized how."""
 
     data: str = "digits"
-    """digits (embedded), mnist, fashion-mnist, kmnist, emnist, or a path: .npz with x and, where labelled, y (numbers
-    or names of classes); .txt, a sequence a line; .json of pieces of music, which are lists of steps, which are lists
-    of MIDI notes."""
+    """digits (embedded), mnist, fashion-mnist, kmnist, emnist, or a path: a folder of images, in it a folder for each
+    class where labelled; .npz with x and, where labelled, y (numbers or names of classes); .txt, a sequence a line;
+    .json of pieces of music, which are lists of steps, which are lists of MIDI notes."""
     data_root: Path = Path("data")
     """Folder of torchvision's data sets; they are downloaded into it once."""
     binarization: Binarization = "auto"
@@ -41,6 +43,14 @@ class DataConfig:
     """Share held out for testing, for data without a test set of its own."""
     data_seed: Seed = 0
     """Seed of the splits and of static binarization."""
+    image_size: _Side | None = None
+    """Height and width in pixels to which a folder's images are brought, cut to the square in their middle; by default
+    images of one size stay as they are, and others get the shortest side among them, at most 64."""
+
+    @property
+    def reading(self) -> Reading:
+        """How a file is to be read."""
+        return Reading(image_size=self.image_size)
 
     def absolute(self) -> "DataConfig":
         """The same with absolute paths, good from any working directory, and the name as the table has it."""
@@ -165,7 +175,7 @@ def load(settings: DataConfig | Path | str = "digits", **named: object) -> Split
     elif not isinstance(settings, DataConfig):
         raise _no_name(settings)
     settings = checked(changed(settings, named))
-    source = read_source(settings.data, settings.data_root)
+    source = read_source(settings.data, settings.data_root, settings.reading)
     order = torch.randperm(len(source.x), generator=torch.Generator().manual_seed(settings.data_seed))
     num_test = 0 if source.test_x is not None else round(len(order) * settings.test_fraction)
     num_validation = (

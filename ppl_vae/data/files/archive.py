@@ -66,12 +66,7 @@ def read_headers(path: Path, names: tuple[str, ...]) -> tuple[dict[str, Header],
             f"{path}: {packed / 2**20:.1f} MiB that unpack to {_gib(stored)}, far more than data packs; if the file "
             "is yours, write it with numpy.savez, which does not compress."
         )
-    needed = 4 * _COPIES * sum(math.prod(header.shape) for header in found.values())
-    if max(needed, stored) > (memory := _memory()):
-        raise UserError(
-            f"{path}: arrays of {_gib(stored)} need {_gib(max(needed, stored))} in training, and this machine has "
-            f"{_gib(memory)} of memory; take fewer observations."
-        )
+    refuse_too_large(str(path), sum(math.prod(header.shape) for header in found.values()), stored=stored)
     return found, list(members)
 
 
@@ -87,6 +82,26 @@ def read_array(path: Path, name: str) -> np.ndarray:
             return array
     except Exception as error:  # a damaged file can raise anything
         raise _unreadable(path, error) from None
+
+
+def refuse_too_large(where: str, numbers: int, advice: str = "take fewer observations", *, stored: int = 0) -> None:
+    """See that so many numbers fit into this machine's memory, with all that training makes of them.
+
+    Args:
+        where: they come from.
+        numbers: how many.
+        advice: what to do if they do not.
+        stored: bytes that they take as they are stored.
+
+    Raises:
+        UserError: they do not.
+    """
+    needed = max(4 * _COPIES * numbers, stored)
+    if needed > (memory := _memory()):
+        raise UserError(
+            f"{where}: arrays of {_gib(stored or 4 * numbers)} need {_gib(needed)} in training, and this machine has "
+            f"{_gib(memory)} of memory; {advice}."
+        )
 
 
 def _header(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Header:
