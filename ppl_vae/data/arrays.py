@@ -125,8 +125,10 @@ def observed(
             f"{where}: {len(columns)} columns are named, and x has shape {x.shape}; name each column of (N, D)."
         )
     columns = names_checked(where, "columns", columns)
+    given = mask  # of another shape than x it is refused below
+    if mask is not None and mask.shape == x.shape:
+        given = _channels_last(where, mask, event_shape)[0]
     x, moved = _channels_last(where, x, event_shape)
-    given = None if mask is None else _channels_last(where, mask, event_shape)[0]
     x, seen, missing = without_holes(where, x, given)
     x, scale, scaled = _scaled(where, x, scale)
     # In C's order, whatever the data's: noise is drawn in the order of memory. A copy of what only a file holds.

@@ -166,6 +166,9 @@ def _placement(guide: nn.Module, binarization: Binarization) -> tuple[Placement 
     # Of a class of somebody's own, though it inherits, nothing says what it computes.
     if type(proposal) is not Amortized or not (encoder := _encoder(proposal)):
         return None, ["New datapoints cannot be placed here: the guide is not one whose encoder this page can compute."]
+    if proposal.holes:
+        why = "this run's encoder also reads which numbers were seen; 'ppl-vae infer' takes data with holes."
+        return None, [f"New datapoints cannot be placed here: {why}"]
     family = _FAMILIES.get(type(proposal.family))
     if family is None:
         why = "q is a normalising flow, whose moments this page does not compute; 'ppl-vae infer' draws from it."

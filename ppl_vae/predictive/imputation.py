@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ppl_vae.data.checks import check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
 from ppl_vae.predictive.centre import centre_of
@@ -76,6 +77,7 @@ def imputed(
         raise UserError("nothing is missing from this data: give numbers that are NaN, or a `mask` of what was seen.")
     if not 0 < probability < 1:
         raise UserError(f"`probability` is {probability}; give one between 0 and 1, such as 0.9.")
+    check_runs(data, model, guide)
     at_once = max(1, _ELEMENTS // (num_samples * data.event_size))
     weighted = has_density(guide, data.probe())
     with frozen(model, guide), seeded(stream(seed, "imputation"), data.device):

@@ -7,6 +7,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
 from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.pair import frozen
 from ppl_vae.programs.program import trace_program
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import preserved
@@ -36,7 +37,8 @@ def seen(likelihood: TorchDistribution, batch: Batch) -> TorchDistribution:
 
 
 def beside_mask(x: Tensor, mask: Tensor | None, event_dim: int) -> Tensor:
-    """Observations with 1 beside each number that was seen and 0 beside the others, for a network to read.
+    """Observations, 0 where nothing was seen, with 1 beside each number that was and 0 beside the others, for a network
+    to read.
 
     Args:
         x: ``(..., *event)``.
@@ -47,6 +49,8 @@ def beside_mask(x: Tensor, mask: Tensor | None, event_dim: int) -> Tensor:
         ``(..., 2 D)`` of vectors, ``(..., H, W, 2)`` of ``(H, W)``, ``(..., H, W, 2 C)`` of ``(H, W, C)``.
     """
     marks = torch.ones_like(x) if mask is None else mask.to(x)
+    if mask is not None:  # what stands in for a hole depends on the other rows, and q of this row must not
+        x = torch.where(mask, x, torch.zeros_like(x))
     return torch.stack([x, marks], dim=-1) if event_dim == 2 else torch.cat([x, marks], dim=-1)
 
 
@@ -56,20 +60,21 @@ def shape_beside_mask(event_shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def hold_to_mask(model: nn.Module, batch: Batch) -> None:
-    """See that what is missing counts for nothing in a model's density of x, by standing other values in for it.
+    """See that what is missing counts for nothing in a model's density of x: where all of x is, other values of it have
+    the same density.
 
     Args:
         model: p(x, z); random generators are left as they were.
-        batch: a few datapoints; without a mask nothing is looked at.
+        batch: a few datapoints of data with holes, which these rows need not have; without a mask nothing is looked at.
 
     Raises:
         UserError: the density depends on numbers that were not seen.
     """
-    if batch.mask is None or bool(batch.mask.all()):
+    if batch.mask is None:
         return
-    rest = batch.x.flatten(1).flip(0).reshape(batch.x.shape)  # values that x takes, elsewhere
-    other = batch._replace(x=torch.where(batch.mask, batch.x, rest + (rest == batch.x)))
-    with preserved(batch.x.device), torch.no_grad():
+    batch = batch._replace(mask=torch.zeros_like(batch.mask))
+    other = batch._replace(x=batch.x.roll(1, 0))  # values that x takes in the same places
+    with preserved(batch.x.device), frozen(model):
         handled = poutine.replay(model, trace=trace_program(model, batch))  # the same latents
         found = [trace_program(model, each, handled) for each in (batch, other)]
     densities = []

@@ -13,6 +13,7 @@ from ppl_vae.objectives.elbo import Objective
 from ppl_vae.objectives.named import ObjectiveName
 from ppl_vae.programs.check import check_pair
 from ppl_vae.programs.density import has_density
+from ppl_vae.programs.holes import hold_to_mask
 from ppl_vae.programs.rows import check_rows, tables_of
 from ppl_vae.runtime.ambient import apart
 from ppl_vae.runtime.config import changed, checked, to_plain
@@ -135,6 +136,7 @@ def fit(
         probe = train.probe()
         check_pair(model, guide, probe)
         objective.check(model, guide, probe)
+        hold_to_mask(model, probe)
         if validation and not tables_of(guide):
             check_runs(validation, model, guide)
     group.wait()  # until nobody looks any more whether there is a checkpoint

@@ -9,7 +9,7 @@ import torch
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
-from ppl_vae import UserError
+from ppl_vae import UserError, fit
 from ppl_vae.data import Dataset
 from ppl_vae.data.checks import check_runs
 from ppl_vae.evaluation import elbo, importance_bound
@@ -18,6 +18,7 @@ from ppl_vae.models import VAE, SequenceVAE
 from ppl_vae.models.likelihoods import Bernoulli, ContinuousBernoulli, Normal, Poisson
 from ppl_vae.networks.convolutional import ConvEncoder
 from ppl_vae.networks.dense import Decoder, Encoder
+from ppl_vae.predictive.imputation import imputed
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.holes import beside_mask, hold_to_mask, seen, shape_beside_mask
 from ppl_vae.programs.latents import Latents
@@ -99,8 +100,18 @@ def test_a_model_that_counts_what_is_missing_is_refused() -> None:
     forgetful, before = Forgetful(), torch.get_rng_state()
     with pytest.raises(UserError, match=r"Forgetful counts numbers of x that are missing.*seen\(likelihood, batch\)"):
         check_runs(with_holes(0.5), forgetful)
-    check_runs(with_holes(0.0), forgetful)
     assert torch.equal(before, torch.get_rng_state())
+    rare = with_holes(0.0)
+    rare.mask[-1, 0] = False  # in no row of the probe
+    guide = PerDatapoint(Latents.of(forgetful, Dataset(rare.x).probe()), Diagonal(2), ROWS).double()
+    for refused in (
+        lambda: check_runs(rare, forgetful),
+        lambda: fit(forgetful, guide, rare, epochs=1, device="cpu", progress=False),
+        lambda: imputed(forgetful, guide, rare),
+    ):
+        with pytest.raises(UserError, match="counts numbers of x that are missing"):
+            refused()
+    check_runs(Dataset(rare.x), forgetful)
 
 
 def test_a_likelihood_without_parts_is_refused() -> None:
@@ -131,3 +142,11 @@ def test_encoders_read_the_mask(shape: tuple[int, ...]) -> None:
     for encoder in kinds:
         torch.testing.assert_close(encoder(x), encoder(x, mask=torch.ones_like(mask)))
         assert not torch.allclose(encoder(x), encoder(x, mask=mask))
+
+
+def test_what_stands_in_for_a_hole_is_not_read() -> None:
+    x, mask = torch.randn(4, 5), torch.rand(4, 5) > 0.4
+    other = torch.where(mask, x, 100 * torch.randn(4, 5))
+    assert torch.equal(beside_mask(x, mask, 1), beside_mask(other, mask, 1))
+    encoder = Encoder((5,), 3, (7,), holes=True)
+    assert torch.equal(encoder(x, mask=mask), encoder(other, mask=mask))

@@ -180,6 +180,7 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     "text": ({"x": np.array([["a"]])}, r"x is <U1"),
     "objects": ({"x": np.array([[{}]], dtype=object)}, r"pickled objects, which are never loaded"),
     "nan": ({"x": X * np.nan}, r"all of x is missing"),
+    "a flat mask": ({"x": X, "mask": X[:, 0] > 0}, r"mask is bool of shape \(4,\); it must be bool and of x's"),
     "mask": ({"x": X, "mask": X}, r"mask is float32 of shape \(4, 3\); it must be bool"),
     "infinity": ({"x": np.where(X > 0.95, np.inf, X)}, r"x holds infinity, first in row 3"),
     "too few labels": ({"x": X, "y": np.arange(3)}, r"y has shape \(3,\) where x has 4 rows"),
