@@ -30,7 +30,8 @@ def main() -> int:
         wheel = build_wheel(work)
         # --no-deps into a folder: the environment's own libraries are used, its editable install of us is not.
         subprocess.run([*pip, "install", "--no-deps", "--target", str(work / "site"), str(wheel)], check=True)
-        shutil.copytree(ROOT / "tests", work / "tests")
+        for folder in ("tests", "examples"):  # the examples are what a user has of their own
+            shutil.copytree(ROOT / folder, work / folder)
         shutil.copy(ROOT / "pyproject.toml", work)
         environment = {
             **os.environ,

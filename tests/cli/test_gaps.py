@@ -141,7 +141,6 @@ def test_json_alone_is_printed(cli, trained, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not MINE.exists(), reason="needs the checkout, not an installed wheel")
 def test_a_pair_of_ones_own(cli, tmp_path):
     """Its family is nobody's, so it is taken apart by ours."""
     run = tmp_path / "run"

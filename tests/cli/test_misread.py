@@ -103,7 +103,6 @@ def test_help_has_the_common_flags_and_all_of_them_where_they_are_asked_for(comm
     assert rare <= everything - common
 
 
-@pytest.mark.skipif(not HEAVY.exists(), reason="needs the checkout, not an installed wheel")
 def test_the_settings_of_a_users_own_are_in_the_help(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--family", f"{HEAVY}:Heavy", "--help"])

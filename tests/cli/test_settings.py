@@ -83,8 +83,6 @@ MISUSES = {
 @pytest.mark.parametrize("row", MISUSES)
 def test_what_nothing_in_the_pair_reads_is_refused_in_one_line_that_says_what_would(cli, few, tmp_path, row):
     flags, name, readers = MISUSES[row]
-    if any(str(MINE) in flag for flag in flags) and not MINE.exists():
-        pytest.skip("needs the checkout, not an installed wheel")
     status, out, err = cli("train", *few, *flags, "--out", tmp_path / "run")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert f"{name}: nothing in this pair reads it" in err
@@ -264,8 +262,6 @@ PARTS_READ = {
 def test_a_run_records_the_parts_that_its_pair_reads_and_opens_and_goes_on(cli, few, tmp_path, monkeypatch, row):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     flags, read = PARTS_READ[row]
-    if any(str(MINE) in flag for flag in flags) and not MINE.exists():
-        pytest.skip("needs the checkout, not an installed wheel")
     tiny = [*TINY[:2], *TINY[4:]] if "mean-field" in flags else TINY
     run = tmp_path / "run"
     status, _, err = cli("train", *few, *tiny, *flags, "--out", run)

@@ -15,7 +15,6 @@ from tests.cli.test_opening import OTHER, READING, TINY, images, some_of, words_
 
 MINE = Path(__file__).resolve().parents[2] / "examples" / "mine.py"
 TELLTALE = '\nfrom pathlib import Path\n\nPath(__file__).with_name("ran").touch()\n'
-pytestmark = pytest.mark.skipif(not MINE.exists(), reason="needs the checkout, not an installed wheel")
 
 
 def as_a_new_process():
