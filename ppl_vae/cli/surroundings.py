@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from ppl_vae.cli.flags import as_flags
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.interrupt import answer_with, hand_back
 
@@ -35,7 +36,7 @@ def say_as_it_is(words: str) -> None:
 def say_what_was_read(splits: "Splits") -> None:
     """Say what was decided in reading the data, and warn where nothing can come of it."""
     for note in splits.notes:
-        print(f"data     {note}")
+        print(f"data     {as_flags(note, None)}")
     for warning in splits.warnings:
         say_as_it_is(f"warning: {warning}")
 

@@ -74,23 +74,22 @@ def _written(value: object) -> str:
     return f"{value:.15g}" if isinstance(value, np.floating) else str(value)
 
 
-def names_checked(where: str, what: str, words: Iterable[str]) -> tuple[str, ...]:
+def names_checked(where: str, what: str, words: Iterable[str], longest: int = _LONGEST_NAME) -> tuple[str, ...]:
     """Names, each of them once and fit to be printed.
 
     Args:
         where: they come from, for messages.
         what: holds them.
         words: the names.
+        longest: how many characters one may have.
 
     Raises:
         UserError: one is empty, too long, of several lines, or there twice.
     """
     words = tuple(words)
     for word in words:
-        if not (word.strip() and word.isprintable() and len(word) <= _LONGEST_NAME):
-            raise UserError(
-                f"{where}: {what} holds {word[:20]!r}; a name has 1 to {_LONGEST_NAME} characters on one line."
-            )
+        if not (word.strip() and word.isprintable() and len(word) <= longest):
+            raise UserError(f"{where}: {what} holds {word[:20]!r}; a name has 1 to {longest} characters on one line.")
     if len(set(words)) < len(words):
         raise UserError(f"{where}: {what} holds a name twice; give each its own.")
     return words

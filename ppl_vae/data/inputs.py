@@ -7,18 +7,21 @@ from ppl_vae.data.codecs import encode_notes
 from ppl_vae.data.files.images import SUFFIXES, read_images
 from ppl_vae.data.files.music import read_music
 from ppl_vae.data.files.npz import read_npz
+from ppl_vae.data.files.tables import SUFFIXES as TABLES
+from ppl_vae.data.files.tables import read_known_table
 from ppl_vae.data.files.text import encoded_lines, read_lines
 from ppl_vae.data.info import DataInfo
 from ppl_vae.runtime.errors import UserError
 
 
-def read_input(path: Path, info: DataInfo) -> Observations:
-    """Observations for a model that has been trained: an ``.npz``, an image or a folder of them, or a file of the kind
-    that it was trained on.
+def read_input(path: Path, info: DataInfo, label_column: str | None = None) -> Observations:
+    """Observations for a model that has been trained: an ``.npz``, an image or a folder of them, a table, or a file of
+    the kind that it was trained on.
 
     Args:
         path: the file.
-        info: what is known of the data that it was trained on: shape, alphabet, scale, names of labels.
+        info: what is known of the data that it was trained on: shape, alphabet, scale, names of labels and columns.
+        label_column: that held the labels there, of a table.
 
     Raises:
         UserError: the file cannot be used, or its observations are not of that kind.
@@ -34,4 +37,6 @@ def read_input(path: Path, info: DataInfo) -> Observations:
         return Observations(encode_notes(pieces, length), None, info.scale, ())
     if path.is_dir() or suffix in SUFFIXES:
         return read_images(path, event_shape=info.event_shape, known=info.by_name)
+    if suffix in TABLES:
+        return read_known_table(path, info, label_column)
     return read_npz(path, info.scale, info.event_shape, info.by_name)

@@ -17,6 +17,7 @@ from ppl_vae.data.files.how import Reading
 from ppl_vae.data.files.images import read_images
 from ppl_vae.data.files.music import read_music
 from ppl_vae.data.files.npz import read_npz
+from ppl_vae.data.files.tables import SUFFIXES, read_frame, read_table
 from ppl_vae.data.files.text import alphabet_of, encoded_lines, read_lines
 from ppl_vae.programs.layout import Layout
 from ppl_vae.runtime.errors import UserError, unknown_name
@@ -94,6 +95,10 @@ def _images(path: Path, how: Reading) -> Source:
     return Source(**read_images(path, how.image_size)._asdict())
 
 
+def _table(path: Path, how: Reading) -> Source:
+    return Source(**read_table(path, how)._asdict())
+
+
 class _Adapter(NamedTuple):
     """What reads a kind of file, and the settings that it reads besides."""
 
@@ -105,6 +110,7 @@ _FILES = {
     ".npz": _Adapter(_npz),
     ".txt": _Adapter(_text),
     ".json": _Adapter(_music),
+    **dict.fromkeys(SUFFIXES, _Adapter(_table, ("columns", "label_column"))),
 }
 _FOLDER = _Adapter(_images, ("image_size",))
 
@@ -124,6 +130,16 @@ def names_file(name: str) -> bool:
 def canonical(name: str) -> str:
     """The name of a data set as ``SOURCES`` has it, however its letters are written; a path as it is."""
     return name.lower() if name.lower() in SOURCES else name
+
+
+def frame_source(frame: object, how: Reading) -> Source:
+    """A frame of pandas, polars or pyarrow as data.
+
+    Raises:
+        UserError: a column cannot be used, or a setting is not for tables.
+    """
+    how.refuse_unread("a frame", "columns", "label_column")
+    return Source(**read_frame(frame, how)._asdict())
 
 
 def read_source(name: str, root: Path | str, how: Reading = Reading()) -> Source:  # noqa: B008

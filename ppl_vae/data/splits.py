@@ -1,16 +1,18 @@
 """Training, validation and test data, split by a seed."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from pydantic import Field
 
 from ppl_vae.data.dataset import Binarization, Dataset, as_tensor, binarized, suiting
-from ppl_vae.data.files.how import Reading
-from ppl_vae.data.sources import Source, canonical, names_file, read_source
+from ppl_vae.data.files.how import Reading, columns_from, columns_said
+from ppl_vae.data.files.tables import is_frame
+from ppl_vae.data.sources import Source, canonical, frame_source, names_file, read_source
 from ppl_vae.programs.layout import Layout
 from ppl_vae.runtime.config import Seed, changed, checked, config
 from ppl_vae.runtime.errors import UserError, unknown_name
@@ -30,8 +32,9 @@ class DataConfig:
 
     data: str = "digits"
     """digits (embedded), mnist, fashion-mnist, kmnist, emnist, or a path: a folder of images, in it a folder for each
-    class where labelled; .npz with x and, where labelled, y (numbers or names of classes); .txt, a sequence a line;
-    .json of pieces of music, which are lists of steps, which are lists of MIDI notes."""
+    class where labelled; .csv, .tsv or .parquet, a table; .npz with x and, where labelled, y (numbers or names of
+    classes); .txt, a sequence a line; .json of pieces of music, which are lists of steps, which are lists of MIDI
+    notes."""
     data_root: Path = Path("data")
     """Folder of torchvision's data sets; they are downloaded into it once."""
     binarization: Binarization = "auto"
@@ -47,10 +50,20 @@ class DataConfig:
     """Height and width in pixels to which a folder's images are brought, cut to the square in their middle; by default
     images of one size stay as they are, and others get the shortest side among them, at most 64."""
 
+    columns: str | None = None
+    """What columns of a table are, where the guess is wrong: age=real,city=category,id=drop. Kinds are real, count,
+    bit, category, drop."""
+    label_column: str | None = None
+    """The column of a table that holds the labels; by default there are none."""
+
     @property
     def reading(self) -> Reading:
-        """How a file is to be read."""
-        return Reading(image_size=self.image_size)
+        """How a file is to be read.
+
+        Raises:
+            UserError: what is said of columns is no list of them.
+        """
+        return Reading(columns_from(self.columns) if self.columns else {}, self.label_column, self.image_size)
 
     def absolute(self) -> "DataConfig":
         """The same with absolute paths, good from any working directory, and the name as the table has it."""
@@ -160,22 +173,30 @@ class Splits(NamedTuple):
         return split
 
 
-def load(settings: DataConfig | Path | str = "digits", **named: object) -> Splits:
+def load(settings: "DataConfig | Path | str | Any" = "digits", **named: object) -> Splits:
     """Read, split and binarize a data set; number its labels 0, 1, 2, ..., so that each costs what one costs.
 
     Args:
-        settings: the configuration, or just a name or path.
-        named: fields of :class:`DataConfig` by name, in place of the settings': ``binarization="static"``.
+        settings: the configuration; or just a name or path; or a frame of pandas, polars or pyarrow.
+        named: fields of :class:`DataConfig` by name, in place of the settings': ``binarization="static"``; ``columns``
+            may be a mapping, ``{"age": "real"}``.
 
     Raises:
         UserError: see :func:`ppl_vae.data.read_source`; too few observations to split; or no such setting.
     """
+    frame = settings if is_frame(settings) else None
     if isinstance(settings, Path | str):
         settings = DataConfig(data=str(settings))
+    elif frame is not None:
+        settings = DataConfig()
     elif not isinstance(settings, DataConfig):
         raise _no_name(settings)
+    named = {name: columns_said(value) if isinstance(value, Mapping) else value for name, value in named.items()}
     settings = checked(changed(settings, named))
-    source = read_source(settings.data, settings.data_root, settings.reading)
+    if frame is None:
+        source = read_source(settings.data, settings.data_root, settings.reading)
+    else:
+        source = frame_source(frame, settings.reading)
     order = torch.randperm(len(source.x), generator=torch.Generator().manual_seed(settings.data_seed))
     num_test = 0 if source.test_x is not None else round(len(order) * settings.test_fraction)
     num_validation = (

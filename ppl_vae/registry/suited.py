@@ -13,7 +13,7 @@ is what that likelihood is of.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ppl_vae.data import DataConfig, Splits
 from ppl_vae.data.info import DataInfo
@@ -61,6 +61,8 @@ def data_for(data: DataConfig, pair: PairConfig) -> Splits:
     if data.binarization != "auto" or not fixed:
         return read_data(data)
     found = read_data(replace(data, binarization="none"))
+    if found.kinds:  # of a table: nothing in it is grey
+        return found
     bits = takes_bits(pair, found) if found.layout == "plain" else None
     if bits is None:
         return read_data(data)
@@ -105,7 +107,7 @@ def suited(
     """
     train = data.train
     several = len(set(data.kinds)) > 1 or "category" in data.kinds
-    kind = kind_of(train.values(), data.layout)
+    kind = cast(Kind, data.kinds[0]) if data.kinds and not several else kind_of(train.values(), data.layout)
     now: Kind = "bits" if train.dynamic else kind
     unset = [name for name in ("model", "likelihood", "net") if getattr(pair, name) == AUTO]
     found: dict[str, Any] = {"model": pair.model}

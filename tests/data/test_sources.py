@@ -38,7 +38,7 @@ def test_an_npz_by_its_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("mnits", "did you mean 'mnist'"), ("", "choose one"), ("digits.csv", "did you mean 'digits'")]
+    ("name", "hint"), [("mnits", "did you mean 'mnist'"), ("", "choose one"), ("digits.ods", "did you mean 'digits'")]
 )
 def test_unknown_name(name: str, hint: str) -> None:
     with pytest.raises(UserError, match=f"unknown data set '{name}'.*{hint}"):

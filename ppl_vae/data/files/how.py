@@ -1,17 +1,27 @@
 """How a file is to be read: what nobody can tell from the file itself."""
 
+import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.errors import UserError, nearest
+
+DROP = "drop"
+KINDS = {"real": "reals", "count": "counts", "bit": "bits", "category": "category", DROP: DROP}
+"""What a column may be said to be, and the :data:`ppl_vae.data.kinds.Column` that is meant."""
 
 
 class Reading(NamedTuple):
     """How a file is to be read.
 
     Args:
+        columns: what columns of a table are by their names, a key of :data:`KINDS`; others are guessed.
+        label_column: the column of a table that holds the labels, or None.
         image_size: pixels of height and width that images are brought to, or None.
     """
 
+    columns: Mapping[str, str] = {}
+    label_column: str | None = None
     image_size: int | None = None
 
     def refuse_unread(self, where: str, *read: str) -> None:
@@ -29,4 +39,37 @@ class Reading(NamedTuple):
                 raise UserError(f"`{name}`: nothing in {where} reads it; {_READERS[name]}.")
 
 
-_READERS = {"image_size": "it is for folders of images"}
+_READERS = {
+    "columns": "it is for tables",
+    "label_column": "it is for tables; an .npz has its labels in y, and images in their folders' names",
+    "image_size": "it is for folders of images",
+}
+
+
+def columns_from(said: str) -> dict[str, str]:
+    """What columns are by their names.
+
+    Args:
+        said: as ``age=real,city=category,id=drop``.
+
+    Raises:
+        UserError: it is written otherwise, a kind is unknown, or a column is there twice.
+    """
+    found: dict[str, str] = {}
+    for part in re.split(r"(?<==\w{3}),|(?<==\w{4}),|(?<==\w{5}),|(?<==\w{8}),", said.strip().removesuffix(",")):
+        name, _, kind = (word.strip() for word in part.rpartition("="))
+        if not name:
+            raise UserError(f"`columns`: '{part}' is no NAME=KIND; write age=real,city=category,id=drop.")
+        if kind not in KINDS:
+            near = nearest(kind, KINDS)
+            hint = f"; did you mean {name}={near}?" if near else "."
+            raise UserError(f"`columns`: '{name}' is to be '{kind}', and kinds are {', '.join(KINDS)}{hint}")
+        if name in found:
+            raise UserError(f"`columns`: '{name}' is there twice; say it once.")
+        found[name] = kind
+    return found
+
+
+def columns_said(kinds: Mapping[str, str]) -> str:
+    """What :func:`columns_from` takes, of what it gives."""
+    return ",".join(f"{name}={kind}" for name, kind in kinds.items())

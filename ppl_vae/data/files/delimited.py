@@ -1,0 +1,129 @@
+"""Tables as text: a line of names, then a line for each row, its fields separated by commas, semicolons or tabs."""
+
+import csv
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ppl_vae.data.files.cells import NameOf
+from ppl_vae.runtime.errors import UserError, reason
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NUMBER = re.compile(r"\s*[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?\s*")
+
+
+_SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
+
+
+class _Form(NamedTuple):
+    """How a file is written: what separates fields, the columns' names, and whether the first line has these."""
+
+    separator: str
+    names: list[str]
+    headed: bool
+
+
+def read_delimited(path: Path) -> "tuple[pa.Table, NameOf, str]":
+    """A file's rows, all of them text.
+
+    Args:
+        path: ends in ``.csv`` or ``.tsv``, UTF-8.
+
+    Returns:
+        the table; what names a row by its line, as an editor counts them; and what is to be said of the file, or
+        nothing.
+
+    Raises:
+        UserError: it is empty or no such text; a line has more or fewer fields than the first; a name is there twice.
+    """
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    form = _form(path)
+    keys = [str(place) for place in range(len(form.names))]
+    try:
+        table = arrow.read_csv(
+            path,
+            read_options=arrow.ReadOptions(column_names=keys, skip_rows_after_names=int(form.headed)),
+            parse_options=arrow.ParseOptions(delimiter=form.separator, newlines_in_values=True),
+            convert_options=arrow.ConvertOptions(
+                column_types=dict.fromkeys(keys, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except (pa.ArrowException, OSError) as error:
+        _refuse_unlike(path, form)
+        raise unreadable(path, error) from None
+    if not len(table):
+        raise UserError(f"{path}: there is a line of names and no row below it; give it rows.")
+    said = "" if form.headed else "its first line holds numbers, so the columns are called column1, column2, ..."
+    return table.rename_columns(form.names), lambda row: f"line {_line_of(path, form, row)}", said
+
+
+def unreadable(path: Path, error: Exception) -> UserError:
+    """The error for a file that is no such text."""
+    return UserError(f"{path}: not a readable table ({reason(error)}); save it as CSV, UTF-8.")
+
+
+def _form(path: Path) -> _Form:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = next((line for line in file if line.strip()), "")
+        separator = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=first.count)
+        head = next((fields for _, fields in _records(path, separator)), None)
+    except (UnicodeDecodeError, OSError, csv.Error) as error:
+        _refuse_undecodable(path)
+        raise unreadable(path, error) from None
+    if head is None:
+        raise UserError(f"{path}: the file is empty; give it a line of names, and a line for each row.")
+    headed = not all(map(_NUMBER.fullmatch, head))
+    numbered = [f"column{number}" for number in range(1, len(head) + 1)]
+    names = [name.strip() or other for name, other in zip(head, numbered, strict=True)] if headed else numbered
+    return _Form(separator, names, headed)
+
+
+def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows, that of names among them, each with the line in which it begins; empty lines are none."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader, line = csv.reader(file, delimiter=separator), 1
+        for fields in reader:
+            if fields:
+                yield line, fields
+            line = reader.line_num + 1
+
+
+def _line_of(path: Path, form: _Form, row: int) -> int:
+    """The line in which a row begins: looked up when it is asked for, since a field may go over several lines."""
+    return next(islice(_records(path, form.separator), row + form.headed, None))[0]
+
+
+def _refuse_unlike(path: Path, form: _Form) -> None:
+    """See that each row has as many fields as the first, if this is what is wrong."""
+    try:
+        for line, fields in _records(path, form.separator):
+            if len(fields) != len(form.names):
+                raise UserError(
+                    f"{path}: line {line} has {len(fields)} fields, and the first line {len(form.names)}; mend it, and "
+                    f"put quotes around fields that hold a {_SEPARATORS[form.separator]}."
+                )
+    except (UnicodeDecodeError, OSError, csv.Error):
+        _refuse_undecodable(path)
+
+
+def _refuse_undecodable(path: Path) -> None:
+    """See that a file is UTF-8, if this is what is wrong."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if number == 1 and line.startswith(b"PK"):
+                raise UserError(f"{path}: a zip or a workbook, not a CSV; save its sheet as CSV, UTF-8.")
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                odd = line[error.start]
+                after = line[: error.start].decode()[-20:]
+                raise UserError(
+                    f"{path}: line {number} is not UTF-8 (byte {odd:#04x} after '{after}'); save the file as UTF-8."
+                ) from None

@@ -1,0 +1,150 @@
+"""The schema of a table: what each column is taken for, as was said or else as is guessed; and that in words."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ppl_vae.data.files.cells import Cells, NameOf, cells_of
+from ppl_vae.data.files.guessing import Guess, guessed
+from ppl_vae.data.files.how import DROP, KINDS, Reading
+from ppl_vae.data.files.schema import Column, Schema, check_cells, labels_in, listed
+from ppl_vae.runtime.errors import UserError, nearest
+from ppl_vae.runtime.shown import in_columns
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_MOST_VALUES = 1_000  # of a category, each a column of x
+_EACH = 24  # columns that are shown each on a line of its own
+_WORDS = {kind: word for word, kind in KINDS.items()}
+_RESOLVED = 2.0**-17  # of the largest number: below it float32 has fewer than a hundred steps
+
+
+class Settled(NamedTuple):
+    """What a table is taken for.
+
+    Args:
+        schema: of it.
+        class_names: what the labels 0, 1, 2, ... are called; none without labels or where they are numbers.
+        told: what each column was taken for, a line each.
+    """
+
+    schema: Schema
+    class_names: tuple[str, ...]
+    told: tuple[str, ...]
+
+
+def settled(where: str, table: "pa.Table", how: Reading, name_of: NameOf) -> Settled:
+    """Settle what each column of a table is.
+
+    Args:
+        where: it comes from, for messages.
+        table: all of it, or as many rows as tell what it holds.
+        how: what was said of its columns.
+        name_of: names a row in messages.
+
+    Raises:
+        UserError: a column that was named is not there, one cannot be what it was said to be, or none is left.
+    """
+    for name in how.columns:
+        column_called(where, name, table.column_names, "columns")
+    class_names: tuple[str, ...] = ()
+    if how.label_column is not None:
+        column_called(where, how.label_column, table.column_names, "label_column")
+        class_names = labels_in(where, table, how.label_column, None, name_of)[1]
+    columns: list[Column] = []
+    told: list[tuple[str, str, str]] = []
+    for name in table.column_names:
+        if name == how.label_column:
+            told.append((name, "labels", f"classes {listed(class_names)}" if class_names else "classes"))
+            continue
+        said = KINDS.get(how.columns.get(name, ""))
+        if said == DROP:
+            told.append((name, "left out", "as was said"))
+            continue
+        cells = cells_of(table[name])
+        guess = Guess(said) if said else guessed(where, name, cells, name_of)
+        if guess.kind == DROP:
+            told.append((name, "left out", guess.why))
+            continue
+        columns.append(_column(where, name, guess.kind, cells, name_of))
+        told.append((name, _WORDS[guess.kind], _described(columns[-1], cells)))
+    if not columns:
+        reasons = "; ".join(f"{name}: {why}" for name, _, why in told)
+        raise UserError(f"{where}: no column is left to learn from ({reasons}).")
+    labels = {name: number for number, name in enumerate(class_names)}
+    return Settled(Schema(tuple(columns), how.label_column, labels), class_names, tuple(_in_words(told)))
+
+
+def column_called(where: str, name: str, columns: Sequence[str], setting: str) -> None:
+    """See that there is a column of that name.
+
+    Raises:
+        UserError: there is none; with the one that is spelt most like it.
+    """
+    if name not in columns:
+        near = nearest(name, columns)
+        hint = f"did you mean '{near}'?" if near else f"its columns are {listed(columns)}."
+        raise UserError(f"{where}: `{setting}` names '{name}', and there is no such column; {hint}")
+
+
+def _column(where: str, name: str, kind: str, cells: Cells, name_of: NameOf) -> Column:
+    """A column of that kind: its values, what stands in for its holes."""
+    column = Column(name, kind)
+    check_cells(where, cells, column, name_of)
+    where = f"{where}: column '{name}'"
+    if not cells.seen.any():
+        raise UserError(
+            f"{where} is empty in all of the {len(cells.seen):,} rows; `columns` {name}=drop leaves it out."
+        )
+    if kind != "category":
+        return column._replace(stand_in=_middle(where, kind, name, cells.numbers[cells.seen]))
+    if "=" in name:
+        raise UserError(f"{where} is a category and has '=' in its name; rename it.")
+    words, counts = np.unique(cells.written(), return_counts=True)
+    if len(words) > _MOST_VALUES:
+        raise UserError(
+            f"{where} holds {len(words):,} different values, and a category has at most {_MOST_VALUES:,}; put rare "
+            f"ones together, or leave it out, {name}=drop."
+        )
+    order = _order([str(word) for word in words])
+    values = tuple(str(words[place]) for place in order)
+    return column._replace(values=values, stand_in=float(counts[order].argmax()))
+
+
+def _middle(where: str, kind: str, name: str, numbers: np.ndarray) -> float:
+    """The median, as a number that is there; see that float32 tells the numbers apart."""
+    low, high = float(numbers.min()), float(numbers.max())
+    if kind == "reals" and 0 < high - low < _RESOLVED * max(abs(low), abs(high)):
+        raise UserError(
+            f"{where} runs from {low:.15g} to {high:.15g}, differences that float32 does not hold; subtract its "
+            f"smallest value, or leave it out, {name}=drop."
+        )
+    return float(np.partition(numbers, (len(numbers) - 1) // 2)[(len(numbers) - 1) // 2])
+
+
+def _order(words: Sequence[str]) -> list[int]:
+    """Numbers in their order, words in the alphabet's."""
+    try:
+        return sorted(range(len(words)), key=lambda place: float(words[place]))
+    except ValueError:
+        return list(range(len(words)))
+
+
+def _described(column: Column, cells: Cells) -> str:
+    missing = 1 - cells.seen.mean()
+    holes = f", {missing:.1%} empty" if missing else ""
+    if column.kind == "category":
+        return f"{len(column.values)} values: {listed(column.values)}{holes}"
+    numbers = cells.numbers[cells.seen]
+    return f"{numbers.min():.6g} to {numbers.max():.6g}{holes}"
+
+
+def _in_words(told: Sequence[tuple[str, str, str]]) -> list[str]:
+    """What columns are taken for: a line each; of many a line for each kind, and for each one that is left out."""
+    if len(told) <= _EACH:
+        return [f"  {line}" for line in in_columns(told)]
+    out = [f"  {line}" for line in in_columns([each for each in told if each[1] in ("left out", "labels")])]
+    kinds = {word: [name for name, found, _ in told if found == word] for word in _WORDS.values()}
+    return [*(f"  {word}: {listed(names)}" for word, names in kinds.items() if names), *out[:_EACH]]
