@@ -9,7 +9,7 @@ from ppl_vae.baselines.bayes import Kind
 from ppl_vae.cli.surroundings import say_what_was_read
 from ppl_vae.data import Splits
 from ppl_vae.data.info import DataInfo
-from ppl_vae.data.reading import read_data
+from ppl_vae.data.loading import read_data
 from ppl_vae.reports.baseline import draw_baseline, percent, write_baseline_report
 from ppl_vae.runs.baseline import (
     BaselineConfig,

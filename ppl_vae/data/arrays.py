@@ -133,12 +133,24 @@ def observed(
     x, scale, scaled = _scaled(where, x, scale)
     # In C's order, whatever the data's: noise is drawn in the order of memory. A copy of what only a file holds.
     kept = np.array(x, dtype=_kept_as(x), order="C", copy=None if x.flags.writeable else True)
+    labels, class_names = labelled(where, y, class_names, known)
+    notes = (*moved, *missing, *scaled)
+    return Observations(torch.from_numpy(kept), labels, scale, notes, class_names, columns, seen)
+
+
+def labelled(
+    where: str, y: np.ndarray | None, class_names: tuple[str, ...] = (), known: Mapping[str, int] | None = None
+) -> tuple[Tensor | None, tuple[str, ...]]:
+    """Labels as integers, and what they are called; see :func:`ppl_vae.data.classes.labels_of`.
+
+    Raises:
+        UserError: they are no labels, or names are missing.
+    """
     labels, found = (None, ()) if y is None else labels_of(where, y, known)
     class_names = found or names_checked(where, "class_names", class_names)
     if class_names and (labels is None or int(labels.min()) < 0 or int(labels.max()) >= len(class_names)):
         raise UserError(f"{where}: {len(class_names)} classes are named, and y has others; name each label from 0 up.")
-    notes = (*moved, *missing, *scaled)
-    return Observations(torch.from_numpy(kept), labels, scale, notes, class_names, columns, seen)
+    return labels, class_names
 
 
 def _channels_last(

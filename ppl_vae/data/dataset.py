@@ -3,25 +3,22 @@
 import math
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from ppl_vae.data.kinds import kind_of
 from ppl_vae.programs.batch import Batch
-from ppl_vae.programs.layout import Layout
 from ppl_vae.runtime.config import CountOrZero, in_range
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
-
-Binarization = Literal["auto", "dynamic", "static", "threshold", "none"]
 
 ROUNDING = 1e-6
 """How far probabilities may leave [0, 1]: a few units in float32's last place, which is what scaling rounds to."""
 # Elements that are looked at in one go: few enough to stay in a processor's cache.
 _AT_ONCE = 2**20
 _ALL = slice(None)
+_HASHED = 2**12  # rows that are made float at a time
 
 
 class Dataset:
@@ -97,6 +94,11 @@ class Dataset:
         return tuple(self.kept.shape[1:])
 
     @property
+    def num_parts(self) -> int:
+        """What an epoch has an order of: its rows."""
+        return len(self)
+
+    @property
     def event_size(self) -> int:
         """Numbers in one observation."""
         return math.prod(self.event_shape)
@@ -130,6 +132,15 @@ class Dataset:
     def values(self, rows: Tensor | slice = _ALL) -> Tensor:
         """Observations as float, before anything is drawn of them, ``(rows, *event)``; by default of all rows."""
         return as_float(self.kept[rows], self.scale)
+
+    def some(self) -> Tensor:
+        """Observations by which all are told for what they are, ``(rows, *event)``, as float: here they are all."""
+        return self.values()
+
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """The smallest and the largest of each number of an observation, each ``event``."""
+        least, largest = self.values().aminmax(dim=0)
+        return least, largest
 
     def mean(self) -> Tensor:
         """The mean observation, ``event``, each number's over the rows where it was seen."""
@@ -213,6 +224,14 @@ class Dataset:
         """Bits as float where the observations are, and otherwise as bool."""
         return bits.to(self.kept.dtype if self.kept.is_floating_point() else torch.bool)
 
+    def update(self, digest: Any) -> None:
+        """Add all that it holds to a hash of :mod:`hashlib`, x as float."""
+        for rows in torch.arange(len(self)).split(_HASHED):
+            digest.update(self.values(rows).numpy().data)
+        for tensor in (self.y, self.mask):
+            if tensor is not None:
+                digest.update(tensor.numpy().data)
+
     @in_range
     def head(self, limit: CountOrZero | None) -> Self:
         """The first ``limit`` rows; all of them if None or if there are fewer.
@@ -256,41 +275,3 @@ def as_tensor(name: str, value: object) -> str:
 
 def _name(value: Tensor) -> str:
     return str(value.dtype).removeprefix("torch.")
-
-
-def binarized(
-    x: Tensor,
-    y: Tensor | None,
-    binarization: Binarization,
-    seed: int,
-    first: int = 0,
-    scale: int = 1,
-    mask: Tensor | None = None,
-) -> Dataset:
-    """A data set under one of the protocols; figures are comparable only under the same one.
-
-    Args:
-        x: grey levels in [0, 1], ``(N, *event)``, or integers that are divided by ``scale``.
-        y: labels, ``(N,)``, or None.
-        binarization: ``dynamic`` draws x ~ Bernoulli(x) at every visit, ``static`` once (from ``seed``), ``threshold``
-            takes x > ½, ``none`` takes x as it is; ``auto`` is the one that suits x, see :func:`suiting`.
-        seed: for ``static``.
-        first: number of row 0 in the whole data set.
-        scale: of integers.
-        mask: which numbers of x were seen, or None.
-    """
-    levels = Dataset(x, y, dynamic=True, first=first, scale=scale, mask=mask)
-    if binarization == "auto":
-        binarization = suiting(levels.values())
-    if binarization == "static":
-        return levels.fixed(seed)
-    if binarization == "threshold":
-        levels.probe()  # refuses what is no probability
-        return levels.replace(x=levels._kept_alike(levels.values() > 0.5), dynamic=False, scale=1)
-    return levels if binarization == "dynamic" else levels.replace(dynamic=False)
-
-
-def suiting(x: Tensor, layout: Layout = "plain") -> Binarization:
-    """The protocol for observations of which nobody has said one: ``dynamic`` for grey levels, most of them near black
-    or white, whose bits are still the picture; ``none`` for all else, bits among it."""
-    return "dynamic" if kind_of(x, layout) == "grey levels" else "none"

@@ -84,8 +84,8 @@ class DataInfo:
         """Read it off the data: what :func:`ppl_vae.load` gives, or a data set of one's own."""
         splits = splits_of(data)
         sizes = splits.train.event_shape, splits.num_classes, len(splits.train)
-        train = splits.train.values()
-        least, largest = _ends(train)
+        train = splits.train.some()
+        least, largest = _ends(*splits.train.ends())
         named = splits.classes != tuple(range(splits.num_classes))
         return cls(
             *sizes,
@@ -180,14 +180,14 @@ def _kinds(splits: Splits) -> tuple[str, ...]:
     train = splits.train
     if splits.kinds or len(train.event_shape) != 1 or train.dynamic or splits.layout != "plain":
         return splits.kinds
-    kind = kind_of(train.values(), splits.layout)
+    kind = kind_of(train.some(), splits.layout)
     return (kind,) if kind in COLUMNS else ()
 
 
-def _ends(x: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _ends(least: Tensor, largest: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The smallest and the largest numbers, of each column of a table or of all; nothing where all are in [0, 1]."""
-    low, high = x.aminmax()
+    low, high = least.min(), largest.max()
     if low >= 0 and high <= 1:
         return (), ()
-    least, largest = (x if x.dim() == 2 else x.reshape(-1, 1)).aminmax(dim=0)
-    return tuple(least.tolist()), tuple(largest.tolist())
+    table = least.dim() == 1
+    return (tuple(least.tolist()), tuple(largest.tolist())) if table else ((float(low),), (float(high),))

@@ -6,6 +6,7 @@ from ppl_vae.data.arrays import Observations
 from ppl_vae.data.codecs import encode_notes
 from ppl_vae.data.files.images import SUFFIXES, read_images
 from ppl_vae.data.files.music import read_music
+from ppl_vae.data.files.npy import read_npy
 from ppl_vae.data.files.npz import read_npz
 from ppl_vae.data.files.tables import SUFFIXES as TABLES
 from ppl_vae.data.files.tables import read_known_table
@@ -15,8 +16,8 @@ from ppl_vae.runtime.errors import UserError
 
 
 def read_input(path: Path, info: DataInfo, label_column: str | None = None) -> Observations:
-    """Observations for a model that has been trained: an ``.npz``, an image or a folder of them, a table, or a file of
-    the kind that it was trained on.
+    """Observations for a model that has been trained: an ``.npz`` or a ``.npy``, an image or a folder of them, a table,
+    or a file of the kind that it was trained on.
 
     Args:
         path: the file.
@@ -39,4 +40,6 @@ def read_input(path: Path, info: DataInfo, label_column: str | None = None) -> O
         return read_images(path, event_shape=info.event_shape, known=info.by_name)
     if suffix in TABLES:
         return read_known_table(path, info, label_column)
+    if suffix == ".npy":
+        return read_npy(path, info.scale, info.event_shape)
     return read_npz(path, info.scale, info.event_shape, info.by_name)

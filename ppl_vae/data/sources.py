@@ -16,9 +16,11 @@ from ppl_vae.data.dataset import as_float
 from ppl_vae.data.files.how import Reading
 from ppl_vae.data.files.images import read_images
 from ppl_vae.data.files.music import read_music
-from ppl_vae.data.files.npz import read_npz
+from ppl_vae.data.files.npy import far_npy, read_npy
+from ppl_vae.data.files.npz import far_npz, read_npz
 from ppl_vae.data.files.tables import SUFFIXES, read_frame, read_table
 from ppl_vae.data.files.text import alphabet_of, encoded_lines, read_lines
+from ppl_vae.data.streaming.splitting import Far
 from ppl_vae.programs.layout import Layout
 from ppl_vae.runtime.errors import UserError, unknown_name
 
@@ -74,8 +76,12 @@ def _torchvision(name: str, root: Path) -> Source:
     return Source(*torchvision_sets.read(name, root), scale=255, class_names=torchvision_sets.CLASS_NAMES.get(name, ()))
 
 
-def _npz(path: Path, _: Reading) -> Source:
-    return Source(**read_npz(path)._asdict())
+def _npz(path: Path, how: Reading) -> Source | Far:
+    return far_npz(path, how.memory) or Source(**read_npz(path)._asdict())
+
+
+def _npy(path: Path, how: Reading) -> Source | Far:
+    return far_npy(path, how.memory) or Source(**read_npy(path)._asdict())
 
 
 def _text(path: Path, _: Reading) -> Source:
@@ -102,12 +108,13 @@ def _table(path: Path, how: Reading) -> Source:
 class _Adapter(NamedTuple):
     """What reads a kind of file, and the settings that it reads besides."""
 
-    read: Callable[[Path, Reading], Source]
+    read: Callable[[Path, Reading], Source | Far]
     settings: tuple[str, ...] = ()
 
 
 _FILES = {
     ".npz": _Adapter(_npz),
+    ".npy": _Adapter(_npy),
     ".txt": _Adapter(_text),
     ".json": _Adapter(_music),
     **dict.fromkeys(SUFFIXES, _Adapter(_table, ("columns", "label_column"))),
@@ -142,8 +149,8 @@ def frame_source(frame: object, how: Reading) -> Source:
     return Source(**read_frame(frame, how)._asdict())
 
 
-def read_source(name: str, root: Path | str, how: Reading = Reading()) -> Source:  # noqa: B008
-    """Read a data set.
+def read_source(name: str, root: Path | str, how: Reading = Reading()) -> Source | Far:  # noqa: B008
+    """Read a data set; of more than memory is to hold, what it is.
 
     Args:
         name: a key of ``SOURCES``, in small or capital letters, or the path of a file of a kind that there is an

@@ -7,8 +7,8 @@
     columns of several kinds        a likelihood for each
     text, music                     the sequence model
 
-How grey levels become bits is the data's (:func:`ppl_vae.data.dataset.suiting`), unless a likelihood is set: then it
-is what that likelihood is of.
+How grey levels become bits is the data's (:func:`ppl_vae.data.binarization.suiting`), unless a likelihood is set: then
+it is what that likelihood is of.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, cast
 from ppl_vae.data import DataConfig, Splits
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.kinds import IN_WORDS, Kind, kind_of
-from ppl_vae.data.reading import read_data
+from ppl_vae.data.loading import read_data
 from ppl_vae.programs.check import takes_bits_alone
 from ppl_vae.registry.build import Assembly
 from ppl_vae.registry.files import find
@@ -66,7 +66,7 @@ def data_for(data: DataConfig, pair: PairConfig) -> Splits:
     bits = takes_bits(pair, found) if found.layout == "plain" else None
     if bits is None:
         return read_data(data)
-    grey = kind_of(found.train.values(), found.layout) in _BINARIZABLE
+    grey = kind_of(found.train.some(), found.layout) in _BINARIZABLE
     return read_data(replace(data, binarization="dynamic")) if bits and grey else found
 
 
@@ -107,7 +107,7 @@ def suited(
     """
     train = data.train
     several = len(set(data.kinds)) > 1 or "category" in data.kinds
-    kind = cast(Kind, data.kinds[0]) if data.kinds and not several else kind_of(train.values(), data.layout)
+    kind = cast(Kind, data.kinds[0]) if data.kinds and not several else kind_of(train.some(), data.layout)
     now: Kind = "bits" if train.dynamic else kind
     unset = [name for name in ("model", "likelihood", "net") if getattr(pair, name) == AUTO]
     found: dict[str, Any] = {"model": pair.model}

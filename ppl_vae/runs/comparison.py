@@ -15,7 +15,7 @@ from torch import nn
 from ppl_vae.data import Dataset, Splits, load
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import unseen_in
-from ppl_vae.data.reading import read_data
+from ppl_vae.data.loading import read_data
 from ppl_vae.diagnostics.diagnosis import MIN_SAMPLES, of_missed
 from ppl_vae.estimates.estimate import Protocol
 from ppl_vae.evaluation.estimators import EvaluateConfig

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ppl_vae.data import DataConfig, Splits
 from ppl_vae.data.info import DataInfo
-from ppl_vae.data.reading import read_data
+from ppl_vae.data.loading import read_data
 from ppl_vae.data.sources import names_file
 from ppl_vae.data.torchvision_sets import NAMES, folder_of
 from ppl_vae.runtime.config import config

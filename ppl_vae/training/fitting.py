@@ -9,6 +9,7 @@ from torch import nn
 from ppl_vae.data.checks import check_rows_are_there, check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.splits import Splits
+from ppl_vae.data.streaming.feeds import feed_of
 from ppl_vae.objectives.elbo import Objective
 from ppl_vae.objectives.named import ObjectiveName
 from ppl_vae.programs.check import check_pair
@@ -141,10 +142,11 @@ def fit(
             check_runs(validation, model, guide)
     group.wait()  # until nobody looks any more whether there is a checkpoint
     with seeded(stream(settings.seed, "training"), device):
+        feed = feed_of(train, settings.batch_size)
         state = TrainingState(model, guide, train, settings, own)
-        step = EagerStep(model, guide, objective, state.optimizer, train, settings.precision)
+        step = EagerStep(model, guide, objective, state.optimizer, feed.data, settings.precision)
         of_point = not has_density(guide, probe)
-        loop = Loop(step, validation, settings, state, checkpoint_path, group, of_point)
+        loop = Loop(step, feed, validation, settings, state, checkpoint_path, group, of_point)
         if resume:
             loop.saver.load()
         with seeded(stream(settings.seed, "trial"), device), group.together():

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ppl_vae.data.dataset import Dataset
+from ppl_vae.data.streaming.feeds import Feed
 from ppl_vae.objectives.elbo import Validated, kl_weight_at
 from ppl_vae.runtime.interrupt import Interrupted, InterruptGuard
 from ppl_vae.runtime.processes import Group
@@ -35,7 +36,8 @@ class Loop:
     """The steps of a fit, from where its state stands to its end.
 
     Args:
-        step: of the pair on its training data.
+        step: of the pair on what the feed holds.
+        feed: the training data.
         validation: other data, or None.
         settings: of the fit.
         state: what it has come to; the loop moves it on.
@@ -47,6 +49,7 @@ class Loop:
     def __init__(
         self,
         step: EagerStep,
+        feed: Feed,
         validation: Dataset | None,
         settings: FitConfig,
         state: TrainingState,
@@ -55,6 +58,7 @@ class Loop:
         of_point: bool = False,
     ) -> None:
         self.step, self.validation, self.settings, self.state, self.group = step, validation, settings, state, group
+        self.feed = feed
         self.distributed = DistributedStep(step, group) if group.size > 1 else None
         self.eager = self.distributed or step
         self.of_point = of_point
@@ -118,16 +122,16 @@ class Loop:
         with Bar(total, "step", "training", shown, self.state.steps_done, dynamic_ncols=True) as bar:
             yield bar
 
-    def _batches_to_come(self) -> tuple[Tensor, ...]:
+    def _batches_to_come(self) -> Iterator[Tensor]:
         """The rows of each step that this epoch still has; at its beginning, in a new order."""
-        state, data = self.state, self.step.data
+        state, settings = self.state, self.settings
         if state.order is None:
-            state.order = torch.randperm(len(data), device=data.device)
+            state.order = self.feed.order()
             self.group.copy_first([state.order])
             state.step = 0
             state.sums.zero_()
-        batches: tuple[Tensor, ...] = state.order.split(self.settings.batch_size)
-        return batches[state.step :]
+        seed = stream(settings.seed, f"order of epoch {state.epoch}")
+        return self.feed.batches(state.order, settings.batch_size, state.step, seed)
 
     def _prepare_step(self) -> float:
         """Set the step size of the coming step, and the noise of processes but the first; return its KL weight."""
@@ -160,7 +164,7 @@ class Loop:
         if self.distributed:
             self.distributed.make_whole()
         sums = self.group.total(state.sums)
-        bound, reconstruction, kl = (sums / len(self.step.data)).tolist()
+        bound, reconstruction, kl = (sums / state.num_data).tolist()
         if not math.isfinite(bound):
             raise state.diverged(f"reconstruction {reconstruction:g}, KL {kl:g}")
         self.saver.refuse_divergence(sums)

@@ -182,13 +182,13 @@ def _check_moments(mean: Found, square: Found, param: Tensor) -> None:
     square.tensor_within(param.shape, param.dtype, low=0.0, high=math.inf)
 
 
-def check_order(found: Found, num_data: int) -> Tensor | None:
-    """The order of an epoch's rows: each of them once; None between two epochs."""
+def check_order(found: Found, num_parts: int) -> Tensor | None:
+    """The order of an epoch's rows, or of the blocks of their file: each once; None between two epochs."""
     if found.value is None:
         return None
-    order = found.tensor((num_data,), torch.int64)
-    if not order.is_meta and not torch.equal(order.sort().values, torch.arange(num_data, device=order.device)):
-        raise found.wrong("not an order of the training data's rows")
+    order = found.tensor((num_parts,), torch.int64)
+    if not order.is_meta and not torch.equal(order.sort().values, torch.arange(num_parts, device=order.device)):
+        raise found.wrong("not an order of the training data")
     return order
 
 

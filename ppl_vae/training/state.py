@@ -47,10 +47,11 @@ class TrainingState:
         self.model, self.guide, self.settings = model, guide, settings
         self.begun_with = to_plain(settings) | ({"objective": objective} if objective else {})
         self.num_data, self.device = len(data), data.device
+        self.num_parts = data.num_parts
         self.optimizer = PairOptimizer(model, guide, settings.optimizer)
         self.history: list[EpochMetrics] = []
         self.best: checkpoint.State | None = None  # {"bound", "epoch", "model", "guide"}
-        # Where the current epoch stands: the order of its rows, how many steps are done, Σ of what a step returns.
+        # Where the current epoch stands: the order of its parts, how many steps are done, Σ of what a step returns.
         self.order: Tensor | None = None
         self.step = 0
         # A mask of a user's model, for one: infinite from the beginning.
@@ -179,7 +180,7 @@ class TrainingState:
         best = check_best(found["best"], self.model, self.guide, history)
         if best is None and any(map(self.counts, history)):
             raise found["best"].wrong("missing, where early stopping has kept an epoch")
-        order = check_order(found["order"], self.num_data)
+        order = check_order(found["order"], self.num_parts)
         step = found["step"].integer(0, 0 if order is None else self.steps_per_epoch)
         steps = len(history) * self.steps_per_epoch + step
         return {

@@ -18,11 +18,13 @@ class Reading(NamedTuple):
         columns: what columns of a table are by their names, a key of :data:`KINDS`; others are guessed.
         label_column: the column of a table that holds the labels, or None.
         image_size: pixels of height and width that images are brought to, or None.
+        memory: bytes that data may take; of more, the training rows stay in their file where it allows that.
     """
 
     columns: Mapping[str, str] = {}
     label_column: str | None = None
     image_size: int | None = None
+    memory: int = 2**31
 
     def refuse_unread(self, where: str, *read: str) -> None:
         """See that nothing was said that is not read here.
@@ -35,7 +37,7 @@ class Reading(NamedTuple):
             UserError: something was.
         """
         for name, value in self._asdict().items():
-            if value and name not in read:
+            if value and name in _READERS and name not in read:
                 raise UserError(f"`{name}`: nothing in {where} reads it; {_READERS[name]}.")
 
 

@@ -4,11 +4,15 @@ Classes may have names: in ``y`` itself, or beside it in ``class_names``. So may
 What the numbers are taken for is decided in :mod:`ppl_vae.data.arrays`.
 """
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from ppl_vae.data.arrays import Observations, check_form, observed
+from ppl_vae.data.arrays import Observations, check_form, labelled, observed
+from ppl_vae.data.classes import names_checked
 from ppl_vae.data.files.archive import read_array, read_headers
+from ppl_vae.data.streaming.splitting import Far
+from ppl_vae.data.streaming.stored import stored_in_npz
 from ppl_vae.runtime.errors import UserError
 
 
@@ -50,6 +54,27 @@ def read_npz(
         event_shape=event_shape,
         known=known,
     )
+
+
+def far_npz(path: Path, memory: int) -> Far | None:
+    """A file whose x is to stay there, since it takes more than so many bytes; None for any other.
+
+    Raises:
+        UserError: it is compressed, or has a mask, which would have to be held.
+    """
+    if not path.is_file() or path.stat().st_size <= memory or not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        names = {name.removesuffix(".npy") for name in archive.namelist()}
+    stored = stored_in_npz(path, "x") if "x" in names else None
+    if stored is None or stored.num_bytes <= memory:
+        return None
+    if "mask" in names:
+        raise UserError(f"{path}: a mask would have to be held, as x is not; store x as float, with NaN in its holes.")
+    y = read_array(path, "y") if "y" in names else None
+    check_form(str(path), stored.shape, stored.dtype, None if y is None else y.shape)
+    class_names, columns = (_words(path, name) if name in names else () for name in ("class_names", "columns"))
+    return Far(stored, *labelled(str(path), y, class_names), columns=names_checked(str(path), "columns", columns))
 
 
 def _words(path: Path, name: str) -> tuple[str, ...]:

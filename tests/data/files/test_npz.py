@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from ppl_vae import UserError
-from ppl_vae.data.dataset import as_float, binarized
+from ppl_vae.data.binarization import binarized
+from ppl_vae.data.dataset import as_float
 from ppl_vae.data.files.npz import read_npz
 
 X = np.linspace(0, 1, 12, dtype=np.float32).reshape(4, 3)

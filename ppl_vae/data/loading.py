@@ -1,0 +1,160 @@
+"""Data loaded: read, split, binarized, its labels numbered."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ppl_vae.data.binarization import binarized, suiting
+from ppl_vae.data.dataset import Dataset, as_tensor
+from ppl_vae.data.files.how import columns_said
+from ppl_vae.data.files.tables import is_frame
+from ppl_vae.data.sources import Source, frame_source, read_source
+from ppl_vae.data.splits import DataConfig, Splits
+from ppl_vae.data.streaming.splitting import Far, Split, split_far
+from ppl_vae.runtime.config import changed, checked
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.processes import current
+
+# Fewer training rows than this are an oversight, or a trial of something else.
+_FEW = 10
+# Bytes of a file that is read in a second or so.
+_LARGE = 2**22
+
+_log = logging.getLogger(__name__)
+
+
+def read_data(settings: DataConfig) -> Splits:
+    """The data; before a large file is read, a line of the log says so, at level INFO.
+
+    Raises:
+        UserError: see :func:`ppl_vae.data.load`.
+    """
+    path = Path(settings.data)
+    if current().is_first and path.is_file() and (size := path.stat().st_size) > _LARGE:
+        _log.info("data     reading %s, %.0f MiB", path, size / 2**20)
+    return load(settings)
+
+
+def load(settings: "DataConfig | Path | str | Any" = "digits", **named: object) -> Splits:
+    """Read, split and binarize a data set; number its labels 0, 1, 2, ..., so that each costs what one costs.
+
+    Args:
+        settings: the configuration; or just a name or path; or a frame of pandas, polars or pyarrow.
+        named: fields of :class:`DataConfig` by name, in place of the settings': ``binarization="static"``; ``columns``
+            may be a mapping, ``{"age": "real"}``.
+
+    Raises:
+        UserError: see :func:`ppl_vae.data.read_source`; too few observations to split; or no such setting.
+    """
+    frame = settings if is_frame(settings) else None
+    if isinstance(settings, Path | str):
+        settings = DataConfig(data=str(settings))
+    elif frame is not None:
+        settings = DataConfig()
+    elif not isinstance(settings, DataConfig):
+        raise _no_name(settings)
+    named = {name: columns_said(value) if isinstance(value, Mapping) else value for name, value in named.items()}
+    settings = checked(changed(settings, named))
+    if frame is None:
+        source = read_source(settings.data, settings.data_root, settings.reading)
+    else:
+        source = frame_source(frame, settings.reading)
+    if isinstance(source, Far):
+        return _far(source, settings)
+    order = torch.randperm(len(source.x), generator=torch.Generator().manual_seed(settings.data_seed))
+    num_test = 0 if source.test_x is not None else round(len(order) * settings.test_fraction)
+    num_validation = (
+        0 if source.validation_x is not None else round((len(order) - num_test) * settings.validation_fraction)
+    )
+    test, validation, train = order.tensor_split((num_test, num_test + num_validation))
+    if len(train) == 0:
+        raise UserError(
+            f"{len(order)} observations are too few to leave any for training; lower the validation and test fractions."
+        )
+    source, classes = _numbered(source)
+    if settings.binarization == "auto":
+        suits = "none" if source.kinds else suiting(source.values(), source.layout)
+        settings = replace(settings, binarization=suits)
+    own_validation = None if source.validation_x is None else source._replace(x=source.validation_x, y=None, mask=None)
+    own_test = None if source.test_x is None else source._replace(x=source.test_x, y=source.test_y, mask=None)
+    splits, first = [], 0
+    for part, rows in ((source, train), (own_validation or source, validation), (own_test or source, test)):
+        chosen = rows if part is source else torch.arange(len(part.x))
+        splits.append(_part(part, chosen, settings, first))
+        first += len(chosen)
+    return Splits(
+        train=splits[0],
+        validation=splits[1] if len(splits[1]) else None,
+        test=splits[2] if len(splits[2]) else None,
+        num_classes=len(classes),
+        layout=source.layout,
+        alphabet=source.alphabet,
+        classes=classes,
+        class_names=tuple(source.class_names[label] for label in classes) if source.class_names else (),
+        columns=source.columns,
+        kinds=source.kinds,
+        scale=source.scale,
+        binarization=settings.binarization,
+        notes=source.notes,
+        warnings=_warnings(settings, *map(len, splits)),
+    )
+
+
+def _far(source: Far, settings: DataConfig) -> Splits:
+    """The same of data that stays in its file."""
+    classes: tuple[int, ...] = ()
+    if source.y is not None:
+        values = source.y.unique()
+        classes, source = tuple(values.tolist()), source._replace(y=torch.searchsorted(values, source.y))
+    how = Split(settings.test_fraction, settings.validation_fraction, settings.data_seed)
+    parts = split_far(source, how, settings.reading.memory, settings.binarization)
+    return Splits(
+        train=parts.train,
+        validation=parts.validation if len(parts.validation) else None,
+        test=parts.test if len(parts.test) else None,
+        num_classes=len(classes),
+        classes=classes,
+        class_names=tuple(source.class_names[label] for label in classes) if source.class_names else (),
+        columns=parts.found.columns,
+        scale=parts.found.scale,
+        binarization=parts.binarization,
+        notes=parts.notes,
+    )
+
+
+def _no_name(value: object) -> UserError:
+    """The error for what :func:`load` is given in place of a name, with what makes a data set of it."""
+    kind = type(value).__name__
+    arrays = any(hasattr(value, name) for name in ("to_numpy", "shape")) or isinstance(value, list | tuple)
+    advice = f"of a {kind} make ppl_vae.Dataset({as_tensor('x', value)}, y)." if arrays else f"not a {kind}."
+    return UserError(f"load takes the name or path of a data set; {advice}")
+
+
+def _numbered(source: Source) -> tuple[Source, tuple[int, ...]]:
+    """The same with its labels replaced by their places among all that there are, and those."""
+    labels = [y for y in (source.y, source.test_y) if y is not None]
+    if not labels:
+        return source, ()
+    classes = torch.cat(labels).unique()
+    y, test_y = (None if y is None else torch.searchsorted(classes, y) for y in (source.y, source.test_y))
+    return source._replace(y=y, test_y=test_y), tuple(classes.tolist())
+
+
+def _warnings(settings: DataConfig, num_train: int, num_validation: int, num_test: int) -> tuple[str, ...]:
+    parts = (("validation", settings.validation_fraction, num_validation), ("test", settings.test_fraction, num_test))
+    missing = " and ".join(f"no {name}" for name, share, rows in parts if share and not rows)
+    if num_train < _FEW:
+        rows = f"{num_train} training observation{'s' * (num_train != 1)}{f', {missing} split' if missing else ''}"
+        return (f"{rows}: too few to learn anything from{' or to test on' if missing else ''}.",)
+    return (f"{missing} split: its share of {num_train} observations is less than one.",) if missing else ()
+
+
+def _part(source: Source, rows: torch.Tensor, settings: DataConfig, first: int) -> Dataset:
+    y = None if source.y is None else source.y[rows]
+    binarization = settings.binarization if source.layout == "plain" else "none"  # sequences are bits already
+    mask = None if source.mask is None else source.mask[rows]
+    return binarized(source.x[rows], y, binarization, settings.data_seed, first, source.scale, mask)
