@@ -120,6 +120,7 @@ def _far(source: Far, settings: DataConfig) -> Splits:
         classes=classes,
         class_names=tuple(source.class_names[label] for label in classes) if source.class_names else (),
         columns=parts.found.columns,
+        kinds=parts.found.kinds,
         scale=parts.found.scale,
         binarization=parts.binarization,
         notes=parts.notes,

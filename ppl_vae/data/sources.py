@@ -15,6 +15,7 @@ from ppl_vae.data.codecs import encode_notes
 from ppl_vae.data.dataset import as_float
 from ppl_vae.data.files.how import Reading
 from ppl_vae.data.files.images import read_images
+from ppl_vae.data.files.large_tables import far_table
 from ppl_vae.data.files.music import read_music
 from ppl_vae.data.files.npy import far_npy, read_npy
 from ppl_vae.data.files.npz import far_npz, read_npz
@@ -101,8 +102,8 @@ def _images(path: Path, how: Reading) -> Source:
     return Source(**read_images(path, how.image_size)._asdict())
 
 
-def _table(path: Path, how: Reading) -> Source:
-    return Source(**read_table(path, how)._asdict())
+def _table(path: Path, how: Reading) -> Source | Far:
+    return far_table(path, how) or Source(**read_table(path, how)._asdict())
 
 
 class _Adapter(NamedTuple):

@@ -30,12 +30,27 @@ class Far(NamedTuple):
         y: integer labels, ``(N,)``, or None.
         class_names: what the labels 0, 1, 2, ... are called; none where they have no names.
         columns: what the columns of a table are called, likewise.
+        kinds: what each column of a table holds, where that was settled: the numbers are then what they are.
+        stand_ins: what each number of x is in a hole, ``event``; None where it is to be found.
+        scale: what integers are divided by, where that was settled.
+        named: where the data comes from, where that is not the file of the rows.
+        notes: what was decided in reading it, a line each.
     """
 
     stored: Stored
     y: Tensor | None = None
     class_names: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    stand_ins: np.ndarray | None = None
+    scale: int = 1
+    named: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """The data comes from."""
+        return self.named or str(self.stored.path)
 
 
 class Split(NamedTuple):
@@ -84,7 +99,7 @@ def split_far(far: Far, how: Split, memory: int, binarization: Binarization) -> 
     Raises:
         UserError: x is not what observations are, or bits that stay the same are wanted.
     """
-    stored, where = far.stored, str(far.stored.path)
+    stored, where = far.stored, far.where
     if binarization in ("static", "threshold"):
         raise UserError(
             f"{where}: `binarization` {binarization} is for data that memory holds; take dynamic or none, or raise "
@@ -102,7 +117,7 @@ def split_far(far: Far, how: Split, memory: int, binarization: Binarization) -> 
     summary = summary_of(stored, is_train, f"{how.seed} {num_test} {num_validation}")
     found, decode, moments = _told(far, np.unique([*train[:_SOME], *summary.telling]), summary)
     if binarization == "auto":
-        binarization = suiting(as_float(found.x, found.scale))
+        binarization = "none" if far.kinds else suiting(as_float(found.x, found.scale))
     dynamic = binarization == "dynamic"
 
     def held(rows: np.ndarray, first: int) -> Dataset:
@@ -125,17 +140,22 @@ def split_far(far: Far, how: Split, memory: int, binarization: Binarization) -> 
 
 def _told(far: Far, rows: np.ndarray, summary: Summary) -> tuple[Observations, Decode, Moments]:
     """What the rows are, by some that tell it; how they become observations; and the moments of these."""
-    where, raw = str(far.stored.path), far.stored.take(rows)
+    where, raw = far.where, far.stored.take(rows)
     holes = summary.missing > 0
-    filler = _median(raw, summary) if holes else None
+    filler = None
+    if holes:
+        filler = _median(raw, summary) if far.stand_ins is None else far.stand_ins.astype(raw.dtype)
     known = raw if filler is None else np.where(np.isnan(raw), filler, raw)
-    found = observed(where, known, columns=far.columns)
+    if far.kinds:
+        found = Observations(torch.from_numpy(known), None, far.scale, far.notes, (), far.columns, kinds=far.kinds)
+    else:
+        found = observed(where, known, columns=far.columns)
     if holes:
         share = summary.missing / (far.stored.num_bytes // far.stored.dtype.itemsize)
         said = f"{short(where)}: {share:.1%} of the numbers in x are missing: what was seen is learned from."
-        found = found._replace(notes=(said, *found.notes))
+        found = found._replace(notes=(*found.notes, said))
     moved = found.x.shape[1:] != far.stored.shape[1:]
-    within = found.x.is_floating_point() and bool((found.x >= 0).all() and (found.x <= 1).all())
+    within = not far.kinds and found.x.is_floating_point() and bool((found.x >= 0).all() and (found.x <= 1).all())
     decode = partial(_decoded, kind=found.x.numpy().dtype, moved=moved, filler=filler, within=within)
 
     def shown(numbers: Tensor) -> Tensor:
@@ -171,7 +191,7 @@ def _decoded(rows: np.ndarray, *, kind: np.dtype, moved: bool, filler: np.ndarra
 def _in_words(far: Far, memory: int, window: int, num_validation: int, num_test: int) -> str:
     size = f"{far.stored.num_bytes / 2**20:,.0f} MiB, more than the {memory / 2**20:,.0f} MiB that data may take"
     return (
-        f"{short(str(far.stored.path))}: {size} in memory (`data_memory`): training rows stay in the file and are "
+        f"{short(far.where)}: {size} in memory (`data_memory`): training rows stay in the file and are "
         f"shuffled in windows of {window:,}; {num_validation:,} rows are held out for validation, {num_test:,} for "
         "testing."
     )
