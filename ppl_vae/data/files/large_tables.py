@@ -4,8 +4,6 @@ Parquet is compressed column by column, and rows cannot be had from it in anothe
 training step. What its columns hold is settled by rows from all of it, in which each word occurs that it has.
 """
 
-import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,17 +19,15 @@ from ppl_vae.data.files.how import Reading
 from ppl_vae.data.files.schema import Schema, decoded
 from ppl_vae.data.files.settling import settled
 from ppl_vae.data.files.tables import LONGEST_NAME
+from ppl_vae.data.streaming.laying import laid_out, lay_out, place_of
 from ppl_vae.data.streaming.splitting import Far
-from ppl_vae.data.streaming.stored import stored_in_npy
 from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.files import whole
-from ppl_vae.runtime.progress import Bar
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
-_VERSION = 1
 _BATCH = 2**15  # rows that become numbers in one go
 _GROUPS, _OF_A_GROUP = 16, 2**12  # groups of rows, and rows of each, by which columns are settled
 _MOST_WORDS = 2_000  # of a column, that are looked for; with more it is no category
@@ -63,14 +59,18 @@ def _far(path: Path, file: "parquet.ParquetFile", how: Reading) -> Far:
     table, rows = _telling(file, how.label_column)
     found = settled(where, table, how, lambda row: f"row {rows[row] + 1}")
     schema = found.schema
-    status = path.stat()
-    known = f"{_VERSION} {path.absolute()} {status.st_size} {status.st_mtime_ns} {schema}"
-    place = _folder() / f"{hashlib.sha256(known.encode()).hexdigest()[:32]}.npy"
+    place = place_of(path, schema)
     labels = place.with_suffix(".labels.npy")
-    if not place.exists() or (schema.label and not labels.exists()):
-        _lay_out(path, file, schema, place, labels)
-    stored = stored_in_npy(place)
-    assert stored is not None  # it was written so
+    kind = np.dtype(np.float32) if _may_have_holes(file) else schema.dtype
+    y: list[np.ndarray] = []
+    if schema.label and not labels.exists():
+        place.unlink(missing_ok=True)  # the labels are found on the way
+    shape = (file.metadata.num_rows, len(schema.names))
+    lay_out(place, path.name, shape, kind, _decoded(path, file, schema, kind, y))
+    if y:
+        with whole(labels) as out:
+            npy.write_array(out, np.concatenate(y), allow_pickle=False)
+    stored = laid_out(place)
     said = f"{stored.num_rows:,} rows, laid out once in {place}, which may be deleted; what its columns are taken for:"
     return Far(
         stored,
@@ -130,33 +130,18 @@ def _first_rows(file: "parquet.ParquetFile", name: str) -> Iterator[int]:
         start += len(batch)
 
 
-def _lay_out(path: Path, file: "parquet.ParquetFile", schema: Schema, place: Path, labels: Path) -> None:
-    """Write x, with NaN in its holes, and the labels, each into a file of its own."""
-    total, width = file.metadata.num_rows, len(schema.names)
-    kind = np.dtype(np.float32) if _may_have_holes(file) else schema.dtype
-    place.parent.mkdir(parents=True, exist_ok=True)
-    y: list[np.ndarray] = []
-    header = {"descr": npy.dtype_to_descr(kind), "fortran_order": False, "shape": (total, width)}
-    with Bar(total, "row", f"laying out {path.name}") as bar, whole(place) as out:
-        npy.write_array_header_1_0(out, header)
-        for start, batch in _batches(file):
-            block = decoded(str(path), batch, schema, _name_from(start))
-            x = block.x.astype(kind, copy=False)
-            out.write(np.ascontiguousarray(x if block.mask.all() else np.where(block.mask, x, np.nan), kind).data)
-            if block.y is not None:
-                y.append(block.y)
-            bar.update(len(batch))
-    if y:
-        with whole(labels) as out:
-            npy.write_array(out, np.concatenate(y), allow_pickle=False)
-
-
-def _batches(file: "parquet.ParquetFile") -> Iterator[tuple[int, "pa.Table"]]:
+def _decoded(
+    path: Path, file: "parquet.ParquetFile", schema: Schema, kind: np.dtype, y: list[np.ndarray]
+) -> Iterator[np.ndarray]:
+    """x block by block, with NaN in its holes; the labels are added to ``y``."""
     import pyarrow as pa
 
     start = 0
     for batch in file.iter_batches(_BATCH):
-        yield start, pa.Table.from_batches([batch])
+        block = decoded(str(path), pa.Table.from_batches([batch]), schema, _name_from(start))
+        if block.y is not None:
+            y.append(block.y)
+        yield block.x if block.mask.all() else np.where(block.mask, block.x.astype(kind), np.nan)
         start += len(batch)
 
 
@@ -185,7 +170,3 @@ def _stand_ins(schema: Schema) -> np.ndarray:
         else:
             found.append(column.stand_in)
     return np.array(found, dtype=np.float32)
-
-
-def _folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "ppl_vae", "rows")
