@@ -76,6 +76,8 @@ class Blocks(Likelihood):
 class Codes(dist.Categorical):
     """A categorical distribution whose draws are numbers as the data's; it has a mode and, of names, no mean."""
 
+    called = "categorical"
+
     @property
     def mean(self) -> Tensor:
         """None: the mean of two names is no name."""
@@ -109,6 +111,7 @@ class OneHot(dist.TorchDistribution):
         num_blocks: how many.
     """
 
+    called = "category"
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012  # torch's own protocol
 
     def __init__(self, logits: Tensor, block: Tensor, num_blocks: int) -> None:

@@ -112,6 +112,7 @@ class Beside(dist.TorchDistribution):
         parts: that have each column once.
     """
 
+    called = "columns"
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012  # torch's own protocol
 
     def __init__(self, parts: Sequence[Part]) -> None:

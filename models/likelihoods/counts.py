@@ -165,6 +165,7 @@ class GammaPoisson(dist.TorchDistribution):
         log_dispersion: log r, of the same shape.
     """
 
+    called = "negative-binomial"
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012  # torch's own protocol
     support = constraints.nonnegative_integer
 

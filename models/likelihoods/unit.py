@@ -53,6 +53,7 @@ class Tilted(dist.TorchDistribution):
         logits: η, any shape.
     """
 
+    called = "continuous-bernoulli"
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012  # torch's own protocol
     support = constraints.unit_interval
     has_rsample = True

@@ -55,13 +55,14 @@ class Dataset:
 
         What they hold is looked at where a pair is tried, by :meth:`probe`: this runs inside a traced step too.
         """
-        for name, value in (("x", x), ("y", y)):
+        for name, value in (("x", x), ("y", y), ("mask", mask)):
             if not isinstance(value, Tensor) and (name == "x" or value is not None):
                 raise UserError(f"{name} is a {type(value).__name__}; make it a tensor, {as_tensor(name, value)}.")
         if x.dim() < 2:
             raise UserError(f"x has shape {tuple(x.shape)}; it must be (N, *event), a row for each observation.")
         if x.is_complex():
             raise UserError(f"x is {_name(x)}; make it float.")
+        scale = scale if scale is None else _divisor(scale)
         if scale is None and not x.is_floating_point() and x.dtype != torch.bool:
             raise UserError(
                 f"x is {_name(x)}; say what it is divided by: `scale` 255 of 8-bit images, 1 of bits and counts."
@@ -73,9 +74,8 @@ class Dataset:
                 raise UserError(f"y is {_name(y)}; it must hold integer classes 0, 1, 2, ...: y.long().")
             y = y.long().contiguous()
         if mask is not None and (mask.dtype != torch.bool or mask.shape != x.shape):
-            raise UserError(
-                f"the mask is {_name(mask)} of shape {tuple(mask.shape)}; it must be bool and of x's, {tuple(x.shape)}."
-            )
+            advice = "; make it mask.bool()." if mask.shape == x.shape else f" and of x's, {tuple(x.shape)}."
+            raise UserError(f"the mask is {_name(mask)} of shape {tuple(mask.shape)}; it must be bool{advice}")
         self.kept, self.mask = x.contiguous(), None if mask is None else mask.contiguous()
         self.y, self.dynamic, self.first, self.scale = y, dynamic, first, scale or 1
 
@@ -248,6 +248,12 @@ class Dataset:
         return self.replace(**{name: value.to(device) for name, value in self.tensors.items()})
 
 
+@in_range
+def _divisor(scale: CountOrZero) -> int:
+    """What integers are divided by, held to its range."""
+    return scale
+
+
 def _is_grey(x: Tensor) -> Tensor:
     return (x != 0) & (x != 1)
 
@@ -270,7 +276,10 @@ def as_tensor(name: str, value: object) -> str:
         made = name
     else:
         made = f"torch.as_tensor({name}.to_numpy())" if hasattr(value, "to_numpy") else f"torch.as_tensor({name})"
-    return made if name == "y" else f"{made}.float()"
+    return f"{made}{_MADE.get(name, '.float()')}"
+
+
+_MADE = {"y": "", "mask": ".bool()"}
 
 
 def _name(value: Tensor) -> str:

@@ -24,7 +24,8 @@ def without_holes(
         UserError: ``seen`` is of another kind, or nothing of x was seen.
     """
     if seen is not None and (seen.dtype != np.bool_ or seen.shape != x.shape):
-        raise UserError(f"{where}: mask is {seen.dtype} of shape {seen.shape}; it must be bool and of x's, {x.shape}.")
+        advice = ": store mask.astype(bool)." if seen.shape == x.shape else f" and of x's, {x.shape}."
+        raise UserError(f"{where}: mask is {seen.dtype} of shape {seen.shape}; it must be bool{advice}")
     there = np.isfinite(x) | np.isinf(x) if x.dtype.kind == "f" else np.ones(x.shape, dtype=bool)
     if seen is not None:
         there &= seen

@@ -77,6 +77,12 @@ class Objective(ELBO):
             num_particles=num_particles, vectorize_particles=True
         )
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """See that a subclass has nothing under a name that is read no more, which would be passed over in silence."""
+        super().__init_subclass__(**kwargs)
+        if "bounds" in vars(cls):
+            raise UserError(f"{cls.__name__} has a method `bounds`, which nothing calls: it is `parts` now; rename it.")
+
     @abstractmethod
     def terms(self, model: nn.Module, guide: nn.Module, batch: Batch, kl_weight: float | Tensor = 1.0) -> Terms:
         """Evaluate the objective on a batch.

@@ -6,15 +6,16 @@
 The weights take off what q misses of the posterior, as far as K draws can. Source: Mattei and Frellsen 2019.
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ppl_vae.data.checks import check_runs
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
-from ppl_vae.predictive.centre import centre_of
+from ppl_vae.predictive.centre import centre_of, is_averaged
 from ppl_vae.predictive.latent_space.codes import GuideFor
 from ppl_vae.predictive.rendering import strips_of
 from ppl_vae.predictive.samples import Samples
@@ -30,12 +31,14 @@ _ELEMENTS = 2**24  # draws × datapoints × event, of one call
 _SHOWN = 6  # datapoints, in the picture
 _SHOWN_DRAWS = 4
 
+Probability = Annotated[float, Field(gt=0, lt=1)]
+
 
 class Imputed(NamedTuple):
     """Observations whole again, ``(N, *event)`` each but the draws and the last; what was seen is as it was.
 
     Args:
-        x: what is missing, by its mean.
+        x: what is missing, by its mean; of names, which have none, the one most often drawn.
         lower: of an interval that has what is missing with the probability that was asked for.
         upper: its other end.
         draws: from p(x_missing | x_seen), ``(num_draws, N, *event)``.
@@ -56,7 +59,7 @@ def imputed(
     data: Dataset,
     num_samples: Count = 500,
     num_draws: Few = 20,
-    probability: float = 0.9,
+    probability: Probability = 0.9,
     seed: int = 0,
 ) -> Imputed:
     """Infer what is missing.
@@ -75,8 +78,6 @@ def imputed(
     """
     if data.mask is None:
         raise UserError("nothing is missing from this data: give numbers that are NaN, or a `mask` of what was seen.")
-    if not 0 < probability < 1:
-        raise UserError(f"`probability` is {probability}; give one between 0 and 1, such as 0.9.")
     check_runs(data, model, guide)
     at_once = max(1, _ELEMENTS // (num_samples * data.event_size))
     weighted = has_density(guide, data.probe())
@@ -94,15 +95,17 @@ def _of_batch(
     traces = run_pair(model, guide, batch, num_samples)
     fn: Any = traces.model.nodes["x"]["fn"]
     shape = (num_samples, *batch.x.shape)
+    averaged = is_averaged(fn)
     centres, drawn = (each.expand(shape) for each in (centre_of(fn), fn.sample()))
     parts = weigh(traces, batch, num_samples)
     log_weights = parts.reconstruction - parts.kl
     weights = (log_weights if weighted else torch.zeros_like(log_weights)).softmax(0)  # (K, batch)
     wide = weights.reshape(*weights.shape, *(1 for _ in batch.x.shape[1:]))
-    mean = (wide * centres).sum(0)
     chosen = torch.multinomial(weights.mT, num_samples, replacement=True).mT  # (K, batch)
     resampled = drawn[chosen, torch.arange(len(batch.x), device=batch.x.device)]
-    lower, upper = resampled.quantile(ends, dim=0)
+    # Between two names there is none: they are counted, not averaged.
+    mean = (wide * centres).sum(0) if averaged else resampled.mode(0).values
+    lower, upper = resampled.quantile(ends, dim=0, interpolation="linear" if averaged else "nearest")
     seen, mask = batch.x, batch.mask
     assert mask is not None
     mean, lower, upper, draws = (torch.where(mask, seen, each) for each in (mean, lower, upper, resampled[:num_draws]))
@@ -117,7 +120,7 @@ def impute(
     info: DataInfo,
     num_samples: Count = 500,
     num_draws: Few = 20,
-    probability: float = 0.9,
+    probability: Probability = 0.9,
     split: str = "test",
     seed: int = 0,
     unseen: GuideFor | None = None,

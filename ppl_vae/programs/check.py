@@ -15,6 +15,7 @@ from torch.distributions import Bernoulli, constraints
 
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.contract import hold_to_x, trace_in_plate
+from ppl_vae.programs.density import called
 from ppl_vae.programs.pair import frozen, in_particles, latent_sites, run_pair, unwrapped, weigh
 from ppl_vae.programs.program import refuse_functions
 from ppl_vae.runtime.errors import UserError, reason
@@ -249,7 +250,7 @@ def _check_names(latents: dict[str, Any], sampled: dict[str, Any]) -> None:
 
 def _check_site(name: str, site: Any, program: str, batch: Batch, num_particles: int) -> None:
     fn, value = site["fn"], site["value"]
-    kind = type(unwrapped(fn)).__name__
+    kind = called(fn)
     grey = name == "x" and isinstance(unwrapped(fn), Bernoulli) and _is_grey(value)
     try:
         inside = bool(((value >= 0) & (value <= 1) if grey else fn.support.check(value)).all())

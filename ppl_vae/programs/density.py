@@ -1,8 +1,11 @@
-"""Whether q(z | x) has a density: the one rule for "the guide is a point", for anybody's guide."""
+"""Distributions by what they are inside their wrappers: what they are called, and whether q(z | x) has a density, the
+one rule for "the guide is a point", for anybody's guide."""
+
+from typing import Any
 
 import torch
 from pyro import poutine
-from pyro.distributions import Delta
+from pyro.distributions import Delta, Independent, MaskedDistribution
 from torch import nn
 
 from ppl_vae.programs.batch import Batch
@@ -75,3 +78,16 @@ def is_drawn(guide: nn.Module, batch: Batch) -> bool:
         again = [trace_in_plate(guide, batch, poutine.replay(guide, trace=drawn)) for _ in range(2)]
         densities = [[site["fn"].log_prob(site["value"]) for site in latent_sites(each).values()] for each in again]
     return not all(map(torch.equal, *densities))
+
+
+def unmasked(fn: Any) -> Any:
+    """The distribution without masks and declared event dims: of the same numbers, so that mean and mode are its."""
+    while isinstance(fn, MaskedDistribution | Independent):
+        fn = fn.base_dist
+    return fn
+
+
+def called(fn: Any) -> str:
+    """What messages call a distribution: the class of one of Pyro's; of ours the likelihood by its name in settings."""
+    inner = unwrapped(fn)
+    return f"{inner.called} likelihood" if hasattr(inner, "called") else type(inner).__name__

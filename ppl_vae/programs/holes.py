@@ -7,6 +7,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
 from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.density import called
 from ppl_vae.programs.pair import frozen
 from ppl_vae.programs.program import trace_program
 from ppl_vae.runtime.errors import UserError
@@ -29,7 +30,7 @@ def seen(likelihood: TorchDistribution, batch: Batch) -> TorchDistribution:
     event_dim = batch.x.dim() - 1
     if not isinstance(likelihood, dist.Independent) or likelihood.reinterpreted_batch_ndims != event_dim:
         raise UserError(
-            f"the likelihood {type(likelihood).__name__} has no density of a part of an observation; for data with "
+            f"the model's {called(likelihood)} has no density of a part of an observation; for data with "
             "holes take one of independent numbers, or fill the holes."
         )
     masked: TorchDistribution = likelihood.base_dist.mask(batch.mask).to_event(event_dim)

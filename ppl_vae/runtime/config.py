@@ -92,7 +92,8 @@ def _in_words(error: ValidationError, name: str = "") -> UserError:
 
 
 def in_range(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: the numbers of a call are held to the ranges of the function's annotations, before all else.
+    """Decorator: the numbers of a call are held to the ranges of the function's annotations, before all else, and given
+    to it as Python's own: ``"0.9"`` as 0.9, ``5.0`` as 5 where it counts.
 
     Raises:
         UserError: one is of another type, or out of its range; the message names it.
@@ -102,13 +103,17 @@ def in_range(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def held(*args: P.args, **kwargs: P.kwargs) -> R:
-        for name, value in {**dict(zip(order, args, strict=False)), **kwargs}.items():
-            if name in ranged:
-                try:
-                    _adapter(ranged[name]).validate_python(pythons_own(value))
-                except ValidationError as error:
-                    raise _in_words(error, name) from None
-        return function(*args, **kwargs)
+        def own(name: str, value: Any) -> Any:
+            if name not in ranged:
+                return value
+            try:
+                return _adapter(ranged[name]).validate_python(pythons_own(value))
+            except ValidationError as error:
+                raise _in_words(error, name) from None
+
+        given = [own(name, value) for name, value in zip(order, args, strict=False)]
+        named = {name: own(name, value) for name, value in kwargs.items()}
+        return function(*given, *args[len(order) :], **named)  # type: ignore[arg-type]
 
     return held
 

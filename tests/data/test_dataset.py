@@ -47,6 +47,24 @@ def test_what_is_no_data(x: Any, y: Any, message: str) -> None:
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mask": [[True]]}, r"mask is a list; make it a tensor, torch.as_tensor\(mask\).bool\(\)"),
+        ({"mask": np.ones(GREY.shape, bool)}, r"mask is a ndarray; make it a tensor"),
+        ({"mask": torch.ones(GREY.shape).byte()}, r"mask is uint8 of shape .*; make it mask.bool\(\)"),
+        ({"mask": torch.ones(3).bool()}, r"must be bool and of x's, \(4, 2, 3\)"),
+        ({"scale": -1}, "`scale`: must be greater than or equal to 0"),
+        ({"scale": 0.5}, "`scale`: must be a valid integer"),
+        ({"scale": "a"}, "`scale`: must be a valid integer"),
+    ],
+)
+def test_a_mask_and_a_scale_that_are_none(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as refused:
+        Dataset(GREY, **arguments)
+    assert "\n" not in str(refused.value)
+
+
 def test_bits_and_short_labels_are_taken() -> None:
     data = Dataset(GREY > 0.5, LABELS.to(torch.uint8))
     assert data.x.dtype == torch.get_default_dtype()

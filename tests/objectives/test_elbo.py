@@ -218,6 +218,11 @@ def test_pyros_conventions_loss_is_a_sum_over_the_batch() -> None:
     assert not ours.loss(model, guide, batch).requires_grad
 
 
+def test_a_name_that_nothing_reads_any_more_is_not_passed_over() -> None:
+    with pytest.raises(UserError, match="Old has a method `bounds`, which nothing calls: it is `parts` now"):
+        type("Old", (TraceELBO,), {"bounds": lambda *_: None})
+
+
 def test_an_objective_without_terms_cannot_be_made() -> None:
     class Incomplete(Objective):
         pass

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from ppl_vae import UserError
+from ppl_vae import UserError, build_guide, build_model
 from ppl_vae.data import Dataset
 from ppl_vae.data.info import DataInfo
 from ppl_vae.guides import PerDatapoint
@@ -86,5 +86,32 @@ def test_refusals() -> None:
     model, given = pca(), data()
     with pytest.raises(UserError, match="nothing is missing"):
         imputed(model, ExactUnderMask(model), Dataset(given.x))
-    with pytest.raises(UserError, match="between 0 and 1"):
+    with pytest.raises(UserError, match="`probability`: must be less than 1, got 90"):
         imputed(model, ExactUnderMask(model), given, probability=90)
+
+
+@pytest.mark.parametrize(
+    ("probability", "message"), [("a", "valid number"), (1.0, "less than 1"), (0, "greater than 0")]
+)
+def test_a_probability_that_is_none_is_refused(probability: Any, message: str) -> None:
+    with pytest.raises(UserError, match=f"`probability`: must be .*{message}"):
+        imputed(pca(), ExactUnderMask(pca()), data(), 10, probability=probability)
+
+
+def test_a_probability_in_words_is_taken_for_what_it_is() -> None:
+    said, meant = (imputed(pca(), ExactUnderMask(pca()), data(), 10, probability=each) for each in ("0.9", 0.9))  # type: ignore[arg-type]
+    assert torch.equal(said.upper, meant.upper)
+
+
+def test_names_are_inferred_by_the_likeliest_and_not_averaged() -> None:
+    """Codes 0 and 3 alone: their mean is a code that nothing has."""
+    x = 3.0 * (torch.rand(20, 4, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    given = Dataset(x, mask=torch.arange(4).expand(20, 4) > 0)
+    model = build_model("vae", given, likelihood="categorical", latent_dim=2, hidden=(4,))
+    with torch.no_grad():  # 3 is the likelier one, by far
+        logits = model.decoder.net[-1]
+        logits.weight.zero_()
+        logits.bias.copy_(torch.tensor([3.0, -9.0, -9.0, 4.0]).repeat(4))
+    found = imputed(model, build_guide("amortized", model, given, hidden=(4,)), given, 300)
+    assert set(found.x[~given.mask].tolist()) == {3.0}
+    assert set(found.lower[~given.mask].tolist()) | set(found.upper[~given.mask].tolist()) <= {0.0, 3.0}

@@ -107,5 +107,5 @@ def test_a_mean_or_the_mode_in_its_place() -> None:
     assert not has_mean(Steps(), all_of(torch.zeros(3)))
     assert centre_of(Moded()) == 3
     assert centre_of(dist.Normal(2.0, 1.0)) == 2
-    with pytest.raises(UserError, match="site 'x': TorchDistribution has neither a mean nor a mode"):
+    with pytest.raises(UserError, match="site 'x': the model's TorchDistribution has neither a mean nor a mode"):
         centre_of(dist.TorchDistribution(validate_args=False))

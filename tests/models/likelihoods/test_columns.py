@@ -75,7 +75,7 @@ def test_what_no_column_can_hold_is_refused() -> None:
         x[1, column] = value
         data = table()._replace(train=pv.Dataset(x))
         model = pv.build_model(VAE, data, hidden=(4,))
-        with pytest.raises(UserError, match="support of the model's Beside, which takes in each column"):
+        with pytest.raises(UserError, match="support of the model's columns likelihood, which takes in each column"):
             check_pair(model, pv.build_guide("amortized", model, data), data.train.probe())
 
 
