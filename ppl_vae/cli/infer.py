@@ -55,7 +55,7 @@ class Infer:
         refuse_existing_file(self.out)
         opened = open_run(self.run_directory, self.device, Opening(trust=self.trust))
         info = opened.info
-        found = read_input(self.input, info, opened.settings.data.label_column)
+        found = read_input(self.input, info, opened.settings.data.reading)
         y = found.y
         if y is not None and info.num_classes:
             y = numbers_of(info, y, str(self.input))

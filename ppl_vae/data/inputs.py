@@ -4,10 +4,12 @@ from pathlib import Path
 
 from ppl_vae.data.arrays import Observations
 from ppl_vae.data.codecs import encode_notes
+from ppl_vae.data.files.how import Reading
 from ppl_vae.data.files.images import SUFFIXES, read_images
 from ppl_vae.data.files.music import read_music
 from ppl_vae.data.files.npy import read_npy
 from ppl_vae.data.files.npz import read_npz
+from ppl_vae.data.files.sparse import is_sparse, read_h5ad, read_sparse
 from ppl_vae.data.files.tables import SUFFIXES as TABLES
 from ppl_vae.data.files.tables import read_known_table
 from ppl_vae.data.files.text import encoded_lines, read_lines
@@ -15,14 +17,14 @@ from ppl_vae.data.info import DataInfo
 from ppl_vae.runtime.errors import UserError
 
 
-def read_input(path: Path, info: DataInfo, label_column: str | None = None) -> Observations:
+def read_input(path: Path, info: DataInfo, how: Reading = Reading()) -> Observations:  # noqa: B008
     """Observations for a model that has been trained: an ``.npz`` or a ``.npy``, an image or a folder of them, a table,
     or a file of the kind that it was trained on.
 
     Args:
         path: the file.
         info: what is known of the data that it was trained on: shape, alphabet, scale, names of labels and columns.
-        label_column: that held the labels there, of a table.
+        how: that data was read.
 
     Raises:
         UserError: the file cannot be used, or its observations are not of that kind.
@@ -39,7 +41,12 @@ def read_input(path: Path, info: DataInfo, label_column: str | None = None) -> O
     if path.is_dir() or suffix in SUFFIXES:
         return read_images(path, event_shape=info.event_shape, known=info.by_name)
     if suffix in TABLES:
-        return read_known_table(path, info, label_column)
+        return read_known_table(path, info, how.label_column)
+    if suffix == ".h5ad" or is_sparse(path):
+        held = how._replace(memory=2**62)
+        found = read_h5ad(path, held, info.columns) if suffix == ".h5ad" else read_sparse(path, held)
+        assert isinstance(found, Observations)  # so much memory holds it
+        return found
     if suffix == ".npy":
         return read_npy(path, info.scale, info.event_shape)
     return read_npz(path, info.scale, info.event_shape, info.by_name)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ppl_vae.data import torchvision_sets
+from ppl_vae.data.arrays import Observations
 from ppl_vae.data.codecs import encode_notes
 from ppl_vae.data.dataset import as_float
 from ppl_vae.data.files.how import Reading
@@ -19,6 +20,7 @@ from ppl_vae.data.files.large_tables import far_table
 from ppl_vae.data.files.music import read_music
 from ppl_vae.data.files.npy import far_npy, read_npy
 from ppl_vae.data.files.npz import far_npz, read_npz
+from ppl_vae.data.files.sparse import is_sparse, read_h5ad, read_sparse
 from ppl_vae.data.files.tables import SUFFIXES, read_frame, read_table
 from ppl_vae.data.files.text import alphabet_of, encoded_lines, read_lines
 from ppl_vae.data.streaming.splitting import Far
@@ -78,7 +80,17 @@ def _torchvision(name: str, root: Path) -> Source:
 
 
 def _npz(path: Path, how: Reading) -> Source | Far:
+    if is_sparse(path):
+        return _source(read_sparse(path, how))
     return far_npz(path, how.memory) or Source(**read_npz(path)._asdict())
+
+
+def _h5ad(path: Path, how: Reading) -> Source | Far:
+    return _source(read_h5ad(path, how))
+
+
+def _source(found: Observations | Far) -> Source | Far:
+    return found if isinstance(found, Far) else Source(**found._asdict())
 
 
 def _npy(path: Path, how: Reading) -> Source | Far:
@@ -116,6 +128,7 @@ class _Adapter(NamedTuple):
 _FILES = {
     ".npz": _Adapter(_npz),
     ".npy": _Adapter(_npy),
+    ".h5ad": _Adapter(_h5ad, ("label_column", "layer")),
     ".txt": _Adapter(_text),
     ".json": _Adapter(_music),
     **dict.fromkeys(SUFFIXES, _Adapter(_table, ("columns", "label_column"))),

@@ -26,9 +26,9 @@ class DataConfig:
 
     data: str = "digits"
     """digits (embedded), mnist, fashion-mnist, kmnist, emnist, or a path: a folder of images, in it a folder for each
-    class where labelled; .csv, .tsv or .parquet, a table; .npz with x and, where labelled, y (numbers or names of
-    classes); .npy of x alone; .txt, a sequence a line; .json of pieces of music, which are lists of steps, which are
-    lists of MIDI notes."""
+    class where labelled; .csv, .tsv or .parquet, a table; .h5ad, cells by genes; .npz with x and, where labelled, y
+    (numbers or names of classes), or a sparse one; .npy of x alone; .txt, a sequence a line; .json of pieces of music,
+    which are lists of steps, which are lists of MIDI notes."""
     data_root: Path = Path("data")
     """Folder of torchvision's data sets; they are downloaded into it once."""
     binarization: Binarization = "auto"
@@ -51,7 +51,9 @@ class DataConfig:
     """What columns of a table are, where the guess is wrong: age=real,city=category,id=drop. Kinds are real, count,
     bit, category, drop."""
     label_column: str | None = None
-    """The column of a table that holds the labels; by default there are none."""
+    """The column of a table, or of an .h5ad's obs, that holds the labels; by default there are none."""
+    layer: str | None = None
+    """The layer of an .h5ad that is read, such as counts; by default X."""
 
     @property
     def reading(self) -> Reading:
@@ -61,7 +63,8 @@ class DataConfig:
             UserError: what is said of columns is no list of them.
         """
         columns = columns_from(self.columns) if self.columns else {}
-        return Reading(columns, self.label_column, self.image_size, self.data_memory * 2**20)
+        memory = self.data_memory * 2**20
+        return Reading(columns, self.label_column, self.layer, self.image_size, memory)
 
     def absolute(self) -> "DataConfig":
         """The same with absolute paths, good from any working directory, and the name as the table has it."""

@@ -17,12 +17,14 @@ class Reading(NamedTuple):
     Args:
         columns: what columns of a table are by their names, a key of :data:`KINDS`; others are guessed.
         label_column: the column of a table that holds the labels, or None.
+        layer: of an .h5ad, what is read in place of X, or None.
         image_size: pixels of height and width that images are brought to, or None.
         memory: bytes that data may take; of more, the training rows stay in their file where it allows that.
     """
 
     columns: Mapping[str, str] = {}
     label_column: str | None = None
+    layer: str | None = None
     image_size: int | None = None
     memory: int = 2**31
 
@@ -44,6 +46,7 @@ class Reading(NamedTuple):
 _READERS = {
     "columns": "it is for tables",
     "label_column": "it is for tables; an .npz has its labels in y, and images in their folders' names",
+    "layer": "it is for .h5ad",
     "image_size": "it is for folders of images",
 }
 
