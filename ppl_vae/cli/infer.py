@@ -7,12 +7,9 @@ from tyro.conf import Positional
 
 from ppl_vae.cli.flags import as_flags
 from ppl_vae.cli.surroundings import say_as_it_is
-from ppl_vae.data import binarized
-from ppl_vae.data.inputs import read_input
-from ppl_vae.data.labels import numbers_of, unseen_among
 from ppl_vae.diagnostics.latents import infer_latents
 from ppl_vae.inference.fitting import InferConfig
-from ppl_vae.programs.batch import UNSEEN
+from ppl_vae.runs.new_data import new_data
 from ppl_vae.runs.opened import open_run
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import refuse_existing_file
@@ -54,18 +51,10 @@ class Infer:
         """Infer and write."""
         refuse_existing_file(self.out)
         opened = open_run(self.run_directory, self.device, Opening(trust=self.trust))
-        info = opened.info
-        found = read_input(self.input, info, opened.settings.data.reading)
-        y = found.y
-        if y is not None and info.num_classes:
-            y = numbers_of(info, y, str(self.input))
-            for words in unseen_among(info, str(self.input), y):
-                say_as_it_is(f"warning: {words}")
-        # Rows of nobody's split: a per-datapoint guide has none for them.
-        binarization = opened.run.record.config.data.binarization if info.layout == "plain" else "none"
-        data = binarized(found.x, y, binarization, self.seed, first=UNSEEN, scale=found.scale, mask=found.mask)
-        data = data.to(opened.device).fixed(self.seed)
-        latents = infer_latents(*opened.pair, data, self.infer, num_samples=self.num_samples, seed=self.seed)
+        found = new_data(opened, self.input, self.seed)
+        for words in found.warnings:
+            say_as_it_is(f"warning: {words}")
+        latents = infer_latents(*opened.pair, found.data, self.infer, num_samples=self.num_samples, seed=self.seed)
         for words in latents.advice:
             say_as_it_is(f"warning: {as_flags(words, self)}")
         write_arrays(self.out, latents.arrays, new=True)

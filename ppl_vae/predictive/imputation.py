@@ -6,7 +6,7 @@
 The weights take off what q misses of the posterior, as far as K draws can. Source: Mattei and Frellsen 2019.
 """
 
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import torch
 from pydantic import Field
@@ -17,8 +17,9 @@ from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
 from ppl_vae.predictive.centre import centre_of, is_averaged
 from ppl_vae.predictive.latent_space.codes import GuideFor
-from ppl_vae.predictive.rendering import strips_of
+from ppl_vae.predictive.rendering import is_table, strips_of, table_of, tones_of
 from ppl_vae.predictive.samples import Samples
+from ppl_vae.predictive.tables import holes_written
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.pair import frozen, run_pair, weigh
@@ -26,6 +27,9 @@ from ppl_vae.programs.rows import check_rows
 from ppl_vae.runtime.config import Count, Few, in_range
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _ELEMENTS = 2**24  # draws × datapoints × event, of one call
 _SHOWN = 6  # datapoints, in the picture
@@ -103,9 +107,10 @@ def _of_batch(
     wide = weights.reshape(*weights.shape, *(1 for _ in batch.x.shape[1:]))
     chosen = torch.multinomial(weights.mT, num_samples, replacement=True).mT  # (K, batch)
     resampled = drawn[chosen, torch.arange(len(batch.x), device=batch.x.device)]
-    # Between two names there is none: they are counted, not averaged.
+    # Names are counted, not averaged; and between two names or two counts there is no end of an interval.
     mean = (wide * centres).sum(0) if averaged else resampled.mode(0).values
-    lower, upper = resampled.quantile(ends, dim=0, interpolation="linear" if averaged else "nearest")
+    lower = resampled.quantile(ends[0], dim=0, interpolation="lower")
+    upper = resampled.quantile(ends[1], dim=0, interpolation="higher")
     seen, mask = batch.x, batch.mask
     assert mask is not None
     mean, lower, upper, draws = (torch.where(mask, seen, each) for each in (mean, lower, upper, resampled[:num_draws]))
@@ -127,6 +132,8 @@ def impute(
 ) -> Samples:
     """What is missing from some data, inferred: arrays x, lower, upper, draws, mask; and a picture of the first ones.
 
+    Of a table whose columns have names also two CSVs: the whole of it, and a line for each hole.
+
     Args:
         model: p(x, z).
         guide: q(z | x).
@@ -147,19 +154,32 @@ def impute(
     data = data.fixed(seed)
     found = imputed(model, unseen(data) if unseen else guide, data, num_samples, num_draws, probability, seed)
     assert data.mask is not None
-    few = slice(min(_SHOWN, len(data)))
-    blank = torch.where(data.mask, data.x, torch.full((), torch.nan, dtype=data.dtype, device=data.device))
-    shown = [blank[few], found.x[few], *found.draws[:_SHOWN_DRAWS, few]]
-    names = ["seen", "inferred", *(f"draw {n + 1}" for n in range(len(shown) - 2))]
-    rows, missing = [f"{split} {row}" for row in range(few.stop)], int((~data.mask).sum())
     return Samples(
         {"x": found.x, "lower": found.lower, "upper": found.upper, "draws": found.draws, "mask": data.mask},
         info,
-        f"{split} data with what was seen of it, whole by the mean of p(x_missing | x_seen), and draws from it.",
-        lambda caption: strips_of(info, torch.stack(shown, 1), rows, names, caption),
+        f"{split} data with what was seen of it, whole by the mean of p(x_missing | x_seen), and draws from it"
+        f"{tones_of(info)}.",
+        lambda caption: _picture(info, data, found, split, caption),
         (
-            f"inferred {missing:,} of {data.mask.numel():,} numbers, with {probability:.0%} intervals",
+            f"inferred {int((~data.mask).sum()):,} of {data.mask.numel():,} numbers, with {probability:.0%} intervals",
             f"weights  of {num_samples} draws, {found.effective.median():.0f} count (median over datapoints)",
         ),
-        {"x": found.x, "lower": found.lower, "upper": found.upper},
+        {"x": found.x},
+        {"-holes.csv": holes_written(info, data.mask, found.x, found.lower, found.upper)} if info.columns else {},
     )
+
+
+def _picture(info: DataInfo, data: Dataset, found: Imputed, split: str, caption: str) -> "Figure":
+    """The first datapoints that have holes: what was seen of each, what is inferred, and draws."""
+    assert data.mask is not None
+    few = (~data.mask.flatten(1).all(1)).nonzero()[:_SHOWN, 0]
+    mask, nothing = data.mask[few], torch.full((), torch.nan, dtype=data.dtype, device=data.device)
+    seen = torch.where(mask, data.values(few), nothing)
+    names = [f"{split} {row}" for row in few.tolist()]
+    if is_table(info):
+        inferred, draws = (torch.where(mask, nothing, each) for each in (found.x[few], found.draws[:, few]))
+        series = {"seen": seen[:, None], "draws": draws.movedim(0, 1), "inferred": inferred[:, None]}
+        return table_of(info, series, names, caption)
+    shown = [seen, found.x[few], *found.draws[:_SHOWN_DRAWS, few]]
+    kinds = ["seen", "inferred", *(f"draw {number + 1}" for number in range(len(shown) - 2))]
+    return strips_of(info, torch.stack(shown, 1), names, kinds, caption)

@@ -1,8 +1,6 @@
 """Observations as images, and as files that other programs read: the one place that asks how they are laid out."""
 
-import csv
 from collections.abc import Mapping, Sequence
-from io import StringIO
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +16,7 @@ from ppl_vae.figures.sequences import piano_rolls, written
 from ppl_vae.figures.table import MOST_COLUMNS, MOST_PANELS
 from ppl_vae.predictive.centre import has_mean
 from ppl_vae.predictive.draws import Draws
+from ppl_vae.predictive.tables import table_written
 from ppl_vae.programs.structure import reads_labels
 from ppl_vae.runtime.errors import UserError
 
@@ -209,7 +208,7 @@ def files_of(info: DataInfo, stem: str, sequences: Mapping[str, Tensor]) -> dict
         a folder of that name; of a table whose columns have names a CSV under those; of anything else nothing.
     """
     if info.columns and sequences:
-        return {f"{stem}.csv": _csv(info.columns, sequences)}
+        return {f"{stem}.csv": table_written(info, sequences)}
     if info.layout == "text" and sequences:
         columns = [decode_text(x, info.alphabet) for x in sequences.values()]
         return {f"{stem}.txt": "".join("\t".join(row) + "\n" for row in zip(*columns, strict=True)).encode()}
@@ -220,16 +219,6 @@ def files_of(info: DataInfo, stem: str, sequences: Mapping[str, Tensor]) -> dict
             for number, piece in enumerate(decode_notes(x.cpu()), start=1)
         }
     return {}
-
-
-def _csv(columns: Sequence[str], tables: Mapping[str, Tensor]) -> bytes:
-    """Tables ``(n, D)`` beside each other; of several, the head says of each column in which it is."""
-    text = StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow([name if len(tables) == 1 else f"{name}, {table}" for table in tables for name in columns])
-    values = torch.cat([x.cpu() for x in tables.values()], dim=1).tolist()
-    lines.writerows([f"{value:.8g}" for value in row] for row in values)  # the digits of float32
-    return text.getvalue().encode()
 
 
 def check_drawable(

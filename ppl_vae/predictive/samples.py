@@ -26,6 +26,7 @@ class Samples(Shown):
         words: what else there is to say, a line each.
         sequences: of text, music or a table with named columns, what is written as such; see
             :func:`ppl_vae.predictive.rendering.files_of`.
+        beside: other files, by the ends of their names.
     """
 
     arrays: Mapping[str, Tensor]
@@ -34,6 +35,7 @@ class Samples(Shown):
     draw: "Callable[[str], Figure]" = field(repr=False)
     words: tuple[str, ...] = ()
     sequences: Mapping[str, Tensor] = field(default_factory=dict)
+    beside: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, name: str) -> Tensor:
         return self.arrays[name]
@@ -60,5 +62,5 @@ class Samples(Shown):
         return self.draw(f"{title}. {what}" if title else what)
 
     def files(self, stem: str) -> dict[str, bytes]:
-        """Text, music or a table as files by name, which begin with the stem; none of anything else."""
-        return files_of(self.info, stem, self.sequences)
+        """Text, music or tables as files by name, which begin with the stem; none of anything else."""
+        return files_of(self.info, stem, self.sequences) | {f"{stem}{end}": data for end, data in self.beside.items()}

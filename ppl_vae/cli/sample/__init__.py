@@ -18,6 +18,7 @@ WHAT = {
         "images moved along a direction, such as from class a to class b",
     ),
     "traverse": ("walks:Traverse", "move one unit of the latent at a time, those of largest KL first"),
+    "impute": ("imputation:Impute", "what is missing from observations, by draws of p(x_missing | x_seen)"),
     "neighbours": ("neighbours:Neighbours", "the nearest images in latent space"),
 }
 

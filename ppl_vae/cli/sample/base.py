@@ -75,12 +75,12 @@ class Sampling(ABC):
 
 def print_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Say where text, a table or music was written, and what the first lines are."""
-    for name, data in list(files.items())[:1]:
+    for number, (name, data) in enumerate(files.items()):
         if name.endswith((".txt", ".csv")):
             lines = data.decode().splitlines()
             print(f"{'text ' if name.endswith('.txt') else 'table'}    {folder / name}")
             print("\n".join(f"  {line if len(line) <= _WIDE else line[: _WIDE - 1] + '…'}" for line in lines[:_LINES]))
-        else:
+        elif not number:
             print(f"music    {(folder / name).parent}: {len(files)} MIDI files")
 
 

@@ -59,7 +59,7 @@ def guessed(where: str, name: str, cells: Cells, name_of: NameOf) -> Guess:
     """
     out = f"`columns` {name}=drop leaves it out"
     if not cells.seen.any():
-        raise UserError(f"{where}: column '{name}' is empty in all of the {len(cells.seen):,} rows; {out}.")
+        raise UserError(f"{where}: column '{name}' is empty in all {len(cells.seen):,} rows; {out}.")
     if cells.other:
         return Guess(DROP, _of_other(cells.other))
     if cells.words is None:

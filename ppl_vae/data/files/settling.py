@@ -1,5 +1,6 @@
 """The schema of a table: what each column is taken for, as was said or else as is guessed; and that in words."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -95,41 +96,43 @@ def _column(where: str, name: str, kind: str, cells: Cells, name_of: NameOf) -> 
     check_cells(where, cells, column, name_of)
     where = f"{where}: column '{name}'"
     if not cells.seen.any():
+        raise UserError(f"{where} is empty in all {len(cells.seen):,} rows; `columns` {name}=drop leaves it out.")
+    if kind == "category":
+        column = column._replace(values=_values(where, name, cells))
+    numbers = cells.numbers[cells.seen]
+    if kind == "reals" and 0 < np.ptp(numbers) < _RESOLVED * np.abs(numbers).max():
         raise UserError(
-            f"{where} is empty in all of the {len(cells.seen):,} rows; `columns` {name}=drop leaves it out."
+            f"{where} runs from {numbers.min():.15g} to {numbers.max():.15g}, differences that float32 does not hold; "
+            f"subtract its smallest value, or leave it out, {name}=drop."
         )
-    if kind != "category":
-        return column._replace(stand_in=_middle(where, kind, name, cells.numbers[cells.seen]))
+    return with_stand_in(column, cells)
+
+
+def _values(where: str, name: str, cells: Cells) -> tuple[str, ...]:
+    """Those of a category, numbers in their order, words in the alphabet's."""
     if "=" in name:
         raise UserError(f"{where} is a category and has '=' in its name; rename it.")
-    words, counts = np.unique(cells.written(), return_counts=True)
+    words = sorted(set(cells.written()))
     if len(words) > _MOST_VALUES:
         raise UserError(
             f"{where} holds {len(words):,} different values, and a category has at most {_MOST_VALUES:,}; put rare "
             f"ones together, or leave it out, {name}=drop."
         )
-    order = _order([str(word) for word in words])
-    values = tuple(str(words[place]) for place in order)
-    return column._replace(values=values, stand_in=float(counts[order].argmax()))
-
-
-def _middle(where: str, kind: str, name: str, numbers: np.ndarray) -> float:
-    """The median, as a number that is there; see that float32 tells the numbers apart."""
-    low, high = float(numbers.min()), float(numbers.max())
-    if kind == "reals" and 0 < high - low < _RESOLVED * max(abs(low), abs(high)):
-        raise UserError(
-            f"{where} runs from {low:.15g} to {high:.15g}, differences that float32 does not hold; subtract its "
-            f"smallest value, or leave it out, {name}=drop."
-        )
-    return float(np.partition(numbers, (len(numbers) - 1) // 2)[(len(numbers) - 1) // 2])
-
-
-def _order(words: Sequence[str]) -> list[int]:
-    """Numbers in their order, words in the alphabet's."""
     try:
-        return sorted(range(len(words)), key=lambda place: float(words[place]))
+        return tuple(sorted(words, key=float))
     except ValueError:
-        return list(range(len(words)))
+        return tuple(words)
+
+
+def with_stand_in(column: Column, cells: Cells) -> Column:
+    """A column, with the median of its cells (a number that is there) or the most frequent of its values for holes;
+    as it is where nothing is there."""
+    if column.values:
+        counts = Counter(cells.written())
+        return column._replace(stand_in=float(np.argmax([counts[value] for value in column.values])))
+    numbers = cells.numbers[cells.seen]
+    middle = (len(numbers) - 1) // 2
+    return column._replace(stand_in=float(np.partition(numbers, middle)[middle])) if len(numbers) else column
 
 
 def _described(column: Column, cells: Cells) -> str:

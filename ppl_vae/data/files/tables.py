@@ -10,11 +10,11 @@ import torch
 from ppl_vae.data.arrays import Observations, short
 from ppl_vae.data.classes import names_checked
 from ppl_vae.data.files.archive import refuse_too_large
-from ppl_vae.data.files.cells import NameOf, needs_pyarrow
+from ppl_vae.data.files.cells import NameOf, cells_of, needs_pyarrow
 from ppl_vae.data.files.delimited import read_delimited
 from ppl_vae.data.files.how import Reading
 from ppl_vae.data.files.schema import Schema, decoded, listed
-from ppl_vae.data.files.settling import settled
+from ppl_vae.data.files.settling import settled, with_stand_in
 from ppl_vae.runtime.errors import UserError, reason
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def read_known_table(path: Path, info: "DataInfo", label_column: str | None) -> 
         raise UserError(
             f"{path}: there is no column '{missing[0]}', which the run learned from; it has {listed(wanted)}."
         )
+    filled = (with_stand_in(column, cells_of(table.rows[column.name])) for column in schema.columns)
+    schema = schema._replace(columns=tuple(filled))
     left = [name for name in table.rows.column_names if name not in (*wanted, label)]
     said = [f"left out, as the run does not know them: {listed(left)}"] if left else []
     return _as_numbers(table, schema, (), said)

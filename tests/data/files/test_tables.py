@@ -208,7 +208,7 @@ TEXTS: dict[str, tuple[str | bytes, list[str]]] = {
     "one name twice": ("a,b,a\n1,2,3\n", ["two columns are called 'a'"]),
     "Latin-1": ("age,city\n1,Oslo\n2,Tromsø\n".encode("latin-1"), ["line 3 is not UTF-8", "0xf8 after '2,Troms'"]),
     "a workbook": (b"PK\x03\x04\xff\xfe", ["a zip or a workbook, not a CSV"]),
-    "an empty column": ("age,city\n1,\n2,NA\n", ["column 'city' is empty in all of the 2 rows", "city=drop"]),
+    "an empty column": ("age,city\n1,\n2,NA\n", ["column 'city' is empty in all 2 rows", "city=drop"]),
     "infinity": ("age\n1.5\n-inf\n", ["column 'age' holds -inf in line 3", "leave it empty"]),
     "beyond float32": ("age\n1.5\n1e300\n", ["column 'age' holds 1e+300 in line 3", "float32"]),
     "text among numbers": (

@@ -1,0 +1,97 @@
+"""Rows of a table as files that other programs read: under the columns' own names, in their own units.
+
+A category is one column again, of the value whose number is the largest: of a draw the one that was drawn, of a mean
+the likeliest.
+"""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from ppl_vae.data.info import DataInfo
+
+
+class Block(NamedTuple):
+    """A column of a table, and where it stands in x.
+
+    Args:
+        name: of the column.
+        places: its columns of x, from the first on.
+        values: of a category, what each of those stands for; none of others.
+    """
+
+    name: str
+    places: slice
+    values: tuple[str, ...] = ()
+
+
+def blocks_of(info: DataInfo) -> list[Block]:
+    """The columns of a table whose columns of x have names."""
+    found: list[Block] = []
+    kinds = info.kinds * (len(info.columns) if len(info.kinds) == 1 else 1)
+    for size in info.blocks or [1] * len(info.columns):
+        start = found[-1].places.stop if found else 0
+        names = info.columns[start : start + size]
+        if kinds and kinds[start] == "category" and all("=" in name for name in names):
+            values = tuple(name.partition("=")[2] for name in names)
+            found.append(Block(names[0].partition("=")[0], slice(start, start + size), values))
+        else:
+            found += [Block(name, slice(start + place, start + place + 1)) for place, name in enumerate(names)]
+    return found
+
+
+def table_written(info: DataInfo, tables: Mapping[str, Tensor]) -> bytes:
+    """A CSV of tables ``(n, D)`` beside each other; of several, the head says of each column in which it is."""
+    blocks = blocks_of(info)
+    head = [block.name if len(tables) == 1 else f"{block.name}, {table}" for table in tables for block in blocks]
+    columns = [_column(block, x.detach().cpu()[:, block.places]) for x in tables.values() for block in blocks]
+    return _as_csv(head, zip(*columns, strict=True))
+
+
+def holes_written(info: DataInfo, mask: Tensor, x: Tensor, lower: Tensor, upper: Tensor) -> bytes:
+    """A CSV with a line for each hole of a table: its row from 1 on, its column, what is inferred of it.
+
+    That is a number with the ends of its interval; of a category the likeliest value with its probability.
+
+    Args:
+        info: of the table, whose columns have names.
+        mask: what was seen, bool, ``(n, D)``.
+        x: what is inferred, likewise; of a category probabilities.
+        lower: end of the intervals.
+        upper: their other end.
+    """
+    lines: list[tuple[int, int, list[str]]] = []
+    mask, x, lower, upper = (each.detach().cpu() for each in (mask, x, lower, upper))
+    for place, block in enumerate(blocks_of(info)):
+        rows = (~mask[:, block.places.start]).nonzero()[:, 0]
+        inferred = _column(block, x[rows, block.places])
+        if block.values:
+            ends = [["", "", _number(best)] for best in x[rows, block.places].amax(1).tolist()]
+        else:
+            low, high = (each[rows, block.places.start].tolist() for each in (lower, upper))
+            ends = [[_number(first), _number(last), ""] for first, last in zip(low, high, strict=True)]
+        for row, value, more in zip(rows.tolist(), inferred, ends, strict=True):
+            lines.append((row, place, [str(row + 1), block.name, value, *more]))
+    return _as_csv(("row", "column", "value", "lower", "upper", "probability"), (line for *_, line in sorted(lines)))
+
+
+def _column(block: Block, x: Tensor) -> list[str]:
+    if block.values:
+        return [block.values[place] for place in x.argmax(1).tolist()]
+    return [_number(value) for value in x[:, 0].tolist()]
+
+
+def _number(value: float) -> str:
+    return str(np.float32(value)).removesuffix(".0")  # the fewest digits that are this number
+
+
+def _as_csv(head: Iterable[str], lines: Iterable[Sequence[str]]) -> bytes:
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(lines)
+    return text.getvalue().encode()

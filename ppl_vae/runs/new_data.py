@@ -1,0 +1,48 @@
+"""Observations that a run has not seen, from a file, taken as its own data was."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ppl_vae.data import Dataset, binarized
+from ppl_vae.data.inputs import read_input
+from ppl_vae.data.labels import numbers_of, unseen_among
+from ppl_vae.programs.batch import UNSEEN
+from ppl_vae.runs.opened import OpenedRun
+
+
+class NewData(NamedTuple):
+    """Observations of a file.
+
+    Args:
+        data: on the run's device; its rows are of nobody's split: a per-datapoint guide has none for them.
+        notes: what was decided in reading it, a line each.
+        warnings: what has to be known of what is inferred from it, likewise.
+    """
+
+    data: Dataset
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def new_data(opened: OpenedRun, path: Path, seed: int) -> NewData:
+    """Read a file for a run.
+
+    Args:
+        opened: the run.
+        path: an ``.npz``, or a file or folder like that which the run was trained on.
+        seed: of static binarization, and of the bits of grey levels.
+
+    Raises:
+        UserError: it cannot be read, its observations are not of the run's kind, or a label is none of the run's.
+    """
+    info, settings = opened.info, opened.settings.data
+    found = read_input(path, info, settings.reading)
+    y, warnings = found.y, []
+    if y is not None and info.num_classes:
+        y = numbers_of(info, y, str(path))
+        warnings = unseen_among(info, str(path), y)
+    if found.mask is not None and not info.holes:
+        warnings.append(f"{path}: numbers are missing, and none were in training: an encoder reads medians there.")
+    binarization = settings.binarization if info.layout == "plain" else "none"
+    data = binarized(found.x, y, binarization, seed, first=UNSEEN, scale=found.scale, mask=found.mask)
+    return NewData(data.to(opened.device).fixed(seed), found.notes, tuple(warnings))
