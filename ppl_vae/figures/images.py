@@ -64,7 +64,7 @@ def reconstructions(originals: ArrayLike, means: ArrayLike, caption: str = "") -
     """Originals, and below each what the model makes of its code; more than ten wrap.
 
     Args:
-        originals: ``(n, *event)`` in [0, 1].
+        originals: ``(n, *event)`` in [0, 1]; NaN is not drawn.
         means: ``(n, *event)`` in [0, 1], means of p(x | z) at codes of the originals.
         caption: what was done.
 
@@ -74,7 +74,7 @@ def reconstructions(originals: ArrayLike, means: ArrayLike, caption: str = "") -
     Raises:
         ValueError: shapes that differ, no images, values that are not finite, or an event that is no image.
     """
-    above, below = as_pixels(originals, leading=1), as_pixels(means, leading=1)
+    above, below = as_pixels(originals, leading=1, blanks=True), as_pixels(means, leading=1)
     if above.shape != below.shape:
         raise ValueError(f"originals {np.shape(originals)} and means {np.shape(means)} differ in shape.")
     count, height, width = above.shape[:3]

@@ -28,6 +28,7 @@ _APART = 0.36  # of a line, between the marks of two series
 _NAMES, _RANGE = 3.0, 1.35  # inches, of the columns' names with their ranges, and of these alone
 _ROOM = 0.8  # of these, what the texts take: the layout makes all a little narrower
 _SMALL, _MARK = 11.0, 4.5  # points, of texts and marks
+_WRITTEN_OUT = 1e6  # from which on numbers are given by powers of ten
 _FEW = 4  # series that are all named
 
 
@@ -164,11 +165,16 @@ def _write_names(axes: "Axes", columns: Sequence[str], ends: tuple[ArrayLike, Ar
     assert figure is not None  # axes in use are in one
     step = math.ceil(len(columns) * _LINE / _HIGHEST)
     for place in range(0, len(columns), step):
-        words = f"{least[place]:.3g} to {largest[place]:.3g}".replace("-", "−")
+        words = f"{_in_digits(least[place])} to {_in_digits(largest[place])}".replace("-", "−")
         name = axes.text(0, place, columns[place], va="center", size=_SMALL, parse_math=False)
         ends_of = axes.text(_NAMES, place, words, ha="right", va="center", size=_SMALL - 2, color=FAINT)
         shorten(ends_of, _ROOM * _RANGE * figure.dpi, 1)
         shorten(name, _ROOM * (_NAMES - _RANGE) * figure.dpi, 1)
+
+
+def _in_digits(value: float) -> str:
+    """A number in three digits, or all of those before the point where these are few."""
+    return f"{value:.0f}" if 1e3 <= abs(value) < _WRITTEN_OUT else f"{value:.3g}"
 
 
 def _draw_legend(figure: "Figure", looks: Mapping[str, _Look]) -> None:

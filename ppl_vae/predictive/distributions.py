@@ -23,6 +23,7 @@ from ppl_vae.predictive.rendering import (
     takes_labels,
 )
 from ppl_vae.predictive.samples import Samples
+from ppl_vae.programs.holes import with_gaps
 from ppl_vae.programs.rows import check_rows
 from ppl_vae.runtime.config import Count, in_range
 from ppl_vae.runtime.errors import UserError
@@ -96,18 +97,19 @@ def posterior(
     reconstructed = draws.x[0] if drawn else draws.means[0]
     what = "x ~ p(x | z)" if drawn else centre(model, info)
 
-    kinds = {"x": batch.x, "E[x | z], z ~ q(z | x)": draws.means[0], "x ~ p(x | z) for the same z": draws.x[0]}
+    x = with_gaps(batch.x, batch.mask)
+    kinds = {"x": x, "E[x | z], z ~ q(z | x)": draws.means[0], "x ~ p(x | z) for the same z": draws.x[0]}
     noisy = shows_noise(model, info)
 
     def drawn_under(caption: str) -> "Figure":
-        return blocks_of(info, kinds, caption) if noisy else pairs_of(info, batch.x, reconstructed, caption)
+        return blocks_of(info, kinds, caption) if noisy else pairs_of(info, x, reconstructed, caption)
 
     return Samples(
-        {"observations": batch.x, **latents, "means": draws.means[0], "x": draws.x[0]},
+        {"observations": x, **latents, "means": draws.means[0], "x": draws.x[0]},
         info,
         f"{split} data; below, {what} for one z ~ q(z | x){', and x ~ p(x | z)' if noisy else ''}.",
         drawn_under,
-        sequences={"observation": batch.x, "reconstruction": reconstructed},
+        sequences={"observation": x, "reconstruction": reconstructed},
     )
 
 

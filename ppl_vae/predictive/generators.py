@@ -13,6 +13,7 @@ from ppl_vae.data.labels import MOST_LABELS
 from ppl_vae.predictive.draws import label_sheet, prior_predictive
 from ppl_vae.predictive.rendering import images_of, shown_of, shows_means, takes_labels
 from ppl_vae.predictive.samples import Samples
+from ppl_vae.programs.holes import with_gaps
 from ppl_vae.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -121,11 +122,11 @@ def generators(
 def _first(data: Dataset, rows: int, columns: int, labels: Tensor | None) -> Tensor:
     """The first observations, or the first of each label, ``(rows, columns, *event)``; NaN where there are no more."""
     if labels is None:
-        chosen: Sequence[Tensor] = data.values(slice(rows * columns)).split(columns)
+        chosen: Sequence[Tensor] = torch.arange(min(len(data), rows * columns), device=data.device).split(columns)
     else:
         assert data.y is not None
-        chosen = [data.values((data.y == label).nonzero().flatten()[:columns]) for label in labels]
+        chosen = [(data.y == label).nonzero().flatten()[:columns] for label in labels]
     shown = torch.full((rows, columns, *data.event_shape), torch.nan)
-    for row, images in enumerate(chosen):
-        shown[row, : len(images)] = images
+    for row, places in enumerate(chosen):
+        shown[row, : len(places)] = with_gaps(data.values(places), None if data.mask is None else data.mask[places])
     return shown

@@ -22,6 +22,7 @@ from ppl_vae.predictive.samples import Samples
 from ppl_vae.predictive.tables import holes_written
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.density import has_density
+from ppl_vae.programs.holes import with_gaps
 from ppl_vae.programs.pair import frozen, run_pair, weigh
 from ppl_vae.programs.rows import check_rows
 from ppl_vae.runtime.config import Count, Few, in_range
@@ -173,13 +174,13 @@ def _picture(info: DataInfo, data: Dataset, found: Imputed, split: str, caption:
     """The first datapoints that have holes: what was seen of each, what is inferred, and draws."""
     assert data.mask is not None
     few = (~data.mask.flatten(1).all(1)).nonzero()[:_SHOWN, 0]
-    mask, nothing = data.mask[few], torch.full((), torch.nan, dtype=data.dtype, device=data.device)
-    seen = torch.where(mask, data.values(few), nothing)
+    mask = data.mask[few]
+    seen = with_gaps(data.values(few), mask)
     names = [f"{split} {row}" for row in few.tolist()]
     if is_table(info):
-        inferred, draws = (torch.where(mask, nothing, each) for each in (found.x[few], found.draws[:, few]))
+        inferred, draws = (with_gaps(each, ~mask) for each in (found.x[few], found.draws[:, few]))
         series = {"seen": seen[:, None], "draws": draws.movedim(0, 1), "inferred": inferred[:, None]}
-        return table_of(info, series, names, caption)
+        return table_of(info, series, [f"row {row + 1}" for row in few.tolist()], caption)  # as its CSV counts
     shown = [seen, found.x[few], *found.draws[:_SHOWN_DRAWS, few]]
     kinds = ["seen", "inferred", *(f"draw {number + 1}" for number in range(len(shown) - 2))]
     return strips_of(info, torch.stack(shown, 1), names, kinds, caption)

@@ -135,7 +135,7 @@ def strips_of(
 def sheet_of(info: DataInfo, x: Tensor, caption: str, columns: int | None = None) -> "Figure":
     """:func:`ppl_vae.figures.sheet` of observations ``(n, *event)``; of a table all in one panel."""
     if is_table(info):
-        return table_of(info, {"drawn": x[None]}, [f"{len(x)} drawn"], caption)
+        return crowd_of(info, {"drawn": x}, f"{len(x)} drawn", caption)
     return figures.sheet(image_of(info, x), caption, columns)
 
 
@@ -144,6 +144,8 @@ def pairs_of(info: DataInfo, x: Tensor, made: Tensor, caption: str, spread: Tens
     spread on either side, and the first few alone."""
     if is_table(info):
         few = slice(_MOST_PAIRS)
+        if spread is not None:  # the mean of what is 0 or 1 says it all
+            spread = torch.where(_is_share(info).to(spread.device), torch.nan, spread)
         series = {"data": x[few, None], "reconstruction": made[few, None]}
         bars = {} if spread is None else {"reconstruction": spread[few, None]}
         return table_of(info, series, [str(number) for number in range(1, len(x[few]) + 1)], caption, bars)
@@ -192,6 +194,19 @@ def table_of(
     shown = {name: x.detach().cpu().numpy() for name, x in series.items()}
     bars = {name: x.detach().cpu().numpy() for name, x in (errors or {}).items()}
     return figures.table_profiles(shown, panels, columns, ends, bars, caption, in_order=in_order)
+
+
+def crowd_of(info: DataInfo, series: Mapping[str, Tensor], panel: str, caption: str) -> "Figure":
+    """Many rows ``(n, D)`` of a table in one panel: of what is 0 or 1, bits and categories, the share of ones."""
+    share = _is_share(info)
+    shown = {name: torch.where(share.to(x.device), x.nanmean(0, keepdim=True), x)[None] for name, x in series.items()}
+    words = " Of what is 0 or 1 it is the share of ones." if share.any() else ""
+    return table_of(info, shown, [panel], caption + words)
+
+
+def _is_share(info: DataInfo) -> Tensor:
+    """Which columns of a table are 0 or 1, bool, ``(D,)``."""
+    return torch.tensor([kind in ("bits", "category") for kind in info.kinds or ("reals",)]).expand(info.event_shape)
 
 
 def files_of(info: DataInfo, stem: str, sequences: Mapping[str, Tensor]) -> dict[str, bytes]:

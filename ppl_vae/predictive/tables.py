@@ -1,10 +1,11 @@
 """Rows of a table as files that other programs read: under the columns' own names, in their own units.
 
 A category is one column again, of the value whose number is the largest: of a draw the one that was drawn, of a mean
-the likeliest.
+the likeliest. What was not seen is empty.
 """
 
 import csv
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from typing import NamedTuple
@@ -13,6 +14,8 @@ import numpy as np
 from torch import Tensor
 
 from ppl_vae.data.info import DataInfo
+
+_PLAIN = 1e-5, 1e15  # numbers that are written without a power of ten
 
 
 class Block(NamedTuple):
@@ -81,12 +84,17 @@ def holes_written(info: DataInfo, mask: Tensor, x: Tensor, lower: Tensor, upper:
 
 def _column(block: Block, x: Tensor) -> list[str]:
     if block.values:
-        return [block.values[place] for place in x.argmax(1).tolist()]
+        there = x.isfinite().all(1).tolist()
+        return [block.values[place] if some else "" for place, some in zip(x.argmax(1).tolist(), there, strict=True)]
     return [_number(value) for value in x[:, 0].tolist()]
 
 
 def _number(value: float) -> str:
-    return str(np.float32(value)).removesuffix(".0")  # the fewest digits that are this number
+    """In the fewest digits that are this number; of NaN nothing."""
+    if math.isnan(value):
+        return ""
+    single = np.float32(value)
+    return np.format_float_positional(single, trim="-") if _PLAIN[0] <= abs(single) < _PLAIN[1] else f"{single:.9g}"
 
 
 def _as_csv(head: Iterable[str], lines: Iterable[Sequence[str]]) -> bytes:

@@ -55,6 +55,16 @@ def beside_mask(x: Tensor, mask: Tensor | None, event_dim: int) -> Tensor:
     return torch.stack([x, marks], dim=-1) if event_dim == 2 else torch.cat([x, marks], dim=-1)
 
 
+def with_gaps(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Observations as they are shown and saved: NaN where nothing was seen, not what stands in for it.
+
+    Args:
+        x: ``(n, *event)``, float.
+        mask: likewise, or None where all was seen.
+    """
+    return x if mask is None else torch.where(mask, x, torch.full_like(x, torch.nan))
+
+
 def shape_beside_mask(event_shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of an observation of :func:`beside_mask`."""
     return (*event_shape, 2) if len(event_shape) == 2 else (*event_shape[:-1], 2 * event_shape[-1])

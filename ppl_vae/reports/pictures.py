@@ -22,18 +22,19 @@ from ppl_vae.predictive.draws import (
 from ppl_vae.predictive.gaussians import posterior_gaussians
 from ppl_vae.predictive.rendering import (
     centre,
+    crowd_of,
     image_of,
     is_drawn,
     is_table,
     pairs_of,
     sheet_of,
     shown_of,
-    table_of,
     takes_labels,
 )
 from ppl_vae.programs.anatomy.drawing import reparameterised
 from ppl_vae.programs.anatomy.layers import networks
 from ppl_vae.programs.density import has_density
+from ppl_vae.programs.holes import with_gaps
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.programs.structure import graphical_model
 from ppl_vae.registry.build import Pair
@@ -133,9 +134,10 @@ def _reconstructions(subject: _Subject) -> "Figure":
         caption = (
             f"{subject.title}. {subject.split} data, and what the model makes of each after q(z | x) has seen it: the "
             f"mean of {centre(subject.pair.model, info)}, z ~ q(z | x), ± the standard deviation of {_NUM_SPREAD} "
-            "draws of x. A line goes from the smallest to the largest number of its column in training."
+            "draws of x, of what is 0 or 1 the mean alone. A line goes from the smallest to the largest number of its "
+            "column in training."
         )
-        return pairs_of(info, few.x, draws.means.mean(0), caption, draws.x.std(0))
+        return pairs_of(info, with_gaps(few.x, few.mask), draws.means.mean(0), caption, draws.x.std(0))
     draws, drawn = posterior_predictive(*subject.pair, few), is_drawn(subject.pair.model, info)
     what = "x ~ p(x | z)" if drawn else centre(subject.pair.model, info)
     caption = (
@@ -143,7 +145,7 @@ def _reconstructions(subject: _Subject) -> "Figure":
         f"{what}, z ~ q(z | x)."
     )
     shown = draws.x[0] if drawn else draws.means[0]
-    return pairs_of(info, subject.grey.values(slice(len(shown))), shown, caption)
+    return pairs_of(info, with_gaps(subject.grey.values(slice(len(shown))), few.mask), shown, caption)
 
 
 def _prior(subject: _Subject) -> "Figure":
@@ -156,11 +158,12 @@ def _prior(subject: _Subject) -> "Figure":
     num = _NUM_ROWS if is_table(info) else _NUM_PRIOR
     draws = prior_predictive(subject.pair.model, info.event_shape, num)
     if is_table(info):
-        data = subject.grey.values(slice(num))
+        few = subject.grey.head(num)
+        data = with_gaps(few.values(), few.mask)
         if len(data) < num:  # as many draws as data: where one crowds more is to be the model's doing
             draws = draws._replace(x=draws.x[: len(data)])
         caption = f"{what}, x ~ p(x | z), z ~ p(z), beside as many {subject.split.lower()} data."
-        return table_of(info, {"data": data[None], "drawn": draws.x[None]}, [""], caption)
+        return crowd_of(info, {"data": data, "drawn": draws.x}, "", caption)
     shown, words = shown_of(subject.pair.model, info, draws)
     return sheet_of(info, shown, f"{what}: {words}.")
 

@@ -75,3 +75,48 @@ def test_infer_reads_a_table_like_that_of_the_run(cli, table, tmp_path):
     refused(
         cli(*arguments[:-1], tmp_path / "other.npz"), "column 'city' holds 'Bergen' in row 1, which training never saw"
     )
+
+
+def test_impute_fills_a_split_or_a_file(cli, table, tmp_path):
+    assert cli("train", "--data", table, *BRIEF, "--out", tmp_path / "run")[0] == 0
+    brief = ["--num-samples", "20", "--num-draws", "2"]
+    status, out, err = cli("sample", tmp_path / "run", "impute", *brief)
+    assert status == 0, err
+    assert "with 90% intervals" in out
+    made = tmp_path / "run" / "samples"
+    assert {file.name for file in made.iterdir()} == {
+        f"impute-1{end}" for end in (".npz", ".png", ".svg", ".csv", "-holes.csv")
+    }
+    out = tmp_path / "filled.npz"
+    status, said, err = cli("sample", tmp_path / "run", "impute", *brief, "--input", table, "--out", out)
+    assert status == 0, err
+    assert "data     people.csv: left out, as the run does not know them: id" in said
+    before, filled = pd.read_csv(table), pd.read_csv(tmp_path / "filled.csv")
+    assert list(filled) == ["height", "visits", "smoker", "city"]
+    assert not filled.isna().any().any()
+    there = before["height"].notna()
+    np.testing.assert_allclose(filled["height"][there], before["height"][there], rtol=1e-6)
+    assert (filled["city"] == before["city"])[before["city"].notna()].all()
+    holes = pd.read_csv(tmp_path / "filled-holes.csv")
+    assert len(holes) == before[list(filled)].isna().sum().sum()
+    height = holes[holes["column"] == "height"]
+    assert (height["lower"] < height["value"].astype(float)).all()
+
+
+def test_impute_refuses_what_has_no_holes(cli, table, tmp_path):
+    assert cli("train", "--data", table, *BRIEF, "--out", tmp_path / "run")[0] == 0
+    pd.read_csv(table).dropna().to_csv(tmp_path / "whole.csv", index=False)
+    before = snapshot(tmp_path)
+    result = cli("sample", tmp_path / "run", "impute", "--input", tmp_path / "whole.csv", "--out", tmp_path / "x.npz")
+    refused(result, "nothing is missing from this data")
+    assert snapshot(tmp_path) == before
+
+
+def test_a_run_that_has_seen_no_holes_is_warned_of_them(cli, table, tmp_path):
+    pd.read_csv(table).dropna().to_csv(tmp_path / "whole.csv", index=False)
+    assert cli("train", "--data", tmp_path / "whole.csv", *BRIEF[2:], "--out", tmp_path / "run")[0] == 0
+    arguments = ["--num-samples", "20", "--input", table, "--out", tmp_path / "x.npz"]
+    status, _, err = cli("sample", tmp_path / "run", "impute", *arguments)
+    assert status == 0, err
+    assert "warning: " in err
+    assert "numbers are missing, and none were in training: an encoder reads medians there." in err

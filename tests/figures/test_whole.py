@@ -199,6 +199,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "rows of a table": lambda: rows_of_table(5, ["age", "height, cm", "x"], 1.0),
     "rows of a table, many columns": lambda: rows_of_table(5, [f"{LONG} {n}" for n in range(60)], 1.234567e8),
     "rows of a table, many panels": lambda: rows_of_table(20, CLASSES, 1e-6, 11, in_order=True),
+    "rows of a table, thousands": lambda: rows_of_table(3, ["income", LONG], 987_654.0, 3),
     "rows of a table, one": lambda: rows_of_table(1, ["a"], 1e-3, 1),
     "units, few": lambda: units(CLASSES[:6], 1e-6),
 }  # fmt: skip

@@ -12,6 +12,7 @@ from ppl_vae.data.labels import Label, number_of
 from ppl_vae.predictive.latent_space.walks import CodeKind, codes_of, decode_codes, draws_along
 from ppl_vae.predictive.rendering import is_drawn, takes_labels
 from ppl_vae.programs.batch import UNSEEN
+from ppl_vae.programs.holes import with_gaps
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.rows import check_rows, has_rows, tables_of
 from ppl_vae.runtime.errors import UserError
@@ -25,8 +26,9 @@ class Encoded(NamedTuple):
     """Some observations of a data set.
 
     Args:
-        shown: as the data has them, ``(n, *event)``: grey levels where the guide saw bits drawn from them.
-        x: as the guide saw them, ``(n, *event)``.
+        shown: as the data has them, ``(n, *event)``: grey levels where the guide saw bits drawn from them; NaN where
+            nothing was seen.
+        x: as the guide saw them, ``(n, *event)``, likewise.
         y: labels ``(n,)``, or None.
         codes: ``(n, D)``; of several for each ``(n · num_codes, D)``, those of one observation together.
     """
@@ -65,7 +67,8 @@ def encode(
     if unseen is None:
         check_rows(guide, data.first, len(data))
     bits = data.fixed(seed)
-    shown, x, y = data.values(rows), bits.values(rows), None if data.y is None else data.y[rows]
+    mask, y = (None if each is None else each[rows] for each in (data.mask, data.y))
+    shown, x = (with_gaps(each.values(rows), mask) for each in (data, bits))
     if tables_of(guide) and (unseen is None or has_rows(guide, data.first, len(data))):
         return Encoded(shown, x, y, codes_of(model, guide, bits, rows.repeat_interleave(num_codes), kind))
     few = bits.take(rows).replace(first=UNSEEN)  # if each has to be fitted, no others than these

@@ -18,6 +18,7 @@ from ppl_vae.predictive.latent_space.walks import codes_of
 from ppl_vae.predictive.rendering import images_of, is_drawn
 from ppl_vae.predictive.samples import Samples
 from ppl_vae.programs.density import has_density
+from ppl_vae.programs.holes import with_gaps
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.rows import has_rows
 from ppl_vae.runtime.config import Count, in_range
@@ -92,7 +93,8 @@ def perturbations(
     if not pairs:
         raise UserError("name one or more pairs.")
     rows = rows_among(images or range(min(_SHOWN, len(data))), data, "images")
-    shown, data = data.values(rows), data.fixed(seed)
+    mask = None if data.mask is None else data.mask[rows]
+    shown, data = with_gaps(data.values(rows), mask), data.fixed(seed)
     around = {}
     for name, (model, guide) in pairs.items():
         with _said_of(name):
@@ -100,7 +102,7 @@ def perturbations(
     lengths, said = _lengths(around)
     t = torch.linspace(0, span, steps, device=data.device)
     y = None if data.y is None else data.y[rows]
-    arrays: dict[str, Tensor] = {"images": rows, "observations": data.values(rows), "steps": t}
+    arrays: dict[str, Tensor] = {"images": rows, "observations": with_gaps(data.values(rows), mask), "steps": t}
     strips = {}
     for k, (name, (model, _)) in enumerate(pairs.items()):
         codes = shifted(around[name].codes, lengths[name][:, None, None] * around[name].direction, t)
