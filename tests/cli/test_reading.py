@@ -5,7 +5,7 @@ import pytest
 import yaml
 from sklearn.datasets import load_digits
 
-from ppl_vae.data import reading
+from ppl_vae.data import loading
 from ppl_vae.runs.run import Run
 
 LEVELS = load_digits().images[:40]  # 0 to 16, float64
@@ -25,7 +25,7 @@ def means(cli, npz, tmp_path, run, x):
 
 
 def test_the_scale_of_integers_is_said_recorded_and_kept(cli, npz, tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "_LARGE", 1000)
+    monkeypatch.setattr(loading, "_LARGE", 1000)
     runs = {}
     for name, x in (("integers", LEVELS.astype(np.uint8)), ("float", LEVELS / 16)):
         runs[name] = tmp_path / name
