@@ -4,21 +4,24 @@ What 1 means in x is decided once, by the data that a pair is trained on, and he
 
 * bool, and float in [0, 1], are what they are (float may leave the interval by its rounding, and is cut there);
 * integers that are all 0 or 1 are bits;
+* integers of a table (N, D) are counts or codes, and stay as they are, at scale 0; but those that end at 255, and those
+  of 8 bits that reach 128, are levels, and so are those that reach 128 or have k × k columns, an image of at least
+  8 × 8 in a row, unless they thin out: of all above 0 fewer than one in 50 is the largest, where levels end;
 * integers up to a k below 128 are levels of their own, and are divided by k;
-* integers of a table (N, D) that are not 8-bit are counts if they go beyond 255, or if they end below it and of all
-  above 0 fewer than one in 50 is the largest: levels end there, counts thin out. They stay as they are, at scale 0;
 * integers up to anything from 128 to 255 are those of 8-bit images, and are divided by 255;
 * float that leaves [0, 1] is real numbers, and is what it is: a likelihood of bits or grey levels then refuses it;
 * all other integers are refused;
 * NaN is a number that is missing, and so is what an array ``mask`` says was not seen. In its place stands the column's
   median, which counts for nothing.
 
-Later integers are divided by the same number, the *scale* (1 after float and bool). Those above it are refused, and so
-are those that are all 0 or 1 under a larger scale: they could be bits or nearly black.
+Whoever knows better says the scale. Later integers are divided by the same number, the *scale* (1 after float and
+bool). Those above it are refused, and so are those that are all 0 or 1 under a larger scale: they could be bits or
+nearly black.
 
 x of shape (N, C, H, W) with 1, 3 or 4 channels is brought to (N, H, W, C). Whatever is decided here is also said.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +39,8 @@ from ppl_vae.runtime.errors import UserError
 # Integers that do not reach this are levels of their own; those that do are 8-bit, whether or not they reach 255.
 _HALF_OF_8_BITS = 128
 _8_BITS = 255
+_SIDE = 8  # pixels of the smallest image that is looked for in a row of a table
+_LARGEST = 1e18  # of real numbers: spreads are worked out in float32, which holds squares of twenty times that
 _RARE = 50  # among so many counts above 0 the largest is at most one
 
 
@@ -188,8 +193,13 @@ def _scaled(where: str, x: np.ndarray, scale: int | None) -> tuple[np.ndarray, i
         said = f"x runs from {low:.8g} to {high:.8g}"
         if scale and scale > 1:
             raise UserError(f"{where}: {said}; scale it into [0, 1], as this run's data was, or store uint8.")
-        if max(-low, high) > np.finfo(np.float32).max:
-            raise UserError(f"{where}: {said}, more than float32 holds; scale it down.")
+        if max(-low, high) > _LARGEST:
+            flat = np.abs(x.reshape(len(x), -1)).max(0)
+            columns = ", ".join(map(str, np.flatnonzero(flat > _LARGEST)[:3]))
+            raise UserError(
+                f"{where}: {said}, whose squares are more than float32 holds, first in column {columns}; write it in "
+                "larger units, x / 1e20 for instance, or take its logarithm."
+            )
         return x, 1, (f"{short(where)}: {said}, real numbers, taken as they are.",)
     return x.clip(0, 1) if low < 0 or high > 1 else x, scale or 1, ()
 
@@ -200,10 +210,20 @@ def _scaled_integers(
     if scale == 0 or (scale is None and _is_counts(x, low, high)):
         if low < 0:
             raise UserError(
-                f"{where}: x holds integers from {low} to {high}, where this run's data is counts, from 0 up."
+                f"{where}: x holds integers from {low} to {high}, where this run's data is counts or codes, from 0 up; "
+                "see that it is the right file."
             )
-        return x, 0, (f"{short(where)}: x holds integers ({x.dtype}) from {low} to {high}, taken as counts.",)
-    if low < 0 or high > _8_BITS:
+        return (
+            x,
+            0,
+            (f"{short(where)}: x holds integers ({x.dtype}) from {low} to {high}, kept as they are: counts or codes.",),
+        )
+    if low < 0:
+        raise UserError(
+            f"{where}: x holds integers from {low} to {high}, and those of counts, codes and grey levels begin at 0; "
+            "store x.astype('float32') for real numbers, or x - x.min() for codes."
+        )
+    if high > _8_BITS:
         raise UserError(
             f"{where}: x holds integers from {low} to {high}; divide it by its largest possible value and store float "
             "in [0, 1], or store uint8 (0 to 255)."
@@ -236,6 +256,10 @@ def _kept_as(x: np.ndarray) -> np.dtype:
 
 
 def _is_counts(x: np.ndarray, low: int, high: int) -> bool:
-    if x.ndim != 2 or x.dtype == np.uint8 or low < 0 or high < 2:
+    if x.ndim != 2 or low < 0 or high < 2 or high == _8_BITS:
         return False
-    return high > _8_BITS or (high < _8_BITS and bool((x == high).sum() * _RARE < (x > 0).sum()))
+    square = x.shape[1] >= _SIDE**2 and math.isqrt(x.shape[1]) ** 2 == x.shape[1]
+    if high > _8_BITS or (high < _HALF_OF_8_BITS and not square):
+        return True
+    thins_out = bool((x == high).sum() * _RARE < (x > 0).sum())
+    return thins_out and not (high >= _HALF_OF_8_BITS and x.dtype == np.uint8)

@@ -82,7 +82,8 @@ def _torchvision(name: str, root: Path) -> Source:
 def _npz(path: Path, how: Reading) -> Source | Far:
     if is_sparse(path):
         return _source(read_sparse(path, how))
-    return far_npz(path, how.memory) or Source(**read_npz(path)._asdict())
+    far = far_npz(path, how.memory)
+    return far._replace(scale=how.integer_scale) if far else Source(**read_npz(path, how.integer_scale)._asdict())
 
 
 def _h5ad(path: Path, how: Reading) -> Source | Far:
@@ -94,7 +95,8 @@ def _source(found: Observations | Far) -> Source | Far:
 
 
 def _npy(path: Path, how: Reading) -> Source | Far:
-    return far_npy(path, how.memory) or Source(**read_npy(path)._asdict())
+    far = far_npy(path, how.memory)
+    return far._replace(scale=how.integer_scale) if far else Source(**read_npy(path, how.integer_scale)._asdict())
 
 
 def _text(path: Path, _: Reading) -> Source:
@@ -126,8 +128,8 @@ class _Adapter(NamedTuple):
 
 
 _FILES = {
-    ".npz": _Adapter(_npz),
-    ".npy": _Adapter(_npy),
+    ".npz": _Adapter(_npz, ("integer_scale",)),
+    ".npy": _Adapter(_npy, ("integer_scale",)),
     ".h5ad": _Adapter(_h5ad, ("label_column", "layer")),
     ".txt": _Adapter(_text),
     ".json": _Adapter(_music),
@@ -146,6 +148,12 @@ def names_file(name: str) -> bool:
     return canonical(name) not in SOURCES and (
         Path(name).suffix.lower() in _FILES or os.sep in name or (bool(name) and Path(name).is_dir())
     )
+
+
+def reads(name: str, setting: str) -> bool:
+    """Whether a data set of that name is read from a file, by that setting of :class:`Reading`."""
+    adapter = _FILES.get(Path(name).suffix.lower()) if names_file(name) and not Path(name).is_dir() else None
+    return adapter is not None and setting in adapter.settings
 
 
 def canonical(name: str) -> str:

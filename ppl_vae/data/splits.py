@@ -13,7 +13,7 @@ from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.files.how import Reading, columns_from
 from ppl_vae.data.sources import canonical, names_file
 from ppl_vae.programs.layout import Layout
-from ppl_vae.runtime.config import Count, Seed, config
+from ppl_vae.runtime.config import Count, CountOrZero, Seed, config
 from ppl_vae.runtime.errors import UserError, unknown_name
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -43,6 +43,9 @@ class DataConfig:
     image_size: _Side | None = None
     """Height and width in pixels to which a folder's images are brought, cut to the square in their middle; by default
     images of one size stay as they are, and others get the shortest side among them, at most 64."""
+    integer_scale: CountOrZero | None = None
+    """What integers in an .npz or .npy are divided by: 0 where they are counts or codes, which stay as they are, 255 of
+    8-bit images, 16 of 17 levels; by default what the numbers look like, and what the likelihood takes."""
     data_memory: Count = 2048
     """MiB that data may take in memory. Of a larger .npy or .npz (not compressed), the training rows stay in the file
     and are read in windows, a 16th of this each; of validation and test data no more than that is held out."""
@@ -64,7 +67,7 @@ class DataConfig:
         """
         columns = columns_from(self.columns) if self.columns else {}
         memory = self.data_memory * 2**20
-        return Reading(columns, self.label_column, self.layer, self.image_size, memory)
+        return Reading(columns, self.label_column, self.layer, self.image_size, memory, self.integer_scale)
 
     def absolute(self) -> "DataConfig":
         """The same with absolute paths, good from any working directory, and the name as the table has it."""

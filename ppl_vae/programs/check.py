@@ -31,17 +31,16 @@ Likelihood = Literal[
 
 # How many times the spread of another a column's is, before one scale no longer serves both.
 _WIDE = 10
+_UNDIVIDED = " (`integer_scale` 0 leaves the integers of an .npz or .npy as they are)"
 _ADVICE: dict[Likelihood, str] = {
     "none (Bernoulli on grey levels)": (
-        "grey levels under a Bernoulli likelihood: the numbers are not log-likelihoods and cannot be compared "
-        "with others; "
-        "binarize (dynamic, static, threshold), or take `likelihood` continuous-bernoulli or normal, for numbers that "
-        "are."
+        "grey levels under a Bernoulli likelihood: the numbers are not log-likelihoods and cannot be compared with "
+        "others; binarize (dynamic, static, threshold), or take `likelihood` continuous-bernoulli or normal, for "
+        "numbers that are."
     ),
     "none (density on bits)": (
         "bits under a density: the numbers are not log-likelihoods and cannot be compared with others; take "
-        "`binarization` none "
-        "where there are grey levels, or, of a model that takes one, `likelihood` bernoulli for bits."
+        "`binarization` none where there are grey levels, or, of models that take one, `likelihood` bernoulli for bits."
     ),
     "up to a factor": (
         "the model has a factor (pyro.factor): the numbers are log-likelihoods only if p(x, z) with it still sums to "
@@ -140,12 +139,29 @@ def takes_bits_alone(model: nn.Module, batch: Batch) -> bool:
     Raises:
         UserError: the model breaks the contract, or observes no x.
     """
+    return _taken(model, batch, 1.0, 0.5, 2.0) == [True, False, False]
+
+
+def takes_counts(model: nn.Module, batch: Batch) -> bool:
+    """Whether the model's x may be whole numbers beyond 1, and nothing between: counts, or codes.
+
+    Args:
+        model: p(x, z).
+        batch: as for :func:`takes_bits_alone`.
+
+    Raises:
+        UserError: likewise.
+    """
+    return _taken(model, batch, 1.0, 0.5, 2.0) == [True, False, True]
+
+
+def _taken(model: nn.Module, batch: Batch, *values: float) -> list[bool]:
+    """Of each value, whether it is in the support of what a model observes at x."""
     with preserved(batch.x.device), frozen(model):
         trace = trace_in_plate(model, batch)
     hold_to_x(trace, batch)
     support = cast(Any, trace.nodes["x"]["fn"]).support
-    bit, half, two = (bool(support.check(torch.full_like(batch.x, value)).all()) for value in (1.0, 0.5, 2.0))
-    return bit and not half and not two
+    return [bool(support.check(torch.full_like(batch.x, value)).all()) for value in values]
 
 
 def advice_on_likelihood(model: nn.Module, guide: nn.Module, batch: Batch) -> list[str]:
@@ -265,7 +281,8 @@ def _check_site(name: str, site: Any, program: str, batch: Batch, num_particles:
     if not inside:
         advice = "; scale x into [0, 1], or take a likelihood of real numbers, as `likelihood` normal" if grey else ""
         if words := _in_words(unwrapped(fn).support):
-            advice = f", which takes {words}"
+            divided = name == "x" and bool(((value >= 0) & (value <= 1)).all())
+            advice = f", which takes {words}{_UNDIVIDED if divided else ''}"
         elif not grey and name == "x" and fn.support.is_discrete and _is_grey(value):
             advice = "; binarize the data (dynamic, static or threshold)"
         raise UserError(f"site '{name}': values outside the support of the {program}'s {kind}{advice}.")

@@ -8,18 +8,22 @@
     text, music                     the sequence model
 
 How grey levels become bits is the data's (:func:`ppl_vae.data.binarization.suiting`), unless a likelihood is set: then
-it is what that likelihood is of.
+it is what that likelihood is of. One of counts or codes is given a file's integers as they are, images' too.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
+from torch import nn
+
 from ppl_vae.data import DataConfig, Splits
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.kinds import IN_WORDS, Kind, kind_of
 from ppl_vae.data.loading import read_data
-from ppl_vae.programs.check import takes_bits_alone
+from ppl_vae.data.sources import reads
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.check import takes_bits_alone, takes_counts
 from ppl_vae.registry.build import Assembly
 from ppl_vae.registry.files import find
 from ppl_vae.registry.pair_config import AUTO, PairConfig
@@ -52,28 +56,38 @@ class Suited(NamedTuple):
 
 
 def data_for(data: DataConfig, pair: PairConfig) -> Splits:
-    """The data, its binarization chosen where nobody has: by what the pair takes where its likelihood is not to be
-    chosen, else by the numbers.
+    """The data, its binarization and the scale of its integers chosen where nobody has: by what the pair takes where
+    its likelihood is not to be chosen, else by the numbers.
 
-    A program that takes bits alone is given bits, drawn anew at every visit; any other has x as it is.
+    A program that takes bits alone is given bits, drawn anew at every visit; one of counts or codes the integers of a
+    file as they are; any other has x as it is.
     """
     fixed = pair.likelihood != AUTO or (pair.model != AUTO and not _reads_likelihood(find("model", pair.model)))
-    if data.binarization != "auto" or not fixed:
+    if not fixed:
+        return read_data(data)
+    if data.integer_scale is None and data.binarization in ("auto", "none") and reads(data.data, "integer_scale"):
+        found = read_data(replace(data, binarization="none"))
+        if found.scale > 1:
+            whole = read_data(replace(data, binarization="none", integer_scale=0))
+            if _takes(takes_counts, pair, whole):
+                return whole
+    if data.binarization != "auto":
         return read_data(data)
     found = read_data(replace(data, binarization="none"))
     if found.kinds:  # of a table: nothing in it is grey
         return found
-    bits = takes_bits(pair, found) if found.layout == "plain" else None
+    bits = _takes(takes_bits_alone, pair, found) if found.layout == "plain" else None
     if bits is None:
         return read_data(data)
     grey = kind_of(found.train.some(), found.layout) in _BINARIZABLE
     return read_data(replace(data, binarization="dynamic")) if bits and grey else found
 
 
-def takes_bits(pair: PairConfig, data: Splits) -> bool | None:
-    """Whether the model of a pair takes no other numbers than 0 and 1; None where it cannot be made or run as yet.
+def _takes(numbers: Callable[[nn.Module, Batch], bool], pair: PairConfig, data: Splits) -> bool | None:
+    """Whether the model of a pair takes numbers of a kind; None where it cannot be made or run as yet.
 
     Args:
+        numbers: that kind, as :func:`ppl_vae.programs.check.takes_bits_alone`.
         pair: whose model; what is not set is as by default.
         data: that it would see, as it is.
     """
@@ -82,7 +96,7 @@ def takes_bits(pair: PairConfig, data: Splits) -> bool | None:
     try:
         with seeded(0):
             model = Assembly(replace(pair, **unset), DataInfo.of(data), None).make_model()
-        return takes_bits_alone(model, data.train.probe())
+        return numbers(model, data.train.probe())
     except Exception:  # whoever makes it for good says what is wrong
         return None
 

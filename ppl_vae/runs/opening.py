@@ -6,7 +6,7 @@ from pathlib import Path
 from ppl_vae.data import DataConfig, Splits
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.loading import read_data
-from ppl_vae.data.sources import names_file
+from ppl_vae.data.sources import names_file, reads
 from ppl_vae.data.torchvision_sets import NAMES, folder_of
 from ppl_vae.runtime.config import config
 from ppl_vae.runtime.errors import UserError
@@ -51,6 +51,8 @@ def read_again(run: Path, info: DataInfo, settings: DataConfig, *, download: boo
             f"{run}: {settings.data} is not in '{settings.data_root}'; pass `data_root` FOLDER where {folder} holds "
             "its files."
         )
+    if info.scale != 1 and reads(settings.data, "integer_scale"):  # as decided then, by whatever rule
+        settings = replace(settings, integer_scale=info.scale)
     splits = read_data(settings)
     if info.num_classes > splits.num_classes:  # of a version that took a label for its own number
         splits = splits.unnumbered()

@@ -47,7 +47,8 @@ KINDS: dict[str, tuple[NDArray[Any], Kind]] = {
     "photographs, channels first": (RNG.random((40, 3, 9, 8)), "colour"),
     "counts": (RNG.poisson(3.0, (100, 6)), "counts"),
     "large counts": (RNG.poisson(300.0, (100, 6)).astype(np.uint16), "counts"),
-    "ratings": (RNG.integers(0, 6, (100, 6)), "photographs"),
+    "ratings": (RNG.integers(0, 6, (100, 6)), "counts"),
+    "counts of 8 bits": (RNG.poisson(3.0, (100, 6)).astype(np.uint8), "counts"),
     "a table": (RNG.random((400, 6)), "reals"),
     "a small table": (RNG.random((20, 3)), "reals"),
 }
@@ -92,7 +93,7 @@ def test_each_kind_has_what_suits_it(name: str, tmp_path: Path) -> None:
     assert kind_of(data.train.x) == kind
     found = suited(UNSET, data, "auto")
     binarization, model, likelihood, net = CHOSEN[kind]
-    if name in ("small photographs", "ratings"):  # that convolutions have nothing to see in
+    if name == "small photographs":  # that convolutions have nothing to see in
         net = "mlp"
     assert (data.binarization, found.pair) == (binarization, PairConfig(model=model, likelihood=likelihood, net=net))
     assert found.chosen == ("model", "likelihood", "net", "binarization")
@@ -195,6 +196,38 @@ def test_a_model_of_ones_own_is_asked_what_it_takes(
     data = data_for(DataConfig(data=_written(tmp_path, name)), pair)
     assert data.binarization == binarization
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "shape", "scale"),
+    [
+        ("categorical", (40, 5, 4), 0),
+        ("categorical", (40, 64), 0),
+        ("poisson", (40, 5, 4), 0),
+        ("normal", (40, 5, 4), 3),
+        ("bernoulli", (40, 5, 4), 3),
+    ],
+)
+def test_a_likelihood_of_codes_or_counts_is_given_integers_as_they_are(
+    likelihood: str, shape: tuple[int, ...], scale: int, tmp_path: Path
+) -> None:
+    """Images too, whose integers are otherwise levels; and the run opens on the same data again."""
+    np.savez(tmp_path / "codes.npz", x=RNG.integers(0, 4, shape))
+    asked = TrainConfig(DataConfig(data=str(tmp_path / "codes.npz")), replace(UNSET, likelihood=likelihood))
+    asked = changed(asked, {"epochs": 1, "engine": "eager", "device": "cpu"})
+    with begun(asked, tmp_path / "run", warn=lambda _: None) as training:
+        train_run(training)
+    run = pv.open(tmp_path / "run")
+    assert (run.info.scale, run.data.scale) == (scale, scale)
+    assert run.data.train.x.max() == (3 if scale == 0 else 1)
+
+
+def test_the_scale_of_integers_can_be_said(tmp_path: Path) -> None:
+    np.savez(tmp_path / "levels.npz", x=RNG.integers(0, 4, (40, 5)))
+    path = str(tmp_path / "levels.npz")
+    assert [pv.load(path, integer_scale=scale).scale for scale in (None, 0, 3, 255)] == [0, 0, 3, 255]
+    with pytest.raises(pv.UserError, match="`integer_scale`: nothing in digits reads it"):
+        pv.load("digits", integer_scale=0)
 
 
 def test_a_model_that_cannot_be_made_yet_leaves_the_choice_to_the_numbers(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ class Reading(NamedTuple):
         label_column: the column of a table that holds the labels, or None.
         layer: of an .h5ad, what is read in place of X, or None.
         image_size: pixels of height and width that images are brought to, or None.
+        integer_scale: what integers are divided by, 0 where they are counts or codes, or None.
         memory: bytes that data may take; of more, the training rows stay in their file where it allows that.
     """
 
@@ -27,6 +28,7 @@ class Reading(NamedTuple):
     layer: str | None = None
     image_size: int | None = None
     memory: int = 2**31
+    integer_scale: int | None = None
 
     def refuse_unread(self, where: str, *read: str) -> None:
         """See that nothing was said that is not read here.
@@ -39,7 +41,7 @@ class Reading(NamedTuple):
             UserError: something was.
         """
         for name, value in self._asdict().items():
-            if value and name in _READERS and name not in read:
+            if value not in (None, {}) and name in _READERS and name not in read:
                 raise UserError(f"`{name}`: nothing in {where} reads it; {_READERS[name]}.")
 
 
@@ -47,6 +49,7 @@ _READERS = {
     "columns": "it is for tables",
     "label_column": "it is for tables; an .npz has its labels in y, and images in their folders' names",
     "layer": "it is for .h5ad",
+    "integer_scale": "it is for the integers of an .npz or .npy",
     "image_size": "it is for folders of images",
 }
 

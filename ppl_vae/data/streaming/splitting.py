@@ -43,7 +43,7 @@ class Far(NamedTuple):
     columns: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     stand_ins: np.ndarray | None = None
-    scale: int = 1
+    scale: int | None = None
     named: str = ""
     notes: tuple[str, ...] = ()
 
@@ -147,9 +147,10 @@ def _told(far: Far, rows: np.ndarray, summary: Summary) -> tuple[Observations, D
         filler = _median(raw, summary) if far.stand_ins is None else far.stand_ins.astype(raw.dtype)
     known = raw if filler is None else np.where(np.isnan(raw), filler, raw)
     if far.kinds:
-        found = Observations(torch.from_numpy(known), None, far.scale, far.notes, (), far.columns, kinds=far.kinds)
+        scale = 1 if far.scale is None else far.scale
+        found = Observations(torch.from_numpy(known), None, scale, far.notes, (), far.columns, kinds=far.kinds)
     else:
-        found = observed(where, known, columns=far.columns)
+        found = observed(where, known, columns=far.columns, scale=far.scale)
     if holes:
         share = summary.missing / (far.stored.num_bytes // far.stored.dtype.itemsize)
         said = f"{short(where)}: {share:.1%} of the numbers in x are missing: what was seen is learned from."

@@ -49,7 +49,7 @@ def test_observations(path: Path, x: np.ndarray, expected: np.ndarray) -> None:
     ("high", "scale"), [(0, 1), (1, 1), (2, 2), (16, 16), (100, 100), (127, 127), (128, 255), (254, 255), (255, 255)]
 )
 def test_integers_are_scaled_by_what_they_go_to(path: Path, dtype: type, high: int, scale: int) -> None:
-    x = np.minimum(np.arange(12).reshape(4, 3) * 24, high).astype(dtype)
+    x = np.minimum(np.arange(12).reshape(4, 3, 1) * 24, high).astype(dtype)
     np.savez(path, x=x)
     found = read_npz(path)
     np.testing.assert_array_equal(as_float(found.x, found.scale).numpy(), x.astype(np.float32) / np.float32(scale))
@@ -176,7 +176,10 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
         {"x": np.arange(0, 1200, 100).reshape(4, 3, 1)},
         r"x holds integers from 0 to 1100; divide it by",
     ),
-    "negative integers": ({"x": np.full((4, 3), -1)}, r"x holds integers from -1 to -1; divide it by"),
+    "negative integers": (
+        {"x": np.full((4, 3), -1)},
+        r"from -1 to -1, .* grey levels begin at 0; store x.astype",
+    ),
     "complex": ({"x": X.astype(complex)}, r"x is complex128"),
     "text": ({"x": np.array([["a"]])}, r"x is <U1"),
     "objects": ({"x": np.array([[{}]], dtype=object)}, r"pickled objects, which are never loaded"),
@@ -190,6 +193,11 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     "labels beyond float": ({"x": X, "y": np.array([0, 1, 2, 2**60])}, r"y holds 1152921504606846976, too large"),
     "object labels": ({"x": X, "y": np.array([{}, 1, 2, 3], dtype=object)}, r"pickled objects"),
     "complex labels": ({"x": X, "y": np.zeros(4, complex)}, r"y is complex128; it must hold classes: numbers"),
+    "an integer mask": ({"x": X, "mask": np.ones(X.shape, np.uint8)}, r"mask is uint8 .* store mask.astype\(bool\)"),
+    "squares beyond float32": (
+        {"x": X * np.array([1, 1e30, 1])},
+        "squares are .* first in column 1; write it in",
+    ),
     "huge": ({"x": X.astype(np.float64) * 1e300}, r"x runs from 0 to 1e\+300"),
 }
 
@@ -199,9 +207,13 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     [
         (np.random.default_rng(0).poisson(4.0, (200, 3)), 0),
         (np.arange(0, 1200, 100).reshape(4, 3), 0),
-        (np.random.default_rng(0).poisson(4.0, (200, 3)).astype(np.uint8), None),  # 8-bit: levels
+        (np.random.default_rng(0).poisson(4.0, (200, 3)).astype(np.uint8), 0),
+        (np.random.default_rng(0).poisson(4.0, (200, 64)).astype(np.uint8), 0),  # they thin out
+        (np.random.default_rng(0).poisson(90.0, (200, 3)), 0),
+        (np.random.default_rng(0).integers(0, 17, (200, 64)), 16),  # digits in a row
+        (np.random.default_rng(0).integers(0, 200, (200, 20), dtype=np.uint8), 255),  # images in a row, whatever sides
         (np.random.default_rng(0).poisson(4.0, (200, 3, 1)), None),  # images: levels
-        (np.random.default_rng(0).integers(0, 6, (200, 3)), 5),
+        (np.random.default_rng(0).integers(0, 6, (200, 3)), 0),  # codes, ratings
         (np.random.default_rng(0).integers(0, 2, (200, 3)), 1),
     ],
 )
@@ -214,9 +226,9 @@ def test_counts_and_levels(path: Path, x: Any, scale: int | None) -> None:
     assert ("counts" in found.notes[0]) == (scale == 0)
     if scale == 0:  # a later file's are too, whatever they go to
         np.savez(path, x=x[:2] * 7)
-        np.testing.assert_array_equal(read_npz(path, 0, (3,)).x.numpy(), x[:2] * 7)
-        np.savez(path, x=-x - 1)
-        refused(path, r"where this run's data is counts", 0, (3,))
+        np.testing.assert_array_equal(read_npz(path, 0, x.shape[1:]).x.numpy(), x[:2] * 7)
+        np.savez(path, x=-x.astype(int) - 1)
+        refused(path, r"where this run's data is counts", 0, x.shape[1:])
 
 
 @pytest.mark.parametrize("kind", ARRAYS)
