@@ -1,6 +1,7 @@
 """``ppl-vae infer``: the posterior of new observations."""
 
 from dataclasses import field
+from functools import partial
 from pathlib import Path
 
 from tyro.conf import Positional
@@ -54,7 +55,8 @@ class Infer:
         found = new_data(opened, self.input, self.seed)
         for words in found.warnings:
             say_as_it_is(f"warning: {words}")
-        latents = infer_latents(*opened.pair, found.data, self.infer, num_samples=self.num_samples, seed=self.seed)
+        infer = partial(infer_latents, num_samples=self.num_samples, seed=self.seed, holes=opened.info.holes)
+        latents = infer(*opened.pair, found.data, self.infer)
         for words in latents.advice:
             say_as_it_is(f"warning: {as_flags(words, self)}")
         write_arrays(self.out, latents.arrays, new=True)

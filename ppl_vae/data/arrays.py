@@ -213,11 +213,8 @@ def _scaled_integers(
                 f"{where}: x holds integers from {low} to {high}, where this run's data is counts or codes, from 0 up; "
                 "see that it is the right file."
             )
-        return (
-            x,
-            0,
-            (f"{short(where)}: x holds integers ({x.dtype}) from {low} to {high}, kept as they are: counts or codes.",),
-        )
+        said = f"x holds integers ({x.dtype}) from {low} to {high}, kept as they are: counts or codes"
+        return x, 0, (f"{short(where)}: {said}.",)
     if low < 0:
         raise UserError(
             f"{where}: x holds integers from {low} to {high}, and those of counts, codes and grey levels begin at 0; "

@@ -72,7 +72,8 @@ def calibrate_pair(
     Args:
         model: p(x, z), trained.
         guide: q(z | x), trained with it.
-        data: gives the shape of an observation, and the labels to simulate for, over and over; on the pair's device.
+        data: gives the shape of an observation, and the labels to simulate for and the holes to give the simulations,
+            over and over; on the pair's device.
         settings: how many simulations (``limit``) and draws (``num_samples``), the seed, and those of local inference.
         origin: where the data comes from, for the protocol.
         progress: show a progress bar; None shows it on a terminal only.
@@ -97,7 +98,8 @@ def calibrate_pair(
     count = settings.num_simulated
     with bar(count, "simulation", "calibrating", progress) as done:
         y = labels_for(data, settings)
-        calibration = calibrate(model, fit, data.event_shape, count, settings.draws, y, settings.seed, done.update)
+        drawn = settings.draws, y, settings.seed, done.update
+        calibration = calibrate(model, fit, data.event_shape, count, *drawn, holes=data)
     fitted, simulated = met[0]
     origin = (origin or Origin.unknown(data)).simulated(simulated)
     return Calibrated(

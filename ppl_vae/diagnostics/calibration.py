@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ppl_vae import figures
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.diagnostics.units import unit_names
-from ppl_vae.evaluation.simulation import simulate
+from ppl_vae.evaluation.simulation import simulate, with_holes_of
 from ppl_vae.predictive.draws import posterior_samples
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.log_joint import log_likelihood
@@ -164,6 +164,7 @@ def calibrate(
     y: Tensor | None = None,
     seed: Seed = 0,
     advance: Callable[[int], object] | None = None,
+    holes: Dataset | None = None,
 ) -> Calibration:
     """Simulation-based calibration of a pair.
 
@@ -176,6 +177,7 @@ def calibrate(
         y: labels, ``(num_simulations,)``, for a conditional model.
         seed: of the simulations, the draws and the order of ties; the caller's generators are left alone.
         advance: called with the number of simulations done, for a progress bar.
+        holes: data whose holes the simulations get, over and over; q is then held against p(z | x_seen).
 
     Raises:
         UserError: too few simulations or draws, or a guide that has no row for the simulated data.
@@ -187,6 +189,7 @@ def calibrate(
     if num_samples < MIN_SAMPLES:
         raise UserError(f"`num_samples`: calibration needs at least {MIN_SAMPLES} samples of q, got {num_samples}.")
     data, truth = simulate(model, event_shape, num_simulations, y, seed)
+    data = data if holes is None else with_holes_of(holes, data)
     guide = guide_for if isinstance(guide_for, nn.Module) else guide_for(data)
     check_rows(guide, data.first, len(data))
     names = [name for site, value in truth.items() for name in unit_names(site, tuple(value.shape[1:]))]

@@ -1,5 +1,6 @@
 """The latents of given observations: moments and draws of q(z | x), and how far to trust them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,17 +11,24 @@ from torch import nn
 from ppl_vae.data import Dataset
 from ppl_vae.data.checks import check_rows_are_there
 from ppl_vae.evaluation import elbo
-from ppl_vae.guides.unseen import doubts_about, fitted_for, notes_on
+from ppl_vae.guides.unseen import Fitted, LocalFit, doubts_about, fit_locally, fitted_for, notes_on
 from ppl_vae.inference.fitting import InferConfig, Inferred
 from ppl_vae.predictive.draws import posterior_moments, posterior_samples
 from ppl_vae.programs.check import advice_on_likelihood, check_pair
 from ppl_vae.programs.density import has_density
+from ppl_vae.programs.holes import reads_stand_ins
+from ppl_vae.programs.parts import factored
 from ppl_vae.runtime.config import Count, Seed, in_range
+from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.shown import Row, Shown
 
 _BATCH_SIZE = 256
+_OF_HOLES = (
+    "the guide has no input for what is missing and would read what stands in for it as if it had been seen; so its "
+    "family was fitted to what was seen of each row, the model frozen. A guide of a run on data with holes reads them."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +88,10 @@ def infer_latents(
     num_samples: Count = 10,
     seed: Seed = 0,
     progress: bool | None = None,
+    holes: bool = False,
 ) -> InferredLatents:
     """The posterior of observations, as the guide has it; where it has no answer to them, one of its family fitted to
-    them, the model frozen.
+    them, the model frozen. To data with holes a guide has none that reads what stands in for them as if it were seen.
 
     Args:
         model: p(x, z), trained.
@@ -93,6 +102,7 @@ def infer_latents(
         num_samples: draws of z for each observation.
         seed: of the draws.
         progress: show a progress bar; None shows it on a terminal only.
+        holes: whether the guide was trained on data with holes, and has learned to read what stands in for them.
 
     Raises:
         UserError: the pair cannot be used on this data.
@@ -100,9 +110,12 @@ def infer_latents(
     check_rows_are_there(data)
     settings = settings or InferConfig()
     with bar(len(data), "datapoint", "inferring", progress) as done:
-        guide, fits = fitted_for(model, guide, data, settings, done.update)
+        fitted, said = fitted_for(model, guide, data, settings, done.update), []
+        if fitted.fits is None and not holes and reads_stand_ins(guide, data.probe()):
+            fitted, said = Fitted(*_fitted_to_seen(model, guide, data, settings, done.update)), [_OF_HOLES]
+    guide, fits = fitted
     check_pair(model, guide, data.probe())
-    advice = advice_on_likelihood(model, guide, data.probe())
+    advice = [*said, *advice_on_likelihood(model, guide, data.probe())]
     parts = elbo(model, guide, data, num_samples, seed).by_name()
     reached = "elbo" if has_density(guide, data.probe()) else "reconstruction"
     arrays = {reached: parts[reached].values.numpy()}
@@ -116,3 +129,20 @@ def infer_latents(
         arrays[f"{name}_std"] = torch.cat([part[name].std for part in moments]).cpu().numpy()
         arrays[f"{name}_samples"] = torch.cat([part[name] for part in samples], dim=1).cpu().numpy()
     return InferredLatents(arrays, fits, settings, tuple(advice))
+
+
+def _fitted_to_seen(
+    model: nn.Module, guide: nn.Module, data: Dataset, settings: InferConfig, advance: Callable[[int], object]
+) -> LocalFit:
+    """The guide's family fitted to what was seen of each row.
+
+    Raises:
+        UserError: it has none that could be fitted.
+    """
+    parts = factored(guide)
+    if parts is None:
+        raise UserError(
+            f"{type(guide).__name__} has no input for what is missing, and no family that could be fitted to what was "
+            "seen: train it on data with holes, reading batch.mask, or fill the holes."
+        )
+    return fit_locally(model, parts.family, parts.latents, data, settings, advance=advance)

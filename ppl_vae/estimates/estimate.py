@@ -148,8 +148,9 @@ class Origin(NamedTuple):
         return cls("given", _hash_of(data), "given", "given", 0)
 
     def simulated(self, data: Dataset) -> "Origin":
-        """The same of data that the model has drawn: what remains of its origin is the name."""
-        return self._replace(fingerprint=_hash_of(data), split="simulated", binarization="simulated")
+        """The same of data that the model has drawn: what remains of its origin is the name, and its holes if any."""
+        split = "simulated" if data.mask is None else f"simulated, with holes as in {self.split}"
+        return self._replace(fingerprint=_hash_of(data), split=split, binarization="simulated")
 
 
 def check_origin(origin: object) -> None:

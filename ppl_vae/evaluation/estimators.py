@@ -25,7 +25,7 @@ from ppl_vae.evaluation.named import (
     draws_in_words,
     names_of,
 )
-from ppl_vae.evaluation.simulation import simulate
+from ppl_vae.evaluation.simulation import simulate, with_holes_of
 from ppl_vae.guides.unseen import Fitted, fitted_for, is_point
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.programs.check import check_pair
@@ -133,7 +133,7 @@ def estimates(
         model: p(x, z), trained.
         guide: q(z | x), trained with it.
         data: the datapoints, on the device of the pair; of ``bdmc``, which simulates its own, the shape of an
-            observation and the labels to simulate for, over and over.
+            observation, and the labels to simulate for and the holes to give it, over and over.
         settings: what to estimate, and how; not ``sbc``, which is no estimate
             (:func:`ppl_vae.diagnostics.calibrate_pair`). The defaults if None.
         origin: where the data comes from, for the protocol.
@@ -155,7 +155,8 @@ def estimates(
     if settings.simulates:
         origin = origin or Origin.unknown(data)
         y = labels_for(data, settings)
-        data, truth = simulate(model, data.event_shape, settings.num_simulated, y, settings.seed)
+        simulated, truth = simulate(model, data.event_shape, settings.num_simulated, y, settings.seed)
+        data = with_holes_of(data, simulated)
         origin = origin.simulated(data)
     else:
         data = data.head(settings.limit).fixed(settings.seed)

@@ -52,3 +52,21 @@ def simulate(
             probe = data.probe()
             hold_to_x_alone(trace_in_plate(model, probe), probe)
     return data, {name: value.detach() for name, value in draws.latents.items()}
+
+
+def with_holes_of(data: Dataset, simulated: Dataset) -> Dataset:
+    """Simulated data with the holes of given data, the first row's in the first, over and over: what the model and the
+    guide will meet there. A guide that takes all of x for seen says little of one that has to do without a part of it.
+
+    The holes are not chosen by the x that they hide, so that z* stays an exact draw of the posterior,
+    which is p(z | x*_seen) now.
+
+    Args:
+        data: whose holes, and what stands in for them; without any, the simulated data is returned as it is.
+        simulated: as :func:`simulate` gives it.
+    """
+    if data.mask is None:
+        return simulated
+    rows = torch.arange(len(simulated), device=data.device) % len(data)
+    mask, stand_ins = data.mask[rows].to(simulated.device), data.values(rows).to(simulated.kept)
+    return simulated.replace(x=torch.where(mask, simulated.kept, stand_ins), mask=mask)

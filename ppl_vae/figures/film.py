@@ -34,6 +34,7 @@ def film_frame(
     span: float = 3.0,
     title: str = "",
     given: str = "z",
+    point: bool = False,
 ) -> "Figure":
     """Where q puts some observations, and beside it what the model makes of the plane.
 
@@ -48,6 +49,7 @@ def film_frame(
         span: of the grid.
         title: where in the training this is.
         given: what x is decoded from, for the grid's heading.
+        point: whether q puts each z at a point, its code, and has no spread to speak of.
 
     Returns:
         the figure; its axes are the plane and the grid.
@@ -86,7 +88,8 @@ def film_frame(
     image.set_extent((-span - half, span + half, -span - half, span + half))
     tiles.set(aspect="auto", xlabel="z1", yticklabels=[])  # z2 is that of the plane beside it
     tiles.set_title(f"E[x | {given}]", color=FAINT, fontsize=12)
-    plane.set_title("q(z | x): means, one standard deviation", color=FAINT, fontsize=12)
+    heading = "codes: z of each observation" if point else "q(z | x): means, one standard deviation"
+    plane.set_title(heading, color=FAINT, fontsize=12)
     tiles.spines[:].set_visible(False)
     return figure
 

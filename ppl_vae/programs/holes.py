@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.density import called
-from ppl_vae.programs.pair import frozen
+from ppl_vae.programs.pair import frozen, latent_sites
 from ppl_vae.programs.program import trace_program
 from ppl_vae.runtime.errors import UserError
-from ppl_vae.runtime.seeding import preserved
+from ppl_vae.runtime.seeding import preserved, seeded
 
 
 def seen(likelihood: TorchDistribution, batch: Batch) -> TorchDistribution:
@@ -97,3 +97,25 @@ def hold_to_mask(model: nn.Module, batch: Batch) -> None:
             f"{type(model).__name__} counts numbers of x that are missing: observe x under "
             "ppl_vae.programs.holes.seen(likelihood, batch), or give data without holes."
         )
+
+
+def reads_stand_ins(guide: nn.Module, batch: Batch) -> bool:
+    """Whether q(z | x) depends on what stands in x for numbers that were not seen, as one that cannot be told of them
+    does: q of the same z, where all of x is missing, for other values of it.
+
+    Args:
+        guide: q(z | x), with an answer to these datapoints; random generators are left as they were.
+        batch: a few of them; without a mask there is nothing to read.
+    """
+    if batch.mask is None:
+        return False
+    blank = batch._replace(mask=torch.zeros_like(batch.mask))
+    other = blank._replace(x=blank.x.flatten().roll(1).view_as(blank.x))  # values that x takes, in other places
+    with preserved(batch.x.device), frozen(guide):
+        drawn = trace_program(guide, blank)
+        found = []
+        for each in (blank, other):
+            with seeded(0, batch.x.device):  # of what a guide draws to find its q
+                trace = trace_program(guide, each, poutine.replay(guide, trace=drawn))
+            found.append([site["fn"].log_prob(site["value"]) for site in latent_sites(trace).values()])
+    return not all(map(torch.equal, *found))

@@ -79,6 +79,7 @@ def develop(run: Run, pair: Pair, splits: Splits) -> Path | None:
             reach,
             title=f"step {step:,}, epoch {step / steps_per_epoch:.1f}: {_reached(frame, point)}{len(data)} {where} "
             "images",
+            point=point,
             given="z" if label is None else f"z, y = {info.called(info.labels)[label]}",
         )
         figures.save_frame(figure, path.with_suffix(".png"))

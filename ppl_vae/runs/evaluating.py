@@ -24,8 +24,8 @@ def evaluate_run(
 
 
 def data_for(opened: OpenedRun, settings: EvaluateConfig, split: SplitName | None) -> Dataset:
-    """The datapoints that an evaluation looks at: where it simulates its own, the split's labels, if there are any,
-    else no more than the shape of an observation, for which nothing has to be read.
+    """The datapoints that an evaluation looks at: where it simulates its own, the split's labels and holes, if it has
+    any, else no more than the shape of an observation, for which nothing has to be read.
 
     Args:
         opened: the run.
@@ -33,11 +33,13 @@ def data_for(opened: OpenedRun, settings: EvaluateConfig, split: SplitName | Non
         split: of the run's data; None for the test split.
 
     Raises:
-        UserError: a split is named of which nothing is read: the data is simulated, and the model reads no labels.
+        UserError: a split is named of which nothing is read: the data is simulated, there are no holes, and the model
+            reads no labels.
     """
-    if split and settings.simulates and not takes_labels(opened.pair.model, opened.info):
+    holes = opened.info.holes
+    if split and settings.simulates and not holes and not takes_labels(opened.pair.model, opened.info):
         raise UserError(f"`split`: `estimator` {settings.estimator} simulates its own data; leave `split` out.")
     split = split or "test"
     if not settings.simulates:
         return opened.split(split, settings.limit)
-    return opened.split(split) if opened.info.num_classes else Dataset(opened.example.x)
+    return opened.split(split) if opened.info.num_classes or holes else Dataset(opened.example.x)

@@ -13,10 +13,10 @@ from scipy import stats
 
 from ppl_vae import Batch
 from ppl_vae.data import Dataset
-from ppl_vae.diagnostics import calibrate
+from ppl_vae.diagnostics import calibrate, calibrate_pair
 from ppl_vae.diagnostics import calibration as calibration_module
 from ppl_vae.diagnostics.calibration import judge
-from ppl_vae.evaluation import simulate
+from ppl_vae.evaluation import EvaluateConfig, simulate
 from ppl_vae.guides import Amortized, Diagonal, FullRank, PerDatapoint, Point
 from ppl_vae.inference.fitting import infer
 from ppl_vae.models import LinearGaussian
@@ -26,6 +26,7 @@ from ppl_vae.programs.given import FamilyProgram
 from ppl_vae.programs.latents import Latents
 from ppl_vae.runtime.errors import UserError
 from tests.conformance import conditional_vae
+from tests.masked_pca import SIZE, ExactUnderMask, pca
 from tests.pairs import PriorGuide, TwoLatents, all_of, amortized, bits, optimal, oracle, vae_pair
 
 
@@ -77,6 +78,24 @@ def test_wrong_posterior_fails_and_says_how(wrong: dict[str, float], failure: st
     assert set(found.failures[:3]) == {failure}
     assert words in found.verdict
     assert "z1, z2, z3" in found.verdict
+
+
+def test_simulations_have_the_holes_of_the_data() -> None:
+    """The posterior given what was seen passes; the one that takes what stands in for holes for seen does not."""
+    model = pca()
+    x = torch.zeros(7, SIZE).double()
+    holes = Dataset(x, mask=torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) > 0.5)
+    exact, blind = ExactUnderMask(model), _Blind(model)
+    assert calibrate(model, exact, (SIZE,), holes=holes).passed
+    assert calibrate(model, blind, (SIZE,)).passed
+    assert not calibrate(model, blind, (SIZE,), holes=holes).passed
+    found = calibrate_pair(model, exact, holes, EvaluateConfig(estimator="sbc", limit=20, num_samples=7))
+    assert "(split simulated, with holes as in given)" in str(found)
+
+
+class _Blind(ExactUnderMask):
+    def forward(self, batch: Batch) -> None:
+        super().forward(batch._replace(mask=torch.ones_like(batch.x, dtype=torch.bool)))
 
 
 def test_the_coordinate_that_fails_is_named() -> None:

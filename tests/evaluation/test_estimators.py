@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import pytest
+import torch
+from torch.distributions import MultivariateNormal
 
 from ppl_vae import UserError
 from ppl_vae.data import Dataset
@@ -10,6 +12,7 @@ from ppl_vae.evaluation import EvaluateConfig, estimates
 from ppl_vae.evaluation.annealing import AnnealingConfig
 from ppl_vae.evaluation.named import ESTIMATORS
 from ppl_vae.guides import FullRank
+from tests.masked_pca import SIZE, ExactUnderMask, pca
 from tests.pairs import optimal, oracle, simulate, stripes_data, vae_pair
 
 
@@ -34,3 +37,22 @@ def test_each_finds_log_px_of_the_oracle(name):
 def test_calibration_is_no_estimate():
     with pytest.raises(UserError, match=r"ppl_vae\.calibrate"):
         estimates(*vae_pair(), stripes_data(3), EvaluateConfig(estimator="sbc", limit=2), progress=False)
+
+
+def test_simulated_data_has_the_holes_of_the_data():
+    """From the exact posterior given what was seen, both bounds are log p(x_seen) itself."""
+    model = pca()
+    x = torch.zeros(3, SIZE).double()
+    holes = Dataset(x, mask=torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) > 0.5)
+    annealing = AnnealingConfig(temperatures=5, start="guide", engine="eager")
+    settings = EvaluateConfig(estimator="bdmc", limit=6, num_samples=4, annealing=annealing)
+    found = estimates(model, ExactUnderMask(model), holes, settings, progress=False)
+    assert torch.equal(found.data.mask, holes.mask.repeat(2, 1))
+    assert found.protocol.split == "simulated, with holes as in given"
+    covariance = model.weight @ model.weight.mT + (2 * model.log_scale).exp() * torch.eye(SIZE).double()
+    exact = [
+        MultivariateNormal(model.mean[seen], covariance[seen][:, seen]).log_prob(row[seen])
+        for row, seen in zip(found.data.x, found.data.mask, strict=True)
+    ]
+    for name in ("log_px_lower", "log_px_upper"):
+        torch.testing.assert_close(found.results[name].values, torch.stack(exact).detach(), rtol=1e-6, atol=1e-6)

@@ -94,10 +94,10 @@ def redrawn(latents: list[str], given: tuple[str, ...], formula: str = "loc + sc
     return figures.reparameterisation(Reparameterisation(tuple(latents), given, True, formula, "N(0, I)"), CAPTION)
 
 
-def film(classes: list[str] | None) -> Figure:
+def film(classes: list[str] | None, point: bool = False) -> Figure:
     labels = None if classes is None else np.array(classes)[np.arange(60) % len(classes)]
     cov = np.repeat(0.01 * np.eye(2)[None], 60, 0)
-    return figures.film_frame(rng.normal(size=(60, 2)), cov, labels, pixels(5, 5, 8, 8), 4.0, title=LONG)
+    return figures.film_frame(rng.normal(size=(60, 2)), cov, labels, pixels(5, 5, 8, 8), 4.0, title=LONG, point=point)
 
 
 def ellipses(classes: list[str] | None, scale: float = 1.0, prior: bool = True) -> Figure:
@@ -174,6 +174,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "reparameterisation, long": lambda: redrawn([LONG, "z"], ()),
     "film": lambda: film([str(n) for n in range(10)]),
     "film of long names": lambda: film(CLASSES),
+    "film of codes": lambda: film(None, point=True),
     "posteriors": lambda: ellipses([str(n) for n in range(10)]),
     "posteriors of long names": lambda: ellipses(CLASSES, 1e-3),
     "posteriors of many classes": lambda: ellipses([f"{LONG} {n}" for n in range(40)], 1e5),
