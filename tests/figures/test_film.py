@@ -65,9 +65,7 @@ def test_errors() -> None:
         film_frame(np.full((3, 2), np.nan), np.zeros((3, 2, 2)), None, GRID, 3)
 
 
-@pytest.mark.parametrize(
-    ("point", "heading"), [(False, "q(z | x): means, one standard deviation"), (True, "codes: z of")]
-)
+@pytest.mark.parametrize(("point", "heading"), [(False, "q(z | x): means"), (True, "codes: z of")])
 def test_what_is_no_distribution_is_called_none(point: bool, heading: str) -> None:
     figure = film_frame(np.zeros((3, 2)), np.zeros((3, 2, 2)), None, GRID, 3.5, point=point)
     assert figure.axes[0].get_title().startswith(heading)

@@ -3,7 +3,8 @@
 Images of one size stay as they are. Others are cut to the square in their middle and resized to the side that is asked
 for, or to the shortest side that any of them has, at most 64 pixels. What is grey in all images is read as grey, (N, H,
 W), all else as colour, (N, H, W, 3), 8 bits, 255 for 1. Transparent images stand on white. A photograph stands upright
-as its EXIF data says. Rows are in the order of classes and, inside them, of the files' names.
+as its EXIF data says; of an animation the first image is taken. Rows are in the order of classes and, inside them, of
+the files' names.
 """
 
 import os
@@ -49,7 +50,7 @@ def read_images(
         UserError: there is no image, one is damaged, or they are too many for memory.
     """
     files, classes, ignored = _found(path)
-    sizes = Counter(_looked_at(files))
+    sizes, animated = _looked_at(files)
     if event_shape is not None and len(event_shape) not in (2, 3):
         raise UserError(f"{path}: images, where the run's observations have shape {event_shape}; give an .npz.")
     shape, how = _size(path, sizes, size, event_shape)
@@ -67,7 +68,8 @@ def read_images(
             )
         y = torch.tensor([numbers[name] for name in classes])
         said += f", in {len(names)} class{'es' * (len(names) > 1)}: {_listed(names)}"
-    notes = (f"{said}.", *([f"{path.name}: {ignored}."] if ignored else []))
+    moving = f"of {animated:,} with several images the first is taken" if animated else ""
+    notes = (f"{said}.", *(f"{path.name}: {words}." for words in (ignored, moving) if words))
     return Observations(torch.from_numpy(x), y, 255, notes, names if known is None else ())
 
 
@@ -79,8 +81,11 @@ def _found(path: Path) -> tuple[list[Path], list[str], str]:
         raise UserError(f"{path}: no such folder; give the path of a folder of images.")
     files: list[Path] = []
     others: list[Path] = []
-    for folder, inner, names in os.walk(path):
-        inner[:] = [name for name in inner if not name.startswith(".")]
+    above = {path: {os.path.realpath(path)}}  # the folders that each is in, to go round in no circle of links
+    for folder, inner, names in os.walk(path, followlinks=True):
+        within = {name: os.path.realpath(Path(folder, name)) for name in inner if not name.startswith(".")}
+        inner[:] = [name for name, real in within.items() if real not in above[Path(folder)]]
+        above |= {Path(folder, name): above[Path(folder)] | {within[name]} for name in inner}
         for name in names:
             is_image = not name.startswith(".") and name.lower().endswith(SUFFIXES)
             (files if is_image else others).append(Path(folder, name))
@@ -104,17 +109,20 @@ def _found(path: Path) -> tuple[list[Path], list[str], str]:
     return files, classes, left
 
 
-def _looked_at(files: Sequence[Path]) -> list[tuple[int, int]]:
-    """Height and width of each, as it stands upright, read from its first bytes."""
-    sizes = []
+def _looked_at(files: Sequence[Path]) -> tuple[Counter[tuple[int, int]], int]:
+    """How many have which height and width, upright, read from their first bytes; and how many are animated."""
+    sizes, animated = [], 0
     with bar(len(files), "image", "looking", delay=_PATIENCE) as progress:
         for file in files:
             with _opened(file) as image:
+                animated += getattr(image, "n_frames", 1) > 1
+                if image.mode == "F":
+                    raise UserError(f"{file}: an image of real numbers; store those of all of them in an .npz, as x.")
                 width, height = image.size
                 turned = image.getexif().get(_EXIF_ORIENTATION) in _ON_ITS_SIDE
             sizes.append((width, height) if turned else (height, width))
             progress.update()
-    return sizes
+    return Counter(sizes), animated
 
 
 def _size(

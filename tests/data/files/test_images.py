@@ -165,3 +165,31 @@ def test_what_images_do_not_read_is_refused_elsewhere(tmp_path: Path) -> None:
         load("digits", image_size=8)
     with pytest.raises(UserError, match="nowhere: no such file"):
         load(tmp_path / "nowhere")
+
+
+def test_links_to_folders_are_followed_and_no_circle_is(tmp_path: Path) -> None:
+    for name in "ab":
+        for number in range(2):
+            save(tmp_path / "elsewhere" / name / f"{number}.png", noise(5, 4))
+    (tmp_path / "linked").mkdir()
+    for name in "ab":
+        (tmp_path / "linked" / name).symlink_to(tmp_path / "elsewhere" / name)
+    (tmp_path / "elsewhere" / "a" / "back").symlink_to(tmp_path / "linked")
+    found = read_images(tmp_path / "linked")
+    assert found.class_names == ("a", "b")
+    assert len(found.x) == 4
+
+
+def test_of_an_animation_the_first_image_is_taken_and_that_is_said(tmp_path: Path) -> None:
+    first, second = (Image.fromarray(np.full((5, 4), level, dtype=np.uint8)) for level in (0, 255))
+    (tmp_path / "moving").mkdir()
+    first.save(tmp_path / "moving" / "a.gif", save_all=True, append_images=[second])
+    found = read_images(tmp_path / "moving")
+    assert (found.x == 0).all()
+    assert found.notes[-1] == "moving: of 1 with several images the first is taken."
+
+
+def test_real_numbers_are_not_cut_off(tmp_path: Path) -> None:
+    Image.fromarray(RNG.random((5, 4)).astype(np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(UserError, match=r"a.tif: an image of real numbers; store .* in an .npz"):
+        read_images(tmp_path)
