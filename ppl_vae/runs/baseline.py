@@ -139,6 +139,8 @@ def check_data(splits: Splits) -> None:
     """
     if splits.train.y is None:
         raise UserError("a classifier needs labels and this data has none; add y, or name other data.")
+    if splits.holes:
+        raise UserError("numbers are missing from this data, and these classifiers take whole observations; fill them.")
     if splits.test is None:
         raise UserError("a classifier is evaluated on test data and there is none; raise `test_fraction`.")
     check_drawable(splits.train.event_shape, "Reshape x, or fit it in Python with ppl_vae.baselines.bayes.")

@@ -155,6 +155,8 @@ def test_baseline_refuses_data_and_places(cli, npz, tmp_path, baselines):
     x = np.random.default_rng(0).random((20, 4), dtype=np.float32)
     out = tmp_path / "run"
     refused(cli("baseline", "gaussian", "--data", npz(x=x), "--out", out), "needs labels")
+    holes = np.where(np.arange(x.size).reshape(x.shape) % 7 == 0, np.nan, x)
+    refused(cli("baseline", "gaussian", "--data", npz(x=holes, y=np.arange(len(x)) % 2), "--out", out), "are missing")
     one = npz(x=x, y=np.arange(20))
     refused(cli("baseline", "mixture", "--data", one, "--out", out), "one datapoint only")
     channels_first = npz(x=np.random.default_rng(0).random((20, 3, 2, 2)), y=np.arange(20) % 2)

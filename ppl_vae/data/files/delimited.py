@@ -1,6 +1,7 @@
 """Tables as text: a line of names, then a line for each row, its fields separated by commas, semicolons or tabs."""
 
 import csv
+import os
 import re
 from collections.abc import Iterator
 from itertools import islice
@@ -60,7 +61,7 @@ def read_delimited(path: Path) -> "tuple[pa.Table, NameOf, str]":
     if not len(table):
         raise UserError(f"{path}: there is a line of names and no row below it; give it rows.")
     said = "" if form.headed else "its first line holds numbers, so the columns are called column1, column2, ..."
-    return table.rename_columns(form.names), lambda row: f"line {_line_of(path, form, row)}", said
+    return table.rename_columns(form.names), lambda row: _named(path, form, row), said
 
 
 def unreadable(path: Path, error: Exception) -> UserError:
@@ -95,9 +96,12 @@ def _records(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
             line = reader.line_num + 1
 
 
-def _line_of(path: Path, form: _Form, row: int) -> int:
-    """The line in which a row begins: looked up when it is asked for, since a field may go over several lines."""
-    return next(islice(_records(path, form.separator), row + form.headed, None))[0]
+def _named(path: Path, form: _Form, row: int) -> str:
+    """A row by the line in which it begins: looked up when it is asked for, since a field may go over several lines."""
+    try:
+        return f"line {next(islice(_records(path, form.separator), row + form.headed, None))[0]}"
+    except csv.Error:  # a field that is longer than Python's reader takes
+        return f"row {row + 1}"
 
 
 def _refuse_unlike(path: Path, form: _Form) -> None:
@@ -115,6 +119,8 @@ def _refuse_unlike(path: Path, form: _Form) -> None:
 
 def _refuse_undecodable(path: Path) -> None:
     """See that a file is UTF-8, if this is what is wrong."""
+    if not os.access(path, os.R_OK):
+        raise UserError(f"{path}: this file may not be read; change its permissions.")
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if number == 1 and line.startswith(b"PK"):

@@ -76,7 +76,7 @@ def _far(path: Path, file: "parquet.ParquetFile", how: Reading) -> Far:
         stored,
         torch.from_numpy(np.load(labels)) if schema.label else None,
         found.class_names,
-        names_checked(where, "it", schema.names, LONGEST_NAME),
+        names_checked(where, "the list of its columns", schema.names, LONGEST_NAME),
         schema.kinds,
         _stand_ins(schema),
         0 if {*schema.kinds} == {"counts"} else 1,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_VALUES = 1_000  # of a category, each a column of x
 _EACH = 24  # columns that are shown each on a line of its own
+_LONG, _SHORT = 40, 20  # characters of a name and of a value there
 _WORDS = {kind: word for word, kind in KINDS.items()}
 _RESOLVED = 2.0**-17  # of the largest number: below it float32 has fewer than a hundred steps
 
@@ -139,13 +140,21 @@ def _described(column: Column, cells: Cells) -> str:
     missing = 1 - cells.seen.mean()
     holes = f", {missing:.1%} empty" if missing else ""
     if column.kind == "category":
-        return f"{len(column.values)} values: {listed(column.values)}{holes}"
+        values = [_cut(value, _SHORT) for value in column.values]
+        return f"{len(values)} values: {listed(values)}{holes}"
     numbers = cells.numbers[cells.seen]
+    if column.kind == "bits":
+        return f"{numbers.mean():.1%} are 1{holes}"
     return f"{numbers.min():.6g} to {numbers.max():.6g}{holes}"
+
+
+def _cut(word: str, most: int) -> str:
+    return word if len(word) <= most else f"{word[: most - 1]}…"
 
 
 def _in_words(told: Sequence[tuple[str, str, str]]) -> list[str]:
     """What columns are taken for: a line each; of many a line for each kind, and for each one that is left out."""
+    told = [(_cut(name, _LONG), kind, words) for name, kind, words in told]
     if len(told) <= _EACH:
         return [f"  {line}" for line in in_columns(told)]
     out = [f"  {line}" for line in in_columns([each for each in told if each[1] in ("left out", "labels")])]

@@ -67,7 +67,8 @@ def read_frame(frame: Any, how: Reading) -> Observations:
 
 def is_frame(value: object) -> bool:
     """Whether a value is a frame, of pandas, polars or pyarrow."""
-    return hasattr(value, "columns") and any(hasattr(value, name) for name in ("to_arrow", "itertuples", "to_batches"))
+    kind = type(value)  # what a value computes of itself is not asked for
+    return hasattr(kind, "columns") and any(hasattr(kind, name) for name in ("to_arrow", "itertuples", "to_batches"))
 
 
 def read_known_table(path: Path, info: "DataInfo", label_column: str | None) -> Observations:
@@ -106,7 +107,7 @@ def _observations(table: _Table, how: Reading) -> Observations:
 
 
 def _as_numbers(table: _Table, schema: Schema, class_names: tuple[str, ...], said: list[str]) -> Observations:
-    names = names_checked(table.where, "it", schema.names, LONGEST_NAME)
+    names = names_checked(table.where, "the list of its columns", schema.names, LONGEST_NAME)
     numbers = table.rows.num_rows * len(names)
     refuse_too_large(table.where, numbers, "leave columns out by `columns` NAME=drop")
     x, mask, y = decoded(table.where, table.rows, schema, table.name_of)

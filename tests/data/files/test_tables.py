@@ -50,12 +50,15 @@ class Polars:
     """What of a polars frame is asked for: its columns, and the same in Arrow, with the types that it has there."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
-        self.columns = list(frame)
         table = pa.Table.from_pandas(frame, preserve_index=False)
         for place, field in enumerate(table.schema):
             if pa.types.is_string(field.type) or pa.types.is_large_string(field.type):
                 table = table.set_column(place, field.name, table[place].cast(pa.string_view()))
         self.table = table
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.table.column_names)
 
     def to_arrow(self) -> pa.Table:
         return self.table
@@ -121,8 +124,8 @@ GUESSES = {
     "whole, far from 0": ([30, 41, 55, 60], "real 30 to 60"),
     "count": ([0, 3, 1, 0, 12], "count 0 to 12"),
     "count beyond what is counted": ([0, 30, 0, 12_000], "real 0 to 12000"),
-    "bit": ([0, 1, 1], "bit 0 to 1"),
-    "true and false as text": (["true", "False", "TRUE"], "bit 0 to 1"),
+    "bit": ([0, 1, 1], "bit 66.7% are 1"),
+    "true and false as text": (["true", "False", "TRUE"], "bit 66.7% are 1"),
     "numbers as text, and holes": ([" 1.5", "+2e1", "NA", "", None, "nan"], "real 1.5 to 20, 66.7% empty"),
     "category": (["b", "a", "b", "a"], "category 2 values: a, b"),
     "category of numbers and words": (["10", "x", "y"] * 2, "category 3 values: 10, x, y"),
@@ -152,6 +155,15 @@ def test_an_identifier_is_told_by_its_name_where_its_numbers_have_gaps() -> None
     notes = "\n".join(load(frame).notes)
     assert notes.count("an identifier") == 2
     assert "paid     real" in notes
+
+
+def test_long_names_and_values_are_cut_where_they_are_told() -> None:
+    long = "How much do you agree with " * 3
+    frame = pd.DataFrame({long: [f"{long} {letter}" for letter in "ab"] * 5, "y": np.linspace(0, 1, 10)})
+    found = load(frame)
+    assert found.notes[1] == (
+        "  How much do you agree with How much do …  category  2 values: How much do you agr…, How much do you agr…"
+    )
 
 
 def test_what_is_said_of_columns_holds() -> None:
