@@ -218,7 +218,7 @@ def _scaled_integers(
     if low < 0:
         raise UserError(
             f"{where}: x holds integers from {low} to {high}, and those of counts, codes and grey levels begin at 0; "
-            "store x.astype('float32') for real numbers, or x - x.min() for codes."
+            "store x.astype('float32') for real numbers, x - x.min() for codes, and as float with NaN what is missing."
         )
     if high > _8_BITS:
         raise UserError(

@@ -18,6 +18,7 @@ ROUNDING = 1e-6
 # Elements that are looked at in one go: few enough to stay in a processor's cache.
 _AT_ONCE = 2**20
 _ALL = slice(None)
+_FLOATS = (torch.float16, torch.float32, torch.float64)  # that NumPy has too, which files are written by
 _HASHED = 2**12  # rows that are made float at a time
 
 
@@ -60,8 +61,11 @@ class Dataset:
                 raise UserError(f"{name} is a {type(value).__name__}; make it a tensor, {as_tensor(name, value)}.")
         if x.dim() < 2:
             raise UserError(f"x has shape {tuple(x.shape)}; it must be (N, *event), a row for each observation.")
-        if x.is_complex():
+        if x.is_complex() or (x.is_floating_point() and x.dtype not in _FLOATS):
             raise UserError(f"x is {_name(x)}; make it float.")
+        if x.layout != torch.strided:
+            raise UserError("x is sparse; make it dense: x.to_dense().")
+        x = x.detach() if x.requires_grad else x
         scale = scale if scale is None else _divisor(scale)
         if scale is None and not x.is_floating_point() and x.dtype != torch.bool:
             raise UserError(
@@ -72,11 +76,11 @@ class Dataset:
                 raise UserError(f"y has shape {tuple(y.shape)} where x has {len(x)} rows; it must be ({len(x)},).")
             if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
                 raise UserError(f"y is {_name(y)}; it must hold integer classes 0, 1, 2, ...: y.long().")
-            y = y.long().contiguous()
+            y = y.to(x.device).long().contiguous()
         if mask is not None and (mask.dtype != torch.bool or mask.shape != x.shape):
             advice = "; make it mask.bool()." if mask.shape == x.shape else f" and of x's, {tuple(x.shape)}."
             raise UserError(f"the mask is {_name(mask)} of shape {tuple(mask.shape)}; it must be bool{advice}")
-        self.kept, self.mask = x.contiguous(), None if mask is None else mask.contiguous()
+        self.kept, self.mask = x.contiguous(), None if mask is None else mask.to(x.device).contiguous()
         self.y, self.dynamic, self.first, self.scale = y, dynamic, first, scale or 1
 
     def __len__(self) -> int:
@@ -193,7 +197,10 @@ class Dataset:
 
     def _check_values(self) -> None:
         if len(bad := self._first(lambda part: ~part.isfinite())):
-            raise UserError(f"x holds NaN or infinity, first in row {int(bad)}; remove or fill those values.")
+            raise UserError(
+                f"x holds NaN or infinity, first in row {int(bad)}; remove those values, or say that they are "
+                "missing, with any number there: Dataset(x.nan_to_num(), mask=x.isfinite())."
+            )
         if self.dynamic and len(bad := self._first(lambda part: (part < -ROUNDING) | (part > 1 + ROUNDING))):
             low, high = self.values().aminmax()
             raise UserError(

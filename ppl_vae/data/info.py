@@ -169,10 +169,12 @@ class DataInfo:
 
 
 def example(info: DataInfo, device: torch.device | None = None) -> Batch:
-    """Two datapoints of the right shape and no particular value, or one if training has no more rows."""
+    """Two datapoints of the right shape and no particular value, or one if training has no more rows; with a mask, by
+    which all was seen, where the data has holes."""
     num = min(2, info.num_data)
     y = torch.zeros(num, dtype=torch.long, device=device) if info.num_classes else None
-    return Batch(torch.zeros(num, *info.event_shape, device=device), y, torch.arange(num, device=device))
+    x = torch.zeros(num, *info.event_shape, device=device)
+    return Batch(x, y, torch.arange(num, device=device), torch.ones_like(x, dtype=torch.bool) if info.holes else None)
 
 
 def _kinds(splits: Splits) -> tuple[str, ...]:

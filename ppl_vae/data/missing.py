@@ -24,7 +24,8 @@ def without_holes(
         UserError: ``seen`` is of another kind, or nothing of x was seen.
     """
     if seen is not None and (seen.dtype != np.bool_ or seen.shape != x.shape):
-        advice = ": store mask.astype(bool)." if seen.shape == x.shape else f" and of x's, {x.shape}."
+        number = seen.shape == x.shape and seen.dtype.kind in "uif"
+        advice = ": store mask.astype(bool)." if number else f" and of x's, {x.shape}."
         raise UserError(f"{where}: mask is {seen.dtype} of shape {seen.shape}; it must be bool{advice}")
     there = np.isfinite(x) | np.isinf(x) if x.dtype.kind == "f" else np.ones(x.shape, dtype=bool)
     if seen is not None:
@@ -40,5 +41,7 @@ def without_holes(
         rows[~known, column] = values[(len(values) - 1) // 2]
     empty = int((~marks.any(axis=1)).sum())
     said = f"{1 - there.mean():.1%} of the numbers in x are missing: what was seen is learned from, the rest inferred"
-    said += f" ({empty:,} rows have none)" if empty else ""
+    never = int((~marks.any(axis=0)).sum())
+    none = [f"{count:,} {name}{'s' * (count > 1)}" for count, name in ((empty, "row"), (never, "column")) if count]
+    said += f" ({' and '.join(none)} without any)" if none else ""
     return rows.reshape(x.shape), torch.from_numpy(there), (f"{where}: {said}.",)

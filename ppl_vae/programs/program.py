@@ -157,6 +157,8 @@ def trace_program(program: nn.Module, batch: Batch, handled: Callable[[Batch], o
                 f"a {type(batch).__name__} is no batch; take ppl_vae.Batch(x, y, index), as Dataset.batch makes it."
             ) from error
         given = f"x of shape {tuple(batch.x.shape)}{_unlike(program, batch)}{', y None' if batch.y is None else ''}"
+        if batch.mask is None and "NoneType" in str(error):
+            given += ", mask None (all of x was seen)"
         raise UserError(f"{name} cannot run on {given}: {reason(error)}") from error
     stray = set(store.keys()) - known
     for name in stray:

@@ -41,8 +41,6 @@ def new_data(opened: OpenedRun, path: Path, seed: int) -> NewData:
     if y is not None and info.num_classes:
         y = numbers_of(info, y, str(path))
         warnings = unseen_among(info, str(path), y)
-    if found.mask is not None and not info.holes:
-        warnings.append(f"{path}: numbers are missing, and none were in training: an encoder reads medians there.")
     binarization = settings.binarization if info.layout == "plain" else "none"
     data = binarized(found.x, y, binarization, seed, first=UNSEEN, scale=found.scale, mask=found.mask)
     return NewData(data.to(opened.device).fixed(seed), found.notes, tuple(warnings))

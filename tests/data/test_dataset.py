@@ -35,6 +35,8 @@ def test_rows_in_the_order_that_is_asked_for() -> None:
         ((255 * GREY).byte(), None, r"x is uint8; say what it is divided by: `scale` 255 of 8-bit"),
         (GREY.long(), None, r"x is int64; say what"),
         (GREY.to(torch.complex64), None, r"x is complex64; make it float"),
+        (GREY.bfloat16(), None, r"x is bfloat16; make it float"),
+        (GREY.to_sparse(), None, r"x is sparse; make it dense: x.to_dense\(\)"),
         (GREY, LABELS[:3], r"y has shape \(3,\) where x has 4 rows; it must be \(4,\)"),
         (GREY, LABELS[:, None], r"y has shape \(4, 1\) where x has 4 rows"),
         (GREY, LABELS.float(), r"y is float32; it must hold integer classes 0, 1, 2, ...: y.long\(\)"),
@@ -63,6 +65,10 @@ def test_a_mask_and_a_scale_that_are_none(arguments: dict[str, Any], message: st
     with pytest.raises(UserError, match=message) as refused:
         Dataset(GREY, **arguments)
     assert "\n" not in str(refused.value)
+
+
+def test_x_is_held_without_its_history() -> None:
+    assert not Dataset(GREY.clone().requires_grad_()).kept.requires_grad
 
 
 def test_bits_and_short_labels_are_taken() -> None:
@@ -108,7 +114,7 @@ def test_what_is_not_finite_is_named_by_its_row(bad: float, dynamic: bool) -> No
     x = 3 * GREY.clone() if not dynamic else GREY.clone()  # the first row outside [0, 1] is another one
     x[3, 1, 1] = bad
     data = Dataset(x, dynamic=dynamic)
-    message = "x holds NaN or infinity, first in row 3; remove or fill those values."
+    message = "x holds NaN or infinity, first in row 3; remove those values, or say"
     for refused in (data.probe, *([lambda: data.fixed(0)] if dynamic else [])):
         with pytest.raises(UserError, match=message):
             refused()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ppl_vae.data import Dataset
-from ppl_vae.data.info import DataInfo
+from ppl_vae.data.info import DataInfo, example
 from ppl_vae.data.splits import splits_of
 
 TABLES = {
@@ -39,3 +39,12 @@ def test_kinds_that_are_none_are_refused(kinds: tuple[str, ...]) -> None:
     given: dict[str, Any] = {"event_shape": (3,), "num_classes": 0, "num_data": 2, "fingerprint": ""}
     with pytest.raises(ValueError, match="kinds are to be"):
         DataInfo(**given, kinds=kinds)
+
+
+def test_an_example_has_a_mask_where_the_data_has_holes() -> None:
+    """A program that reads the mask is tried on it."""
+    x = torch.rand(4, 3)
+    assert example(DataInfo.of(Dataset(x))).mask is None
+    mask = example(DataInfo.of(Dataset(x, mask=torch.arange(3).expand(4, 3) > 0))).mask
+    assert mask is not None
+    assert mask.all()

@@ -193,6 +193,7 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     "labels beyond float": ({"x": X, "y": np.array([0, 1, 2, 2**60])}, r"y holds 1152921504606846976, too large"),
     "object labels": ({"x": X, "y": np.array([{}, 1, 2, 3], dtype=object)}, r"pickled objects"),
     "complex labels": ({"x": X, "y": np.zeros(4, complex)}, r"y is complex128; it must hold classes: numbers"),
+    "a mask of words": ({"x": X, "mask": (X > 0).astype(str)}, r"mask is <U5 .* must be bool and of x's"),
     "an integer mask": ({"x": X, "mask": np.ones(X.shape, np.uint8)}, r"mask is uint8 .* store mask.astype\(bool\)"),
     "squares beyond float32": (
         {"x": X * np.array([1, 1e30, 1])},
@@ -361,6 +362,13 @@ def test_real_numbers_are_what_they_are_and_bits_of_them_are_refused(path: Path,
             UserError, match=rf"x runs {words} and leaves .*`binarization` none and `likelihood` normal"
         ):
             binarized(found.x, None, binarization, 0).probe()
+
+
+def test_rows_and_columns_that_nothing_is_known_of_are_said(path: Path) -> None:
+    seen = np.ones((5, 3), dtype=bool)
+    seen[1] = seen[2] = seen[:, 0] = False
+    np.savez(path, x=np.random.default_rng(0).random((5, 3)), mask=seen)
+    assert read_npz(path).notes[0].endswith("the rest inferred (2 rows and 1 column without any).")
 
 
 def test_holes_are_masked_and_filled_with_what_x_takes(path: Path) -> None:
