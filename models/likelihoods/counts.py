@@ -147,9 +147,15 @@ class ZeroInflatedNegativeBinomial(NegativeBinomial):
     def forward(self, output: Tensor, event_dim: int) -> dist.TorchDistribution:
         """Output to distribution, see :class:`Likelihood`."""
         log_mean, zeros = output.unbind(-1)
-        inflated = dist.ZeroInflatedDistribution(self.counted(log_mean), gate_logits=zeros, validate_args=False)
-        likelihood: dist.TorchDistribution = inflated.to_event(event_dim)
+        made: Any = _Inflated
+        likelihood: dist.TorchDistribution = made(
+            self.counted(log_mean), gate_logits=zeros, validate_args=False
+        ).to_event(event_dim)
         return likelihood
+
+
+class _Inflated(dist.ZeroInflatedDistribution):
+    called = "zero-inflated-negative-binomial"
 
 
 class GammaPoisson(dist.TorchDistribution):

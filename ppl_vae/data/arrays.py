@@ -210,7 +210,7 @@ def _scaled_integers(
     if scale == 0 or (scale is None and _is_counts(x, low, high)):
         if low < 0:
             raise UserError(
-                f"{where}: x holds integers from {low} to {high}, where this run's data is counts or codes, from 0 up; "
+                f"{where}: x holds integers from {low} to {high}, where they are to be counts or codes, from 0 up; "
                 "see that it is the right file."
             )
         said = f"x holds integers ({x.dtype}) from {low} to {high}, kept as they are: counts or codes"
@@ -232,8 +232,8 @@ def _scaled_integers(
         notes = (f"{short(where)}: x holds integers ({x.dtype}) from {low} to {high}, {how}.",)
     elif high > scale:
         raise UserError(
-            f"{where}: x holds integers from {low} to {high}, where this run's data goes from 0 to {scale}; scale x as "
-            "that was, and store float in [0, 1]."
+            f"{where}: x holds integers from {low} to {high}, where they are to go from 0 to {scale}; scale x as "
+            "that of training was, and store float in [0, 1]."
         )
     elif scale > 1 and high == 1:
         raise UserError(

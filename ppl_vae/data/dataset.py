@@ -203,9 +203,11 @@ class Dataset:
             )
         if self.dynamic and len(bad := self._first(lambda part: (part < -ROUNDING) | (part > 1 + ROUNDING))):
             low, high = self.values().aminmax()
+            whole = not self.kept.is_floating_point() and low >= 0
+            how = f" (the integers of a file by `integer_scale` {high:.0f})" if whole else ""
             raise UserError(
                 f"x runs from {low:.8g} to {high:.8g} and leaves [0, 1] first in row {int(bad)}; scale it into [0, 1] "
-                "to binarize it, or take real numbers as they are, by `binarization` none and `likelihood` normal."
+                f"to binarize it{how}, or take numbers as they are, by `binarization` none and `likelihood` normal."
             )
 
     def _first(self, which: Callable[[Tensor], Tensor]) -> Tensor:

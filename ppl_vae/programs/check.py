@@ -43,8 +43,8 @@ _ADVICE: dict[Likelihood, str] = {
         "`binarization` none where there are grey levels, or, of models that take one, `likelihood` bernoulli for bits."
     ),
     "up to a factor": (
-        "the model has a factor (pyro.factor): the numbers are log-likelihoods only if p(x, z) with it still sums to "
-        "1; otherwise they cannot be compared with others."
+        "the model has a factor (pyro.factor): the numbers are log-likelihoods only if p(x, z) with it sums to 1, "
+        "and otherwise cannot be compared with others."
     ),
     "given each row's total": (
         "the likelihood is given the total of each row (`size_factors` total): the numbers are log-likelihoods of x "
@@ -211,7 +211,7 @@ def _in_words(support: Any) -> str:
         return "whole numbers from 0 up"
     if isinstance(support, type(constraints.integer_interval(0, 1))) and support is not constraints.boolean:
         return f"whole numbers from {support.lower_bound} to {support.upper_bound}"
-    return str(getattr(support, "in_words", ""))
+    return "numbers from 0 to 1" if support is constraints.unit_interval else str(getattr(support, "in_words", ""))
 
 
 def _is_grey(x: Tensor) -> bool:

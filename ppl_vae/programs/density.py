@@ -89,5 +89,6 @@ def unmasked(fn: Any) -> Any:
 
 def called(fn: Any) -> str:
     """What messages call a distribution: the class of one of Pyro's; of ours the likelihood by its name in settings."""
-    inner = unwrapped(fn)
-    return f"{inner.called} likelihood" if hasattr(inner, "called") else type(inner).__name__
+    while hasattr(fn, "base_dist") and not hasattr(fn, "called"):
+        fn = fn.base_dist
+    return f"{fn.called} likelihood" if hasattr(fn, "called") else type(fn).__name__

@@ -55,7 +55,7 @@ def test_later_files_of_another_scale_are_refused(cli, npz, tmp_path, trained):
     np.testing.assert_array_equal(found, expected)
     for x, part in (
         ((LEVELS > 8).astype(np.uint8), "0 and 1 alone, where this run's go to 16"),
-        ((15 * LEVELS).astype(np.uint8), "integers from 0 to 240, where this run's data goes from 0 to 16"),
+        ((15 * LEVELS).astype(np.uint8), "integers from 0 to 240, where they are to go from 0 to 16"),
         (LEVELS, "x runs from 0 to 16; scale it into [0, 1]"),
     ):
         _, status, err = means(cli, npz, tmp_path, trained, x)

@@ -83,9 +83,9 @@ def test_a_later_file_is_scaled_as_the_first(path: Path, x: np.ndarray, scale: i
         (
             255,
             1,
-            r"integers from 0 to 255, where this run's data goes from 0 to 1; scale x as that was, and store float",
+            r"integers from 0 to 255, where they are to go from 0 to 1; scale x as that of training was, and store",
         ),
-        (17, 16, r"integers from 0 to 17, where this run's data goes from 0 to 16"),
+        (17, 16, r"integers from 0 to 17, where they are to go from 0 to 16"),
         (1, 255, r"0 and 1 alone, where this run's go to 255.*store bits as bool, and levels as float, x / 255"),
     ],
 )
@@ -229,7 +229,7 @@ def test_counts_and_levels(path: Path, x: Any, scale: int | None) -> None:
         np.savez(path, x=x[:2] * 7)
         np.testing.assert_array_equal(read_npz(path, 0, x.shape[1:]).x.numpy(), x[:2] * 7)
         np.savez(path, x=-x.astype(int) - 1)
-        refused(path, r"where this run's data is counts", 0, x.shape[1:])
+        refused(path, r"where they are to be counts", 0, x.shape[1:])
 
 
 @pytest.mark.parametrize("kind", ARRAYS)

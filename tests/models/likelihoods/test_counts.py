@@ -162,6 +162,15 @@ def test_what_is_no_count_is_refused_wherever_it_is(row: int, value: float) -> N
             check_pair(model, pv.build_guide("amortized", model, data), data.probe())
 
 
+@pytest.mark.parametrize("name", ["negative-binomial", "zero-inflated-negative-binomial", "continuous-bernoulli"])
+def test_messages_have_the_name_that_the_user_gave(name: str) -> None:
+    data = pv.Dataset(torch.tensor([[0.5, 2.5], [1.5, 3.5]]))
+    model = pv.build_model("vae", data, likelihood=name, hidden=(4,))
+    guide = pv.build_guide("amortized", model, data, hidden=(4,))
+    with pytest.raises(pv.UserError, match=f"support of the model's {name} likelihood, which takes "):
+        pv.fit(model, guide, data, epochs=1)
+
+
 def test_size_factors_are_relative_to_the_data() -> None:
     with pytest.raises(UserError, match="`size_factors` total is relative to the data; give x_mean"):
         Poisson(size_factors="total")
