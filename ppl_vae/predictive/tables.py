@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
+from ppl_vae.data.files.how import KINDS
+from ppl_vae.data.files.schema import listed
 from ppl_vae.data.info import DataInfo
 
 _PLAIN = 1e-5, 1e15  # numbers that are written without a power of ten
@@ -45,6 +47,19 @@ def blocks_of(info: DataInfo) -> list[Block]:
         else:
             found += [Block(name, slice(start + place, start + place + 1)) for place, name in enumerate(names)]
     return found
+
+
+def columns_in_words(info: DataInfo) -> str:
+    """What the columns of a table are, by kind, and whether there are holes; nothing where they have no names."""
+    if not info.columns or not info.kinds:
+        return ""
+    each = info.kinds * (len(info.columns) if len(info.kinds) == 1 else 1)
+    found: dict[str, list[str]] = {}
+    for block in blocks_of(info):
+        size = f" ({len(block.values)} values)" if block.values else ""
+        found.setdefault(each[block.places.start], []).append(f"{block.name}{size}")
+    words = [f"{word}: {listed(found[kind])}" for word, kind in KINDS.items() if kind in found]
+    return "; ".join(words) + ("; with holes" if info.holes else "")
 
 
 def table_written(info: DataInfo, tables: Mapping[str, Tensor]) -> bytes:

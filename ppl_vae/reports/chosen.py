@@ -3,6 +3,7 @@
 from typing import Any
 
 from ppl_vae.data import Splits
+from ppl_vae.predictive.tables import columns_in_words
 from ppl_vae.registry.build import Pair
 from ppl_vae.registry.files import names_file
 from ppl_vae.registry.pair_config import offered_to
@@ -50,6 +51,7 @@ def all_settings(record: Record, pair: Pair) -> list[tuple[str, str]]:
         ("model", config.model),
         ("guide", config.guide if names_file(config.guide) else f"{config.guide} × {config.family}"),
         ("data", f"{record.config.data.data}, {info.num_data:,} training datapoints of shape {shape}"),
+        *([("columns", said)] if (said := columns_in_words(info)) else []),
         ("binarization", record.config.data.binarization),
         ("data fingerprint", info.fingerprint),
         ("sizes", f"{model} parameters in the model, {guide} in the guide"),

@@ -135,7 +135,7 @@ def _reconstructions(subject: _Subject) -> "Figure":
             f"{subject.title}. {subject.split} data, and what the model makes of each after q(z | x) has seen it: the "
             f"mean of {centre(subject.pair.model, info)}, z ~ q(z | x), ± the standard deviation of {_NUM_SPREAD} "
             "draws of x, of what is 0 or 1 the mean alone. A line goes from the smallest to the largest number of its "
-            "column in training."
+            f"column in training.{' What was not seen has no mark.' if info.holes else ''}"
         )
         return pairs_of(info, with_gaps(few.x, few.mask), draws.means.mean(0), caption, draws.x.std(0))
     draws, drawn = posterior_predictive(*subject.pair, few), is_drawn(subject.pair.model, info)

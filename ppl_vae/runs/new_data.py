@@ -6,8 +6,10 @@ from typing import NamedTuple
 from ppl_vae.data import Dataset, binarized
 from ppl_vae.data.inputs import read_input
 from ppl_vae.data.labels import numbers_of, unseen_among
+from ppl_vae.predictive.rendering import takes_labels
 from ppl_vae.programs.batch import UNSEEN
 from ppl_vae.runs.opened import OpenedRun
+from ppl_vae.runtime.errors import UserError
 
 
 class NewData(NamedTuple):
@@ -33,11 +35,16 @@ def new_data(opened: OpenedRun, path: Path, seed: int) -> NewData:
         seed: of static binarization, and of the bits of grey levels.
 
     Raises:
-        UserError: it cannot be read, its observations are not of the run's kind, or a label is none of the run's.
+        UserError: it cannot be read, its observations are not of the run's kind, a label is none of the run's, or there
+            are none where the model reads them.
     """
     info, settings = opened.info, opened.settings.data
     found = read_input(path, info, settings.reading)
     y, warnings = found.y, []
+    if y is None and settings.label_column and takes_labels(opened.model, info):
+        raise UserError(
+            f"{path}: there is no column '{settings.label_column}', and this run's model reads the labels in it."
+        )
     if y is not None and info.num_classes:
         y = numbers_of(info, y, str(path))
         warnings = unseen_among(info, str(path), y)

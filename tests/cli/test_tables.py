@@ -123,3 +123,11 @@ def test_a_run_that_has_seen_no_holes_is_warned_of_them(cli, table, tmp_path):
     status, _, err = cli("infer", tmp_path / "run", *arguments)
     assert status == 0, err
     assert "warning: the guide has no input for what is missing" in err
+
+
+def test_a_model_that_reads_labels_is_given_them(cli, table, tmp_path):
+    assert cli("train", "--data", table, *BRIEF, "--model", "conditional", "--out", tmp_path / "run")[0] == 0
+    pd.read_csv(table).drop(columns="plan").to_csv(tmp_path / "new.csv", index=False)
+    for what in (["infer"], ["sample", "impute"]):
+        words = [what[0], tmp_path / "run", *what[1:], "--input", tmp_path / "new.csv", "--out", tmp_path / "x.npz"]
+        refused(cli(*words), "there is no column 'plan', and this run's model reads the labels in it")

@@ -16,7 +16,7 @@ from ppl_vae.data.info import DataInfo
 from ppl_vae.guides import Amortized
 from ppl_vae.models import VAE
 from ppl_vae.predictive.rendering import crowd_of, pairs_of
-from ppl_vae.predictive.tables import Block, blocks_of, holes_written, table_written
+from ppl_vae.predictive.tables import Block, blocks_of, columns_in_words, holes_written, table_written
 
 Filled = tuple[Splits, predictive.Samples, predictive.Samples]
 NAN = float("nan")
@@ -42,6 +42,12 @@ def test_a_category_is_one_column_again() -> None:
     assert [block.name for block in blocks_of(replace(INFO, kinds=("category",)))] == [
         *("height, cm", "city", "visits")
     ]
+
+
+def test_the_kinds_of_columns_are_told_in_a_line() -> None:
+    assert columns_in_words(INFO) == "real: height, cm; count: visits; category: city (3 values)"
+    assert columns_in_words(replace(INFO, kinds=("reals",), holes=True)).endswith("city=, visits; with holes")
+    assert columns_in_words(replace(INFO, columns=())) == ""
 
 
 def test_numbers_have_the_fewest_digits_that_are_they_and_holes_are_empty() -> None:

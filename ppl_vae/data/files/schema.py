@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _EXACT = 2**24  # the first whole number after which float32 leaves one out
+_LARGEST = 1e15
 _NAMED = 8  # values that a message lists
 
 
@@ -172,7 +173,10 @@ def _wrong(kind: str, x: np.ndarray) -> Iterator[tuple[np.ndarray, str]]:
     """What numbers of a kind are not, and what to do; NaN is nothing."""
     yield np.isinf(x), "which is no number to learn from; leave it empty where it is not known"
     if kind == "reals":
-        yield np.abs(x) > np.finfo(np.float32).max, "more than float32 holds; scale the column down"
+        yield (
+            np.abs(x) > _LARGEST,
+            f"and float32 has no room for the squares of numbers above {_LARGEST:g}; scale it down",
+        )
     elif kind == "counts":
         yield (x < 0) | (x != np.round(x)) & ~np.isnan(x), "and counts are whole numbers from 0 up"
         yield x >= _EXACT, f"and float32 counts up to {_EXACT - 1:,}; take the column for real"

@@ -222,7 +222,7 @@ TEXTS: dict[str, tuple[str | bytes, list[str]]] = {
     "a workbook": (b"PK\x03\x04\xff\xfe", ["a zip or a workbook, not a CSV"]),
     "an empty column": ("age,city\n1,\n2,NA\n", ["column 'city' is empty in all 2 rows", "city=drop"]),
     "infinity": ("age\n1.5\n-inf\n", ["column 'age' holds -inf in line 3", "leave it empty"]),
-    "beyond float32": ("age\n1.5\n1e300\n", ["column 'age' holds 1e+300 in line 3", "float32"]),
+    "beyond float32": ("age\n1.5\n-1e16\n", ["column 'age' holds -1e+16 in line 3, and float32 has no room", "scale"]),
     "text among numbers": (
         'age,city\n1,"a\nb"\n\n2,b\nold,a\n',
         ["column 'age' holds 'old' in line 6, and numbers elsewhere", "age=category"],
