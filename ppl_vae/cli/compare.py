@@ -45,6 +45,4 @@ class Compare:
         )
         if found.references:
             print(f"\n{found.references['title']}\n" + "\n".join(found.reference_lines))
-        print()
-        for kind, path in found.files.items():
-            print(f"{kind:<9}{path}")
+        print(f"\n{found.closing}")

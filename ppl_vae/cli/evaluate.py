@@ -14,6 +14,7 @@ from ppl_vae.data.labels import unseen_among
 from ppl_vae.diagnostics import calibrate_pair, evaluate
 from ppl_vae.evaluation import EvaluateConfig
 from ppl_vae.evaluation.named import names_of
+from ppl_vae.reports.outcome import closing_of
 from ppl_vae.runs.evaluating import data_for
 from ppl_vae.runs.opened import OpenedRun, SplitName, open_run
 from ppl_vae.runs.opening import Opening
@@ -87,7 +88,7 @@ class Evaluate:
             write_text(self.per_datapoint, found.to_csv(), new=True)
         if self.per_datapoint and not self.json:
             print(f"{self.per_datapoint}: {found.of_each}")
-        print(json.dumps(found.to_dict()) if self.json else as_flags(str(found), self))
+        print(json.dumps(found.to_dict()) if self.json else as_flags(f"{found}{closing_of(opened, found)}", self))
 
     def _calibrate(self, opened: OpenedRun) -> None:
         data = data_for(opened, self.settings, self.split)

@@ -14,6 +14,7 @@ from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.programs.latents import Latents
 from ppl_vae.registry.local_families import fitted_alone, local_families
 from ppl_vae.reports.gaps import as_json, write_gaps
+from ppl_vae.reports.outcome import after_gaps
 from ppl_vae.runs.opened import OpenedRun, SplitName, open_run
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import refuse_existing_folder
@@ -43,8 +44,8 @@ class Gaps:
     run_directory: Positional[Path]
     """A run directory, as 'ppl-vae train' wrote it."""
     families: Annotated[tuple[str, ...], Doc(_FAMILIES)] = ()
-    splits: tuple[SplitName, ...] = ("test", "train")
-    """Which parts of the data."""
+    splits: tuple[SplitName, ...] = ("train", "test")
+    """Which parts of the data; what comes last is looked at for what to do next."""
     limit: Count = 200
     """Only the first so many datapoints of each."""
     settings: GapsConfig = field(default_factory=GapsConfig)
@@ -74,7 +75,8 @@ class Gaps:
         print(as_json(found) if self.json else as_flags(str(found), self))
         out = write_gaps(found, opened, self.out)
         if not self.json:
-            print(f"\npicture  {out / 'gaps.png'}\nfigures  {out / 'gaps.json'}, {out / 'gaps.csv'}")
+            print(f"picture  {out / 'gaps.png'}\nfigures  {out / 'gaps.json'}, {out / 'gaps.csv'}", end="")
+            print(after_gaps(opened, found))
 
 
 def _split(opened: OpenedRun, name: SplitName, limit: int) -> Dataset:

@@ -81,7 +81,7 @@ class Diagnostics(Shown):
         Args:
             weights: with what is known of the importance weights, which an ELBO does not depend on.
         """
-        lines = [f"on the first {self.num_datapoints} datapoints, {self.num_samples} draws of each:"]
+        lines = [f"diagnostics of {self.num_datapoints} datapoints, {self.num_samples} draws of each:"]
         if self.weights and weights:
             ess, khat = self.weights.ess, self.weights.khat_quantile
             size = with_error(ess.mean, ess.stderr, 1)

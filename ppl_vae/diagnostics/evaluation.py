@@ -119,7 +119,7 @@ class Evaluation(Shown):
         if (acceptance := self.estimated.acceptance) is not None:
             lines += [f"acceptance {acceptance:.2f} of the Hamiltonian transitions", *_warned(self._stuck())]
         if headline.rise:
-            of_half = f"of half of the {self.settings.draws} {self._draws} it is {headline.rise} nats lower"
+            of_half = f"with half of the {self.settings.draws} {self._draws} this bound is {headline.rise} nats lower"
             lines += [of_half, *_warned(self._rising())]
         if self.per_step:
             lines.append(str(self.per_step))
@@ -138,7 +138,7 @@ class Evaluation(Shown):
         if not still_rising(self._headline):
             return []
         advice = "`temperatures`" if self.settings.anneals else "`num_samples`, or take `estimator` ais"
-        return [f"by more than its error, so log p(x) is higher than it says; raise {advice}."]
+        return [f"that is more than its error: with more of them it would be higher still; raise {advice}."]
 
     def _stuck(self) -> list[str]:
         acceptance = self.estimated.acceptance

@@ -154,16 +154,19 @@ class Gaps(Shown):
             "`prior_temperatures` to see closer."
         ]
 
-    def lines(self) -> list[str]:
-        """Bounds, gap and a table of families, a line each; notes and warnings apart."""
+    def lines(self, own: str = "") -> list[str]:
+        """Bounds, gap and a table of families, a line each, with the word that one is the guide's own."""
+        names = {name: f"{name} (the guide's own)" if name == own else name for name in self.families}
+        width = 2 + max(map(len, names.values()))
         lines = [
             f"  {_text('log p(x) ≥', bound)}  {name}{' (used)' if name == self.best else ''}"
             for name, bound in self.bounds.items()
         ]
         lines += [f"  {_text('guide ELBO', self.guide)}", f"  {_text('inference gap', self.inference)}"]
-        lines.append(f"  {'family':<14}{'local optimum':>28}{'approximation gap':>28}{'amortization gap':>28}")
+        lines.append(f"  {'family':<{width}}{'local optimum':>28}{'approximation gap':>28}{'amortization gap':>28}")
         for name, gap in self.families.items():
-            lines.append(f"  {name:<14}{_cell(gap.local)}{_cell(gap.approximation)}{_cell(gap.amortization)}")
+            cells = map(_cell, (gap.local, gap.approximation, gap.amortization))
+            lines.append(f"  {names[name]:<{width}}{''.join(cells)}")
         return lines
 
     def __str__(self) -> str:

@@ -26,7 +26,7 @@ from ppl_vae.programs.rows import tables_of
 from ppl_vae.runtime.config import changed, checked, field_names, to_plain
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.progress import bar
-from ppl_vae.runtime.shown import Row, Shown
+from ppl_vae.runtime.shown import Row, Shown, with_error
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,9 +71,11 @@ class InferenceGaps(Shown):
 
     Args:
         measured: by the name of the data; the same families in each.
+        own: the family that is the guide's own; empty where none is.
     """
 
     measured: Mapping[str, Measured]
+    own: str = ""
 
     @property
     def warnings(self) -> list[str]:
@@ -92,11 +94,25 @@ class InferenceGaps(Shown):
     def __str__(self) -> str:
         lines = []
         for name, each in self.measured.items():
-            lines += [_title(name, each), *each.gaps.lines(), *(f"  note: {note}" for note in each.notes)]
+            lines += [_title(name, each), *each.gaps.lines(self.own), *(f"  note: {note}" for note in each.notes)]
             lines += [f"  warning: {warning}" for warning in each.warnings]
             lines += words_of(each.protocol.to_dict())
         errors = errors_line(each.gaps.inference for each in self.measured.values())
-        return "\n".join([*lines, f"{errors}; inference = approximation + amortization gap"])
+        closing = [self._in_words(name, each.gaps) for name, each in self.measured.items()]
+        return "\n".join([*lines, f"{errors}; inference = approximation + amortization gap", *closing])
+
+    def _in_words(self, name: str, gaps: Gaps) -> str:
+        """What the guide loses on the data of a name, and by what."""
+        inference = with_error(gaps.inference.mean, gaps.inference.stderr)
+        where = f"result   on {_TITLES.get(name, name)} the guide's ELBO is {inference} nats below log p(x)"
+        if self.own not in gaps.families:
+            return f"{where}; smaller is better"
+        found = gaps.families[self.own]
+        parts = [with_error(each.mean, each.stderr) for each in (found.approximation, found.amortization)]
+        return (
+            f"{where} (smaller is better): {parts[0]} because q is of its family ({self.own}), {parts[1]} because its "
+            "networks do not find the best q of it"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -195,7 +211,9 @@ def inference_gaps(
         protocol = Protocol.of(model, met, part, origin(name) if origin else None, *common)
         counts = {family: counts_of(fit.fits) for family, fit in local.items()}
         measured[name] = Measured(gaps, protocol, gaps.warnings + _doubts(gaps, local, infer), notes, counts)
-    return InferenceGaps(measured)
+    of_guide = factored(guide)
+    own = next((each for each, family in families.items() if of_guide and family is of_guide.family), "")
+    return InferenceGaps(measured, own)
 
 
 def _fitted(

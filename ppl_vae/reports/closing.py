@@ -37,7 +37,7 @@ def in_closing(
         "run": f"{run.path}: {trained(run, pair, history)}",
         "result": result_of(pair, splits, history, parts),
         "report": str(report) if report else f"none yet; make it by: {command_on('report', run.path)}",
-        "next": next_step(run, pair, splits),
+        "next": next_step(run, pair, splits, history),
     }
     return "\n".join(
         [*(f"warning: {words}" for words in warnings), *(f"{name:<9}{what}" for name, what in lines.items())]

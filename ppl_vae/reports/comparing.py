@@ -17,7 +17,8 @@ from ppl_vae.registry.settings import given
 from ppl_vae.registry.trust import hashes_of, remember
 from ppl_vae.reports.comparison import warnings_of, write_comparison_report
 from ppl_vae.reports.comparison_table import Table, as_csv, as_markdown, as_terminal, of_comparisons, summarise
-from ppl_vae.runs.command_line import command
+from ppl_vae.reports.outcome import Step
+from ppl_vae.runs.command_line import command, command_on
 from ppl_vae.runs.comparison import check_jobs, run_jobs
 from ppl_vae.runs.opened import open_run
 from ppl_vae.runs.opening import Opening
@@ -102,6 +103,28 @@ class Comparison(Shown):
         """Pyro's own inference beside ours, a line each; none where it was not asked for."""
         rows = self.references["rows"] if self.references else {}
         return [f"{name:<32}{value}" for name, value in rows.items()]
+
+    @property
+    def closing(self) -> str:
+        """Where its files are, and what to do next, a line each."""
+        step = self.next_step
+        lines = [*self.files.items(), *([("next", step)] if step else [])]
+        return "\n".join(f"{kind:<9}{what}" for kind, what in lines)
+
+    @property
+    def next_step(self) -> Step | None:
+        """The command that tells most of what is not known yet; None where nothing was ranked, or nothing is kept."""
+        ranking = self.table.ranking
+        if not ranking.differences or not self.files:
+            return None
+        out = self.files["table"].parent
+        best, settings = ranking.guides[0], self.terms.settings
+        if ranking.tied_with(best):
+            more = replace(self.asked, seeds=2 * self.terms.seeds)
+            again = command("compare", more, CompareConfig(), Path(f"{out}-more"), settings.data.data in NAMES)
+            return Step(again, "more trainings tell more of what may be chance")
+        first = next(job.folder for job in jobs_of(self.terms) if job.guide == best)
+        return Step(command_on("gaps", out / first), f"what {best} still misses, and why")
 
     def write(self, out: Path) -> dict[str, Path]:
         """Write ``table.csv``, ``table.json``, ``table.md``, ``comparison.png`` and ``.svg`` and ``report.html``.

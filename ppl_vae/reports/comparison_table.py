@@ -34,6 +34,24 @@ class Table(NamedTuple):
     local_fits: dict[str, list[dict[str, Any]]]
     bound_warnings: dict[str, list[list[str]]]
 
+    @property
+    def result(self) -> str:
+        """Which guide is the best, or that none is known to be; empty where none is compared."""
+        ranking = self.ranking
+        if not ranking.differences:
+            return ""
+        best, *others = ranking.guides
+        if tied := ranking.tied_with(best):
+            behind = [name for name in others if name not in tied]
+            rest = f"; clearly behind: {', '.join(behind)}" if behind else ""
+            return (
+                f"a tie: {best} has the highest log p(x) ≥ here, and {', '.join(tied)} may be as good: the difference "
+                f"is within its error{rest}"
+            )
+        second = next(each for each in ranking.differences if {each.better, each.worse} == {best, others[0]})
+        by = with_error(second.mean, second.margin)
+        return f"{best} is the best: its log p(x) ≥ is {by} nats per datapoint above that of {others[0]}, the next"
+
     def to_dict(self) -> dict[str, Any]:
         """As dictionaries and numbers, None for what is not known."""
         ranking = self.ranking
@@ -135,7 +153,8 @@ def difference_cells(difference: Difference) -> list[str]:
     known = [margin if math.isfinite(margin) else math.nan for margin in margins]
     apart = ["–" if math.isnan(margin) else error_alone(margin) if margin else "0" for margin in known[1:]]
     pair = f"{difference.better} − {difference.worse}"
-    return [pair, with_error(difference.mean, known[0]), *apart, "tie" if difference.tied else "clear"]
+    verdict = "a tie" if difference.tied else f"{difference.better} is better"
+    return [pair, with_error(difference.mean, known[0]), *apart, verdict]
 
 
 def as_terminal(table: Table) -> str:
@@ -143,9 +162,10 @@ def as_terminal(table: Table) -> str:
     lines = [*in_columns([["guide", *HEAD], *map(cells, table.rows)]), footnote(table)]
     if table.ranking.differences:
         pairs = map(difference_cells, table.ranking.differences)
-        lines += ["", *in_columns([["better − worse", *DIFFERENCES], *pairs])]
+        lines += ["", *in_columns([["one − another", *DIFFERENCES], *pairs])]
         lines += [of_comparisons(table.ranking), of_ties(table.ranking)]
-    return "\n".join([*lines, *of_fits(table), *words_of(table.protocol)])
+    result = [f"result   {table.result}"] if table.result else []
+    return "\n".join([*lines, *of_fits(table), *words_of(table.protocol), *result])
 
 
 def as_markdown(table: Table) -> str:
@@ -154,7 +174,7 @@ def as_markdown(table: Table) -> str:
     if table.ranking.differences:
         pairs = map(difference_cells, table.ranking.differences)
         lines += [
-            *_in_markdown(["better − worse", *DIFFERENCES], pairs),
+            *_in_markdown(["one − another", *DIFFERENCES], pairs),
             "",
             of_comparisons(table.ranking),
             of_ties(table.ranking),
@@ -199,7 +219,7 @@ def footnote(table: Table) -> str:
     ]
     if known:
         errors += f"; in one training log p(x) has a standard error of {', '.join(known)}"
-    return f"Nats per test datapoint, bigger is better; seconds of training; {errors}."
+    return f"Nats per test datapoint, bigger is better but for the KL; seconds of training; {errors}."
 
 
 def of_comparisons(ranking: Ranking) -> str:
@@ -227,10 +247,10 @@ def of_fits(table: Table) -> list[str]:
 def of_ties(ranking: Ranking) -> str:
     """What a tie is."""
     if ranking.seeds > 1:
-        return "A tie: the difference is within its errors over trainings and over datapoints, ± being both together."
+        return "A tie: the difference may be chance, of trainings and of datapoints; ± is of both together."
     return (
-        "A tie: the difference is within its error over datapoints. One seed: 'clear' is about these trainings; "
-        "with other seeds the order may differ."
+        "A tie: the difference may be the chance of these datapoints. One seed: what is said to be better is so of "
+        "these trainings; with other seeds the order may differ."
     )
 
 

@@ -1,16 +1,21 @@
 """What came of a training, in one sentence, one number and one command: the same on the terminal and on the page."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from ppl_vae.data import Splits
+from ppl_vae.diagnostics.evaluation import Evaluation
+from ppl_vae.estimates.significance import beyond_chance, still_rising
+from ppl_vae.evaluation import InferenceGaps
 from ppl_vae.evaluation.bounds import ElboParts
 from ppl_vae.programs.density import has_density
+from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.build import Pair
 from ppl_vae.reports.effort import split_shown
-from ppl_vae.runs.command_line import command_on
+from ppl_vae.runs.command_line import command_on, command_with, train_command
 from ppl_vae.runs.opened import OpenedRun
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime.shown import with_error
@@ -97,15 +102,99 @@ def result_of(pair: Pair, splits: Splits, history: History, parts: ElboParts | N
     data = splits.get(split)
     proper = has_density(pair.guide, data.probe())  # the ELBO of a point bounds nothing
     name, found = ("elbo", parts.elbo) if proper else ("reconstruction", parts.reconstruction)
-    count = len(found.values)
-    where = f"{'the' if count == len(data) else 'the first'} {count:,} {split} datapoints"
+    where = _where(len(found.values), len(data), split)
     figure = f"{name} {with_error(found.mean, found.stderr)}"
     return Result(figure, f"nats per datapoint on {where}; higher is better")
 
 
-def next_step(run: Run, pair: Pair, splits: Splits) -> Step:
-    """The command that tells most of what is not known yet."""
+def evaluated(found: Evaluation, total: int) -> Result:
+    """What an evaluation has come to, its headline in words.
+
+    Args:
+        found: of data that was given, not simulated.
+        total: datapoints that the split has.
+    """
+    name, estimate = next(iter(found.results.items()))
+    count, split = len(estimate.values), found.protocol.split
+    value = with_error(estimate.mean, estimate.stderr)
+    figure = {
+        "elbo": f"the ELBO is a lower bound: log p(x) ≥ {value}",
+        "log_px": f"a lower bound: log p(x) ≥ {value}",
+    }.get(name, f"{name} {value}")
+    return Result(figure, f"nats per datapoint on {_where(count, total, split)}; higher is better")
+
+
+def _where(count: int, total: int, split: str) -> str:
+    return (
+        f"all {total:,} {split} datapoints"
+        if count == total
+        else f"the first {count:,} of {total:,} {split} datapoints"
+    )
+
+
+def closing_of(opened: OpenedRun, found: Evaluation) -> str:
+    """The last lines of an evaluation, each after a line break: its result, what to do next; none of simulated data."""
+    if found.settings.simulates:
+        return ""
+    total, step = len(opened.data.get(found.protocol.split)), after_evaluation(opened.run, found)
+    return f"\nresult   {evaluated(found, total)}" + (f"\nnext     {step}" if step else "")
+
+
+def after_evaluation(run: Run, found: Evaluation) -> Step | None:
+    """The command that tells most of what an evaluation has left open; None where nothing does.
+
+    Args:
+        run: that was evaluated.
+        found: the evaluation.
+    """
+    split = found.protocol.split
+    where = {} if split == "test" else {"split": split}
+    headline = next(iter(found.results.values()))
+    if found.point:
+        return None
+    if not found.settings.anneals and "log_px" not in found.results:
+        return Step(
+            command_on("evaluate", run.path, **where, estimator="iwae"), "a bound closer to log p(x) than this one"
+        )
+    if still_rising(headline) and not found.settings.anneals:
+        closer = command_on("evaluate", run.path, **where, estimator="ais", limit=100)
+        return Step(closer, "more draws would raise this bound: annealing comes closer to log p(x)")
+    splits = {} if not where else {"splits": split}
+    return Step(command_on("gaps", run.path, **splits), "how much the ELBO is below that, and why")
+
+
+def after_gaps(opened: OpenedRun, found: InferenceGaps) -> str:
+    """The training that would narrow the gap most, as it was found on the last of the data: a line after a line break;
+    nothing where none is known.
+
+    Args:
+        opened: the run that was taken apart.
+        found: its gaps.
+    """
+    gaps = list(found.measured.values())[-1].gaps
+    own, config = gaps.families.get(found.own), opened.settings
+    if own is None or not beyond_chance(gaps.inference):
+        return ""
+    nearest = min(gaps.families, key=lambda name: gaps.families[name].approximation.mean)
+    if own.approximation.mean > own.amortization.mean and nearest != found.own:
+        left, all_of_it = gaps.families[nearest].approximation.mean, own.approximation.mean
+        pair_then, name = replace(config.pair, family=nearest), nearest
+        why = f"the family misses most, and {nearest} misses {left:.2f} of {all_of_it:.2f}"
+    elif own.amortization.mean > own.approximation.mean and not tables_of(opened.pair.guide):
+        name = "semi-amortized"
+        pair_then, why = replace(config.pair, guide=name), "the networks miss most; this guide takes steps from there"
+    else:
+        return ""
+    command = train_command(replace(config, pair=pair_then), Path(f"{opened.run.path}-{name}"))
+    return f"\nnext     {Step(command, why)}"
+
+
+def next_step(run: Run, pair: Pair, splits: Splits, history: History | None = None) -> Step:
+    """The command that tells most of what is not known yet, or goes on with a training that has not ended."""
     split = split_shown(pair, splits)
+    if history is not None and history.still_rising:
+        longer = command_with("train", resume=run.path, epochs=2 * len(history))
+        return Step(longer, "the bound was still rising: train longer before anything is read into it")
     settings = {} if split == "test" else {"split": split}
     if not has_density(pair.guide, splits.train.probe()):
         return Step(command_on("evaluate", run.path, **settings))

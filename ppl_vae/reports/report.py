@@ -51,7 +51,9 @@ _T = TypeVar("_T")
 
 _ERRORS = ("± over datapoints", "± of the estimate on these datapoints")  # headings
 
-_TRAINING_IN_WORDS = "Nats per datapoint, bigger is better: means over one epoch, while the parameters moved."
+_TRAINING_IN_WORDS = (
+    "Nats per datapoint, bigger is better but for the KL: means over one epoch, while the parameters moved."
+)
 
 _HOW = "How these numbers were made, and fingerprints of what they were made with"
 
@@ -146,7 +148,7 @@ class _Report:
         self.warnings = found.warnings if found else ()
         of_bound = found.bound_warnings if found else ()
         (first, more), settings, history = _parted(pictures), self._settings(), self.opened.history
-        about, last = f"{title_of(self.run)}. ", next_step(self.run, self.pair, self.splits)
+        about, last = f"{title_of(self.run)}. ", next_step(self.run, self.pair, self.splits, history)
         return page(
             f"{self.config.in_words} on {Path(self.config.data.data).name} ({self.run.path.name})",
             paragraph(f"Trained on {self.run.record.info.num_data:,} datapoints, {for_how_long(self.run, history)}."),
@@ -238,7 +240,7 @@ class _Report:
         else:
             where = f"On the training data{self.once}: the guide has a q for each of them and for no others."
         less = "" if self.effort == FULL else f" {self.effort.in_words(self.run.path)}"
-        return f"{where} Nats per datapoint, ± standard errors; bigger is better.{less}"
+        return f"{where} Nats per datapoint, ± standard errors; bigger is better but for the KL.{less}"
 
     def _commands(self) -> list[str]:
         effort, path = self.effort, self.run.path
@@ -285,4 +287,7 @@ def _diagnostics(found: Diagnostics | None, split: str) -> str:
     if found is None:
         return "<p>None; the warnings say why.</p>"
     _, *lines = found.lines()
-    return f"<p>The first {found.num_datapoints} datapoints of the {_words(split)}.</p>\n" + bullets(lines)
+    return (
+        f"<p>On {found.num_datapoints} datapoints of the {_words(split)}, the first ones if there are more.</p>\n"
+        + bullets(lines)
+    )

@@ -41,6 +41,11 @@ def command_on(name: str, run: Path, **settings: Any) -> str:
     return shlex.join(["ppl-vae", name, str(run), *(word for each in settings.items() for word in _given(*each))])
 
 
+def command_with(name: str, **settings: Any) -> str:
+    """A command, given these settings."""
+    return shlex.join(["ppl-vae", name, *(word for each in settings.items() for word in _given(*each))])
+
+
 def changed_from(settings: Any, default: Any) -> Iterator[tuple[str, Any]]:
     """The settings that are not as in another dataclass of their type, by the names of their flags."""
     for column in fields(settings):

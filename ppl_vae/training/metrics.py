@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ppl_vae import figures
@@ -74,6 +75,24 @@ class History(list[EpochMetrics], Shown):
         """Whether the bound that was climbed is the ELBO."""
         rounding = {"rel_tol": 1e-6, "abs_tol": 1e-4}  # float32's, of the same sum
         return all(math.isclose(epoch.bound, epoch.elbo, **rounding) for epoch in self)
+
+    @property
+    def still_rising(self) -> bool:
+        """Whether the bound was still climbing when training ended, by validation where there is one.
+
+        So it is if the last quarter of the epochs after the warm-up gained more than a fiftieth of the whole climb, and
+        more than the epochs' noise would: twice what a change from one of them to the next is off their mean change.
+        """
+        climb = [each.bound if each.validation_bound is None else each.validation_bound for each in self]
+        followed = climb[self.kl_warmup :] or climb
+        if len(followed) < 2:
+            return bool(followed)  # one epoch is the steepest part of the climb
+        last = followed[-1 - max(1, len(followed) // 4) :]
+        changes = [after - before for before, after in pairwise(last)]
+        mean = sum(changes) / len(changes)
+        noise = math.sqrt(sum((change - mean) ** 2 for change in changes))
+        gained = last[-1] - last[0]
+        return gained > 0.02 * abs(climb[-1] - climb[0]) and gained > 2 * noise
 
     def rows(self) -> list[Row]:
         """One for each epoch, its columns the fields of :class:`EpochMetrics`."""

@@ -388,7 +388,7 @@ def test_one_seed_has_no_interval():
     assert "±" not in as_terminal(table).splitlines()[1]
     assert "one seed, so no interval over trainings" in as_terminal(table)
     two = as_terminal(summarise([result("amortized", -20.0, -19.0), result("iaf", -18.0, -17.0)]))
-    assert "One seed: 'clear' is about these trainings; with other seeds the order may differ." in two
+    assert "One seed: what is said to be better is so of these trainings; with other seeds the order may differ." in two
 
 
 def test_best_bound_first_whatever_the_order():
@@ -404,7 +404,10 @@ def test_ties_are_shown_as_ties():
     assert [row.rank_in_words for row in table.rows] == ["1–2", "1–2", "3"]
     lines = as_terminal(table).splitlines()
     assert [line.split()[:2] for line in lines[1:4]] == [["a", "1–2"], ["b", "1–2"], ["c", "3"]]
-    assert [line.split()[-1] for line in lines if " − " in line][1:] == ["tie", "clear", "clear"]
+    verdicts = [line.split("  ")[-1] for line in lines if " − " in line][1:]
+    assert [each.strip() for each in verdicts] == ["a tie", "a is better", "b is better"]
+    assert lines[-1].startswith("result   a tie: a has the highest log p(x) ≥ here, and b may be as good")
+    assert lines[-1].endswith("; clearly behind: c")
     said = "from 3 comparisons on the same datapoints and bits, 95 % for all together (Bonferroni)."
     assert said in as_terminal(table)
     assert said in as_markdown(table)

@@ -19,7 +19,7 @@ from ppl_vae.evaluation import EvaluateConfig, estimators, named
 from ppl_vae.models import ConditionalVAE
 from ppl_vae.runs.opened import open_run
 from ppl_vae.runs.run import Run
-from ppl_vae.runtime.shown import error_alone
+from ppl_vae.runtime.shown import error_alone, with_error
 
 TINY = ["--latent-dim", "2", "--hidden", "16", "--epochs", "1"]
 SHORT = ["--temperatures", 3, "--leapfrog", 2, "--num-samples", 3]
@@ -199,7 +199,15 @@ def test_python_says_what_the_command_says(cli, plain, trained):
     settings = {"origin": opened.origin("test"), "limit": 20, "num_samples": 4, "seed": 3}
     found = diagnostics.evaluate(*opened.pair, opened.split("test"), **settings)
     flags = [trained, "--limit", 20, "--num-samples", 4, "--seed", 3]
-    assert cli("evaluate", *flags)[1] == f"{found}\n"
+    lines = cli("evaluate", *flags)[1].splitlines()
+    assert lines[:-2] == str(found).splitlines()
+    elbo = with_error(found.results["elbo"].mean, found.results["elbo"].stderr)
+    total = len(opened.split("test"))
+    where = f"nats per datapoint on the first 20 of {total} test datapoints; higher is better"
+    assert lines[-2] == f"result   the ELBO is a lower bound: log p(x) ≥ {elbo} {where}"
+    assert lines[-1].startswith(f"next     ppl-vae evaluate {trained} --estimator iwae   (")
+    every = cli("evaluate", trained, "--limit", 10_000, "--num-samples", 1, "--no-diagnose")[1]
+    assert f"on all {total} test datapoints" in every
     assert plain(*flags) == found.to_dict()
     with pytest.raises(UserError, match="unknown setting 'num_sample'"):
         diagnostics.evaluate(*opened.pair, opened.split("test"), num_sample=4)
@@ -212,7 +220,8 @@ def test_python_says_what_the_command_says(cli, plain, trained):
 def test_both_errors_are_printed(cli, plain, trained, flags):
     flags = [trained, "--estimator", *flags, "--limit", 20]
     out, found = cli("evaluate", *flags)[1], plain(*flags)
-    *_, headline = out.splitlines()
+    *_, headline, result, _ = out.splitlines()
+    assert result.startswith("result   ")
     assert headline.endswith(f" ± {error_alone(found['stderr'])} (± {error_alone(found['monte_carlo_stderr'])})")
     assert "± 0.00 " not in out
     assert "± standard error over datapoints, (±) of the estimate on these datapoints" in out
@@ -220,7 +229,7 @@ def test_both_errors_are_printed(cli, plain, trained, flags):
 
 def test_what_half_of_the_draws_lack_is_said(cli, plain, trained):
     flags = [trained, "--estimator", "iwae", "--limit", 20, "--no-diagnose", "--num-samples"]
-    assert "of half of the 64 draws it is 0." in cli("evaluate", *flags, 64)[1]
+    assert "with half of the 64 draws this bound is 0." in cli("evaluate", *flags, 64)[1]
     few, many = plain(*flags, 8)["rise"], plain(*flags, 512)["rise"]
     assert few["mean"] > many["mean"] > 0
     assert "rise" not in plain(*flags, 1)
@@ -229,7 +238,7 @@ def test_what_half_of_the_draws_lack_is_said(cli, plain, trained):
 
 def test_a_bound_that_rises_beyond_its_error_is_warned_of(cli, trained, monkeypatch):
     flags = [trained, "--estimator", "iwae", "--limit", 20, "--no-diagnose"]
-    warned = "warning: by more than its error, so log p(x) is higher than it says; raise --num-samples, or take"
+    warned = "warning: that is more than its error: with more of them it would be higher still; raise --num-samples, or"
     assert warned not in cli("evaluate", *flags)[1]
     rising = Estimate(-torch.arange(4.0), torch.zeros(16, 4), Estimate(torch.full((4,), 2.0), torch.full((16, 4), 0.1)))
     assert still_rising(rising)

@@ -67,7 +67,7 @@ def rows(folder):
 
 def test_numbers_add_up(measured):
     splits = report(measured)["splits"]
-    assert list(splits) == ["test", "train"]
+    assert list(splits) == ["train", "test"]
     for split in splits.values():
         assert list(split["families"]) == ["diagonal", "full-rank", "planar"]
         inference = split["inference"]["mean"]
@@ -83,7 +83,7 @@ def test_numbers_add_up(measured):
 def test_a_row_for_each_datapoint(measured):
     table = rows(measured)
     assert [(row["split"], row["row"]) for row in table] == [
-        (split, str(row)) for split in ("test", "train") for row in range(6)
+        (split, str(row)) for split in ("train", "test") for row in range(6)
     ]
     assert list(table[0]) == [
         *["split", "row", "log_px_importance", "log_px_annealed", "log_px_annealed_from_prior", "guide"],

@@ -150,7 +150,7 @@ def test_a_calibration_of_a_guide_with_rows_is_one_result() -> None:
 
 def test_diagnostics_show_themselves() -> None:
     found = diagnose(MODEL, optimal(MODEL, Diagonal), DATA, 100)
-    assert str(found).startswith("on the first 8 datapoints, 100 draws of each:\n  effective sample size ")
+    assert str(found).startswith("diagnostics of 8 datapoints, 100 draws of each:\n  effective sample size ")
     assert [row["unit"] for row in found.rows()] == ["z1", "z2"]
     assert isinstance(found.figure("KL"), Figure)
     warned = replace(found, warnings=("collapse",))
