@@ -118,7 +118,7 @@ def _first_rows(file: "parquet.ParquetFile", name: str) -> Iterator[int]:
     """The first row of each value of a column, as far as it may be a category."""
     seen: set[object] = set()
     start = 0
-    for batch in file.iter_batches(_BATCH, columns=[name]):
+    for batch in _batches(file, [name]):
         column = batch.column(0)
         new = [value for value in column.unique().to_pylist() if value not in seen]
         if len(seen) + len(new) > _MOST_WORDS:
@@ -137,12 +137,18 @@ def _decoded(
     import pyarrow as pa
 
     start = 0
-    for batch in file.iter_batches(_BATCH):
+    for batch in _batches(file):
         block = decoded(str(path), pa.Table.from_batches([batch]), schema, _name_from(start))
         if block.y is not None:
             y.append(block.y)
         yield block.x if block.mask.all() else np.where(block.mask, block.x.astype(kind), np.nan)
         start += len(batch)
+
+
+def _batches(file: "parquet.ParquetFile", columns: list[str] | None = None) -> Iterator["pa.RecordBatch"]:
+    """All rows, some at a time. Group by group: over several, pyarrow keeps what it has read of each to the end."""
+    for group in range(file.metadata.num_row_groups):
+        yield from file.iter_batches(_BATCH, row_groups=[group], columns=columns)
 
 
 def _name_from(start: int) -> NameOf:
