@@ -1,5 +1,6 @@
 """What came of a training, in one sentence, one number and one command: the same on the terminal and on the page."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,8 @@ from ppl_vae.runs.run import Run
 from ppl_vae.runtime.shown import with_error
 from ppl_vae.training.config import FitConfig
 from ppl_vae.training.metrics import History
+
+_FEW_STEPS = 500  # with which even a small network has hardly left where it began
 
 
 class Result(NamedTuple):
@@ -192,9 +195,13 @@ def after_gaps(opened: OpenedRun, found: InferenceGaps) -> str:
 def next_step(run: Run, pair: Pair, splits: Splits, history: History | None = None) -> Step:
     """The command that tells most of what is not known yet, or goes on with a training that has not ended."""
     split = split_shown(pair, splits)
-    if history is not None and history.still_rising:
-        longer = command_with("train", resume=run.path, epochs=2 * len(history))
-        return Step(longer, "the bound was still rising: train longer before anything is read into it")
+    if history is not None:
+        each = math.ceil(len(splits.train) / run.record.config.fit.batch_size)
+        few = each * len(history) < _FEW_STEPS
+        if few or history.still_rising:
+            longer = command_with("train", resume=run.path, epochs=max(2 * len(history), math.ceil(_FEW_STEPS / each)))
+            why = f"{each * len(history)} steps are few" if few else "the bound was still rising"
+            return Step(longer, f"{why}: train longer before anything is read into it")
     settings = {} if split == "test" else {"split": split}
     if not has_density(pair.guide, splits.train.probe()):
         return Step(command_on("evaluate", run.path, **settings))
