@@ -10,10 +10,10 @@ from ppl_vae.data.files.music import read_music
 from ppl_vae.data.files.npy import read_npy
 from ppl_vae.data.files.npz import read_npz
 from ppl_vae.data.files.sparse import is_sparse, read_h5ad, read_sparse
-from ppl_vae.data.files.tables import SUFFIXES as TABLES
-from ppl_vae.data.files.tables import read_known_table
 from ppl_vae.data.files.text import encoded_lines, read_lines
 from ppl_vae.data.info import DataInfo
+from ppl_vae.data.tables.reading import SUFFIXES as TABLES
+from ppl_vae.data.tables.reading import read_known_table
 from ppl_vae.runtime.errors import UserError
 
 

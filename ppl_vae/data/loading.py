@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from ppl_vae.data.binarization import binarized, suiting
-from ppl_vae.data.dataset import Dataset, as_tensor
+from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.files.how import columns_said
-from ppl_vae.data.files.tables import is_frame
+from ppl_vae.data.files.objects import reader_of
 from ppl_vae.data.sources import Source, frame_source, read_source
 from ppl_vae.data.splits import DataConfig, Splits
 from ppl_vae.data.streaming.splitting import Far, Split, split_far
+from ppl_vae.data.tables.reading import is_frame
 from ppl_vae.runtime.config import changed, checked
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.processes import current
@@ -39,11 +40,13 @@ def read_data(settings: DataConfig) -> Splits:
     return load(settings)
 
 
-def load(settings: "DataConfig | Path | str | Any" = "digits", **named: object) -> Splits:
+def load(settings: "DataConfig | Path | str | Any" = "digits", y: Any = None, **named: object) -> Splits:
     """Read, split and binarize a data set; number its labels 0, 1, 2, ..., so that each costs what one costs.
 
     Args:
-        settings: the configuration; or just a name or path; or a frame of pandas, polars or pyarrow.
+        settings: the configuration; or just a name or path; or the data: an array or a tensor of observations, ``(N,
+            *event)``, a sparse matrix, a frame of pandas, polars or pyarrow, a data set of torch or of Hugging Face.
+        y: labels beside an array, numbers or names of classes, ``(N,)``.
         named: fields of :class:`DataConfig` by name, in place of the settings': ``binarization="static"``; ``columns``
             may be a mapping, ``{"age": "real"}``.
 
@@ -51,18 +54,24 @@ def load(settings: "DataConfig | Path | str | Any" = "digits", **named: object) 
         UserError: see :func:`ppl_vae.data.read_source`; too few observations to split; or no such setting.
     """
     frame = settings if is_frame(settings) else None
+    reader = None if isinstance(settings, DataConfig | Path | str) or frame is not None else reader_of(settings, y)
+    if y is not None and reader is None:
+        raise UserError("`y` is for arrays; a file, a frame or a data set has its labels itself (`label_column`).")
     if isinstance(settings, Path | str):
         settings = DataConfig(data=str(settings))
-    elif frame is not None:
+    elif frame is not None or reader is not None:
         settings = DataConfig()
     elif not isinstance(settings, DataConfig):
         raise _no_name(settings)
     named = {name: columns_said(value) if isinstance(value, Mapping) else value for name, value in named.items()}
     settings = checked(changed(settings, named))
-    if frame is None:
-        source = read_source(settings.data, settings.data_root, settings.reading)
-    else:
+    source: Source | Far
+    if frame is not None:
         source = frame_source(frame, settings.reading)
+    elif reader is not None:
+        source = Source(**reader(settings.reading)._asdict())
+    else:
+        source = read_source(settings.data, settings.data_root, settings.reading)
     if isinstance(source, Far):
         return _far(source, settings)
     order = torch.randperm(len(source.x), generator=torch.Generator().manual_seed(settings.data_seed))
@@ -131,8 +140,8 @@ def _no_name(value: object) -> UserError:
     """The error for what :func:`load` is given in place of a name, with what makes a data set of it."""
     kind = type(value).__name__
     arrays = any(hasattr(value, name) for name in ("to_numpy", "shape")) or isinstance(value, list | tuple)
-    advice = f"of a {kind} make ppl_vae.Dataset({as_tensor('x', value)}, y)." if arrays else f"not a {kind}."
-    return UserError(f"load takes the name or path of a data set; {advice}")
+    advice = f"of a {kind} make an array: load(numpy.array(x), y)." if arrays else f"not a {kind}."
+    return UserError(f"load takes the name or path of a data set, or arrays; {advice}")
 
 
 def _numbered(source: Source) -> tuple[Source, tuple[int, ...]]:

@@ -16,14 +16,15 @@ from ppl_vae.data.codecs import encode_notes
 from ppl_vae.data.dataset import as_float
 from ppl_vae.data.files.how import Reading
 from ppl_vae.data.files.images import read_images
-from ppl_vae.data.files.large_tables import far_table
 from ppl_vae.data.files.music import read_music
 from ppl_vae.data.files.npy import far_npy, read_npy
 from ppl_vae.data.files.npz import far_npz, read_npz
+from ppl_vae.data.files.objects import is_hugging_face, read_hugging_face
 from ppl_vae.data.files.sparse import is_sparse, read_h5ad, read_sparse
-from ppl_vae.data.files.tables import SUFFIXES, read_frame, read_table
 from ppl_vae.data.files.text import alphabet_of, encoded_lines, read_lines
 from ppl_vae.data.streaming.splitting import Far
+from ppl_vae.data.tables.large_tables import far_table
+from ppl_vae.data.tables.reading import SUFFIXES, read_frame, read_table
 from ppl_vae.programs.layout import Layout
 from ppl_vae.runtime.errors import UserError, unknown_name
 
@@ -113,6 +114,8 @@ def _music(path: Path, _: Reading) -> Source:
 
 
 def _images(path: Path, how: Reading) -> Source:
+    if is_hugging_face(path):
+        return Source(**read_hugging_face(path, how)._asdict())
     return Source(**read_images(path, how.image_size)._asdict())
 
 
@@ -135,7 +138,7 @@ _FILES = {
     ".json": _Adapter(_music),
     **dict.fromkeys(SUFFIXES, _Adapter(_table, ("columns", "label_column"))),
 }
-_FOLDER = _Adapter(_images, ("image_size",))
+_FOLDER = _Adapter(_images, ("image_size", "columns", "label_column"))
 
 SOURCES: dict[str, Callable[[Path], Source]] = {
     "digits": digits,

@@ -14,8 +14,8 @@ import numpy as np
 from torch import Tensor
 
 from ppl_vae.data.files.how import KINDS
-from ppl_vae.data.files.schema import listed
 from ppl_vae.data.info import DataInfo
+from ppl_vae.data.tables.schema import listed
 
 _PLAIN = 1e-5, 1e15  # numbers that are written without a power of ten
 

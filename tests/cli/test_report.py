@@ -307,7 +307,13 @@ def test_begins_with_the_result_four_pictures_and_the_next_command(trained, open
     tab = open_page(trained / "report.html", viewport={"width": 1200, "height": 900})
     words = tab.inner_text("body")
     order = ["Trained on 1,294 datapoints, 4 epochs in", "elbo ", "on all 359 test datapoints; higher is better"]
-    order += ["What to do next", f"ppl-vae train --resume {trained} --epochs 46", "Estimates", "Settings", "Do it again"]
+    order += [
+        "What to do next",
+        f"ppl-vae train --resume {trained} --epochs 46",
+        "Estimates",
+        "Settings",
+        "Do it again",
+    ]
     places = [words.index(each) for each in order]
     assert places == sorted(places)
     shown = [image for image in tab.locator("img").all() if image.is_visible()]

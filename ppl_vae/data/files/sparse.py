@@ -17,10 +17,10 @@ from ppl_vae.data.arrays import Observations, labelled, short
 from ppl_vae.data.classes import names_checked
 from ppl_vae.data.files.archive import read_headers
 from ppl_vae.data.files.how import Reading
-from ppl_vae.data.files.settling import column_called
-from ppl_vae.data.files.tables import LONGEST_NAME
 from ppl_vae.data.streaming.laying import laid_out, lay_out, place_of
 from ppl_vae.data.streaming.splitting import Far
+from ppl_vae.data.tables.reading import LONGEST_NAME
+from ppl_vae.data.tables.settling import column_called
 from ppl_vae.runtime.errors import UserError, nearest, reason
 
 if TYPE_CHECKING:

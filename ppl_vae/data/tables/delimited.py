@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ppl_vae.data.files.cells import NameOf
+from ppl_vae.data.tables.cells import NameOf
 from ppl_vae.runtime.errors import UserError, reason
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from numpy.lib import format as npy
 
 from ppl_vae.data.arrays import short
 from ppl_vae.data.classes import names_checked
-from ppl_vae.data.files.cells import NameOf, needs_pyarrow
 from ppl_vae.data.files.how import Reading
-from ppl_vae.data.files.schema import Schema, decoded
-from ppl_vae.data.files.settling import settled
-from ppl_vae.data.files.tables import LONGEST_NAME
 from ppl_vae.data.streaming.laying import laid_out, lay_out, place_of
 from ppl_vae.data.streaming.splitting import Far
+from ppl_vae.data.tables.cells import NameOf, needs_pyarrow
+from ppl_vae.data.tables.reading import LONGEST_NAME
+from ppl_vae.data.tables.schema import Schema, decoded
+from ppl_vae.data.tables.settling import settled
 from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.files import whole
 

@@ -12,9 +12,9 @@ import torch
 from pyarrow import parquet
 
 from ppl_vae import UserError, load
-from ppl_vae.data.files.schema import Schema, decoded
-from ppl_vae.data.files.tables import SUFFIXES, read_known_table
 from ppl_vae.data.info import DataInfo
+from ppl_vae.data.tables.reading import SUFFIXES, read_known_table
+from ppl_vae.data.tables.schema import Schema, decoded
 
 
 def people(num: int = 60) -> pd.DataFrame:

@@ -1,5 +1,5 @@
 """Tables: .csv and .tsv, .parquet, and frames of pandas, polars or pyarrow. The same table gives the same numbers,
-whichever of them it comes as; what its columns hold is settled in :mod:`ppl_vae.data.files.settling`.
+whichever of them it comes as; what its columns hold is settled in :mod:`ppl_vae.data.tables.settling`.
 """
 
 from pathlib import Path
@@ -10,11 +10,11 @@ import torch
 from ppl_vae.data.arrays import Observations, short
 from ppl_vae.data.classes import names_checked
 from ppl_vae.data.files.archive import refuse_too_large
-from ppl_vae.data.files.cells import NameOf, cells_of, needs_pyarrow
-from ppl_vae.data.files.delimited import read_delimited
 from ppl_vae.data.files.how import Reading
-from ppl_vae.data.files.schema import Schema, decoded, listed
-from ppl_vae.data.files.settling import settled, with_stand_in
+from ppl_vae.data.tables.cells import NameOf, cells_of, needs_pyarrow
+from ppl_vae.data.tables.delimited import read_delimited
+from ppl_vae.data.tables.schema import Schema, decoded, listed
+from ppl_vae.data.tables.settling import settled, with_stand_in
 from ppl_vae.runtime.errors import UserError, reason
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from ppl_vae import UserError, load
-from ppl_vae.data.files import large_tables
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.streaming import stored
 from ppl_vae.data.streaming.streamed import Streamed
+from ppl_vae.data.tables import large_tables
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")

@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from ppl_vae.data.classes import labels_of
-from ppl_vae.data.files.cells import Cells, NameOf, cells_of, first
+from ppl_vae.data.tables.cells import Cells, NameOf, cells_of, first
 from ppl_vae.runtime.errors import UserError
 
 if TYPE_CHECKING:

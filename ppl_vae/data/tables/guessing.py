@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppl_vae.data.files.cells import DATES, Cells, NameOf, first
 from ppl_vae.data.files.how import DROP
+from ppl_vae.data.tables.cells import DATES, Cells, NameOf, first
 from ppl_vae.runtime.errors import UserError
 
 MOST_GUESSED = 50

@@ -1,0 +1,1 @@
+"""Tables: what their columns hold, and how rows of them become numbers."""
