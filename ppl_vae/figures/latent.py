@@ -127,12 +127,14 @@ def _principal_components(points: NDArray[np.float64]) -> tuple[NDArray[np.float
     """The first two directions (2, D), and the per cent of the codes' variance that each has (2,)."""
     if len(points) < 2:
         raise ValueError(f"principal components need at least 2 codes, got {len(points)}.")
-    from sklearn.decomposition import PCA  # here: it takes most of a second
-
-    pca = PCA(n_components=2, svd_solver="full")
+    _, singular, directions = np.linalg.svd(points - points.mean(0), full_matrices=False)
+    components = directions[:2]
+    # Up to their sign: each points to where its largest part is positive.
+    largest = np.abs(components).argmax(1)
+    components = components * np.sign(components[np.arange(len(components)), largest])[:, None]
     with np.errstate(invalid="ignore"):  # codes that are all the same: 0 of 0 variance
-        pca.fit(points)
-    return pca.components_, np.nan_to_num(100 * pca.explained_variance_ratio_)
+        shares = singular[:2] ** 2 / (singular**2).sum()
+    return components, np.nan_to_num(100 * shares)
 
 
 def _draw_scatter(

@@ -1,11 +1,14 @@
 """That every picture is whole: its texts fit, and nothing lies outside of the canvas."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ppl_vae.figures.look.fitting import APART, fit, length, shorten
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.legend import Legend
     from matplotlib.transforms import Bbox
 
@@ -28,6 +31,26 @@ def lay_out(figure: "Figure") -> None:
     if not isinstance(engine, ConstrainedLayoutEngine):  # a frame of a film has fixed places
         figure.draw_without_rendering()
         return
+    with _without_images(figure):
+        _lay_out(figure, engine)
+    figure.set_layout_engine("none")
+    _trim(figure)
+
+
+@contextmanager
+def _without_images(figure: "Figure") -> Iterator[None]:
+    """Images have no part in the layout, which is that of their axes, and would be scaled each time it is tried."""
+    images = [image for axes in figure.axes for image in axes.images if image.get_visible()]
+    for image in images:
+        image.set_visible(False)
+    try:
+        yield
+    finally:
+        for image in images:
+            image.set_visible(True)
+
+
+def _lay_out(figure: "Figure", engine: "ConstrainedLayoutEngine") -> None:
     left, bottom, right, top = 0.0, 0.0, 1.0, 1.0  # of the figure, what the layout may use
     for _ in range(_ROUNDS):
         figure.draw_without_rendering()
@@ -45,8 +68,6 @@ def lay_out(figure: "Figure") -> None:
         if right - left < 0.3 or top - bottom < 0.3:  # the canvas grows instead
             break
         engine.set(rect=(left, bottom, right - left, top - bottom))
-    figure.set_layout_engine("none")
-    _trim(figure)
 
 
 def _fit_legends(figure: "Figure") -> bool:
