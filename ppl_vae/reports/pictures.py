@@ -29,6 +29,7 @@ from ppl_vae.predictive.rendering import (
     pairs_of,
     sheet_of,
     shown_of,
+    shows_means,
     takes_labels,
 )
 from ppl_vae.programs.anatomy.drawing import reparameterised
@@ -131,13 +132,21 @@ def _reconstructions(subject: _Subject) -> "Figure":
     info, few = subject.info, subject.data.batch(torch.arange(min(_NUM_RECONSTRUCTIONS, len(subject.data))))
     if is_table(info):
         draws = posterior_predictive(*subject.pair, few, _NUM_SPREAD)
+        if shows_means(subject.pair.model, info):
+            made, spread = draws.means.mean(0), draws.x.std(0)
+            what = (
+                f"mean of {centre(subject.pair.model, info)}, z ~ q(z | x), ± the standard deviation of {_NUM_SPREAD} "
+                "draws of x, of what is 0 or 1 the mean alone"
+            )
+        else:  # codes have no mean: that of 0 and 3 is a code of something else
+            made, spread = draws.x.mode(0).values, None
+            what = f"code that is drawn most often in {_NUM_SPREAD} draws of x"
         caption = (
             f"{subject.title}. {subject.split} data, and what the model makes of each after q(z | x) has seen it: the "
-            f"mean of {centre(subject.pair.model, info)}, z ~ q(z | x), ± the standard deviation of {_NUM_SPREAD} "
-            "draws of x, of what is 0 or 1 the mean alone. A line goes from the smallest to the largest number of its "
-            f"column in training.{' What was not seen has no mark.' if info.holes else ''}"
+            f"{what}. A line goes from the smallest to the largest number of its column in training."
+            f"{' What was not seen has no mark.' if info.holes else ''}"
         )
-        return pairs_of(info, with_gaps(few.x, few.mask), draws.means.mean(0), caption, draws.x.std(0))
+        return pairs_of(info, with_gaps(few.x, few.mask), made, caption, spread)
     draws, drawn = posterior_predictive(*subject.pair, few), is_drawn(subject.pair.model, info)
     what = "x ~ p(x | z)" if drawn else centre(subject.pair.model, info)
     caption = (

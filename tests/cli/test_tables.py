@@ -131,3 +131,14 @@ def test_a_model_that_reads_labels_is_given_them(cli, table, tmp_path):
     for what in (["infer"], ["sample", "impute"]):
         words = [what[0], tmp_path / "run", *what[1:], "--input", tmp_path / "new.csv", "--out", tmp_path / "x.npz"]
         refused(cli(*words), "there is no column 'plan', and this run's model reads the labels in it")
+
+
+def test_codes_are_not_averaged_in_the_report(cli, tmp_path):
+    """With holes, under which a categorical distribution is masked."""
+    draw = np.random.default_rng(0)
+    np.savez(tmp_path / "codes.npz", x=draw.integers(0, 4, (60, 3)), mask=draw.random((60, 3)) > 0.2)
+    arguments = ["--data", tmp_path / "codes.npz", "--likelihood", "categorical", *BRIEF[2:]]
+    assert cli("train", *arguments, "--out", tmp_path / "run")[0] == 0
+    status, _, err = cli("report", tmp_path / "run")
+    assert (status, "left out" in err) == (0, False)
+    assert "the code that is drawn most often in" in (tmp_path / "run" / "report.html").read_text()
