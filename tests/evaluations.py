@@ -36,7 +36,7 @@ from ppl_vae.inference.weights import Weights
 from ppl_vae.objectives import elbo
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.objectives.importance_weighted import ImportanceWeighted
-from ppl_vae.predictive import centre, distributions, draws, gaussians, generators, imputation, rendering
+from ppl_vae.predictive import centre, checking, distributions, draws, gaussians, generators, imputation, rendering
 from ppl_vae.predictive.latent_space import codes, directions, interpolation, nearest, planes, several, traversal, walks
 from ppl_vae.programs import check, density, log_joint, structure
 from ppl_vae.programs.anatomy import drawing, layers, trying
@@ -88,6 +88,7 @@ MODULES = (
         ends,
     ),
     *(
+        checking,
         codes,
         directions,
         distributions,
@@ -201,6 +202,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "unseen.fitted_for": lambda on: unseen.fitted_for(on.model, on.guide, on.data, _FITS),
     "unseen.guide_for": lambda on: unseen.guide_for(on.model, on.guide, on.data, _FITS),
     "gaps.take_apart": lambda on: gaps.take_apart(on.model, on.guide, {"own": on.guide}, on.data, _GAPS),
+    "checking.predictive_checks": lambda on: refused("is no table", checking.predictive_checks, *on.of_data),
     "centre.has_mean": lambda on: centre.has_mean(on.model, on.batch),
     "density.points_of": lambda on: density.points_of(on.guide, on.batch),
     "density.is_drawn": lambda on: density.is_drawn(on.guide, on.batch),
@@ -293,6 +295,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "imputation.imputed": lambda on: imputation.imputed(on.model, on.guide, on.holed, 5, 2),
     "several.several_codes": lambda on: several.several_codes(*on.of_data, images=[0, 2], num_draws=2),
     "check.takes_bits_alone": lambda on: check.takes_bits_alone(on.model, on.batch),
+    "check.takes_counts": lambda on: check.takes_counts(on.model, on.batch),
     "check.given_totals": lambda on: check.given_totals(on.model),
     "rendering.shows_noise": lambda on: rendering.shows_noise(on.model, on.info),
     "rendering.shows_means": lambda on: rendering.shows_means(on.model, on.info),
@@ -311,6 +314,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
 QUESTIONS = {
     *(
         "centre.has_mean",
+        "checking.predictive_checks",
         "unseen.is_point",
         "codes.label_number",
         "codes.labels_for",
@@ -319,6 +323,7 @@ QUESTIONS = {
         "rendering.is_drawn",
         "check.given_totals",
         "check.takes_bits_alone",
+        "check.takes_counts",
         "imputation.imputed",
         "rendering.shows_noise",
         "rendering.shows_means",

@@ -7,6 +7,7 @@ the functions that draw: who asks for no picture does not wait for it.
 
 from ppl_vae.figures.blocks import blocks, labelled
 from ppl_vae.figures.calibration import calibration
+from ppl_vae.figures.checks import Checked, column_checks
 from ppl_vae.figures.comparison import Row, comparison
 from ppl_vae.figures.confusion import confusion
 from ppl_vae.figures.curves import training_curves
@@ -25,11 +26,13 @@ from ppl_vae.figures.table import table_profiles
 from ppl_vae.figures.units import kl_by_unit
 
 __all__ = [
+    "Checked",
     "GapBar",
     "LatentPlane",
     "Row",
     "blocks",
     "calibration",
+    "column_checks",
     "comparison",
     "confusion",
     "film_frame",

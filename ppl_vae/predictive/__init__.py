@@ -3,6 +3,7 @@
 Each of these takes a pair and data, and returns :class:`Samples`: arrays by name, which draw themselves.
 """
 
+from ppl_vae.predictive.checking import PredictiveChecks, predictive_checks
 from ppl_vae.predictive.distributions import conditional, posterior, prior
 from ppl_vae.predictive.imputation import impute
 from ppl_vae.predictive.latent_space.directions import arithmetic
@@ -14,6 +15,7 @@ from ppl_vae.predictive.latent_space.traversal import traverse
 from ppl_vae.predictive.samples import Samples
 
 __all__ = [
+    "PredictiveChecks",
     "Samples",
     "arithmetic",
     "conditional",
@@ -22,6 +24,7 @@ __all__ = [
     "interpolate",
     "neighbours",
     "posterior",
+    "predictive_checks",
     "prior",
     "several_codes",
     "traverse",

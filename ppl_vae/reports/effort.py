@@ -19,6 +19,7 @@ from torch.utils.flop_counter import flop_registry
 from ppl_vae.data import Dataset, Splits
 from ppl_vae.diagnostics.aggregate import MOST_DRAWN, MOST_DRAWS
 from ppl_vae.diagnostics.units import DRAWS as UNIT_DRAWS
+from ppl_vae.predictive.statistics import MOST_CORRELATED
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.log_weights import weighted_draws
@@ -39,6 +40,8 @@ class Effort(NamedTuple):
         bound_draws: of each for the importance bound.
         draws: of each for the diagnostics.
         codes: datapoints in the picture of the latents and in the aggregate posterior.
+        checked: of a table, the first so many rows for the predictive checks.
+        replicates: data sets like these that are drawn for them, from the posterior and from the prior.
     """
 
     elbo_datapoints: int | None
@@ -47,6 +50,13 @@ class Effort(NamedTuple):
     bound_draws: int
     draws: int
     codes: int | None
+    checked: int = 5000
+    replicates: int = 200
+
+    @property
+    def estimates_all(self) -> bool:
+        """Whether the estimates and diagnostics are of all that they can use, whatever the predictive checks are of."""
+        return self._replace(checked=FULL.checked, replicates=FULL.replicates) == FULL
 
     def in_words(self, run: Path) -> str:
         """What it looks at, and how to have all of it."""
@@ -75,8 +85,9 @@ _OF_BOUND = [
     (4, 10, 100),
 ]
 _OF_CODES = [None, 5000, 2000, 1000, 500, 200, 100, 50, 20]
+_OF_CHECKS = [(5000, 200), (2000, 200), (2000, 100), (1000, 100), (500, 100), (200, 50), (100, 30), (50, 20)]
 
-LEAST = Effort(100, 2, 4, 10, 100, 20)
+LEAST = Effort(100, 2, 4, 10, 100, 20, 50, 20)
 """However large the network: of an LSTM over hundreds of steps that takes longer than it should."""
 
 # What one core does in a second, about: measured for dense, convolutional and recurrent networks; within a factor of 2.
@@ -89,6 +100,8 @@ _SHARE, _STEP = 0.25, 2.0
 QUIET_SECONDS = 2.0
 """A progress bar only after these."""
 _OPERATIONS = 4.0  # to find the density of a number of a draw under a datapoint's q
+_SORTED = 16.0  # operations, to draw a number of a replicated data set and to sort it
+_CORRELATED = 8.0  # multiplications, to correlate it with one of another column
 _PROBE, _PROBE_DRAWS = 4, 5
 
 
@@ -163,12 +176,19 @@ def affordable(model: nn.Module, guide: nn.Module, data: Dataset, trained_draws:
         drawn = min(MOST_DRAWN, count)
         return cost.of(count, 1) + drawn * (MOST_DRAWS * cost.draw + _OPERATIONS * count * size / _NUMBERS)
 
+    def of_checks(num: int, replicates: int) -> float:
+        rows = 2 * replicates * _count(num, data)
+        correlated = _CORRELATED * min(data.event_size, MOST_CORRELATED)
+        return rows * (cost.draw + data.event_size * (_SORTED / _NUMBERS + correlated / _PRODUCTS))
+
+    table = len(data.event_shape) == 1
+    checks = _first(_OF_CHECKS, lambda each: of_checks(*each) <= 0.2 * seconds) if table else _OF_CHECKS[0]
     elbo = _first(_OF_ELBO, lambda each: of_elbo(*each) <= 0.35 * seconds)
     if not has_density(guide, data.probe()):
-        return FULL._replace(elbo_datapoints=elbo[0], elbo_draws=elbo[1])
+        return FULL._replace(elbo_datapoints=elbo[0], elbo_draws=elbo[1], checked=checks[0], replicates=checks[1])
     bound = _first(_OF_BOUND, lambda each: of_bound(*each) <= 0.45 * seconds)
     codes = _first(_OF_CODES, lambda num: of_codes(num) <= 0.2 * seconds)
-    return Effort(elbo[0], elbo[1], bound[0], bound[1], bound[2], codes)
+    return Effort(elbo[0], elbo[1], bound[0], bound[1], bound[2], codes, checks[0], checks[1])
 
 
 def _count(num: int | None, data: Dataset) -> int:

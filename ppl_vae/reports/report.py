@@ -35,6 +35,7 @@ from ppl_vae.reports.page import (
     warned_of,
 )
 from ppl_vae.reports.pictures import title_of
+from ppl_vae.reports.reproduction import reproduction
 from ppl_vae.runs.command_line import command_on, train_command
 from ppl_vae.runs.opened import OpenedRun
 from ppl_vae.runs.run import Run
@@ -158,6 +159,7 @@ class _Report:
             section("What to do next", lines_of_code([last.command]), paragraph(_sentence(last.gives))),
             section("Estimates", *self._tables_of_estimates(rows, beside)),
             section("Diagnostics", _diagnostics(found, self.split)),
+            self._try("predictive checks", self._reproduction) or "",
             section("Training", paragraph(_TRAINING_IN_WORDS), table(numbers_of(history, self.config.fit))),
             section("Settings", *settings),
             folded_section("How it is built, and more pictures", *(picture_of(each, about) for each in more)),
@@ -188,6 +190,10 @@ class _Report:
     def _diagnose(self, advance: Callable[[int], object]) -> Diagnostics:
         data, effort = self.data.head(self.effort.codes), self.effort
         return diagnose(*self.pair, data, effort.draws, _SEED, advance, min(effort.datapoints, len(data)))
+
+    def _reproduction(self) -> str:
+        given = self.run.record.info, self.effort.replicates, self.split, title_of(self.run), self.run.figures
+        return reproduction(self.pair, self.data.head(self.effort.checked), *given)
 
     def _beside_ngrams(self) -> BesideNGrams | None:
         layout = self.opened.info.layout
@@ -239,7 +245,7 @@ class _Report:
             where = f"On the {_words(self.split)}{self.once}."
         else:
             where = f"On the training data{self.once}: the guide has a q for each of them and for no others."
-        less = "" if self.effort == FULL else f" {self.effort.in_words(self.run.path)}"
+        less = "" if self.effort.estimates_all else f" {self.effort.in_words(self.run.path)}"
         return f"{where} Nats per datapoint, ± standard errors; bigger is better but for the KL.{less}"
 
     def _commands(self) -> list[str]:

@@ -165,6 +165,7 @@ def test_says_what_was_run_and_learned(trained):
     assert page.rows["validation bound"] == [f"{last.validation_bound:.2f}"]
     assert page.rows["versions"] == [", ".join(f"{name} {number}" for name, number in run.record.versions.items())]
     assert page.rows["data"][-1] == "digits, 1,294 training datapoints of shape 8 × 8"
+    assert "Does the model reproduce the data?" not in page.source  # which is asked of tables
 
 
 @pytest.mark.slow

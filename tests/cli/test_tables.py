@@ -142,3 +142,16 @@ def test_codes_are_not_averaged_in_the_report(cli, tmp_path):
     status, _, err = cli("report", tmp_path / "run")
     assert (status, "left out" in err) == (0, False)
     assert "the code that is drawn most often in" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("one_picture")
+def test_the_report_says_what_the_model_does_not_reproduce(cli, table, tmp_path):
+    status, _, err = cli("train", "--data", table, *BRIEF, "--out", tmp_path / "run")
+    assert status == 0, err
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert page.count("Does the model reproduce the data?</h2>") == 1
+    section = page.partition("Does the model reproduce the data?</h2>")[2].partition("</section>")[0]
+    for words in ("rows rests on too few", "z ~ q(z | x)", "z ~ p(z)", "correlation", "height", "95 % of draws"):
+        assert words in section, words
+    for stem in ("predictive-checks", "predictive-checks-prior"):
+        assert (tmp_path / "run" / "figures" / f"{stem}.png").exists()

@@ -128,6 +128,21 @@ def rows_of_table(panels: int, columns: list[str], scale: float, steps: int = 2,
     return figures.table_profiles(series, names, columns, (-scale, scale), errors, CAPTION, in_order=in_order)
 
 
+def checks(columns: list[str], scale: float, wide: float = 0.1, counted: float = 0.5) -> Figure:
+    """A share of the columns without a spread, as bits are; a tenth of everything beyond chance."""
+
+    def part(values: np.ndarray, error: float, low: float = -np.inf, high: float = np.inf) -> figures.Checked:
+        drawn = values + error * rng.normal(size=values.shape)
+        ends = (np.clip(each, low, high) for each in (values, drawn, drawn - error, drawn + error))
+        return figures.Checked(*ends, rng.random(values.shape) < 0.1)
+
+    num = len(columns)
+    some = np.where(rng.random(num) < counted, 1.0, np.nan)
+    centres, spreads = part(scale * rng.normal(size=num), scale * wide), part(scale * some, scale * wide, 0.0)
+    pairs = part(rng.uniform(-0.7, 0.7, num * (num - 1) // 2), 0.1, -1.0, 1.0)
+    return figures.column_checks(columns, centres, spreads, part(some * pixels(num), 0.1, 0.0, 1.0), pairs, CAPTION)
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
     "sheet": lambda: figures.sheet(pixels(64, 8, 8), CAPTION),
     "sheet of one": lambda: figures.sheet(pixels(1, 8, 8), CAPTION),
@@ -202,6 +217,12 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "rows of a table, many panels": lambda: rows_of_table(20, CLASSES, 1e-6, 11, in_order=True),
     "rows of a table, thousands": lambda: rows_of_table(3, ["income", LONG], 987_654.0, 3),
     "rows of a table, one": lambda: rows_of_table(1, ["a"], 1e-3, 1),
+    "checks": lambda: checks(["age", "height, cm", "x"], 1.0),
+    "checks of one": lambda: checks([LONG], 1e-6, counted=1.0),
+    "checks of bits": lambda: checks(CLASSES, 1.0, counted=0.0),
+    "checks of long names": lambda: checks([f"{LONG} {n}" for n in range(60)], 1.234567e8),
+    "checks of many": lambda: checks([f"gene {n}" for n in range(200)], 1.0, counted=1.0),
+    "checks that are far off": lambda: checks(CLASSES[:5], 1.0, 1e6),
     "units, few": lambda: units(CLASSES[:6], 1e-6),
 }  # fmt: skip
 

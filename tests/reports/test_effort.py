@@ -36,6 +36,7 @@ def test_a_large_one_that_was_hardly_trained_gets_less_and_the_least_is_the_end_
     assert (LEAST.datapoints, LEAST.bound_draws, LEAST.draws) == effort._OF_BOUND[-1]
     assert (LEAST.elbo_datapoints, LEAST.elbo_draws) == effort._OF_ELBO[-1]
     assert LEAST.codes == effort._OF_CODES[-1]
+    assert (LEAST.checked, LEAST.replicates) == effort._OF_CHECKS[-1]
 
 
 @pytest.mark.parametrize("family", [Diagonal, FullRank])
@@ -62,3 +63,12 @@ def test_cost_counts_what_the_layers_multiply() -> None:
     assert 1.0 < wide.draw / narrow.draw < 2.0
     assert 1.0 < wide.datapoint / narrow.datapoint < 2.0
     assert cost_of(*pair(64)).of(10, 5) == pytest.approx(10 * cost_of(*pair(64)).of(1, 5))
+
+
+def test_of_a_large_table_fewer_rows_and_draws_are_checked_until_training_has_been_long() -> None:
+    data = Dataset(torch.randn(3000, 100, generator=torch.Generator().manual_seed(0)))
+    torch.manual_seed(0)
+    model = build_model(VAE, data, hidden=(8,), latent_dim=3, likelihood="normal")
+    guide = build_guide(Amortized, model, data, hidden=(8,))
+    short, long = (affordable(model, guide, data, trained) for trained in (0, 10**9))
+    assert (short.checked, short.replicates) < (long.checked, long.replicates) == (FULL.checked, FULL.replicates)
