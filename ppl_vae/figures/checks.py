@@ -85,8 +85,6 @@ def column_checks(
     Raises:
         ValueError: there is no column, or not one statistic for each.
     """
-    from matplotlib.ticker import MaxNLocator
-
     centres, spreads, zeros, correlations = (each.arrays for each in (centres, spreads, zeros, correlations))
     shapes = {np.shape(each) for part in (centres, spreads, zeros) for each in part}
     if not columns or shapes != {(len(columns),)}:
@@ -116,7 +114,6 @@ def column_checks(
         _draw_lines(axes, part, line)
         axes.set_title(title, size=_SMALL + 1)
         axes.set_xlabel(unit, size=_SMALL)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]))
         axes.tick_params(axis="y", length=0, labelleft=False)
         axes.grid(visible=False, axis="y")
     if pairs.any():
@@ -155,7 +152,7 @@ def _draw_lines(axes: "Axes", part: Checked, line: float | None) -> None:
             places = np.clip(mean[which], low, high)
             axes.plot(places, heights[chosen][which], marker, color=color, markersize=size, clip_on=False, zorder=4)
     room = 0.04 * (high - low)
-    axes.set_xlim(low - room, high + room)
+    axes.set(xlim=(low - room, high + room), xticks=_ticks(low, high, line))
 
 
 def _limits(part: Checked, line: float | None) -> tuple[float, float]:
@@ -166,6 +163,16 @@ def _limits(part: Checked, line: float | None) -> tuple[float, float]:
     far = ends[np.isfinite(ends)].max(initial=0.0)
     half = float(np.clip(1.05 * far, _NARROWEST, _WIDEST))
     return line - min(half, 1.0) if line else -half, line + half
+
+
+def _ticks(low: float, high: float, line: float | None) -> list[float]:
+    """The data, and a round number to either side of it; of shares both ends and the middle."""
+    if line is None:
+        return [0.0, 0.5, 1.0]
+    half = 0.9 * (high - line)
+    power = 10.0 ** math.floor(math.log10(half))
+    step = power * max((each for each in (1, 2, 5) if each * power <= half), default=1)
+    return [line + sign * step for sign in (-1, 0, 1) if line + sign * step >= low]
 
 
 def _draw_pairs(axes: "Axes", part: Checked) -> None:

@@ -21,11 +21,11 @@ _HOW = (
 _WAYS: dict[Latents, tuple[str, str]] = {
     "posterior": (
         "predictive-checks",
-        "With z from the guide, which has seen each row: what the decoder and its likelihood cannot do.",
+        "With z drawn from the guide, which has seen each row, the decoder and its likelihood are put to the test.",
     ),
     "prior": (
         "predictive-checks-prior",
-        "With z from the prior, as new rows are generated: what else is lost on the way from the prior to the codes.",
+        "With z drawn from the prior, as for new rows, so is whether the prior is where the codes are.",
     ),
 }
 

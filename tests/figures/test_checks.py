@@ -5,6 +5,7 @@ import pytest
 
 from ppl_vae import figures
 from ppl_vae.figures.look.style import CATEGORICAL
+from tests.figures.whole import faults
 
 
 def part(data: list[float], draws: list[float], beyond: list[bool], error: float = 0.1) -> figures.Checked:
@@ -38,6 +39,17 @@ def test_what_is_far_off_is_at_the_edge() -> None:
     assert ends == ["<", ">"]
     low, high = axes.get_xlim()
     assert all(low <= x <= high for x, _ in places(axes, CATEGORICAL[2]))
+
+
+@pytest.mark.parametrize("far", [0.05, 0.22, 0.41, 0.95, 1.3, 2.9])
+def test_ticks_are_the_data_and_a_round_number_on_either_side(far: float) -> None:
+    centres, spreads = part([0.0, 0.0], [far, -far], [False] * 2), part([1.0, 1.0], [1 + far, 1.0], [False] * 2)
+    figure = figures.column_checks(["a", "b"], centres, spreads, NONE, NO_PAIRS)
+    assert faults(figure) == []
+    (low, middle, high), others = (axes.get_xticks() for axes in figure.axes[1:])
+    assert (low, middle) == (-high, 0.0)
+    assert 1.0 in others
+    assert others.min() >= 0
 
 
 def test_what_does_not_agree_is_refused() -> None:
