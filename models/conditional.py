@@ -1,4 +1,5 @@
-"""The conditional VAE: the label is given, and z is left with the rest (Kingma et al. 2014; Sohn et al. 2015)."""
+"""The conditional VAE: the label, conditions or both are given, and z is left with the rest (Kingma et al. 2014; Sohn
+et al. 2015)."""
 
 import pyro
 from torch import Tensor, nn
@@ -11,19 +12,22 @@ from ppl_vae.runtime.errors import UserError
 
 
 class ConditionalVAE(Model):
-    """z ~ p(z), x | z, y ~ likelihood(decoder(z, y)); y is observed and has no distribution of its own.
+    """z ~ p(z), x | z, y, c ~ likelihood(decoder(z, y, c)); the label y and the conditions c, as far as the data has
+    them, are observed and have no distributions of their own.
 
-    Every "log p(x)" of this model is log p(x | y).
+    Every "log p(x)" of this model is log p(x | y, c).
 
     Args:
-        decoder: maps z ``(..., latent_dim)`` and labels ``(batch,)`` to the likelihood's parameters ``(..., *event)``.
+        decoder: maps z ``(..., latent_dim)``, labels ``(batch,)`` (None without classes) and, where there are any,
+            conditions ``(batch, C)`` to the likelihood's parameters ``(..., *event)``.
         latent_dim: size of z.
-        num_classes: labels are 0, …, num_classes − 1; at least one.
+        num_classes: labels are 0, …, num_classes − 1; 0 to read none.
         likelihood: what the decoder's output means; Bernoulli if None.
         prior: p(z), over ``latent_dim`` numbers; the standard normal if None.
+        num_conditions: C; 0 to read none.
 
     Raises:
-        UserError: no labels.
+        UserError: neither labels nor conditions.
     """
 
     def __init__(
@@ -33,24 +37,31 @@ class ConditionalVAE(Model):
         num_classes: int,
         likelihood: Likelihood | None = None,
         prior: Prior | None = None,
+        num_conditions: int = 0,
     ) -> None:
         super().__init__()
-        if not num_classes:
-            raise UserError("the conditional model needs labels and this data has none; add y, or use `model` vae.")
+        if not (num_classes or num_conditions):
+            raise UserError(
+                "the conditional model needs labels or conditions and this data has none; add y or c, or use `model` "
+                "vae."
+            )
         self.decoder = decoder
-        self.num_classes = num_classes
+        self.num_classes, self.num_conditions = num_classes, num_conditions
         self.likelihood, self.prior = likelihood or Bernoulli(), prior or StandardNormal(latent_dim)
 
     def forward(self, batch: Batch) -> Tensor:
         """Sample z ``(..., batch, latent_dim)``, observe x ``(batch, *event)``, of the likelihood's support.
 
         Raises:
-            UserError: the batch has no labels.
+            UserError: the batch has no labels, or not as many conditions.
         """
-        if batch.y is None:
+        if self.num_classes and batch.y is None:
             raise UserError("the conditional model needs labels: give the data integer labels y.")
+        if self.num_conditions and (batch.c is None or batch.c.shape[1] != self.num_conditions):
+            raise UserError(f"the conditional model needs conditions: give the data c, (N, {self.num_conditions}).")
+        conditions = (batch.c,) if self.num_conditions else ()
         prior = self.prior()
         with pyro.plate("data", len(batch.x), dim=-1):
             z = pyro.sample("z", prior)
-            x: Tensor = pyro.sample("x", self.likelihood.of(self.decoder(z, batch.y), batch), obs=batch.x)
+            x: Tensor = pyro.sample("x", self.likelihood.of(self.decoder(z, batch.y, *conditions), batch), obs=batch.x)
         return x

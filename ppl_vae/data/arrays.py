@@ -57,6 +57,8 @@ class Observations(NamedTuple):
         columns: what the columns of a table are called, likewise.
         mask: which numbers of x were seen, ``(N, *event)``; None where all were.
         kinds: what each column of a table holds; none where the numbers say it.
+        c: conditions, ``(N, C)``, float32, or None.
+        condition_names: what they are called.
     """
 
     x: Tensor
@@ -67,6 +69,8 @@ class Observations(NamedTuple):
     columns: tuple[str, ...] = ()
     mask: Tensor | None = None
     kinds: tuple[str, ...] = ()
+    c: Tensor | None = None
+    condition_names: tuple[str, ...] = ()
 
 
 def short(where: str) -> str:

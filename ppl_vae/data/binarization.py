@@ -19,6 +19,7 @@ def binarized(
     first: int = 0,
     scale: int = 1,
     mask: Tensor | None = None,
+    c: Tensor | None = None,
 ) -> Dataset:
     """A data set under one of the protocols; figures are comparable only under the same one.
 
@@ -31,8 +32,9 @@ def binarized(
         first: number of row 0 in the whole data set.
         scale: of integers.
         mask: which numbers of x were seen, or None.
+        c: conditions, ``(N, C)``, or None.
     """
-    levels = Dataset(x, y, dynamic=True, first=first, scale=scale, mask=mask)
+    levels = Dataset(x, y, dynamic=True, first=first, scale=scale, mask=mask, c=c)
     if binarization == "auto":
         binarization = suiting(levels.values())
     if binarization == "static":

@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from ppl_vae.data.conditions import check_known, conditions_like
 from ppl_vae.programs.batch import Batch
 from ppl_vae.runtime.config import CountOrZero, in_range
 from ppl_vae.runtime.errors import UserError
@@ -36,11 +37,11 @@ class Dataset:
         first: number of row 0 in the whole data set; each split has its own, so that no row is taken for another's.
         scale: what integers are divided by: 255 of 8-bit images, and 0 or 1 of counts and bits, which nothing divides;
             None of float and bool.
-        mask: which numbers of x were seen, bool, of x's shape; None where all were. What x has in place of those that
-            are missing stands in for them, and counts for nothing.
+        mask: which numbers of x were seen, bool, of x's shape; None where all were. Others count for nothing.
+        c: conditions, ``(N, C)``, numbers that are given beside the labels; or None.
 
     Raises:
-        UserError: x or y is no tensor, of another type or another shape.
+        UserError: one of them is no tensor, of another type or another shape.
     """
 
     def __init__(
@@ -51,12 +52,13 @@ class Dataset:
         first: int = 0,
         scale: int | None = None,
         mask: Tensor | None = None,
+        c: Tensor | None = None,
     ) -> None:
-        """See what x and y are, and lay them out in C's order: noise is drawn in the order of memory.
+        """See what each is, and lay them out in C's order: noise is drawn in the order of memory.
 
         What they hold is looked at where a pair is tried, by :meth:`probe`: this runs inside a traced step too.
         """
-        for name, value in (("x", x), ("y", y), ("mask", mask)):
+        for name, value in (("x", x), ("y", y), ("mask", mask), ("c", c)):
             if not isinstance(value, Tensor) and (name == "x" or value is not None):
                 raise UserError(f"{name} is a {type(value).__name__}; make it a tensor, {as_tensor(name, value)}.")
         if x.dim() < 2:
@@ -82,6 +84,7 @@ class Dataset:
             raise UserError(f"the mask is {_name(mask)} of shape {tuple(mask.shape)}; it must be bool{advice}")
         self.kept, self.mask = x.contiguous(), None if mask is None else mask.to(x.device).contiguous()
         self.y, self.dynamic, self.first, self.scale = y, dynamic, first, scale or 1
+        self.c = None if c is None else conditions_like(c, x).to(x.device, self.dtype).contiguous()
 
     def __len__(self) -> int:
         return len(self.kept)
@@ -125,7 +128,7 @@ class Dataset:
     @property
     def tensors(self) -> dict[str, Tensor]:
         """What it holds of its rows, by name of the argument: whoever records how a batch is made reads these."""
-        found = {"x": self.kept, "y": self.y, "mask": self.mask}
+        found = {"x": self.kept, "y": self.y, "mask": self.mask, "c": self.c}
         return {name: tensor for name, tensor in found.items() if tensor is not None}
 
     def replace(self, **changes: Any) -> Self:
@@ -168,7 +171,8 @@ class Dataset:
         y = None if self.y is None else self.y[index]
         if self.dynamic:  # torch.bernoulli draws the same, one number at a time: three times as slow on the CPU
             x = (torch.rand_like(x) < x).to(x.dtype)
-        return Batch(x, y, index + self.first, None if self.mask is None else self.mask[index])
+        mask, c = (None if each is None else each[index] for each in (self.mask, self.c))
+        return Batch(x, y, index + self.first, mask, c)
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """The whole split in order, in batches of at most ``batch_size``."""
@@ -186,6 +190,7 @@ class Dataset:
 
     @cached_property
     def _telling(self) -> Tensor:
+        check_known("the data", self.c)
         found = torch.arange(min(2, len(self)), device=self.device)
         grey, outside = self._first(_is_grey), self._first(_is_outside)
         negative, broken = (self._first(each) for each in (lambda part: part < 0, lambda part: part != part.round()))
@@ -237,7 +242,7 @@ class Dataset:
         """Add all that it holds to a hash of :mod:`hashlib`, x as float."""
         for rows in torch.arange(len(self)).split(_HASHED):
             digest.update(self.values(rows).numpy().data)
-        for tensor in (self.y, self.mask):
+        for tensor in (self.y, self.mask, self.c):
             if tensor is not None:
                 digest.update(tensor.numpy().data)
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ppl_vae.data.conditions import Condition, conditions_in, means_of
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.kinds import COLUMNS, kind_of
 from ppl_vae.data.splits import Splits, splits_of
@@ -56,6 +57,8 @@ class DataInfo:
     """The largest, likewise."""
     photographs: bool = False
     """Whether images are photographs in grey, whose 0 is black; those of others (MNIST) are ink, whose 1 is black."""
+    conditions: tuple[Condition, ...] = ()
+    """The conditions that each observation is given; none where the data has none."""
 
     def __post_init__(self) -> None:
         """See that shape and layout agree, which a record that was changed by hand may not.
@@ -102,7 +105,13 @@ class DataInfo:
             least=least,
             largest=largest,
             photographs=not splits.train.dynamic and kind_of(train, splits.layout) == "photographs",
+            conditions=conditions_in(splits.train.c, splits.condition_names),
         )
+
+    @property
+    def num_conditions(self) -> int:
+        """Numbers that each observation is given as conditions."""
+        return len(self.conditions)
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -170,11 +179,12 @@ class DataInfo:
 
 def example(info: DataInfo, device: torch.device | None = None) -> Batch:
     """Two datapoints of the right shape and no particular value, or one if training has no more rows; with a mask, by
-    which all was seen, where the data has holes."""
+    which all was seen, where the data has holes, and each condition at its mean, where it has any."""
     num = min(2, info.num_data)
     y = torch.zeros(num, dtype=torch.long, device=device) if info.num_classes else None
     x = torch.zeros(num, *info.event_shape, device=device)
-    return Batch(x, y, torch.arange(num, device=device), torch.ones_like(x, dtype=torch.bool) if info.holes else None)
+    mask, c = torch.ones_like(x, dtype=torch.bool) if info.holes else None, means_of(info.conditions)
+    return Batch(x, y, torch.arange(num, device=device), mask, None if c is None else c.to(x).expand(num, -1))
 
 
 def _kinds(splits: Splits) -> tuple[str, ...]:

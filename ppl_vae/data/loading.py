@@ -88,8 +88,10 @@ def load(settings: "DataConfig | Path | str | Any" = "digits", y: Any = None, **
     if settings.binarization == "auto":
         suits = "none" if source.kinds else suiting(source.values(), source.layout)
         settings = replace(settings, binarization=suits)
-    own_validation = None if source.validation_x is None else source._replace(x=source.validation_x, y=None, mask=None)
-    own_test = None if source.test_x is None else source._replace(x=source.test_x, y=source.test_y, mask=None)
+    own_validation = (
+        None if source.validation_x is None else source._replace(x=source.validation_x, y=None, mask=None, c=None)
+    )
+    own_test = None if source.test_x is None else source._replace(x=source.test_x, y=source.test_y, mask=None, c=None)
     splits, first = [], 0
     for part, rows in ((source, train), (own_validation or source, validation), (own_test or source, test)):
         chosen = rows if part is source else torch.arange(len(part.x))
@@ -106,6 +108,7 @@ def load(settings: "DataConfig | Path | str | Any" = "digits", y: Any = None, **
         class_names=tuple(source.class_names[label] for label in classes) if source.class_names else (),
         columns=source.columns,
         kinds=source.kinds,
+        condition_names=source.condition_names,
         scale=source.scale,
         binarization=settings.binarization,
         notes=source.notes,
@@ -130,6 +133,7 @@ def _far(source: Far, settings: DataConfig) -> Splits:
         class_names=tuple(source.class_names[label] for label in classes) if source.class_names else (),
         columns=parts.found.columns,
         kinds=parts.found.kinds,
+        condition_names=source.condition_names,
         scale=parts.found.scale,
         binarization=parts.binarization,
         notes=parts.notes,
@@ -164,7 +168,6 @@ def _warnings(settings: DataConfig, num_train: int, num_validation: int, num_tes
 
 
 def _part(source: Source, rows: torch.Tensor, settings: DataConfig, first: int) -> Dataset:
-    y = None if source.y is None else source.y[rows]
+    y, mask, c = (None if each is None else each[rows] for each in (source.y, source.mask, source.c))
     binarization = settings.binarization if source.layout == "plain" else "none"  # sequences are bits already
-    mask = None if source.mask is None else source.mask[rows]
-    return binarized(source.x[rows], y, binarization, settings.data_seed, first, source.scale, mask)
+    return binarized(source.x[rows], y, binarization, settings.data_seed, first, source.scale, mask, c)

@@ -46,6 +46,8 @@ class Source(NamedTuple):
         columns: what the columns of a table are called, likewise.
         mask: which numbers of x were seen, ``(N, *event)``; None where all were.
         kinds: what each column of a table holds; none where its numbers say it.
+        c: conditions, ``(N, C)``, or None.
+        condition_names: what they are called.
     """
 
     x: Tensor
@@ -61,6 +63,8 @@ class Source(NamedTuple):
     columns: tuple[str, ...] = ()
     mask: Tensor | None = None
     kinds: tuple[str, ...] = ()
+    c: Tensor | None = None
+    condition_names: tuple[str, ...] = ()
 
     def values(self) -> Tensor:
         """The observations as float."""

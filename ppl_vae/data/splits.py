@@ -90,6 +90,7 @@ class Splits(NamedTuple):
         columns: what the columns of a table are called, likewise.
         kinds: what each column of a table holds, a :data:`ppl_vae.data.kinds.Column`: a category takes a column for
             each of its values, side by side and named ``column=value``. None where the numbers say what they are.
+        condition_names: what the conditions are called; none where they have no names.
         scale: what a file's integers are divided by; see :mod:`ppl_vae.data.arrays`.
         binarization: what became of the grey levels.
         notes: what was decided in reading it, a line each.
@@ -110,6 +111,7 @@ class Splits(NamedTuple):
     class_names: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    condition_names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         parts = ((name, getattr(self, name)) for name in ("train", "validation", "test"))
@@ -146,7 +148,7 @@ class Splits(NamedTuple):
         )
 
     def fingerprint(self) -> str:
-        """The first 16 hexadecimal digits of a SHA-256 over every split's x and y, the alphabet, and the classes
+        """The first 16 hexadecimal digits of a SHA-256 over every split's x, y and c, the alphabet, and the classes
         unless they are 0, 1, 2, ..."""
         digest = hashlib.sha256(self.alphabet.encode())
         if self.classes != tuple(range(self.num_classes)):

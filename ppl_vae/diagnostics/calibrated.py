@@ -8,7 +8,7 @@ from torch import nn
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.diagnostics.calibration import MIN_SIMULATIONS, Calibration, calibrate
 from ppl_vae.estimates.estimate import Origin, Protocol, check_origin
-from ppl_vae.evaluation.estimators import EvaluateConfig, fitted_to, labels_for, protocol_of, refuse_point
+from ppl_vae.evaluation.estimators import EvaluateConfig, fitted_to, given_for, protocol_of, refuse_point
 from ppl_vae.guides.unseen import Fitted, lines_about, told_of
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.runtime.config import checked, to_plain
@@ -97,9 +97,9 @@ def calibrate_pair(
 
     count = settings.num_simulated
     with bar(count, "simulation", "calibrating", progress) as done:
-        y = labels_for(data, settings)
+        y, c = given_for(data, settings)
         drawn = settings.draws, y, settings.seed, done.update
-        calibration = calibrate(model, fit, data.event_shape, count, *drawn, holes=data)
+        calibration = calibrate(model, fit, data.event_shape, count, *drawn, holes=data, c=c)
     fitted, simulated = met[0]
     origin = (origin or Origin.unknown(data)).simulated(simulated)
     return Calibrated(

@@ -165,6 +165,7 @@ def calibrate(
     seed: Seed = 0,
     advance: Callable[[int], object] | None = None,
     holes: Dataset | None = None,
+    c: Tensor | None = None,
 ) -> Calibration:
     """Simulation-based calibration of a pair.
 
@@ -178,6 +179,7 @@ def calibrate(
         seed: of the simulations, the draws and the order of ties; the caller's generators are left alone.
         advance: called with the number of simulations done, for a progress bar.
         holes: data whose holes the simulations get, over and over; q is then held against p(z | x_seen).
+        c: conditions, ``(num_simulations, C)``, for a conditional model.
 
     Raises:
         UserError: too few simulations or draws, or a guide that has no row for the simulated data.
@@ -188,7 +190,7 @@ def calibrate(
         )
     if num_samples < MIN_SAMPLES:
         raise UserError(f"`num_samples`: calibration needs at least {MIN_SAMPLES} samples of q, got {num_samples}.")
-    data, truth = simulate(model, event_shape, num_simulations, y, seed)
+    data, truth = simulate(model, event_shape, num_simulations, y, seed, c)
     data = data if holes is None else with_holes_of(holes, data)
     guide = guide_for if isinstance(guide_for, nn.Module) else guide_for(data)
     check_rows(guide, data.first, len(data))

@@ -154,8 +154,8 @@ def estimates(
         )
     if settings.simulates:
         origin = origin or Origin.unknown(data)
-        y = labels_for(data, settings)
-        simulated, truth = simulate(model, data.event_shape, settings.num_simulated, y, settings.seed)
+        y, c = given_for(data, settings)
+        simulated, truth = simulate(model, data.event_shape, settings.num_simulated, y, settings.seed, c)
         data = with_holes_of(data, simulated)
         origin = origin.simulated(data)
     else:
@@ -196,10 +196,11 @@ def refuse_point(guide: nn.Module, data: Dataset, settings: EvaluateConfig) -> N
         )
 
 
-def labels_for(data: Dataset, settings: EvaluateConfig) -> Tensor | None:
-    """Labels for simulated data, those of the data, over and over; None where it has none."""
-    y = data.y
-    return None if y is None else y[torch.arange(settings.num_simulated, device=y.device) % len(y)]
+def given_for(data: Dataset, settings: EvaluateConfig) -> tuple[Tensor | None, Tensor | None]:
+    """Labels and conditions for simulated data, those of the data, over and over; None where it has none."""
+    rows = torch.arange(settings.num_simulated, device=data.device) % len(data)
+    y, c = (None if each is None else each[rows.to(each.device)] for each in (data.y, data.c))
+    return y, c
 
 
 def protocol_of(

@@ -16,7 +16,12 @@ from ppl_vae.runtime.seeding import seeded, stream
 
 @in_range
 def simulate(
-    model: nn.Module, event_shape: tuple[int, ...], num: Count, y: Tensor | None = None, seed: Seed = 0
+    model: nn.Module,
+    event_shape: tuple[int, ...],
+    num: Count,
+    y: Tensor | None = None,
+    seed: Seed = 0,
+    c: Tensor | None = None,
 ) -> tuple[Dataset, dict[str, Tensor]]:
     """Data from the model itself, z* ~ p(z), x* ~ p(x | z*): of each x* one exact posterior draw, z*, is then known.
 
@@ -26,9 +31,10 @@ def simulate(
         num: how many, at least 1.
         y: labels, ``(num,)``, for a conditional model.
         seed: of the draws; the caller's generators are left alone.
+        c: conditions, ``(num, C)``, likewise.
 
     Returns:
-        the data, x* ``(num, *event)`` and y, numbered from ``UNSEEN``, so that no row of a per-datapoint guide is
+        the data, x* ``(num, *event)``, y and c, numbered from ``UNSEEN``, so that no row of a per-datapoint guide is
         taken for theirs; and z* by site, ``(num, *latent_event)``.
 
     Raises:
@@ -42,12 +48,14 @@ def simulate(
         )
     if y is not None and len(y) != num:
         raise ValueError(f"{len(y)} labels for {num} simulations")
+    if c is not None and len(c) != num:
+        raise ValueError(f"{len(c)} rows of conditions for {num} simulations")
     device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
     with seeded(stream(seed, "simulation"), device):
-        draws = prior_predictive(model, event_shape, num, y)
+        draws = prior_predictive(model, event_shape, num, y, c)
         if tuple(draws.x.shape[1:]) != tuple(event_shape):
             raise not_x()
-        data = Dataset(draws.x.detach(), y, first=UNSEEN)
+        data = Dataset(draws.x.detach(), y, first=UNSEEN, c=c)
         with frozen(model):
             probe = data.probe()
             hold_to_x_alone(trace_in_plate(model, probe), probe)

@@ -143,6 +143,8 @@ def _decoded(model: nn.Module, called: str) -> _Decoded:
             raise UserError(
                 "the page draws z from N(0, I), and this model has another prior; 'ppl-vae sample' draws from it."
             )
+        if decoder.conditions is not None:
+            raise UserError("the page has no place for conditions, which this model reads; take 'ppl-vae sample'.")
         try:
             layers, classes = _layers(decoder), decoder.num_classes
         except ValueError as error:  # somebody has put layers of their own into it

@@ -11,8 +11,9 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from ppl_vae.networks.dense import mlp, nonlinearity_of, with_label
+from ppl_vae.networks.dense import mlp, nonlinearity_of, num_in, with_conditions, with_label
 from ppl_vae.networks.precision import network
+from ppl_vae.networks.scaling import Scaling
 from ppl_vae.programs.holes import beside_mask, shape_beside_mask
 from ppl_vae.programs.layout import channels_first
 from ppl_vae.runtime.errors import UserError
@@ -29,6 +30,7 @@ class ConvEncoder(nn.Module):
         activation: name of the nonlinearity.
         num_classes: how many labels there are, if it is to read them; 0 to read x alone.
         holes: whether it reads which numbers of x were seen.
+        conditions: what brings conditions to unit scale, if it is to read them; None to read none.
 
     Raises:
         UserError: an event that is no image, no channels, or unknown activation.
@@ -44,6 +46,7 @@ class ConvEncoder(nn.Module):
         num_classes: int = 0,
         *,
         holes: bool = False,
+        conditions: Scaling | None = None,
     ) -> None:
         super().__init__()
         self.event_dim, self.num_classes, self.holes = len(event_shape), num_classes, holes
@@ -55,15 +58,19 @@ class ConvEncoder(nn.Module):
             layers += [_started(layer, num_terms=9 * below), nonlinearity_of(activation)()]
         self.conv = nn.Sequential(*layers)
         self.num_features = channels[-1] * prod(sizes[-1])
-        self.net = mlp(self.num_features + num_classes, hidden, out_size, activation)
+        self.conditions = conditions
+        self.net = mlp(self.num_features + num_classes + num_in(conditions), hidden, out_size, activation)
 
-    def forward(self, x: Tensor, y: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """X ``(..., batch, *event)``, labels ``(batch,)`` and what was seen of x to ``(..., batch, out_size)``."""
+    def forward(
+        self, x: Tensor, y: Tensor | None = None, mask: Tensor | None = None, c: Tensor | None = None
+    ) -> Tensor:
+        """X ``(..., batch, *event)``, labels ``(batch,)``, what was seen of x and conditions ``(batch, C)`` to
+        ``(..., batch, out_size)``."""
         leading = x.shape[: x.dim() - self.event_dim]
         pixels = (beside_mask(x, mask, self.event_dim) if self.holes else x).reshape(-1, *self.pixels).movedim(-1, 1)
         with network(x.device):
             features = self.conv(pixels).movedim(1, -1).reshape(*leading, self.num_features)
-            out: Tensor = self.net(with_label(features, y, self.num_classes))
+            out: Tensor = self.net(with_conditions(with_label(features, y, self.num_classes), c, self.conditions))
         return out.to(x.dtype)
 
 
@@ -82,6 +89,7 @@ class ConvDecoder(nn.Module):
         start: what it puts out before it is trained, give or take, ``(*event)``: each pixel has a bias.
         num_classes: how many labels there are, if it is to read them; 0 to read z alone.
         outputs: ``(K,)`` where the likelihood needs K numbers for each of x; its output is ``(..., *event, K)`` then.
+        conditions: what brings conditions to unit scale, if it is to read them; None to read none.
 
     Raises:
         UserError: an event that is no image, no channels, or unknown activation.
@@ -98,6 +106,7 @@ class ConvDecoder(nn.Module):
         num_classes: int = 0,
         *,
         outputs: Sequence[int] = (),
+        conditions: Scaling | None = None,
     ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
@@ -105,7 +114,8 @@ class ConvDecoder(nn.Module):
         sizes, depth = _pyramid(event_shape, len(channels))
         *self.sizes, smallest = sizes
         self.features = (*smallest, channels[0])
-        self.net = mlp(latent_dim + num_classes, hidden, prod(self.features), activation)
+        self.conditions = conditions
+        self.net = mlp(latent_dim + num_classes + num_in(conditions), hidden, prod(self.features), activation)
         self.nonlinearity = nonlinearity_of(activation)()
         # A convolution's own bias is one for each channel, and of the last one's the pixels' take the place.
         self.conv = nn.ModuleList()
@@ -115,10 +125,11 @@ class ConvDecoder(nn.Module):
             self.conv.append(_started(layer, num_terms=4 * above))  # 2 × 2 weights of the kernel reach one pixel
         self.bias = nn.Parameter(torch.zeros(self.event_shape) if start is None else start.clone())
 
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Z ``(..., batch, latent_dim)`` and labels ``(batch,)`` to a parameter a pixel, ``(..., batch, *event)``."""
+    def forward(self, z: Tensor, y: Tensor | None = None, c: Tensor | None = None) -> Tensor:
+        """Z ``(..., batch, latent_dim)``, labels ``(batch,)`` and conditions ``(batch, C)`` to a parameter a pixel,
+        ``(..., batch, *event)``."""
         with network(z.device):
-            features = self.net(with_label(z, y, self.num_classes))
+            features = self.net(with_conditions(with_label(z, y, self.num_classes), c, self.conditions))
             pixels = features.reshape(-1, *self.features).movedim(-1, 1)
             for layer, (height, width) in zip(self.conv, reversed(self.sizes), strict=True):
                 pixels = layer(self.nonlinearity(pixels))[..., :height, :width]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from ppl_vae.networks.precision import network
+from ppl_vae.networks.scaling import Scaling
 from ppl_vae.programs.holes import beside_mask
 from ppl_vae.programs.labels import note_classes
 from ppl_vae.runtime.errors import unknown_name
@@ -82,8 +83,22 @@ def with_label(features: Tensor, y: Tensor | None, num_classes: int) -> Tensor:
     return torch.cat([features, one_hot.expand(*features.shape[:-1], num_classes)], dim=-1)
 
 
+def with_conditions(features: Tensor, c: Tensor | None, scaling: Scaling | None) -> Tensor:
+    """Features ``(..., batch, size)`` with their conditions ``(batch, C)`` behind them, scaled, if there are any."""
+    if scaling is None:
+        return features
+    # Not by a call of the module, which pictures of a pair would show as a layer that x goes through too.
+    scaled = ((cast(Tensor, c) - scaling.shift) / scaling.unit).to(features)
+    return torch.cat([features, scaled.expand(*features.shape[:-1], scaled.shape[-1])], dim=-1)
+
+
+def num_in(scaling: Scaling | None) -> int:
+    """C, how many conditions are scaled; 0 without any."""
+    return 0 if scaling is None else len(scaling.shift)
+
+
 class Encoder(nn.Module):
-    """From an observation (and its label) to numbers about it: ``(..., *event) -> (..., out_size)``.
+    """From an observation (and its label and conditions) to numbers about it: ``(..., *event) -> (..., out_size)``.
 
     Args:
         event_shape: shape of one observation.
@@ -93,6 +108,7 @@ class Encoder(nn.Module):
         num_classes: how many labels there are, if it is to read them; 0 to read x alone.
         holes: whether it reads which numbers of x were seen.
         scaling: what x goes through first, as :class:`ppl_vae.networks.scaling.Scaling`.
+        conditions: what brings conditions to unit scale, if it is to read them; None to read none.
     """
 
     def __init__(
@@ -105,24 +121,29 @@ class Encoder(nn.Module):
         *,
         holes: bool = False,
         scaling: nn.Module | None = None,
+        conditions: Scaling | None = None,
     ) -> None:
         super().__init__()
         self.event_dim, self.num_classes, self.holes = len(event_shape), num_classes, holes
-        self.scaling = scaling
-        self.net = mlp(prod(event_shape) * (1 + holes) + num_classes, hidden, out_size, activation)
+        self.scaling, self.conditions = scaling, conditions
+        in_size = prod(event_shape) * (1 + holes) + num_classes + num_in(conditions)
+        self.net = mlp(in_size, hidden, out_size, activation)
 
-    def forward(self, x: Tensor, y: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """X ``(..., batch, *event)``, labels ``(batch,)`` and what was seen of x to ``(..., batch, out_size)``."""
+    def forward(
+        self, x: Tensor, y: Tensor | None = None, mask: Tensor | None = None, c: Tensor | None = None
+    ) -> Tensor:
+        """X ``(..., batch, *event)``, labels ``(batch,)``, what was seen of x and conditions ``(batch, C)`` to
+        ``(..., batch, out_size)``."""
         read = x if self.scaling is None else self.scaling(x)
         numbers = beside_mask(read, mask, self.event_dim) if self.holes else read
         features = with_label(numbers.flatten(start_dim=x.dim() - self.event_dim), y, self.num_classes)
         with network(x.device):
-            out: Tensor = self.net(features)
+            out: Tensor = self.net(with_conditions(features, c, self.conditions))
         return out.to(features.dtype)
 
 
 class Decoder(nn.Module):
-    """From a latent (and a label) to the parameter of x's likelihood: ``(..., latent_dim) -> (..., *event)``.
+    """From a latent (and what is given) to the parameter of x's likelihood: ``(..., latent_dim) -> (..., *event)``.
 
     Args:
         latent_dim: size of z.
@@ -132,6 +153,7 @@ class Decoder(nn.Module):
         start: what it puts out before it is trained, give or take, ``(*event)``: the output bias. A likelihood knows
             one that suits the data (:meth:`ppl_vae.models.likelihoods.Likelihood.start`).
         num_classes: how many labels there are, if it is to read them; 0 to read z alone.
+        conditions: what brings conditions to unit scale, if it is to read them; None to read none.
     """
 
     def __init__(
@@ -142,19 +164,22 @@ class Decoder(nn.Module):
         activation: str = "relu",
         start: Tensor | None = None,
         num_classes: int = 0,
+        *,
+        conditions: Scaling | None = None,
     ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
-        self.event_shape, self.num_classes = tuple(event_shape), num_classes
-        self.net = mlp(latent_dim + num_classes, hidden, prod(event_shape), activation)
+        self.event_shape, self.num_classes, self.conditions = tuple(event_shape), num_classes, conditions
+        self.net = mlp(latent_dim + num_classes + num_in(conditions), hidden, prod(event_shape), activation)
         if start is not None:
             bias = cast(Tensor, self.net[-1].bias)
             with torch.no_grad():
                 bias.copy_(start.flatten())
 
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Z ``(..., batch, latent_dim)`` and labels ``(batch,)`` to a parameter a pixel, ``(..., batch, *event)``."""
+    def forward(self, z: Tensor, y: Tensor | None = None, c: Tensor | None = None) -> Tensor:
+        """Z ``(..., batch, latent_dim)``, labels ``(batch,)`` and conditions ``(batch, C)`` to a parameter a pixel,
+        ``(..., batch, *event)``."""
         with network(z.device):
-            output: Tensor = self.net(with_label(z, y, self.num_classes))
+            output: Tensor = self.net(with_conditions(with_label(z, y, self.num_classes), c, self.conditions))
         shaped: Tensor = output.unflatten(-1, self.event_shape).to(z.dtype)
         return shaped

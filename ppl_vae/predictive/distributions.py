@@ -1,10 +1,12 @@
 """Sheets of draws from the prior, posterior and conditional predictive distributions."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from ppl_vae.data.conditions import chosen, in_list
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import Label, number_of, rows_of
@@ -20,6 +22,7 @@ from ppl_vae.predictive.rendering import (
     shown_of,
     shows_noise,
     strips_of,
+    takes_conditions,
     takes_labels,
 )
 from ppl_vae.predictive.samples import Samples
@@ -27,9 +30,6 @@ from ppl_vae.programs.holes import with_gaps
 from ppl_vae.programs.rows import check_rows
 from ppl_vae.runtime.config import Count, in_range
 from ppl_vae.runtime.errors import UserError
-
-if TYPE_CHECKING:
-    pass
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,10 +47,15 @@ def prior(model: nn.Module, info: DataInfo, num_samples: Count = 64) -> Samples:
         num_samples: how many draws.
 
     Raises:
-        UserError: the model reads labels, and has no p(y) to draw them from.
+        UserError: the model reads labels or conditions, and has no distribution to draw them from.
     """
     if takes_labels(model, info):
         raise UserError("this model is conditional on labels, and has no p(y) of them; draw from `conditional`.")
+    if takes_conditions(model, info):
+        raise UserError(
+            f"this model is conditional on {in_list(info.conditions)}, and has no distribution of them; sample "
+            "conditional."
+        )
     draws = prior_predictive(model, info.event_shape, num_samples)
     shown, words = shown_of(model, info, draws)
     kinds = {"E[x | z], z ~ p(z)": draws.means, "x ~ p(x | z) for the same z": draws.x}
@@ -114,38 +119,63 @@ def posterior(
 
 
 @in_range
-def conditional(model: nn.Module, info: DataInfo, num_samples: Count = 64, label: Label | None = None) -> Samples:
-    """z ~ p(z), x ~ p(x | z, y), from torch's own generator: latents, means and x of one label.
+def conditional(
+    model: nn.Module,
+    info: DataInfo,
+    num_samples: Count = 64,
+    label: Label | None = None,
+    at: Mapping[str, float | str] | None = None,
+) -> Samples:
+    """z ~ p(z), x ~ p(x | z, y, c), from torch's own generator: latents, means and x of one label and conditions c.
 
-    Without a label it is the means of a sheet: a row for each label that training saw, at most 50, a z for each column.
+    Of a model that reads labels, without a label, it is the means of a sheet: a row for each label that training saw,
+    at most 50, a z for each column.
 
     Args:
-        model: p(z) p(x | z, y).
+        model: p(z) p(x | z, y, c).
         info: of its training data.
         num_samples: how many draws; of the sheet, how many columns, at most 12.
         label: y, as the data has it.
+        at: conditions by name, such as ``{"age": 40}``, of a category one of its values; the others are at their mean
+            over the training data, which the caption says.
+
+    Returns:
+        the draws; where a condition leaves what training saw, its ``words`` say so.
 
     Raises:
-        UserError: the model reads no labels, or training saw no such label.
+        UserError: the model reads no such thing, or training saw no such label; there is no condition of that name, or
+            its value is no number.
     """
-    if not takes_labels(model, info):
-        raise UserError("this run's model takes no labels; train one with `model` conditional.")
-    if label is None:
+    labels, conditioned = takes_labels(model, info), takes_conditions(model, info)
+    if not labels and not conditioned:
+        raise UserError("this run's model takes neither labels nor conditions; train one with `model` conditional.")
+    if label is not None and not labels:
+        raise UserError("`label`: this run's model takes no labels; say its conditions by `at`.")
+    if at and not conditioned:
+        raise UserError("`at`: this run's model takes no conditions; leave it out.")
+    under = chosen(info.conditions, at or {}) if conditioned else None
+    c, given, rest, words = (None, "", "", ()) if under is None else under
+    given = f", {given}" if given else ""
+    rest = f"; {rest}" if rest else ""
+    if labels and label is None:
         rows = rows_of(info)
-        sheet = label_sheet(model, info.event_shape, rows.numbers, min(num_samples, _SHEET_COLUMNS))
+        sheet = label_sheet(model, info.event_shape, rows.numbers, min(num_samples, _SHEET_COLUMNS), c)
         names = [f"y = {name}" for name in rows.names]
         return Samples(
             {"means": sheet},
             info,
-            f"E[x | z, y]: {rows.words}, a column for each z ~ p(z).",
+            f"E[x | z, y{given}]: {rows.words}, a column for each z ~ p(z){rest}.",
             lambda caption: strips_of(info, sheet, names, (), caption),
+            words,
         )
-    y = torch.full((num_samples,), number_of(info, label, "label"), device=device_of(model))
-    draws = prior_predictive(model, info.event_shape, num_samples, y)
+    number = None if label is None else number_of(info, label, "label")
+    y = None if number is None else torch.full((num_samples,), number, device=device_of(model))
+    draws = prior_predictive(model, info.event_shape, num_samples, y, c)
     return Samples(
         {**draws.latents, "means": draws.means, "x": draws.x},
         info,
-        f"E[x | z, y = {label}] for z ~ p(z).",
+        f"E[x | z{'' if label is None else f', y = {label}'}{given}] for z ~ p(z){rest}.",
         lambda caption: sheet_of(info, draws.means, caption),
+        words,
         sequences={"x": draws.x},
     )

@@ -19,6 +19,8 @@ from ppl_vae.runtime.config import Count, in_range
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import preserved
 
+Given = Tensor | None  # labels or conditions, where the model reads them
+
 
 class Draws(NamedTuple):
     """Draws from a predictive distribution.
@@ -44,15 +46,15 @@ class Moments(NamedTuple):
 
 @in_range
 def prior_predictive(
-    model: nn.Module, event_shape: tuple[int, ...], num_samples: Count, y: Tensor | None = None
+    model: nn.Module, event_shape: tuple[int, ...], num_samples: Count, y: Given = None, c: Given = None
 ) -> Draws:
-    """z ~ p(z), x ~ p(x | z), or x ~ p(x | z, y).
+    """z ~ p(z), x ~ p(x | z), or x ~ p(x | z, y, c).
 
     Args:
         model: p(x, z).
         event_shape: shape of one observation.
         num_samples: n, at least 1.
-        y: labels, ``(n,)``, for a conditional model.
+        y, c: labels, ``(n,)``, and conditions, ``(n, C)`` or ``(C,)``, for a conditional model.
 
     Returns:
         draws of shape ``(n, ...)``, from torch's own generator.
@@ -61,7 +63,7 @@ def prior_predictive(
         UserError: the model reads labels, and there are none.
     """
     with frozen(model):
-        blank = _blank(model, num_samples, event_shape, y)
+        blank = _blank(model, num_samples, event_shape, y, c)
         try:
             return _draws(model, _unobserved(model), blank)
         except UserError as error:
@@ -104,22 +106,22 @@ def posterior_predictive(model: nn.Module, guide: nn.Module, batch: Batch, num_s
 
 
 def decode(
-    model: nn.Module, latents: dict[str, Tensor], event_shape: tuple[int, ...], y: Tensor | None = None
+    model: nn.Module, latents: dict[str, Tensor], event_shape: tuple[int, ...], y: Given = None, c: Given = None
 ) -> Tensor:
-    """E[x | latents], or E[x | latents, y], at chosen latents: the ``means`` of :func:`draw_at`."""
-    return draw_at(model, latents, event_shape, y).means
+    """E[x | latents], or E[x | latents, y, c], at chosen latents: the ``means`` of :func:`draw_at`."""
+    return draw_at(model, latents, event_shape, y, c).means
 
 
 def draw_at(
-    model: nn.Module, latents: dict[str, Tensor], event_shape: tuple[int, ...], y: Tensor | None = None
+    model: nn.Module, latents: dict[str, Tensor], event_shape: tuple[int, ...], y: Given = None, c: Given = None
 ) -> Draws:
-    """x ~ p(x | latents), or x ~ p(x | latents, y), at chosen latents.
+    """x ~ p(x | latents), or x ~ p(x | latents, y, c), at chosen latents.
 
     Args:
         model: p(x, z).
         latents: values by site, ``(n, *latent_event)``; sites left out are drawn from the prior.
         event_shape: shape of one observation.
-        y: labels, ``(n,)``, for a conditional model.
+        y, c: labels, ``(n,)``, and conditions, ``(n, C)`` or ``(C,)``, for a conditional model.
 
     Returns:
         draws of shape ``(n, ...)``, from torch's own generator.
@@ -130,7 +132,7 @@ def draw_at(
     num = len(next(iter(latents.values())))
     with frozen(model):
         program = poutine.condition(_unobserved(model), data=latents)
-        blank = _blank(model, num, event_shape, y)
+        blank = _blank(model, num, event_shape, y, c)
         with preserved(blank.x.device):
             unknown = set(latents) - set(latent_sites(trace_in_plate(model, blank, _unobserved(model))))
         if unknown:
@@ -138,7 +140,9 @@ def draw_at(
         return _draws(model, program, blank)
 
 
-def label_sheet(model: nn.Module, event_shape: tuple[int, ...], labels: Tensor, num_columns: int) -> Tensor:
+def label_sheet(
+    model: nn.Module, event_shape: tuple[int, ...], labels: Tensor, num_columns: int, c: Given = None
+) -> Tensor:
     """E[x | z, y] of a conditional model for some labels and a few z ~ p(z), each shared by a column.
 
     Args:
@@ -146,26 +150,28 @@ def label_sheet(model: nn.Module, event_shape: tuple[int, ...], labels: Tensor, 
         event_shape: shape of one observation.
         labels: a row for each, ``(R,)``.
         num_columns: how many z, from torch's own generator.
+        c: conditions, ``(C,)``.
 
     Returns:
         ``(R, num_columns, *event)``.
     """
     labels = labels.to(_placement(model)["device"])
-    drawn = prior_predictive(model, event_shape, num_columns, labels[:1].expand(num_columns)).latents
+    drawn = prior_predictive(model, event_shape, num_columns, labels[:1].expand(num_columns), c).latents
     shared = {name: value.repeat(len(labels), *[1] * (value.dim() - 1)) for name, value in drawn.items()}
-    means = decode(model, shared, event_shape, labels.repeat_interleave(num_columns))
-    sheet: Tensor = means.unflatten(0, (len(labels), num_columns))
-    return sheet
+    means = decode(model, shared, event_shape, labels.repeat_interleave(num_columns), c)
+    return cast(Tensor, means.unflatten(0, (len(labels), num_columns)))
 
 
-def latent_grid(model: nn.Module, event_shape: tuple[int, ...], axis: Tensor, label: int | None = None) -> Tensor:
+def latent_grid(
+    model: nn.Module, event_shape: tuple[int, ...], axis: Tensor, label: int | None = None, c: Given = None
+) -> Tensor:
     """The images of a 2-D latent plane: E[x | z] where z₁ and z₂ each take the values of an axis.
 
     Args:
         model: p(x, z) with one latent, of size 2.
         event_shape: shape of one observation.
         axis: ``(S,)``, for example S values equally spaced from −3 to 3.
-        label: for a conditional model.
+        label, c: for a conditional model, conditions ``(C,)``.
 
     Returns:
         ``(S, S, *event)``: rows are z₂ in the axis's order, columns z₁.
@@ -173,21 +179,21 @@ def latent_grid(model: nn.Module, event_shape: tuple[int, ...], axis: Tensor, la
     Raises:
         ValueError: the latent is not one vector of size 2.
     """
-    name = plane_site(model, event_shape)
+    name = plane_site(model, event_shape, c)
     if name is None:
         raise ValueError("a grid needs a model with one latent of size 2")
     z2, z1 = torch.meshgrid(*[axis.to(**_placement(model))] * 2, indexing="ij")
     z = torch.stack([z1.flatten(), z2.flatten()], dim=1)  # (S², 2)
     y = None if label is None else torch.full((len(z),), label, device=z.device)
-    images: Tensor = decode(model, {name: z}, event_shape, y).unflatten(0, (len(axis), len(axis)))
+    images: Tensor = decode(model, {name: z}, event_shape, y, c).unflatten(0, (len(axis), len(axis)))
     return images
 
 
-def plane_site(model: nn.Module, event_shape: tuple[int, ...]) -> str | None:
-    """The name of the model's only latent if that is a plane, ``(2,)``; otherwise None."""
+def plane_site(model: nn.Module, event_shape: tuple[int, ...], c: Given = None) -> str | None:
+    """The name of the model's only latent if that is a plane, ``(2,)``; else None. Of conditions ``(C,)`` any do."""
     with frozen(model), preserved(_placement(model)["device"]):
         y = torch.zeros(1, dtype=torch.long, device=_placement(model)["device"])
-        trace = trace_in_plate(model, _blank(model, 1, event_shape, y), _unobserved(model))
+        trace = trace_in_plate(model, _blank(model, 1, event_shape, y, c), _unobserved(model))
     sites = latent_sites(trace)
     shapes = {name: tuple(site["fn"].event_shape) for name, site in sites.items() if name != "x"}
     return next(iter(shapes)) if list(shapes.values()) == [(2,)] else None
@@ -268,13 +274,12 @@ def _draws(model: nn.Module, handled: Callable[[Batch], object], batch: Batch) -
 
 def _unobserved(model: nn.Module) -> Callable[[Batch], object]:
     """The model with x to be sampled; the batch then only says how many."""
-    program: Callable[[Batch], object] = poutine.uncondition(model)
-    return program
+    return cast(Callable[[Batch], object], poutine.uncondition(model))
 
 
-def _blank(model: nn.Module, num: int, event_shape: tuple[int, ...], y: Tensor | None) -> Batch:
-    placement = _placement(model)
-    return Batch(torch.zeros(num, *event_shape, **placement), y, torch.arange(num, device=placement["device"]))
+def _blank(model: nn.Module, num: int, event_shape: tuple[int, ...], y: Given, c: Given) -> Batch:
+    x = torch.zeros(num, *event_shape, **_placement(model))
+    return Batch(x, y, torch.arange(num, device=x.device), c=None if c is None else c.to(x).expand(num, -1))
 
 
 def _placement(model: nn.Module) -> dict[str, Any]:

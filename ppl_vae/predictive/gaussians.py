@@ -40,7 +40,7 @@ def posterior_gaussians(model: nn.Module, guide: nn.Module, data: Dataset) -> Ga
     Raises:
         UserError: the latent is not one vector of size 2.
     """
-    name = plane_site(model, data.event_shape)
+    name = plane_site(model, data.event_shape, None if data.c is None else data.c[0])
     if name is None:
         raise UserError("a plane needs a model with one latent of size 2")
     batch = data.batch(torch.arange(len(data), device=data.device))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae import figures
+from ppl_vae.data.conditions import means_of
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import MOST_LABELS
@@ -60,13 +61,13 @@ def of_model(model: nn.Module, info: DataInfo) -> Generator:
     def plain(num: int) -> Tensor:
         if takes_labels(model, info):
             raise UserError("a conditional model has no p(y) to draw labels from; say `by_label`.")
-        shown, _ = shown_of(model, info, prior_predictive(model, info.event_shape, num))
+        shown, _ = shown_of(model, info, prior_predictive(model, info.event_shape, num, c=means_of(info.conditions)))
         return shown
 
     def by_label(labels: Tensor, num: int) -> Tensor:
         if not takes_labels(model, info):
             raise UserError("its model takes no labels; leave `by_label` out.")
-        return label_sheet(model, info.event_shape, labels, num)
+        return label_sheet(model, info.event_shape, labels, num, means_of(info.conditions))
 
     return Generator(plain, by_label, shows_means(model, info))
 

@@ -17,7 +17,7 @@ from ppl_vae.figures.table import MOST_COLUMNS, MOST_PANELS
 from ppl_vae.predictive.centre import has_mean
 from ppl_vae.predictive.draws import Draws
 from ppl_vae.predictive.tables import table_written
-from ppl_vae.programs.structure import reads_labels
+from ppl_vae.programs.structure import reads_conditions, reads_labels
 from ppl_vae.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -88,6 +88,17 @@ def takes_labels(model: nn.Module, info: DataInfo) -> bool:
     return reads_labels(model, example(info, device_of(model)))
 
 
+def takes_conditions(model: nn.Module, info: DataInfo) -> bool:
+    """Whether a model of this data reads conditions, so that it decodes and generates for given ones only."""
+    return reads_conditions(model, example(info, device_of(model)))
+
+
+def at_means(model: nn.Module, info: DataInfo) -> str:
+    """What is to be said of a picture in which conditions that the model reads are at their training means, behind
+    what else is given; nothing of a model that reads none."""
+    return ", c at its training mean" if takes_conditions(model, info) else ""
+
+
 def shows_means(model: nn.Module, info: DataInfo) -> bool:
     """Whether x given z is shown by its mean, not by what is likeliest (:func:`ppl_vae.predictive.centre.has_mean`)."""
     return has_mean(model, example(info, device_of(model)))
@@ -97,8 +108,8 @@ def shown_of(model: nn.Module, info: DataInfo, draws: Draws) -> tuple[Tensor, st
     """What a picture of the prior predictive shows, and in words: means; of sequences draws, since the likeliest
     continuation of each is a dull one."""
     if shows_means(model, info):
-        return draws.means, f"E[x | z] for z ~ p(z){tones_of(info)}"
-    return draws.x, "x ~ p(x | z), z ~ p(z)"
+        return draws.means, f"E[x | z{at_means(model, info)}] for z ~ p(z){tones_of(info)}"
+    return draws.x, f"x ~ p(x | z{at_means(model, info)}), z ~ p(z)"
 
 
 def is_drawn(model: nn.Module, info: DataInfo) -> bool:
@@ -108,6 +119,7 @@ def is_drawn(model: nn.Module, info: DataInfo) -> bool:
 
 def centre(model: nn.Module, info: DataInfo, given: str = "z", *, drawn: bool = False) -> str:
     """What is shown of p(x | z), in words: a draw, or :attr:`ppl_vae.predictive.draws.Draws.means`."""
+    given += at_means(model, info)
     if drawn:
         return f"x ~ p(x | {given}) from the same noise"
     if shows_means(model, info):

@@ -18,12 +18,15 @@ class Batch(NamedTuple):
         index: row numbers in the data set that the batch was taken from, ``(batch,)``.
         mask: which numbers of x were seen, bool, ``(batch, *event)``; None where all were. A model observes x under
             :func:`ppl_vae.programs.holes.seen`, so that those that are missing count for nothing.
+        c: conditions, ``(batch, C)``, float: numbers that each x is given beside its label, such as an age and a dose;
+            None where the data has none.
     """
 
     x: Tensor
     y: Tensor | None
     index: Tensor  # type: ignore[assignment]  # tuple.index, which nobody calls on a batch
     mask: Tensor | None = None
+    c: Tensor | None = None
 
     @property
     def tensors(self) -> list[Tensor]:

@@ -23,13 +23,15 @@ from ppl_vae.programs.pair import frozen, unwrapped
 from ppl_vae.programs.program import trace_program
 from ppl_vae.runtime.seeding import preserved
 
+_GIVEN = ("x", "y", "c")  # what of a batch a variable may depend on
+
 
 @dataclass(frozen=True)
 class Variable:
     """A random variable, or a part of the batch that the program is given.
 
     Args:
-        name: of the site, or "x" or "y".
+        name: of the site, or "x", "y" or "c".
         distribution: its name, such as "Normal", or "N(0, I)" where that is what it is whatever is learned; None for a
             part of the batch, which has none.
         observed: whether its value is given.
@@ -112,7 +114,7 @@ def _sites_and_parents(program: nn.Module, batch: Batch) -> tuple[Sites, Parents
 
 def _variables(sites: Sites, parents: Parents, learned_ones: frozenset[str]) -> list[Variable]:
     auxiliary = {name for name, site in sites.items() if site["infer"].get("is_auxiliary")}
-    order = ["x", "y", *sites]
+    order = [*_GIVEN, *sites]
     variables: list[Variable] = []
     for name, site in sites.items():
         if name in auxiliary:
@@ -126,7 +128,7 @@ def _variables(sites: Sites, parents: Parents, learned_ones: frozenset[str]) -> 
         variables.append(
             Variable(name, kind, bool(site["is_observed"]), tuple(sorted(behind, key=order.index)), plates)
         )
-    for part in sorted({"x", "y"} - set(sites), reverse=True):
+    for part in sorted(set(_GIVEN) - set(sites), key=_GIVEN.index, reverse=True):
         children = [variable for variable in variables if part in variable.parents]
         if children:
             variables.insert(0, Variable(part, None, True, (), children[0].plates))
@@ -150,11 +152,19 @@ def reads_labels(model: nn.Module, batch: Batch) -> bool:
     Raises:
         UserError: the model does not run on the batch.
     """
-    if batch.y is None:
-        return False
+    return batch.y is not None and _reads("y", model, batch)
+
+
+def reads_conditions(model: nn.Module, batch: Batch) -> bool:
+    """Whether x, or a latent, depends on the conditions ``batch.c``; without any the answer is no. As
+    :func:`reads_labels`."""
+    return batch.c is not None and _reads("c", model, batch)
+
+
+def _reads(part: str, model: nn.Module, batch: Batch) -> bool:
     with frozen(model):
         variables = _variables(*_sites_and_parents(model, batch), frozenset())
-    return any("y" in each.parents for each in variables if each.name == "x" or not each.observed)
+    return any(part in each.parents for each in variables if each.name == "x" or not each.observed)
 
 
 def _tracked(program: nn.Module, batch: Batch) -> tuple[Sites, Parents]:
@@ -163,11 +173,12 @@ def _tracked(program: nn.Module, batch: Batch) -> tuple[Sites, Parents]:
     def named(value: Tensor | None, name: str) -> Tensor | None:
         return None if value is None else ProvenanceTensor(value, frozenset({name}))
 
-    known = Batch(cast(Tensor, named(batch.x, "x")), named(batch.y, "y"), batch.index)
+    given = {name: named(getattr(batch, name), name) for name in _GIVEN}
+    known = Batch(cast(Tensor, given["x"]), given["y"], batch.index, c=given["c"])
     with preserved(batch.x.device), TrackProvenance(), _ValuesOnly():
         sites = sites_of(trace_program(program, known))
         found = {name: set(get_provenance(log_prob_of(site, site["value"]))) for name, site in sites.items()}
-    variables = {"x", "y", *sites}  # parameters have names too
+    variables = {*_GIVEN, *sites}  # parameters have names too
     return sites, {name: behind & variables - {name} for name, behind in found.items()}
 
 

@@ -2,7 +2,8 @@
 
 The constructor of a model or guide, ours or a user's, can ask by name for
 
-* ``event_shape``, ``num_classes``, ``num_data``: of the training data;
+* ``event_shape``, ``num_classes``, ``num_conditions``, ``num_data``: of the training data;
+* ``conditions``: what these are called and their means and spreads (:class:`ppl_vae.data.conditions.Condition`);
 * ``x_mean``, ``x_std``: its mean and the standard deviation of each number, ``(*event)``; ½ and 1 everywhere when a
   trained run is loaded, so that what is made of them has to be kept in a parameter or buffer;
 * ``kinds``, ``blocks``, ``largest``: what the columns of a table hold, how many stand together, and the largest
@@ -12,9 +13,11 @@ The constructor of a model or guide, ours or a user's, can ask by name for
 * ``likelihood``, a new :class:`ppl_vae.models.likelihoods.Likelihood`, and ``make_prior``, from the size of z and the
   number of labels that the guide reads to a new :class:`ppl_vae.models.priors.Prior`;
 * models only: ``decoder``, a new network from z to an observation, ``(..., latent_dim)`` to ``(..., *event)``, and
-  ``prior``, a new one over ``latent_dim`` numbers. Where the model asks for ``num_classes``, they are told labels too;
-  the decoder starts at the data's mean, as the output of the ``likelihood`` where the model asks for one;
-* guides only: ``model``, its ``latents`` (:class:`ppl_vae.programs.latents.Latents`) and the ``family`` over them;
+  ``prior``, a new one over ``latent_dim`` numbers. Where the model asks for ``num_classes``, they are told labels too,
+  and where it asks for ``num_conditions`` or ``conditions``, the decoder is told conditions; it starts at the data's
+  mean, as the output of the ``likelihood`` where the model asks for one;
+* guides only: ``model``, its ``latents`` (:class:`ppl_vae.programs.latents.Latents`), the ``family`` over them, and
+  whether the model reads conditions, ``conditioned``;
 * any setting of ours, ``latent_dim``, ``hidden``, ``activation`` and so on; and
 * as a keyword-only parameter, a setting of its own (:mod:`ppl_vae.registry.settings`).
 
@@ -32,12 +35,14 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
+from ppl_vae.data.conditions import Condition
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo, example
 from ppl_vae.models.likelihoods import Likelihood
 from ppl_vae.networks.architecture import Net, Networks
 from ppl_vae.networks.scaling import Scaling
 from ppl_vae.programs.latents import Latents
+from ppl_vae.programs.structure import reads_conditions
 from ppl_vae.registry.factories import Factory
 from ppl_vae.registry.files import construct
 from ppl_vae.registry.pair_config import OPTIONAL_PARTS, PairConfig, makers_of, offered_beside, unread_error
@@ -149,7 +154,12 @@ class Assembly:
 
     def make_guide(self) -> nn.Module:
         """A guide of ``self.model``, likewise."""
-        of_guide = {"model": lambda: self.model, "latents": lambda: self.latents, "family": self._family_of_guide}
+        of_guide: dict[str, Callable[[], object]] = {
+            "model": lambda: self.model,
+            "latents": lambda: self.latents,
+            "family": self._family_of_guide,
+            "conditioned": lambda: reads_conditions(self.model, example(self.info)),
+        }
         return self._made("guide", self._of_data | self._parts | of_guide)
 
     def settled(self) -> PairConfig:
@@ -169,7 +179,8 @@ class Assembly:
         values = typed(settings_of(Networks), {name: self.plain(name) for name in settings_of(Networks)})
         of_data = self.info.event_shape, self.info.layout
         scaling = Scaling.of(self.info.kinds, self.x_mean, self.x_std)
-        return Networks(*of_data, cast(Net, self.settings.net), self.info.holes, scaling, **values)
+        net, beside = cast(Net, self.settings.net), _unit_scale(self.info.conditions)
+        return Networks(*of_data, net, self.info.holes, scaling, beside, **values)
 
     @cached_property
     def latents(self) -> Latents:
@@ -178,8 +189,8 @@ class Assembly:
 
     @property
     def _of_data(self) -> dict[str, Callable[[], object]]:
-        known = ("event_shape", "num_classes", "num_data", "layout", "alphabet", "kinds", "blocks", "largest")
-        return {name: partial(getattr, self.info, name) for name in known} | {
+        known = ("event_shape", "num_classes", "num_conditions", "conditions", "num_data", "layout", "alphabet")
+        return {name: partial(getattr, self.info, name) for name in (*known, "kinds", "blocks", "largest")} | {
             "x_mean": lambda: self.x_mean,
             "x_std": lambda: self.x_std,
             "networks": lambda: self.networks,
@@ -200,7 +211,8 @@ class Assembly:
 
         def decoder() -> nn.Module:
             start = cast(Likelihood, likelihood()).start(self.x_mean) if "likelihood" in asked else self.x_mean
-            return self.networks.decoder(latent_dim(), start, labels)
+            conditioned = bool(self.info.conditions) and not {"num_conditions", "conditions"}.isdisjoint(asked)
+            return self.networks.decoder(latent_dim(), start, labels, conditioned=conditioned)
 
         return {"likelihood": likelihood, "decoder": decoder, "prior": lambda: self._prior(latent_dim(), labels)}
 
@@ -253,6 +265,14 @@ def made_with(model: nn.Module, info: DataInfo) -> tuple[PairConfig, Mapping[str
     sizes = [site.size for site in Latents.of(model, example(info)).sites]
     shown = dict(zip(("latent_dim", "upper_latent_dim"), reversed(sizes), strict=False))
     return PairConfig(settings=shown), makers_of(PairConfig())
+
+
+def _unit_scale(conditions: Sequence[Condition]) -> Scaling | None:
+    """What brings conditions to mean 0 and spread 1; None where there are none."""
+    if not conditions:
+        return None
+    means, spreads = (torch.tensor([getattr(each, name) for each in conditions]) for name in ("mean", "spread"))
+    return Scaling.of(("reals",), means, spreads)
 
 
 def _same(value: object) -> object:

@@ -118,16 +118,19 @@ def _labels_read(model: nn.Module) -> int:
     return model.num_classes if isinstance(model, ConditionalVAE) else 0
 
 
-def _amortized(model: nn.Module, latents: Latents, family: Family, networks: Networks) -> Amortized:
+def _amortized(model: nn.Module, latents: Latents, family: Family, networks: Networks, conditioned: bool) -> Amortized:
     if isinstance(model, SequenceVAE):
         return Amortized(latents, family, networks.recurrent_encoder(family.num_params))
     if isinstance(prior := getattr(model, "prior", None), VampPrior):
+        if conditioned:
+            raise UserError("the VampPrior's pseudo-inputs have no conditions; use `prior` mixture here.")
         labelled = prior.y is not None  # as the encoder, which is the prior's too, was made
         holes = bool(getattr(prior.encoder, "holes", False))
         return Amortized(latents, prior.family, prior.encoder, labelled=labelled, holes=holes)  # type: ignore[arg-type]
     num_classes = _labels_read(model)
-    encoder = networks.encoder(family.num_params, num_classes)
-    return Amortized(latents, family, encoder, labelled=num_classes > 0, holes=networks.holes)
+    encoder = networks.encoder(family.num_params, num_classes, conditioned=conditioned)
+    given = {"labelled": num_classes > 0, "holes": networks.holes, "conditioned": conditioned}
+    return Amortized(latents, family, encoder, **given)
 
 
 def _per_datapoint(model: nn.Module, latents: Latents, family: Family, num_data: int) -> PerDatapoint:
@@ -147,9 +150,9 @@ def _mean_field(model: nn.Module, latents: Latents, family: Family, num_data: in
 
 @settings_from(SemiAmortized)
 def _semi_amortized(
-    model: nn.Module, latents: Latents, family: Family, networks: Networks, **settings: Any
+    model: nn.Module, latents: Latents, family: Family, networks: Networks, conditioned: bool, **settings: Any
 ) -> SemiAmortized:
-    return SemiAmortized(_amortized(model, latents, family, networks), model, **settings)
+    return SemiAmortized(_amortized(model, latents, family, networks, conditioned), model, **settings)
 
 
 GUIDES: dict[str, Factory] = {

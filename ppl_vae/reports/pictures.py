@@ -8,6 +8,7 @@ import torch
 
 from ppl_vae import figures
 from ppl_vae.data import Splits
+from ppl_vae.data.conditions import means_of
 from ppl_vae.data.labels import rows_of
 from ppl_vae.predictive.draws import (
     has_standard_normal_prior,
@@ -21,6 +22,7 @@ from ppl_vae.predictive.draws import (
 )
 from ppl_vae.predictive.gaussians import posterior_gaussians
 from ppl_vae.predictive.rendering import (
+    at_means,
     centre,
     crowd_of,
     image_of,
@@ -159,19 +161,21 @@ def _reconstructions(subject: _Subject) -> "Figure":
 
 def _prior(subject: _Subject) -> "Figure":
     info, what = subject.info, f"{subject.title}. What the model makes of latents drawn from its prior"
+    c = means_of(info.conditions)
     if takes_labels(subject.pair.model, info):
         rows = rows_of(info)
-        sheet = label_sheet(subject.pair.model, info.event_shape, rows.numbers, _NUM_COLUMNS)
-        caption = f"{what}, E[x | z, y]: {rows.words}, a column for each z ~ p(z)."
+        sheet = label_sheet(subject.pair.model, info.event_shape, rows.numbers, _NUM_COLUMNS, c)
+        caption = f"{what}, {centre(subject.pair.model, info, 'z, y')}: {rows.words}, a column for each z ~ p(z)."
         return sheet_of(info, sheet.flatten(0, 1), caption, _NUM_COLUMNS)
     num = _NUM_ROWS if is_table(info) else _NUM_PRIOR
-    draws = prior_predictive(subject.pair.model, info.event_shape, num)
+    draws = prior_predictive(subject.pair.model, info.event_shape, num, c=c)
     if is_table(info):
         few = subject.grey.head(num)
         data = with_gaps(few.values(), few.mask)
         if len(data) < num:  # as many draws as data: where one crowds more is to be the model's doing
             draws = draws._replace(x=draws.x[: len(data)])
-        caption = f"{what}, x ~ p(x | z), z ~ p(z), beside as many {subject.split.lower()} data."
+        drawn = f"x ~ p(x | z{at_means(subject.pair.model, info)}), z ~ p(z)"
+        caption = f"{what}, {drawn}, beside as many {subject.split.lower()} data."
         return crowd_of(info, {"data": data, "drawn": draws.x}, "", caption)
     shown, words = shown_of(subject.pair.model, info, draws)
     return sheet_of(info, shown, f"{what}: {words}.")
@@ -197,9 +201,11 @@ def _latent(subject: _Subject) -> "Figure":
 
 def _posteriors(subject: _Subject) -> "Figure | None":
     pair, shape = subject.pair, subject.info.event_shape
-    if plane_site(pair.model, shape) is None or not has_density(pair.guide, subject.data.probe()):
-        return None
     few = subject.data.head(_NUM_ELLIPSES)
+    if plane_site(pair.model, shape, None if few.c is None else few.c[0]) is None or not has_density(
+        pair.guide, subject.data.probe()
+    ):
+        return None
     labels = None if subject.labels is None else subject.labels[: len(few)]
     standard_normal = has_standard_normal_prior(pair.model, subject.batch)
     caption = (
@@ -243,9 +249,10 @@ def _reparameterisation(subject: _Subject) -> "Figure | None":
 
 def _grid(subject: _Subject) -> "Figure | None":
     model, shape = subject.pair.model, subject.info.event_shape
-    if takes_labels(model, subject.info) or not plane_site(model, shape):
+    c = means_of(subject.info.conditions)
+    if takes_labels(model, subject.info) or not plane_site(model, shape, c):
         return None
-    means = latent_grid(model, shape, torch.linspace(-3, 3, 20))
+    means = latent_grid(model, shape, torch.linspace(-3, 3, 20), c=c)
     caption = f"{subject.title}. The latent plane, decoded place by place: {centre(model, subject.info)}."
     return figures.grid(image_of(subject.info, means), -3, 3, caption=caption)
 

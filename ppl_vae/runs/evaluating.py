@@ -2,7 +2,7 @@
 
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import EvaluateConfig, Evaluated, estimates
-from ppl_vae.predictive.rendering import takes_labels
+from ppl_vae.predictive.rendering import takes_conditions, takes_labels
 from ppl_vae.runs.opened import OpenedRun, SplitName
 from ppl_vae.runtime.errors import UserError
 
@@ -24,8 +24,8 @@ def evaluate_run(
 
 
 def data_for(opened: OpenedRun, settings: EvaluateConfig, split: SplitName | None) -> Dataset:
-    """The datapoints that an evaluation looks at: where it simulates its own, the split's labels and holes, if it has
-    any, else no more than the shape of an observation, for which nothing has to be read.
+    """The datapoints that an evaluation looks at: where it simulates its own, the split's labels, conditions and
+    holes, if it has any, else no more than the shape of an observation, for which nothing has to be read.
 
     Args:
         opened: the run.
@@ -34,12 +34,14 @@ def data_for(opened: OpenedRun, settings: EvaluateConfig, split: SplitName | Non
 
     Raises:
         UserError: a split is named of which nothing is read: the data is simulated, there are no holes, and the model
-            reads no labels.
+            reads neither labels nor conditions.
     """
     holes = opened.info.holes
-    if split and settings.simulates and not holes and not takes_labels(opened.pair.model, opened.info):
+    model, info = opened.pair.model, opened.info
+    given = takes_labels(model, info) or takes_conditions(model, info)
+    if split and settings.simulates and not holes and not given:
         raise UserError(f"`split`: `estimator` {settings.estimator} simulates its own data; leave `split` out.")
     split = split or "test"
     if not settings.simulates:
         return opened.split(split, settings.limit)
-    return opened.split(split) if opened.info.num_classes or holes else Dataset(opened.example.x)
+    return opened.split(split) if info.num_classes or info.conditions or holes else Dataset(opened.example.x)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ppl_vae.data import Dataset, Splits
+from ppl_vae.data.conditions import means_of
 from ppl_vae.data.info import DataInfo
 from ppl_vae.predictive.draws import plane_site
 from ppl_vae.predictive.rendering import check_drawable, takes_labels
@@ -26,21 +27,21 @@ _NUM_IMAGES = 200
 _AXIS = torch.linspace(-3, 3, 15)
 
 
-def check_film(pair: Pair, event_shape: tuple[int, ...]) -> None:
+def check_film(pair: Pair, info: DataInfo) -> None:
     """See that a film of this pair can be taken.
 
     Raises:
         UserError: it cannot.
     """
     try:
-        plane = plane_site(pair.model, event_shape)
+        plane = plane_site(pair.model, info.event_shape, means_of(info.conditions))
     except Exception as error:  # whatever a user's model raises
-        raise UserError(f"the model cannot run on x of shape {event_shape} ({reason(error)}).") from error
+        raise UserError(f"the model cannot run on x of shape {info.event_shape} ({reason(error)}).") from error
     if not plane:
         raise UserError(
             "`film` shows the plane of one latent of size 2; train a model of one latent with `latent_dim` 2."
         )
-    check_drawable(event_shape)
+    check_drawable(info.event_shape)
     if current().size > 1 and tables_of(pair.guide):
         raise UserError("`film` cannot follow rows that several processes own; train a per-datapoint guide in one.")
 

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ppl_vae.data import Dataset, binarized
+from ppl_vae.data.conditions import in_list, known_conditions
 from ppl_vae.data.inputs import read_input
 from ppl_vae.data.labels import numbers_of, unseen_among
-from ppl_vae.predictive.rendering import takes_labels
+from ppl_vae.predictive.rendering import takes_conditions, takes_labels
 from ppl_vae.programs.batch import UNSEEN
 from ppl_vae.runs.opened import OpenedRun
 from ppl_vae.runtime.errors import UserError
@@ -48,6 +49,9 @@ def new_data(opened: OpenedRun, path: Path, seed: int) -> NewData:
     if y is not None and info.num_classes:
         y = numbers_of(info, y, str(path))
         warnings = unseen_among(info, str(path), y)
+    c = known_conditions(str(path), found.c, found.condition_names, info.conditions)
+    if c is None and takes_conditions(opened.model, info):
+        raise UserError(f"{path}: no conditions, and this run's model reads {in_list(info.conditions)}; add c.")
     binarization = settings.binarization if info.layout == "plain" else "none"
-    data = binarized(found.x, y, binarization, seed, first=UNSEEN, scale=found.scale, mask=found.mask)
+    data = binarized(found.x, y, binarization, seed, first=UNSEEN, scale=found.scale, mask=found.mask, c=c)
     return NewData(data.to(opened.device).fixed(seed), found.notes, tuple(warnings))

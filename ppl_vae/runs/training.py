@@ -88,7 +88,7 @@ def begun(
     resolved.fit.refuse_unread(*pair)
     remember(record.files)  # named by the user
     if film:
-        check_film(pair, record.info.event_shape)
+        check_film(pair, record.info)
     with ExitStack() as held:
         with group.together():
             if group.is_first:
@@ -145,7 +145,7 @@ def continued(
         TrainingState(*pair, splits.train, settings.fit).check(run.checkpoint)  # before anything is written
         now = Run(run.path, Record.of(settings, run.record.info, run.record.chosen))
         if film:
-            check_film(pair, run.record.info.event_shape)
+            check_film(pair, run.record.info)
         with group.together():
             if group.is_first:
                 _warn_of(pair, splits, warn)

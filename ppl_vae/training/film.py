@@ -51,7 +51,7 @@ def take_frame(
         guide: q(z | x).
         data: the observations, not dynamic, on the device of the pair.
         axis: values of z₁ and of z₂ in the grid, ``(S,)``.
-        label: of the grid of a conditional model.
+        label: of the grid of a conditional model; conditions are at their mean.
         seed: of draws.
 
     Raises:
@@ -59,6 +59,6 @@ def take_frame(
     """
     with seeded(seed, data.device):
         q = posterior_gaussians(model, guide, data)
-        grid = latent_grid(model, data.event_shape, axis, label)
+        grid = latent_grid(model, data.event_shape, axis, label, None if data.c is None else data.c.mean(0))
         parts = elbo(model, guide, data, _ELBO_SAMPLES, seed)
     return Frame(q.means, q.covariances, grid, parts)

@@ -8,6 +8,7 @@ from tyro.conf import Positional
 
 from ppl_vae import predictive
 from ppl_vae.cli.sample.base import Sampling, unseen
+from ppl_vae.data.conditions import said_as
 from ppl_vae.data.labels import Label
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.predictive import Samples
@@ -64,13 +65,13 @@ class Posterior(Sampling):
 
 @config
 class Conditional(Sampling):
-    """z ~ p(z), x ~ p(x | z, y): arrays z, means, x of one label; without --label the means of a sheet.
-
-    The sheet has a row for each label that training saw, at most 50, and a z for each column.
+    """z ~ p(z), x ~ p(x | z, y, c): arrays z, means, x of one label and conditions; of labels without --label the
+    means of a sheet, which has a row for each label that training saw, at most 50, and a z for each column.
 
     examples:
       ppl-vae sample runs/by-label conditional
       ppl-vae sample runs/by-label conditional --label 7
+      ppl-vae sample runs/by-age conditional --at age=40 dose=1
     """
 
     what: Positional[Literal["conditional"]]
@@ -79,10 +80,12 @@ class Conditional(Sampling):
     """How many draws; of the sheet, how many columns, at most 12."""
     label: Label | None = None
     """The label y."""
+    at: tuple[str, ...] = ()
+    """Conditions, as age=40 dose=1; the others are at their mean in training."""
 
     def make(self, opened: OpenedRun) -> Samples:
         """Sample."""
-        return predictive.conditional(opened.pair.model, opened.info, self.num_samples, self.label)
+        return predictive.conditional(opened.pair.model, opened.info, self.num_samples, self.label, said_as(self.at))
 
 
 @config

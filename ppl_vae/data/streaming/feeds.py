@@ -116,8 +116,9 @@ class Windows:
         window.numbers[:size].copy_(numbers)
         if mask is not None and window.mask is not None:
             window.mask[:size].copy_(mask)
-        if window.y is not None and self.rows.y is not None:
-            window.y[:size].copy_(self.rows.y[numbers.to(self.rows.y.device)])
+        for held, all_ in ((window.y, self.rows.y), (window.c, self.rows.c)):
+            if held is not None and all_ is not None:
+                held[:size].copy_(all_[numbers.to(all_.device)])
         return size
 
     def _window(self) -> Window:
@@ -132,6 +133,7 @@ class Windows:
             first=self.rows.first,
             scale=self.rows.scale,
             mask=None if some.mask is None else torch.ones(shape, dtype=torch.bool, device=device),
+            c=None if some.c is None else torch.zeros(self.size, some.c.shape[1], dtype=some.c.dtype, device=device),
         )
         self._put(*self._read(np.arange(self.rows.num_parts), 0))
         return self.data

@@ -35,6 +35,8 @@ class Far(NamedTuple):
         scale: what integers are divided by, where that was settled.
         named: where the data comes from, where that is not the file of the rows.
         notes: what was decided in reading it, a line each.
+        c: conditions, ``(N, C)``, or None.
+        condition_names: what they are called.
     """
 
     stored: Stored
@@ -46,6 +48,8 @@ class Far(NamedTuple):
     scale: int | None = None
     named: str = ""
     notes: tuple[str, ...] = ()
+    c: Tensor | None = None
+    condition_names: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -121,8 +125,11 @@ def split_far(far: Far, how: Split, memory: int, binarization: Binarization) -> 
     dynamic = binarization == "dynamic"
 
     def held(rows: np.ndarray, first: int) -> Dataset:
-        kept, y = decode(stored.take(rows)), None if far.y is None else far.y[torch.from_numpy(rows)]
-        return Dataset(kept.x, y, dynamic, first, found.scale, kept.mask)
+        kept = decode(stored.take(rows))
+        return Dataset(kept.x, given(far.y, rows), dynamic, first, found.scale, kept.mask, given(far.c, rows))
+
+    def given(each: Tensor | None, rows: np.ndarray) -> Tensor | None:
+        return None if each is None else each[torch.from_numpy(rows)]
 
     numbers = np.arange(min(_SOME, len(train)))
     extra = [int(np.flatnonzero(train == row)[0]) for row in summary.telling if is_train[row]]
@@ -131,8 +138,8 @@ def split_far(far: Far, how: Split, memory: int, binarization: Binarization) -> 
     window = max(1, memory // _OF_A_WINDOW // row_bytes)
     digest = f"{summary.digest} {how.seed} {num_test} {num_validation}"
     source = Source(stored, decode, train, moments, digest, window)
-    y = None if far.y is None else far.y[torch.from_numpy(train)]
-    streamed = Streamed(source, held(train[numbers], 0), y, dynamic, 0, torch.from_numpy(numbers))
+    y, c, shown = given(far.y, train), given(far.c, train), torch.from_numpy(numbers)
+    streamed = Streamed(source, held(train[numbers], 0), y, dynamic, 0, shown, c=c)
     notes = (*found.notes, _in_words(far, memory, min(window, len(train)), num_validation, num_test))
     parts = held(validation, len(train)), held(test, len(train) + len(validation))
     return Parts(streamed, *parts, found, binarization, notes)

@@ -80,6 +80,7 @@ class Streamed(Dataset):
         first: likewise.
         numbers: which of the rows ``some`` are, from 0.
         device: where batches go.
+        c: the conditions of all, ``(N, C)``, or None.
     """
 
     def __init__(
@@ -91,9 +92,10 @@ class Streamed(Dataset):
         first: int = 0,
         numbers: Tensor | None = None,
         device: torch.device | None = None,
+        c: Tensor | None = None,
     ) -> None:
         super().__init__(some.kept, None, dynamic, first, some.scale, some.mask)
-        self.source, self.y, self._numbers, self._device = source, y, numbers, device or some.device
+        self.source, self.y, self.c, self._numbers, self._device = source, y, c, numbers, device or some.device
 
     def __len__(self) -> int:
         return len(self.source.places)
@@ -120,6 +122,7 @@ class Streamed(Dataset):
             "source": self.source,
             "some": some,
             "y": self.y,
+            "c": self.c,
             "dynamic": self.dynamic,
             "first": self.first,
             "numbers": self._numbers,
@@ -162,7 +165,7 @@ class Streamed(Dataset):
     def batch(self, index: Tensor) -> Batch:
         """The rows of ``index``, ``(batch,)`` from 0, in its order; binarized now if dynamic."""
         found = self._resident(index).batch(torch.arange(len(index), device=self.device))
-        return Batch(found.x, found.y, index.to(self.device) + self.first, found.mask)
+        return found._replace(index=index.to(self.device) + self.first)
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """All rows in order, in batches of at most ``batch_size``."""
@@ -198,6 +201,8 @@ class Streamed(Dataset):
     def update(self, digest: Any) -> None:
         """Add what all rows are to a hash."""
         digest.update(self.source.digest.encode())
+        if self.c is not None:
+            digest.update(self.c.numpy().data)
 
     def _numbers_of(self, rows: Tensor | slice) -> Tensor:
         if isinstance(rows, Tensor):
@@ -213,8 +218,8 @@ class Streamed(Dataset):
     def _resident(self, rows: Tensor) -> Dataset:
         rows = rows.cpu()
         kept = self.source.decode(self.source.stored.take(self.source.places[rows.numpy()]))
-        y = None if self.y is None else self.y[rows.to(self.y.device)]
-        return Dataset(kept.x, y, self.dynamic, self.first, self.scale, kept.mask).to(self.device)
+        y, c = (None if each is None else each[rows.to(each.device)] for each in (self.y, self.c))
+        return Dataset(kept.x, y, self.dynamic, self.first, self.scale, kept.mask, c).to(self.device)
 
 
 class Window(Dataset):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ppl_vae.data.conditions import means_of
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import Label, number_of
@@ -79,7 +80,7 @@ def encode(
 def decode_ways(
     model: nn.Module, data: Dataset, info: DataInfo, codes: Tensor, y: Tensor | None, seed: int
 ) -> dict[str, Tensor]:
-    """Latents by site and means E[x | z] at codes; of music, a draw x too.
+    """Latents by site and means E[x | z] at codes, under conditions at their training means; of music, a draw x too.
 
     Args:
         model: p(x, z).
@@ -91,9 +92,10 @@ def decode_ways(
     """
     latents = Latents.of(model, data.probe())
     values, _ = latents.mapped(codes)
-    made = {**values, "means": decode_codes(model, latents, codes, info.event_shape, y)}
+    c = means_of(info.conditions)
+    made = {**values, "means": decode_codes(model, latents, codes, info.event_shape, y, c)}
     if is_drawn(model, info):
-        made["x"] = draws_along(model, latents, codes, info.event_shape, stream(seed, "steps"))
+        made["x"] = draws_along(model, latents, codes, info.event_shape, stream(seed, "steps"), c)
     return made
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae import figures
+from ppl_vae.data.conditions import means_of
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo, example
 from ppl_vae.data.labels import Label
@@ -47,7 +48,8 @@ def grid(
         UserError: the latent is no plane; a label is missing, or there is none of it; quantiles of another prior.
     """
     number = label_number(model, info, label)
-    if not plane_site(model, info.event_shape):
+    c = means_of(info.conditions)
+    if not plane_site(model, info.event_shape, c):
         raise UserError("a grid needs one latent of size 2; train a model of one latent with `latent_dim` 2.")
     if label is None and takes_labels(model, info):
         raise UserError("this model is conditional on labels; say which by `label`.")
@@ -62,7 +64,7 @@ def grid(
         axis = prior_quantiles(steps)
         low, high, names = 0.5 / steps, 1 - 0.5 / steps, ("Φ(z1)", "Φ(z2)")
         words = f"{what} at quantiles of the prior N(0, 1), Φ its distribution function: all cells have the same mass."
-    means = latent_grid(model, info.event_shape, axis, number)
+    means = latent_grid(model, info.event_shape, axis, number, c)
     return Samples(
         {"z": axis, "means": means},
         info,
@@ -101,7 +103,8 @@ def hollow_plane(model: nn.Module, guide: nn.Module, data: Dataset, info: DataIn
         UserError: the latent is no plane, the model reads labels, the guide has no row for the data, or its codes leave
             no place between them.
     """
-    name = plane_site(model, info.event_shape)
+    c = means_of(info.conditions)
+    name = plane_site(model, info.event_shape, c)
     if not name:
         raise UserError("its latents are not a plane; train a model of one latent with `latent_dim` 2.")
     if takes_labels(model, info):
@@ -114,7 +117,8 @@ def hollow_plane(model: nn.Module, guide: nn.Module, data: Dataset, info: DataIn
     except ValueError as error:
         raise UserError(f"{error} Is the run trained? Or raise `limit`.") from None
     places = torch.from_numpy(centres).to(codes)
-    return HollowPlane(codes, places, torch.from_numpy(radii), decode(model, {name: places}, info.event_shape))
+    means = decode(model, {name: places}, info.event_shape, c=c)
+    return HollowPlane(codes, places, torch.from_numpy(radii), means)
 
 
 def holes(planes: Mapping[str, HollowPlane], data: Dataset, info: DataInfo, split: str = "test") -> Samples:

@@ -48,9 +48,14 @@ def codes_of(
 
 
 def decode_codes(
-    model: nn.Module, latents: Latents, codes: Tensor, event_shape: tuple[int, ...], y: Tensor | None = None
+    model: nn.Module,
+    latents: Latents,
+    codes: Tensor,
+    event_shape: tuple[int, ...],
+    y: Tensor | None = None,
+    c: Tensor | None = None,
 ) -> Tensor:
-    """E[x | z] at codes, or E[x | z, y].
+    """E[x | z] at codes, or E[x | z, y, c].
 
     Args:
         model: p(x, z).
@@ -58,6 +63,7 @@ def decode_codes(
         codes: ``(..., D)``.
         event_shape: shape of one observation.
         y: labels, ``(...)``, for a conditional model.
+        c: conditions of all, ``(C,)``, likewise.
 
     Returns:
         means ``(..., *event)``.
@@ -67,12 +73,19 @@ def decode_codes(
     parts = []
     for index in torch.arange(len(flat), device=flat.device).split(_BATCH_SIZE):
         values, _ = latents.mapped(flat[index])
-        parts.append(decode(model, values, event_shape, None if labels is None else labels[index]))
+        parts.append(decode(model, values, event_shape, None if labels is None else labels[index], c))
     means: Tensor = torch.cat(parts).unflatten(0, codes.shape[:-1])
     return means
 
 
-def draws_along(model: nn.Module, latents: Latents, codes: Tensor, event_shape: tuple[int, ...], seed: int) -> Tensor:
+def draws_along(
+    model: nn.Module,
+    latents: Latents,
+    codes: Tensor,
+    event_shape: tuple[int, ...],
+    seed: int,
+    c: Tensor | None = None,
+) -> Tensor:
     """x ~ p(x | z) at codes, with the same noise at every step of a way: what changes along it is z's doing.
 
     Args:
@@ -81,6 +94,7 @@ def draws_along(model: nn.Module, latents: Latents, codes: Tensor, event_shape: 
         codes: ``(W, S, D)``, W ways of S steps.
         event_shape: shape of one observation.
         seed: of the noise; the caller's generators are left alone.
+        c: conditions of all, ``(C,)``, for a conditional model.
 
     Returns:
         ``(W, S, *event)``.
@@ -89,7 +103,7 @@ def draws_along(model: nn.Module, latents: Latents, codes: Tensor, event_shape: 
     for step in codes.unbind(1):
         values, _ = latents.mapped(step)
         with seeded(seed, codes.device):
-            steps.append(draw_at(model, values, event_shape).x)
+            steps.append(draw_at(model, values, event_shape, c=c).x)
     return torch.stack(steps, dim=1)
 
 

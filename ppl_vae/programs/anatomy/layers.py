@@ -90,7 +90,7 @@ def networks(model: nn.Module, guide: nn.Module, batch: Batch) -> Networks:
 
 def _rows(program: nn.Module, batch: Batch, other: nn.Module | None) -> list[Row]:
     given = [each for each in graphical_model(program, batch).variables if each.distribution is None]
-    parts = {"x": batch.x, "y": batch.y}
+    parts = {"x": batch.x, "y": batch.y, "c": batch.c}
     watch = _Watch(len(batch.x))
     start = [Box("observed", each.name, _size(value, len(batch.x)))
              for each in given if (value := parts[each.name]) is not None]  # fmt: skip

@@ -43,7 +43,7 @@ def log_prob_of(site: Any, value: Tensor) -> Tensor:
 
 
 def tried(program: nn.Module, batch: Batch) -> tuple[Sites, Parents]:
-    """The sites, and for each what of x, y and the draws changes its density when it is given another value.
+    """The sites, and for each what of x, y, c and the draws changes its density when it is given another value.
 
     Args:
         program: a model or guide, frozen.
@@ -63,6 +63,8 @@ def tried(program: nn.Module, batch: Batch) -> tuple[Sites, Parents]:
     children = {"x": affected(batch._replace(x=1 - batch.x), first)}
     if batch.y is not None:
         children["y"] = affected(batch._replace(y=(batch.y == 0).to(batch.y.dtype)), first)
+    if batch.c is not None:
+        children["c"] = affected(batch._replace(c=1 - batch.c), first)
     for name, site in sites.items():
         if not site["is_observed"]:
             edited = first.copy()
