@@ -140,7 +140,7 @@ _FILES = {
     ".h5ad": _Adapter(_h5ad, ("label_column", "layer")),
     ".txt": _Adapter(_text),
     ".json": _Adapter(_music),
-    **dict.fromkeys(SUFFIXES, _Adapter(_table, ("columns", "label_column"))),
+    **dict.fromkeys(SUFFIXES, _Adapter(_table, ("columns", "label_column", "condition_columns"))),
 }
 _FOLDER = _Adapter(_images, ("image_size", "columns", "label_column"))
 
@@ -174,7 +174,7 @@ def frame_source(frame: object, how: Reading) -> Source:
     Raises:
         UserError: a column cannot be used, or a setting is not for tables.
     """
-    how.refuse_unread("a frame", "columns", "label_column")
+    how.refuse_unread("a frame", "columns", "label_column", "condition_columns")
     return Source(**read_frame(frame, how)._asdict())
 
 

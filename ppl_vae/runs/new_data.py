@@ -51,7 +51,7 @@ def new_data(opened: OpenedRun, path: Path, seed: int) -> NewData:
         warnings = unseen_among(info, str(path), y)
     c = known_conditions(str(path), found.c, found.condition_names, info.conditions)
     if c is None and takes_conditions(opened.model, info):
-        raise UserError(f"{path}: no conditions, and this run's model reads {in_list(info.conditions)}; add c.")
+        raise UserError(f"{path}: no conditions, and this run's model reads {in_list(info.conditions)}; add them.")
     binarization = settings.binarization if info.layout == "plain" else "none"
     data = binarized(found.x, y, binarization, seed, first=UNSEEN, scale=found.scale, mask=found.mask, c=c)
     return NewData(data.to(opened.device).fixed(seed), found.notes, tuple(warnings))

@@ -10,6 +10,7 @@ import ppl_vae as pv
 from ppl_vae import UserError
 from ppl_vae.data.conditions import Condition, chosen, known_conditions, said_as
 from ppl_vae.data.info import DataInfo
+from ppl_vae.data.inputs import read_input
 from ppl_vae.runtime.config import from_plain, to_plain
 from ppl_vae.training import FitConfig, fit
 
@@ -124,3 +125,53 @@ def test_new_data_has_them_in_any_order() -> None:
     assert known_conditions("new", c, ("dose", "age"), ()) is None
     with pytest.raises(UserError, match="new: there is no condition 'age'; the run was trained on age, dose"):
         known_conditions("new", c, ("dose", "size"), KNOWN[:2])
+
+
+PEOPLE = "id,age,city,weight,height,plan\n" + "\n".join(
+    f"{row},{20 + row % 50},{('Bonn', 'Rome', 'Oslo')[row % 3]},{60.5 + row % 7},{1.5 + row % 9 / 20},{'ab'[row % 2]}"
+    for row in range(80)
+)
+
+
+def people(path: Path, text: str = PEOPLE) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_columns_of_a_table_are_conditions(tmp_path: Path) -> None:
+    """They leave x; a category is one for each of its values, and one column the label."""
+    flags = {"condition_columns": "age, city", "label_column": "plan", "columns": {"id": "drop"}}
+    splits = pv.load(people(tmp_path / "people.csv"), **flags)
+    assert splits.columns == ("weight", "height")
+    assert splits.condition_names == ("age", "city=Bonn", "city=Oslo", "city=Rome")
+    assert splits.train.c is not None
+    assert splits.train.c[:, 1:].sum(1).eq(1).all()
+    assert any("a condition" in note and note.split()[0] == "city" for note in splits.notes)
+    info = DataInfo.of(splits)
+    found = read_input(people(tmp_path / "new.csv", "city,weight,height,age\nRome,61.5,1.6,33\n"), info)
+    assert found.condition_names == splits.condition_names
+    assert found.c is not None
+    assert found.c.tolist() == [[33.0, 0.0, 0.0, 1.0]]
+    assert read_input(people(tmp_path / "bare.csv", "weight,height\n61.5,1.6\n"), info).c is None
+    with pytest.raises(UserError, match=r"column 'city' holds 'Paris' in line 2, which training never saw"):
+        read_input(people(tmp_path / "new.csv", "city,weight,height,age\nParis,61.5,1.6,33\n"), info)
+
+
+@pytest.mark.parametrize(
+    ("flags", "text", "said"),
+    [
+        ({"condition_columns": "agee"}, PEOPLE, "names 'agee', and there is no such column; did you mean 'age'"),
+        ({"condition_columns": "plan", "label_column": "plan"}, PEOPLE, "names 'plan', which is the label column"),
+        ({"condition_columns": "age", "columns": {"age": "drop"}}, PEOPLE, "which is to be left out by `columns`"),
+        ({"condition_columns": "age"}, PEOPLE.replace("\n3,23,", "\n3,,"), "'age' is empty in line 5; a condition has"),
+        ({"condition_columns": "city"}, PEOPLE.replace("4,24,Rome", "4,24,"), "'city' is empty in line 6; a condition"),
+    ],
+)
+def test_columns_that_are_no_conditions(tmp_path: Path, flags: dict[str, object], text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        pv.load(people(tmp_path / "people.csv", text), **flags)
+
+
+def test_an_npz_has_no_columns_of_conditions(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"`condition_columns`: nothing in .* reads it; it is for tables; an .npz has"):
+        pv.load(saved(tmp_path / "data.npz"), condition_columns="age")

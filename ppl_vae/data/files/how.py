@@ -17,6 +17,7 @@ class Reading(NamedTuple):
     Args:
         columns: what columns of a table are by their names, a key of :data:`KINDS`; others are guessed.
         label_column: the column of a table that holds the labels, or None.
+        condition_columns: those that hold conditions; they leave x.
         layer: of an .h5ad, what is read in place of X, or None.
         image_size: pixels of height and width that images are brought to, or None.
         integer_scale: what integers are divided by, 0 where they are counts or codes, or None.
@@ -29,6 +30,7 @@ class Reading(NamedTuple):
     image_size: int | None = None
     memory: int = 2**31
     integer_scale: int | None = None
+    condition_columns: tuple[str, ...] = ()
 
     def refuse_unread(self, where: str, *read: str) -> None:
         """See that nothing was said that is not read here.
@@ -41,13 +43,14 @@ class Reading(NamedTuple):
             UserError: something was.
         """
         for name, value in self._asdict().items():
-            if value not in (None, {}) and name in _READERS and name not in read:
+            if value not in (None, {}, ()) and name in _READERS and name not in read:
                 raise UserError(f"`{name}`: nothing in {where} reads it; {_READERS[name]}.")
 
 
 _READERS = {
     "columns": "it is for tables",
     "label_column": "it is for tables; an .npz has its labels in y, and images in their folders' names",
+    "condition_columns": "it is for tables; an .npz has its conditions in c",
     "layer": "it is for .h5ad",
     "integer_scale": "it is for the integers of an .npz or .npy",
     "image_size": "it is for folders of images",

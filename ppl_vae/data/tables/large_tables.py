@@ -51,6 +51,11 @@ def far_table(path: Path, how: Reading) -> Far | None:
     with file:
         if 4 * file.metadata.num_rows * file.metadata.num_columns <= how.memory:
             return None
+        if how.condition_columns:
+            raise UserError(
+                f"{path}: `condition_columns` is for tables that memory holds; raise `data_memory`, or store x, c and "
+                "condition_names as an .npz."
+            )
         return _far(path, file, how)
 
 

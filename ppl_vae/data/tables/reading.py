@@ -13,7 +13,7 @@ from ppl_vae.data.files.archive import refuse_too_large
 from ppl_vae.data.files.how import Reading
 from ppl_vae.data.tables.cells import NameOf, cells_of, needs_pyarrow
 from ppl_vae.data.tables.delimited import read_delimited
-from ppl_vae.data.tables.schema import Schema, decoded, listed
+from ppl_vae.data.tables.schema import Schema, columns_of, decoded, listed
 from ppl_vae.data.tables.settling import settled, with_stand_in
 from ppl_vae.runtime.errors import UserError, reason
 
@@ -92,9 +92,14 @@ def read_known_table(path: Path, info: "DataInfo", label_column: str | None) -> 
         raise UserError(
             f"{path}: there is no column '{missing[0]}', which the run learned from; it has {listed(wanted)}."
         )
+    given = [each.name for each in info.conditions]
+    conditions = columns_of(given, ["category" if "=" in name else "reals" for name in given])
+    if all(column.name in table.rows.column_names for column in conditions):
+        schema = schema._replace(conditions=conditions)
     filled = (with_stand_in(column, cells_of(table.rows[column.name])) for column in schema.columns)
     schema = schema._replace(columns=tuple(filled))
-    left = [name for name in table.rows.column_names if name not in (*wanted, label)]
+    known = {*wanted, label, *(column.name for column in schema.conditions)}
+    left = [name for name in table.rows.column_names if name not in known]
     said = [f"left out, as the run does not know them: {listed(left)}"] if left else []
     return _as_numbers(table, schema, (), said)
 
@@ -110,7 +115,7 @@ def _as_numbers(table: _Table, schema: Schema, class_names: tuple[str, ...], sai
     names = names_checked(table.where, "the list of its columns", schema.names, LONGEST_NAME)
     numbers = table.rows.num_rows * len(names)
     refuse_too_large(table.where, numbers, "leave columns out by `columns` NAME=drop")
-    x, mask, y = decoded(table.where, table.rows, schema, table.name_of)
+    x, mask, y, c = decoded(table.where, table.rows, schema, table.name_of)
     return Observations(
         torch.from_numpy(x),
         None if y is None else torch.from_numpy(y),
@@ -120,6 +125,8 @@ def _as_numbers(table: _Table, schema: Schema, class_names: tuple[str, ...], sai
         names,
         None if mask.all() else torch.from_numpy(mask),
         schema.kinds,
+        None if c is None else torch.from_numpy(c),
+        schema.condition_names,
     )
 
 

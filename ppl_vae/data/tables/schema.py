@@ -53,16 +53,23 @@ class Schema(NamedTuple):
         columns: that x is made of, in this order; all others are left out.
         label: the column that holds the labels, or None.
         labels: their numbers by their names; none where labels are numbers.
+        conditions: the columns that conditions are made of, in this order.
     """
 
     columns: tuple[Column, ...]
     label: str | None = None
     labels: Mapping[str, int] = {}
+    conditions: tuple[Column, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """Those of the columns of x."""
         return tuple(name for column in self.columns for name in column.names)
+
+    @property
+    def condition_names(self) -> tuple[str, ...]:
+        """Those of the conditions."""
+        return tuple(name for column in self.conditions for name in column.names)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -80,14 +87,18 @@ class Schema(NamedTuple):
         cls, names: Sequence[str], kinds: Sequence[str], label: str | None, labels: Mapping[str, int]
     ) -> "Schema":
         """That of a run, by what is known of its data: names and kinds of all columns of x, as they are here."""
-        values: dict[tuple[str, str], list[str]] = {}
-        for each, kind in zip(names, kinds, strict=True):
-            name, _, value = each.partition("=") if kind == "category" else (each, "", "")
-            values.setdefault((name, kind), []).append(value)
-        columns = [
-            Column(name, kind, tuple(found) if kind == "category" else ()) for (name, kind), found in values.items()
-        ]
-        return cls(tuple(columns), label, labels)
+        return cls(columns_of(names, kinds), label, labels)
+
+
+def columns_of(names: Sequence[str], kinds: Sequence[str]) -> tuple[Column, ...]:
+    """The columns of a table, by names and kinds of all columns of x or conditions that they have become."""
+    values: dict[tuple[str, str], list[str]] = {}
+    for each, kind in zip(names, kinds, strict=True):
+        name, _, value = each.partition("=") if kind == "category" else (each, "", "")
+        values.setdefault((name, kind), []).append(value)
+    return tuple(
+        Column(name, kind, tuple(found) if kind == "category" else ()) for (name, kind), found in values.items()
+    )
 
 
 class Block(NamedTuple):
@@ -97,11 +108,13 @@ class Block(NamedTuple):
         x: ``(N, D)``, of the schema's type.
         mask: which numbers of x were seen, bool, ``(N, D)``.
         y: labels, ``(N,)``, int64, or None without a label column.
+        c: conditions, ``(N, C)``, float32, or None without a column of them.
     """
 
     x: np.ndarray
     mask: np.ndarray
     y: np.ndarray | None
+    c: np.ndarray | None = None
 
 
 def decoded(where: str, block: "pa.Table", schema: Schema, name_of: NameOf) -> Block:
@@ -124,7 +137,21 @@ def decoded(where: str, block: "pa.Table", schema: Schema, name_of: NameOf) -> B
         masks.append(np.broadcast_to(cells.seen[:, None], parts[-1].shape))
     x = np.concatenate(parts, axis=1, dtype=schema.dtype, casting="unsafe")
     y = labels_in(where, block, schema.label, schema.labels or None, name_of)[0].numpy() if schema.label else None
-    return Block(x, np.concatenate(masks, axis=1), y)
+    given = [_known(where, block, column, name_of) for column in schema.conditions]
+    c = np.concatenate(given, axis=1, dtype=np.float32, casting="unsafe") if given else None
+    return Block(x, np.concatenate(masks, axis=1), y, c)
+
+
+def _known(where: str, block: "pa.Table", column: Column, name_of: NameOf) -> np.ndarray:
+    """A condition's cells as numbers, ``(N, 1)`` or ``(N, values)``, all of them known."""
+    cells = cells_of(block[column.name])
+    check_cells(where, cells, column, name_of)
+    if not cells.seen.all():
+        raise UserError(
+            f"{where}: condition column '{column.name}' is empty in {name_of(first(~cells.seen))}; a condition has to "
+            "be known: leave such rows out, or fill it in."
+        )
+    return _encoded(where, cells, column, name_of)
 
 
 def labels_in(

@@ -55,7 +55,17 @@ def settled(where: str, table: "pa.Table", how: Reading, name_of: NameOf) -> Set
     if how.label_column is not None:
         column_called(where, how.label_column, table.column_names, "label_column")
         class_names = labels_in(where, table, how.label_column, None, name_of)[1]
+    for name in how.condition_columns:
+        column_called(where, name, table.column_names, "condition_columns")
+        wrong = {
+            "is the label column": name == how.label_column,
+            "is to be left out by `columns`": how.columns.get(name) == DROP,
+            "has '=' in its name; rename it": "=" in name,
+        }
+        if why := next((why for why, holds in wrong.items() if holds), None):
+            raise UserError(f"{where}: `condition_columns` names '{name}', which {why}.")
     columns: list[Column] = []
+    conditions: list[Column] = []
     told: list[tuple[str, str, str]] = []
     for name in table.column_names:
         if name == how.label_column:
@@ -67,16 +77,24 @@ def settled(where: str, table: "pa.Table", how: Reading, name_of: NameOf) -> Set
             continue
         cells = cells_of(table[name])
         guess = Guess(said) if said else guessed(where, name, cells, name_of)
+        if guess.kind == DROP and name in how.condition_columns:
+            raise UserError(
+                f"{where}: column '{name}' is to be a condition, and would be left out: {guess.why}; say what it is by "
+                f"`columns` {name}=real, or take another."
+            )
         if guess.kind == DROP:
             told.append((name, "left out", guess.why))
             continue
-        columns.append(_column(where, name, guess.kind, cells, name_of))
-        told.append((name, _WORDS[guess.kind], _described(columns[-1], cells)))
+        found = _column(where, name, guess.kind, cells, name_of)
+        given = name in how.condition_columns
+        (conditions if given else columns).append(found)
+        told.append((name, f"{_WORDS[found.kind]}{', a condition' if given else ''}", _described(found, cells)))
     if not columns:
         reasons = "; ".join(f"{name}: {why}" for name, _, why in told)
         raise UserError(f"{where}: no column is left to learn from ({reasons}).")
     labels = {name: number for number, name in enumerate(class_names)}
-    return Settled(Schema(tuple(columns), how.label_column, labels), class_names, tuple(_in_words(told)))
+    schema = Schema(tuple(columns), how.label_column, labels, tuple(conditions))
+    return Settled(schema, class_names, tuple(_in_words(told)))
 
 
 def column_called(where: str, name: str, columns: Sequence[str], setting: str) -> None:
