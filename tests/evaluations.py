@@ -213,6 +213,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "density.has_density": lambda on: density.has_density(on.guide, on.batch),
     "density.refuse_points": lambda on: density.refuse_points(on.guide, on.batch, ""),
     "structure.reads_labels": lambda on: structure.reads_labels(on.model, on.batch),
+    "structure.reads_conditions": lambda on: structure.reads_conditions(on.model, on.batch),
     "drawing.reparameterised": lambda on: drawing.reparameterised(on.guide, on.batch),
     "layers.networks": lambda on: layers.networks(on.model, on.guide, on.batch),
     "trying.learned": lambda on: _frozen(trying.learned, on),
@@ -276,7 +277,9 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "codes.label_number": lambda on: codes.label_number(on.model, on.info, None),
     "codes.labels_for": lambda on: codes.labels_for(on.model, on.info, None, torch.zeros(2)),
     "directions.arithmetic": lambda on: directions.arithmetic(*on.of_data, subtract=[0], add=[1]),
-    "distributions.conditional": lambda on: refused("takes no labels", distributions.conditional, on.model, on.info),
+    "distributions.conditional": lambda on: refused(
+        "neither labels nor conditions", distributions.conditional, on.model, on.info
+    ),
     "distributions.posterior": lambda on: distributions.posterior(*on.of_data),
     "distributions.prior": lambda on: distributions.prior(on.model, on.info, 3),
     "exploring.explored": lambda on: refused("cannot be explored", exploring.explored, *on.of_data),
@@ -300,6 +303,8 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "rendering.shows_noise": lambda on: rendering.shows_noise(on.model, on.info),
     "rendering.shows_means": lambda on: rendering.shows_means(on.model, on.info),
     "rendering.takes_labels": lambda on: rendering.takes_labels(on.model, on.info),
+    "rendering.takes_conditions": lambda on: rendering.takes_conditions(on.model, on.info),
+    "rendering.at_means": lambda on: rendering.at_means(on.model, on.info),
     "traversal.traverse": lambda on: traversal.traverse(*on.of_data, units.units(on.model, on.guide, on.data), image=1),
     # Methods, which are not looked for.
     "latents.Latents.of": lambda on: Latents.of(on.model, on.batch),
@@ -328,6 +333,8 @@ QUESTIONS = {
         "rendering.shows_noise",
         "rendering.shows_means",
         "rendering.takes_labels",
+        "rendering.takes_conditions",
+        "rendering.at_means",
         "check.check_pair",
         "checks.check_runs",
         "check.likelihood_label",
@@ -343,6 +350,7 @@ QUESTIONS = {
         "trying.tried",
         "structure.graphical_model",
         "structure.reads_labels",
+        "structure.reads_conditions",
     ),
     *(
         "draws.has_standard_normal_prior",

@@ -67,10 +67,10 @@ class Guide(Latents):
         return torch.zeros(len(batch.x), 4)
 
 
-# It draws any program's variables as they are; the others run no program, or none but to ask whether it reads labels.
+# It draws any program's variables as they are; the others run no program, or none but to ask what it reads.
 LENIENT = {
     "structure.graphical_model",
-    "structure.reads_labels",
+    *("structure.reads_labels", "structure.reads_conditions"),
     "fingerprint.fingerprint_of",
     "unseen.fitted_for",
     "unseen.guide_for",
@@ -80,7 +80,7 @@ LENIENT = {
     "exploring.explored",
     "rendering.device_of",
     "rendering.is_drawn",
-    "rendering.takes_labels",
+    *("rendering.takes_labels", "rendering.takes_conditions", "rendering.at_means"),
     "starts.placing",
     *("check.advice_on_scale", "check.given_totals"),
     *("trying.tried", "trying.learned", "layers.networks"),
