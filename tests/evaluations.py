@@ -278,7 +278,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "codes.labels_for": lambda on: codes.labels_for(on.model, on.info, None, torch.zeros(2)),
     "directions.arithmetic": lambda on: directions.arithmetic(*on.of_data, subtract=[0], add=[1]),
     "distributions.conditional": lambda on: refused(
-        "neither labels nor conditions", distributions.conditional, on.model, on.info
+        "no labels and no conditions", distributions.conditional, on.model, on.info
     ),
     "distributions.posterior": lambda on: distributions.posterior(*on.of_data),
     "distributions.prior": lambda on: distributions.prior(on.model, on.info, 3),

@@ -148,7 +148,7 @@ def conditional(
     """
     labels, conditioned = takes_labels(model, info), takes_conditions(model, info)
     if not labels and not conditioned:
-        raise UserError("this run's model takes neither labels nor conditions; train one with `model` conditional.")
+        raise UserError("this run's model takes no labels and no conditions; train one with `model` conditional.")
     if label is not None and not labels:
         raise UserError("`label`: this run's model takes no labels; say its conditions by `at`.")
     if at and not conditioned:

@@ -117,7 +117,7 @@ def test_infer_without_labels_is_refused(cli, conditional, npz, tmp_path):
 
 def test_run_without_labels_is_refused(cli, npz, tmp_path):
     result = cli("train", "--model", "conditional", "--data", npz(x=IMAGES), "--out", tmp_path / "run")
-    refused(result, "needs labels and this data has none")
+    refused(result, "needs labels or conditions and this data has none")
     assert not (tmp_path / "run").exists()
 
 

@@ -129,7 +129,7 @@ def test_gaps_and_comparison(cli, data, labelled, tmp_path, in_this_process):
 def test_a_model_that_reads_no_labels_takes_none(cli, unlabelled, tmp_path):
     """Though its data has some."""
     takes_none = "this run's model takes no labels; train one with --model conditional."
-    neither = "this run's model takes neither labels nor conditions; train one with --model conditional."
+    neither = "this run's model takes no labels and no conditions; train one with --model conditional."
     refused(cli("sample", unlabelled, "conditional", "--label", 3), neither)
     refused(cli("sample", unlabelled, "grid", "--label", 3), f"--label: {takes_none}")
     assert arrays(cli, unlabelled, tmp_path / "a.npz", "prior", "--num-samples", 3)["x"].shape == (3, 4, 4)
