@@ -23,6 +23,8 @@ from ppl_vae.networks.convolutional import ConvDecoder, ConvEncoder
 from ppl_vae.networks.dense import Decoder, Encoder
 from ppl_vae.networks.scaling import Scaling
 from ppl_vae.predictive.draws import posterior_moments
+from ppl_vae.predictive.wording import is_table
+from ppl_vae.programs.holes import with_gaps
 from ppl_vae.programs.pair import frozen
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.runtime.errors import UserError
@@ -40,6 +42,12 @@ _FAMILIES: dict[type[Family], Literal["diagonal", "low-rank", "full-rank", "poin
 }
 
 _CLIPPED = "Means outside [0, 1] are drawn as 0 or 1."
+_ENDS = {
+    "column": "White is the smallest number of a column in training, black the largest.",
+    "number": "White is the smallest number in training, black the largest.",
+}
+_BETWEEN = "What lies outside is drawn as the nearer of them."
+_NOT_SEEN = "Light blue: not seen."
 _KL_IN_WORDS = "a unit's KL is KL(q ‖ prior) in nats, averaged over them."
 _BITS = "A new datapoint is turned into bits at ½, "
 _ON_GREY = {
@@ -102,7 +110,10 @@ def explored(
     return Contents(
         title=title,
         subtitle=", ".join(filter(None, (subtitle, f"z of {len(used.names)} units"))),
-        notes=[f"The dots are {len(data)} datapoints of the {split} data; {_KL_IN_WORDS}", *decoded.notes],
+        notes=[
+            f"The dots are {len(data)} datapoints of the {split} data; {_KL_IN_WORDS}",
+            *_said(info, data, decoded),
+        ],
         placing=placing,
         decoder=decoded.layers,
         link=decoded.link,
@@ -115,9 +126,33 @@ def explored(
         order=_order(used),
         means=codes,
         labels=None if data.y is None else data.y.cpu().numpy(),
-        images=(data.values(slice(_NUM_EXAMPLES)).clamp(0, 1) * 255).round().byte().cpu().numpy(),
+        images=_images(info, data.head(_NUM_EXAMPLES)),
         placement=placement,
+        least=info.least,
+        largest=info.largest,
+        columns=_columns(info),
+        photographs=info.photographs,
     )
+
+
+def _said(info: DataInfo, data: Dataset, decoded: "_Decoded") -> list[str]:
+    """What is to be said of how numbers are drawn."""
+    ends = "column" if len(info.least) > 1 else "number"
+    said = [f"{_ENDS[ends]} {_BETWEEN}"] if info.least else decoded.notes
+    return [*said, *([_NOT_SEEN] if data.mask is not None else [])]
+
+
+def _images(info: DataInfo, few: Dataset) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """Bytes where these hold them, else numbers as they are, NaN where nothing was seen."""
+    values = few.values(slice(len(few))).cpu()
+    if few.mask is None and not info.least:
+        return (values.clamp(0, 1) * 255).round().byte().numpy()
+    return with_gaps(values.float(), None if few.mask is None else few.mask.cpu()).numpy()
+
+
+def _columns(info: DataInfo) -> list[str]:
+    """What the columns are called, of a table of so few that a page can list them."""
+    return list(info.columns or [f"x{n + 1}" for n in range(info.event_shape[0])]) if is_table(info) else []
 
 
 class _Decoded(NamedTuple):
@@ -153,6 +188,10 @@ def _decoded(model: nn.Module, called: str) -> _Decoded:
             return _Decoded(layers, "sigmoid", classes, [])
         if isinstance(model.likelihood, Normal) and (found := _in_units_of_x(layers, model.likelihood)):
             return _Decoded(found, "identity", classes, [_CLIPPED])
+        raise UserError(
+            f"the page cannot compute the means of a {type(model.likelihood).__name__} likelihood with this decoder, "
+            "only of `likelihood` bernoulli, or normal if `noise_scale` is one or feature; 'ppl-vae sample' takes any."
+        )
     raise UserError(
         f"model {called} cannot be explored; runs of `model` vae, conditional and linear-gaussian can, with "
         "`likelihood` bernoulli or normal; 'ppl-vae sample' takes any."

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppl_vae.explorer.networks import Layer, packed, plain
-from ppl_vae.figures.look.style import class_colors
+from ppl_vae.figures.look.style import HOLE, class_colors
 
 # In the order in which they run: each takes from those before it.
 _SCRIPTS = ("networks", "families", "state", "picture", "plane", "sliders", "examples", "pad", "walk", "main")
@@ -51,8 +51,13 @@ class Contents(NamedTuple):
         order: the units from the most used to the least, ``(D,)``.
         means: of q(z | x) of some images, ``(N, D)``.
         labels: of those images, ``(N,)`` from 0, or None.
-        images: the first of those images, ``(M, *event)`` uint8, 255 for 1; M ≤ N.
+        images: the first of those images, ``(M, *event)``: uint8, 255 for 1, or numbers as they are, NaN where nothing
+            was seen; M ≤ N.
         placement: of new images; None if they cannot be placed.
+        least: what is drawn as 0 where that is not 0, a number for each column of a table or one for all.
+        largest: what is drawn as 1, likewise.
+        columns: of a table, what its columns are called; none of images.
+        photographs: whether 1 is white, as in photographs, not ink.
     """
 
     title: str
@@ -70,8 +75,12 @@ class Contents(NamedTuple):
     order: NDArray[np.int64]
     means: NDArray[np.float32]
     labels: NDArray[np.int64] | None
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | NDArray[np.float32]
     placement: Placement | None
+    least: Sequence[float] = ()
+    largest: Sequence[float] = ()
+    columns: Sequence[str] = ()
+    photographs: bool = False
 
 
 def html(contents: Contents) -> str:
@@ -111,7 +120,17 @@ def _plain(contents: Contents) -> dict[str, Any]:
     return {
         "decoder": [plain(layer) for layer in contents.decoder],
         "link": contents.link,
-        "picture": {"height": height, "width": width, "channels": channels, "strip": strip},
+        "picture": {
+            "height": height,
+            "width": width,
+            "channels": channels,
+            "strip": strip,
+            "bright": channels == 3 or contents.photographs,
+        },
+        "least": list(contents.least),
+        "largest": list(contents.largest),
+        "columns": list(contents.columns),
+        "hole": HOLE,
         "num_classes": contents.num_classes,
         "classes": list(contents.classes),
         "offered": list(contents.offered),

@@ -21,6 +21,7 @@ from ppl_vae.figures.latent import latent_scatter
 from ppl_vae.figures.latent_holes import LatentPlane, latent_holes
 from ppl_vae.figures.look.style import save
 from ppl_vae.figures.posteriors import posteriors
+from ppl_vae.figures.sequences import music
 from ppl_vae.figures.strips import strips
 from ppl_vae.figures.table import table_profiles
 from ppl_vae.figures.units import kl_by_unit
@@ -45,6 +46,7 @@ __all__ = [
     "latent_holes",
     "latent_scatter",
     "mosaic",
+    "music",
     "networks",
     "posteriors",
     "reconstructions",

@@ -100,8 +100,7 @@ def labelled(
     beside = min(_LETTER * max(map(len, row_names), default=0), _BESIDE)
     tile = min((WIDTH - beside) / columns, max(_MIN_WIDTH / columns, _TILE * max(1.0, width / height)))
     band = round(width * _WORDS / tile)  # pixels below each image, for its words
-    gap = [(0, 0)] * 2 + [(0, band)] + [(0, 0)] * (pixels.ndim - 3)
-    picture = mosaic(np.pad(pixels, gap, constant_values=np.nan))
+    picture = mosaic(pixels, below=band)
     tall = tile * columns * picture.shape[0] / picture.shape[1]
     figure = new_figure(tile * columns + beside, tall + _PADDING, caption)
     axes = figure.subplots()

@@ -1,7 +1,8 @@
 """Pictures of observations: sheets, reconstructions, and the plane of a two-dimensional latent.
 
 An image is an array of shape ``event``: ``(H, W)`` or ``(H, W, 1)`` grey, ``(H, W, 3)`` red, green and blue, ``(D,)``
-a strip of D cells. Its values are in [0, 1]; what lies outside (a Gaussian's mean may) is drawn as the nearer end.
+a strip of D cells. Its values are in [0, 1]; what lies outside (a Gaussian's mean may) is drawn as the nearer end. NaN
+in a part of an image is a hole, which has a colour of its own; an image of NaN alone leaves its place empty.
 """
 
 import math
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ppl_vae.figures.look.style import WIDTH, image_colormap, new_figure, styled
+from ppl_vae.figures.look.style import HOLE, WIDTH, image_colormap, new_figure, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +65,7 @@ def reconstructions(originals: ArrayLike, means: ArrayLike, caption: str = "") -
     """Originals, and below each what the model makes of its code; more than ten wrap.
 
     Args:
-        originals: ``(n, *event)`` in [0, 1]; NaN is not drawn.
+        originals: ``(n, *event)`` in [0, 1]; NaN where nothing was seen.
         means: ``(n, *event)`` in [0, 1], means of p(x | z) at codes of the originals.
         caption: what was done.
 
@@ -148,14 +149,16 @@ def grid(
     return figure
 
 
-def mosaic(tiles: ArrayLike) -> NDArray[np.float64]:
+def mosaic(tiles: ArrayLike, below: int = 0) -> NDArray[np.float64]:
     """Tile images into one picture, a thin transparent gap between them.
 
     Args:
-        tiles: ``(rows, columns, *event)`` in [0, 1]; NaN is transparent.
+        tiles: ``(rows, columns, *event)`` in [0, 1]; NaN is a hole, and a tile of NaN alone is transparent.
+        below: transparent pixels under each tile, for words.
 
     Returns:
-        for grey tiles and strips ``(height, width)``, NaN where transparent; for colour ``(height, width, 4)``, RGBA.
+        for grey tiles and strips ``(height, width)``, -1 in holes, which is drawn in their colour, NaN where
+        transparent; for colour ``(height, width, 4)``, RGBA.
 
     Raises:
         ValueError: an event that is no image.
@@ -163,14 +166,26 @@ def mosaic(tiles: ArrayLike) -> NDArray[np.float64]:
     pixels = _shaped(np.asarray(tiles, dtype=np.float64), leading=2)
     rows, columns, height, width, *channels = pixels.shape
     gap = max(1, min(height, width) // 28)  # one pixel up to the size of MNIST, and in proportion above it
-    cells = np.full((rows, columns, height + gap, width + gap, *channels), np.nan)
-    cells[:, :, :height, :width] = np.clip(pixels, 0.0, 1.0)
-    picture = cells.swapaxes(1, 2).reshape(rows * (height + gap), columns * (width + gap), *channels)
+    blank = np.isnan(pixels)
+    empty = blank.all(axis=tuple(range(2, blank.ndim)), keepdims=True)
+    holes = blank.any(axis=-1, keepdims=True) if channels else blank
+    down, across = height + below + gap, width + gap
+    cells = np.full((rows, columns, down, across, *channels), np.nan)
+    filled = np.where(holes & ~empty, _hole_color() if channels else -1.0, np.clip(pixels, 0.0, 1.0))
+    cells[:, :, :height, :width] = filled
+    picture = cells.swapaxes(1, 2).reshape(rows * down, columns * across, *channels)
     picture = picture[:-gap, :-gap]
     if not channels:
         return picture
     opaque = ~np.isnan(picture).any(axis=-1, keepdims=True)
     return np.concatenate([np.where(opaque, picture, 0.0), opaque], axis=-1)
+
+
+def _hole_color() -> NDArray[np.float64]:
+    """Red, green and blue, ``(3,)``."""
+    from matplotlib.colors import to_rgb
+
+    return np.array(to_rgb(HOLE))
 
 
 def as_pixels(images: ArrayLike, leading: int, *, blanks: bool = False) -> NDArray[np.float64]:
@@ -179,7 +194,7 @@ def as_pixels(images: ArrayLike, leading: int, *, blanks: bool = False) -> NDArr
     Args:
         images: at least one.
         leading: how many dimensions stand before the event's.
-        blanks: let NaN pass, which is drawn transparent.
+        blanks: let NaN pass, holes and empty places.
 
     Raises:
         ValueError: no images, values that are not finite, or an event that is no image.

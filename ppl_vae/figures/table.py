@@ -1,7 +1,7 @@
 """Rows of a table with few columns: each column a line with its name and range, each row its places on these lines."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,10 +25,12 @@ _PANELS = 5  # beside each other, where there is room for more below
 _ABOVE = 0.75  # inches, of the panels' names and legend
 _OUTSIDE = 0.3  # of a column's range, as far as what lies outside of it is followed
 _APART = 0.36  # of a line, between the marks of two series
-_NAMES, _RANGE = 3.0, 1.35  # inches, of the columns' names with their ranges, and of these alone
-_ROOM = 0.8  # of these, what the texts take: the layout makes all a little narrower
+_BESIDE = 3.9  # inches, the most that the columns' names take with their ranges
+_BETWEEN = 0.15  # inches, at least, between a name and a range
+_PAD = 0.03  # inches, that the layout keeps free on either side of a panel
+_EDGE = 0.07  # of the width, that it keeps free at the edges and for marks that stand out
 _SMALL, _MARK = 11.0, 4.5  # points, of texts and marks
-_WRITTEN_OUT = 1e6  # from which on numbers are given by powers of ten
+_WRITTEN_OUT = 1e-4, 1e6  # numbers that are given without a power of ten
 _FEW = 4  # series that are all named
 
 
@@ -42,6 +44,8 @@ def table_profiles(
     caption: str = "",
     *,
     in_order: bool = False,
+    observed: Collection[str] = (),
+    logarithmic: ArrayLike = False,
 ) -> "Figure":
     """Rows of a table, such as data and their reconstructions, in a panel each or several to a panel.
 
@@ -56,6 +60,8 @@ def table_profiles(
         errors: of some of the series, standard deviations of their shape.
         caption: what was done.
         in_order: the series are steps of a way, from dark to bright, of which a few are named.
+        observed: those of the series that are no steps of it but data, at its ends say; they stand above the line.
+        logarithmic: columns of counts n from 0 up that lie at log(1 + n), bool, ``(columns,)`` or one for all.
 
     Returns:
         the figure, an axes for each panel.
@@ -70,32 +76,77 @@ def table_profiles(
             f"series of shapes {[each.shape for each in arrays.values()]} for {len(panel_names)} panels, at least 1 "
             f"and at most {MOST_PANELS}, of {len(columns)} columns: (panels, rows, columns) is needed."
         )
-    scaled = {name: _between(values, ends) for name, values in arrays.items()}
-    spread = {name: _between(values, ends, whole=False) for name, values in (errors or {}).items()}
+    lines_of = _Lines(*(np.broadcast_to(np.asarray(each), (len(columns),)) for each in (*ends, logarithmic)))
+    scaled = {name: lines_of.places(values) for name, values in arrays.items()}
+    bars = {
+        name: [lines_of.places(arrays[name] + sign * np.asarray(error, dtype=float)) for sign in (-1, 1)]
+        for name, error in (errors or {}).items()
+    }
     high = _LINE * len(columns) + _ABOVE
     lines = max(1, min(math.ceil(len(panel_names) / _PANELS), int(_HIGHEST // high)))
     beside = math.ceil(len(panel_names) / lines)
     figure = new_figure(WIDTH, min(lines * high, _HIGHEST) + 0.4, caption)
-    figure.set_layout_engine("constrained", wspace=0.0, w_pad=0.03)
-    room = (WIDTH - _NAMES) / beside
-    grid = figure.subplots(lines, 1 + beside, sharey=True, squeeze=False, width_ratios=[_NAMES, *[room] * beside])
-    bars = [scaled[name] + sign * error for name, error in spread.items() for sign in (-1, 1)]
-    limits = _limits([*scaled.values(), *bars])
-    looks = _looks(list(scaled), in_order=in_order)
+    figure.set_layout_engine("constrained", wspace=0.0, w_pad=_PAD)
+    left = 1 - _EDGE - 2 * _PAD * (1 + beside) / WIDTH  # of all that is set apart, once the layout has taken its own
+    names = _Names.of(figure, columns, lines_of, left)
+    room = (WIDTH - names.width) / beside
+    grid = figure.subplots(lines, 1 + beside, sharey=True, squeeze=False, width_ratios=[names.width, *[room] * beside])
+    limits = _limits([*scaled.values(), *(end for pair in bars.values() for end in pair)])
+    looks = _looks(list(scaled), observed, in_order=in_order)
     for place, axes in enumerate(grid[:, 1:].flat):
         if place >= len(panel_names):
             axes.set_visible(False)
             continue
         _draw_lines(axes, len(columns), limits)
-        shorten(axes.set_title(panel_names[place], size=_SMALL), _ROOM * room * figure.dpi)
+        shorten(axes.set_title(panel_names[place], size=_SMALL), left * room * figure.dpi)
         for name, look in looks.items():
-            error = spread[name][place] if name in spread else None
-            _draw_marks(axes, scaled[name][place], error, look, limits)
+            ends_of_bars = [end[place] for end in bars[name]] if name in bars else []
+            _draw_marks(axes, scaled[name][place], ends_of_bars, look, limits)
     for axes in grid[:, 0]:
-        _write_names(axes, columns, ends)
+        _write_names(axes, names)
     if len(looks) > 1:
-        _draw_legend(figure, looks)
+        _draw_legend(figure, looks, observed)
     return figure
+
+
+class _Lines(NamedTuple):
+    """What the ends of the columns' lines stand for, and which have counts at the logarithm, ``(columns,)`` each."""
+
+    least: NDArray[np.float64]
+    largest: NDArray[np.float64]
+    logarithmic: NDArray[np.bool_]
+
+    def places(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Numbers ``(..., columns)`` on their columns' lines, from 0 to 1."""
+        least, largest, moved = map(self._moved, (self.least, self.largest, values))
+        scaled: NDArray[np.float64] = (moved - least) / np.where(largest > least, largest - least, 1.0)
+        return scaled
+
+    def _moved(self, values: ArrayLike) -> NDArray[np.float64]:
+        array = np.asarray(values, dtype=float)
+        return np.where(self.logarithmic, np.log1p(np.maximum(array, 0.0)), array)
+
+
+class _Names(NamedTuple):
+    """The columns' names and ranges, and how many inches they take beside each other, and the names alone."""
+
+    names: list[str]
+    ranges: list[str]
+    width: float
+    of_names: float
+
+    @classmethod
+    def of(cls, figure: "Figure", columns: Sequence[str], lines: _Lines, left: float) -> "_Names":
+        """The ranges whole, and as much of the names as there is room for; ``left`` is the share of the width that the
+        layout leaves."""
+        ends = zip(lines.least, lines.largest, strict=True)
+        ranges = [f"{_in_digits(least)} to {_in_digits(largest)}" for least, largest in ends]
+        names, taken = (
+            max(_inches(figure, words, size) for words in texts)
+            for texts, size in ((columns, _SMALL), (ranges, _SMALL - 2))
+        )
+        names = min(names, left * _BESIDE - taken - _BETWEEN)
+        return cls(list(columns), ranges, (names + taken + _BETWEEN) / left, names)
 
 
 class _Look(NamedTuple):
@@ -106,13 +157,16 @@ class _Look(NamedTuple):
     offset: float
 
 
-def _looks(names: list[str], *, in_order: bool) -> dict[str, _Look]:
+def _looks(names: list[str], observed: Collection[str], *, in_order: bool) -> dict[str, _Look]:
     """Steps of a way lie on the line, in steps of colour; of other series each has a place of its own beside it."""
     import matplotlib
 
     if in_order:
-        steps = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(names)))
-        return {name: _Look(matplotlib.colors.to_hex(step), "o", 0.0) for name, step in zip(names, steps, strict=True)}
+        steps = [name for name in names if name not in observed]
+        tones = matplotlib.colormaps["viridis"](np.linspace(0.1, 0.9, len(steps)))
+        looks = {name: _Look(matplotlib.colors.to_hex(t), "o", 0.0) for name, t in zip(steps, tones, strict=True)}
+        data = {name: _Look(INK, "Dsv^"[place % 4], -_APART) for place, name in enumerate(observed)}
+        return {name: (data | looks)[name] for name in names}
     colors = (INK, *CATEGORICAL) if len(names) > 1 else CATEGORICAL
     middle = (len(names) - 1) / 2
     return {
@@ -124,14 +178,14 @@ def _looks(names: list[str], *, in_order: bool) -> dict[str, _Look]:
 def _draw_marks(
     axes: "Axes",
     rows: NDArray[np.float64],
-    error: NDArray[np.float64] | None,
+    bars: Sequence[NDArray[np.float64]],
     look: _Look,
     limits: tuple[float, float],
 ) -> None:
     """One series in one panel, ``(rows, columns)``; of many rows each is faint, so that where they crowd is dark."""
     heights = np.tile(np.arange(rows.shape[1]) + look.offset, (len(rows), 1))
-    if error is not None:
-        left, right = (np.clip(rows + sign * error, *limits) for sign in (-1, 1))
+    if bars:
+        left, right = (np.clip(end, *limits) for end in bars)
         axes.hlines(heights.ravel(), left.ravel(), right.ravel(), color=look.color, linewidth=1.5)
     axes.plot(
         np.clip(rows, *limits).ravel(),
@@ -156,47 +210,53 @@ def _draw_lines(axes: "Axes", count: int, limits: tuple[float, float]) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _write_names(axes: "Axes", columns: Sequence[str], ends: tuple[ArrayLike, ArrayLike]) -> None:
+def _write_names(axes: "Axes", names: _Names) -> None:
     """The columns' names and, in grey, the ends of their lines; of very many columns every second, third, … ."""
+    count = len(names.names)
     axes.set_axis_off()
-    axes.set(xlim=(0, _NAMES), ylim=(len(columns) - 0.4, -0.6))
-    least, largest = (np.broadcast_to(np.asarray(end, dtype=float), (len(columns),)) for end in ends)
+    axes.set(xlim=(0, 1), ylim=(count - 0.4, -0.6))
     figure = axes.get_figure(root=True)
     assert figure is not None  # axes in use are in one
-    step = math.ceil(len(columns) * _LINE / _HIGHEST)
-    for place in range(0, len(columns), step):
-        words = f"{_in_digits(least[place])} to {_in_digits(largest[place])}".replace("-", "−")
-        name = axes.text(0, place, columns[place], va="center", size=_SMALL, parse_math=False)
-        ends_of = axes.text(_NAMES, place, words, ha="right", va="center", size=_SMALL - 2, color=FAINT)
-        shorten(ends_of, _ROOM * _RANGE * figure.dpi, 1)
-        shorten(name, _ROOM * (_NAMES - _RANGE) * figure.dpi, 1)
+    for place in range(0, count, math.ceil(count * _LINE / _HIGHEST)):
+        name = axes.text(0, place, names.names[place], va="center", size=_SMALL, parse_math=False)
+        axes.text(1, place, names.ranges[place], ha="right", va="center", size=_SMALL - 2, color=FAINT)
+        shorten(name, names.of_names * figure.dpi + 1, 1)
+
+
+def _inches(figure: "Figure", words: str, size: float) -> float:
+    """How wide a text is."""
+    text = figure.text(0, 0, words, size=size, parse_math=False)
+    wide = text.get_window_extent().width / figure.dpi
+    text.remove()
+    return float(wide)
 
 
 def _in_digits(value: float) -> str:
-    """A number in three digits, or all of those before the point where these are few."""
-    return f"{value:.0f}" if 1e3 <= abs(value) < _WRITTEN_OUT else f"{value:.3g}"
+    """A number in three digits, or all of those before the point where these are few: 0.0513, 1234, 1.23e8."""
+    if 1e3 <= abs(value) < _WRITTEN_OUT[1]:
+        words = f"{value:.0f}"
+    elif value == 0 or _WRITTEN_OUT[0] <= abs(value) < _WRITTEN_OUT[1]:
+        words = f"{value:.3g}"
+    else:
+        digits, power = f"{value:.2e}".split("e")
+        words = f"{float(digits):g}e{int(power)}"
+    return words.replace("-", "−")
 
 
-def _draw_legend(figure: "Figure", looks: Mapping[str, _Look]) -> None:
+def _draw_legend(figure: "Figure", looks: Mapping[str, _Look], observed: Collection[str]) -> None:
     """What the marks are; of many steps the first, the middle and the last."""
     from matplotlib.lines import Line2D
 
     names = list(looks)
-    if len(names) > _FEW:
-        names = [names[place] for place in (0, len(names) // 2, -1)]
+    steps = [name for name in names if name not in observed]
+    if len(steps) > _FEW:
+        named = {*observed, *(steps[place] for place in (0, len(steps) // 2, -1))}
+        names = [name for name in names if name in named]
     marks = [
         Line2D([], [], linestyle="", marker=looks[name].marker, color=looks[name].color, markeredgewidth=0)
         for name in names
     ]
-    figure.legend(marks, names, loc="outside upper left", ncols=len(names))
-
-
-def _between(values: ArrayLike, ends: tuple[ArrayLike, ArrayLike], *, whole: bool = True) -> NDArray[np.float64]:
-    """Numbers on their column's line, from 0 to 1; of what is no place but a length only the scale is changed."""
-    least, largest = (np.asarray(end, dtype=float) for end in ends)
-    moved = np.asarray(values, dtype=float) - least * whole
-    scaled: NDArray[np.float64] = moved / np.where(largest > least, largest - least, 1.0)
-    return scaled
+    figure.legend(marks, names, loc="outside upper left", ncols=len(names), handletextpad=0.2)
 
 
 def _limits(scaled: list[NDArray[np.float64]]) -> tuple[float, float]:

@@ -17,9 +17,11 @@ from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
 from ppl_vae.predictive.centre import centre_of, is_averaged
 from ppl_vae.predictive.latent_space.codes import GuideFor
-from ppl_vae.predictive.rendering import is_table, strips_of, table_of, tones_of
+from ppl_vae.predictive.profiles import table_of
+from ppl_vae.predictive.rendering import strips_of
 from ppl_vae.predictive.samples import Samples
 from ppl_vae.predictive.tables import holes_written
+from ppl_vae.predictive.wording import is_table, tones_of
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.holes import reads_stand_ins, with_gaps
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 _ELEMENTS = 2**24  # draws × datapoints × event, of one call
 _SHOWN = 6  # datapoints, in the picture
+_SHOWN_ROWS = 4  # of a table, whose draws are to be told apart
 _SHOWN_DRAWS = 4
 
 _BLIND = (
@@ -181,13 +184,14 @@ def impute(
 def _picture(info: DataInfo, data: Dataset, found: Imputed, split: str, caption: str) -> "Figure":
     """The first datapoints that have holes: what was seen of each, what is inferred, and draws."""
     assert data.mask is not None
-    few = (~data.mask.flatten(1).all(1)).nonzero()[:_SHOWN, 0]
+    few = (~data.mask.flatten(1).all(1)).nonzero()[: _SHOWN_ROWS if is_table(info) else _SHOWN, 0]
     mask = data.mask[few]
     seen = with_gaps(data.values(few), mask)
     names = [f"{split} {row}" for row in few.tolist()]
     if is_table(info):
         inferred, draws = (with_gaps(each, ~mask) for each in (found.x[few], found.draws[:, few]))
         series = {"seen": seen[:, None], "draws": draws.movedim(0, 1), "inferred": inferred[:, None]}
+        caption += " What was seen has no draws, and what is inferred was not seen."
         return table_of(info, series, [f"row {row + 1}" for row in few.tolist()], caption)  # as its CSV counts
     shown = [seen, found.x[few], *found.draws[:_SHOWN_DRAWS, few]]
     kinds = ["seen", "inferred", *(f"draw {number + 1}" for number in range(len(shown) - 2))]

@@ -12,11 +12,13 @@ from ppl_vae import figures
 from ppl_vae.data.codecs import decode_notes, decode_text
 from ppl_vae.data.info import DataInfo, example
 from ppl_vae.data.midi import midi
-from ppl_vae.figures.sequences import piano_rolls, written
-from ppl_vae.figures.table import MOST_COLUMNS, MOST_PANELS
+from ppl_vae.figures.sequences import MOST_COLUMNS, MOST_ROWS, piano_rolls, written
 from ppl_vae.predictive.centre import has_mean
 from ppl_vae.predictive.draws import Draws
+from ppl_vae.predictive.profiles import crowd_of, rows_of, steps_of
 from ppl_vae.predictive.tables import table_written
+from ppl_vae.predictive.wording import between_ends, is_table, not_seen, tones_of
+from ppl_vae.programs.layout import LOWEST_NOTE
 from ppl_vae.programs.structure import reads_conditions, reads_labels
 from ppl_vae.runtime.errors import UserError
 
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MOST_IN_BLOCK, _BLOCK_COLUMNS = 30, 10  # images of a kind
-_MOST_PAIRS = 5  # of rows of a table and their reconstructions
+_MOST_SEQUENCES = 6  # and their reconstructions
+_PAIR = ("original", "reconstruction")
 
 
 def image_of(info: DataInfo, x: ArrayLike | Tensor) -> NDArray[np.float64]:
@@ -47,7 +50,7 @@ def images_of(info: DataInfo, *parts: ArrayLike | Tensor) -> list[NDArray[np.flo
     """
     arrays = [torch.as_tensor(part).detach().cpu() for part in parts]
     if info.layout == "plain":
-        drawn = [_between_ends(info, array.numpy()) for array in arrays]
+        drawn = [between_ends(info, array.numpy()) for array in arrays]
         return [1 - each for each in drawn] if info.photographs else drawn
     flat = torch.cat([array.reshape(-1, *info.event_shape) for array in arrays])
     if info.layout == "text":
@@ -57,25 +60,6 @@ def images_of(info: DataInfo, *parts: ArrayLike | Tensor) -> list[NDArray[np.flo
     shapes = [array.shape[:-2] for array in arrays]
     cut = np.split(images, np.cumsum([shape.numel() for shape in shapes])[:-1])
     return [part.reshape(*shape, *images.shape[1:]) for part, shape in zip(cut, shapes, strict=True)]
-
-
-def _between_ends(info: DataInfo, x: NDArray[np.float64]) -> NDArray[np.float64]:
-    if not info.least:
-        return x
-    least, largest = np.array(info.least), np.array(info.largest)
-    scaled: NDArray[np.float64] = (x - least) / np.where(largest > least, largest - least, 1.0)
-    return scaled
-
-
-def tones_of(info: DataInfo) -> str:
-    """What white and black stand for where that is not 0 and 1, or a table's lines, as the end of a caption; else
-    nothing."""
-    if not info.least:
-        return ""
-    if is_table(info):
-        return "; a line goes from the smallest number of its column in training to the largest"
-    of = "of its column in training" if len(info.least) > 1 else "in training"
-    return f"; from the smallest number {of} (white) to the largest (black)"
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -128,16 +112,21 @@ def centre(model: nn.Module, info: DataInfo, given: str = "z", *, drawn: bool = 
 
 
 def strips_of(
-    info: DataInfo, x: Tensor, row_names: Sequence[str], column_names: Sequence[str], caption: str
+    info: DataInfo,
+    x: Tensor,
+    row_names: Sequence[str],
+    column_names: Sequence[str],
+    caption: str,
+    observed: Sequence[int] = (),
 ) -> "Figure":
     """:func:`ppl_vae.figures.strips` of observations ``(rows, columns, *event)``; of sequences, which are long, turned
-    by a quarter: a row's pictures stand below each other, under its name. Of a table a row of pictures is a panel."""
-    if is_table(info) and len(x) <= MOST_PANELS:
-        names = [name.replace(", ", "\n") for name in row_names] or [""] * len(x)
-        if not column_names:
-            return table_of(info, {"drawn": x}, names, caption)
-        steps = {name: x[:, place, None] for place, name in enumerate(column_names)}
-        return table_of(info, steps, names, caption, in_order=True)
+    by a quarter: a row's pictures stand below each other, under its name. Of a table a row of pictures is a panel, in
+    which ``observed`` columns are data and the others steps; of music there are as many panels as can be read."""
+    if is_table(info):
+        return steps_of(info, x, row_names, column_names, caption, observed)
+    caption += not_seen(info, x)
+    if info.layout == "notes":
+        return _music(x.swapaxes(0, 1), column_names, row_names, caption)
     images = image_of(info, x)
     if info.layout == "plain":
         return figures.strips(images, row_names, column_names, caption)
@@ -148,21 +137,39 @@ def sheet_of(info: DataInfo, x: Tensor, caption: str, columns: int | None = None
     """:func:`ppl_vae.figures.sheet` of observations ``(n, *event)``; of a table all in one panel."""
     if is_table(info):
         return crowd_of(info, {"drawn": x}, f"{len(x)} drawn", caption)
-    return figures.sheet(image_of(info, x), caption, columns)
+    if info.layout == "notes":
+        few = x[: 2 * MOST_ROWS]
+        across = min(2, len(few))
+        return _music(few[: len(few) // across * across].unflatten(0, (-1, across)), (), (), caption)
+    return figures.sheet(image_of(info, x), caption + not_seen(info, x), columns)
 
 
 def pairs_of(info: DataInfo, x: Tensor, made: Tensor, caption: str, spread: Tensor | None = None) -> "Figure":
     """:func:`ppl_vae.figures.reconstructions` of observations ``(n, *event)``; of a table with bars as long as the
-    spread on either side, and the first few alone."""
+    spread on either side. Of a table and of sequences the first few alone."""
+    caption += not_seen(info, x)
     if is_table(info):
-        few = slice(_MOST_PAIRS)
-        if spread is not None:  # the mean of what is 0 or 1 says it all
-            spread = torch.where(_is_share(info).to(spread.device), torch.nan, spread)
-        series = {"data": x[few, None], "reconstruction": made[few, None]}
-        bars = {} if spread is None else {"reconstruction": spread[few, None]}
-        return table_of(info, series, [str(number) for number in range(1, len(x[few]) + 1)], caption, bars)
-    above, below = images_of(info, x, made)
-    return figures.reconstructions(above, below, caption)
+        return rows_of(info, x, made, caption, spread)
+    if info.layout == "plain":
+        above, below = images_of(info, x, made)
+        return figures.reconstructions(above, below, caption)
+    pairs = torch.stack([x, made], 1)[:_MOST_SEQUENCES]
+    if info.layout == "notes":
+        return _music(pairs, [str(number) for number in range(1, len(pairs) + 1)], _PAIR, caption)
+    return figures.strips(image_of(info, pairs), [str(number) for number in range(1, len(pairs) + 1)], _PAIR, caption)
+
+
+def _music(x: Tensor, row_names: Sequence[str], column_names: Sequence[str], caption: str) -> "Figure":
+    """:func:`ppl_vae.figures.music` of pieces ``(rows, columns, T, 1 + keys)``: of more rows than can be read some from
+    the first to the last, of more columns the first."""
+    rows = torch.linspace(0, len(x) - 1, min(len(x), MOST_ROWS)).round().long()
+    columns = slice(min(x.shape[1], MOST_COLUMNS))
+    few = x[rows.to(x.device), columns].detach().cpu()
+    names = [row_names[row] for row in rows.tolist()] if row_names else ()
+    caption += " C4 is middle C; grey: after a piece's end."
+    if few.shape[1] < x.shape[1]:
+        caption += f" The first {few.shape[1]} of {x.shape[1]}."
+    return figures.music(few[..., 0], few[..., 1:], names, list(column_names)[columns], caption, LOWEST_NOTE)
 
 
 def shows_noise(model: nn.Module, info: DataInfo) -> bool:
@@ -175,6 +182,7 @@ def blocks_of(info: DataInfo, parts: Mapping[str, Tensor], caption: str) -> "Fig
     """Several kinds of images of the same datapoints or latents, ``(n, *event)`` each by what it is: a block for each,
     of the first thirty."""
     first = next(iter(parts.values()))
+    caption += not_seen(info, *parts.values())
     num = min(len(first), _MOST_IN_BLOCK)
     columns = min(_BLOCK_COLUMNS, num)
     rows = -(-num // columns)
@@ -184,41 +192,6 @@ def blocks_of(info: DataInfo, parts: Mapping[str, Tensor], caption: str) -> "Fig
         places[:num] = x[:num]
         arranged[name] = places.unflatten(0, (rows, columns))
     return figures.blocks(dict(zip(arranged, images_of(info, *arranged.values()), strict=True)), (), caption)
-
-
-def is_table(info: DataInfo) -> bool:
-    """Whether an observation is a row of a table that is drawn as such: of few columns."""
-    return info.layout == "plain" and len(info.event_shape) == 1 and info.event_shape[0] <= MOST_COLUMNS
-
-
-def table_of(
-    info: DataInfo,
-    series: Mapping[str, Tensor],
-    panels: Sequence[str],
-    caption: str,
-    errors: Mapping[str, Tensor] | None = None,
-    *,
-    in_order: bool = False,
-) -> "Figure":
-    """:func:`ppl_vae.figures.table_profiles` of rows ``(panels, rows, D)`` of the table that the data is."""
-    columns = info.columns or [f"x{number}" for number in range(1, info.event_shape[0] + 1)]
-    ends = (info.least, info.largest) if info.least else (0.0, 1.0)
-    shown = {name: x.detach().cpu().numpy() for name, x in series.items()}
-    bars = {name: x.detach().cpu().numpy() for name, x in (errors or {}).items()}
-    return figures.table_profiles(shown, panels, columns, ends, bars, caption, in_order=in_order)
-
-
-def crowd_of(info: DataInfo, series: Mapping[str, Tensor], panel: str, caption: str) -> "Figure":
-    """Many rows ``(n, D)`` of a table in one panel: of what is 0 or 1, bits and categories, the share of ones."""
-    share = _is_share(info)
-    shown = {name: torch.where(share.to(x.device), x.nanmean(0, keepdim=True), x)[None] for name, x in series.items()}
-    words = " Of what is 0 or 1 it is the share of ones." if share.any() else ""
-    return table_of(info, shown, [panel], caption + words)
-
-
-def _is_share(info: DataInfo) -> Tensor:
-    """Which columns of a table are 0 or 1, bool, ``(D,)``."""
-    return torch.tensor([kind in ("bits", "category") for kind in info.kinds or ("reals",)]).expand(info.event_shape)
 
 
 def files_of(info: DataInfo, stem: str, sequences: Mapping[str, Tensor]) -> dict[str, bytes]:

@@ -21,19 +21,19 @@ from ppl_vae.predictive.draws import (
     prior_predictive,
 )
 from ppl_vae.predictive.gaussians import posterior_gaussians
+from ppl_vae.predictive.profiles import crowd_of
 from ppl_vae.predictive.rendering import (
     at_means,
     centre,
-    crowd_of,
     image_of,
     is_drawn,
-    is_table,
     pairs_of,
     sheet_of,
     shown_of,
     shows_means,
     takes_labels,
 )
+from ppl_vae.predictive.wording import is_table
 from ppl_vae.programs.anatomy.drawing import reparameterised
 from ppl_vae.programs.anatomy.layers import networks
 from ppl_vae.programs.density import has_density
@@ -146,7 +146,6 @@ def _reconstructions(subject: _Subject) -> "Figure":
         caption = (
             f"{subject.title}. {subject.split} data, and what the model makes of each after q(z | x) has seen it: the "
             f"{what}. A line goes from the smallest to the largest number of its column in training."
-            f"{' What was not seen has no mark.' if info.holes else ''}"
         )
         return pairs_of(info, with_gaps(few.x, few.mask), made, caption, spread)
     draws, drawn = posterior_predictive(*subject.pair, few), is_drawn(subject.pair.model, info)

@@ -71,6 +71,43 @@ def test_a_model_of_ones_own_is_refused(cli, tmp_path, npz):
     assert not list((tmp_path / "run").glob("explorer*"))
 
 
+def test_of_counts_the_likelihood_is_refused_not_the_model(cli, tmp_path, npz):
+    counts = npz(x=np.random.default_rng(0).poisson(9.0, (30, 4)))
+    assert cli("train", *TINY, "--data", counts, "--out", tmp_path / "run")[0] == 0
+    status, out, err = cli("explore", tmp_path / "run")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "cannot compute the means of a Poisson likelihood" in err
+    assert "model vae" not in err
+
+
+def test_a_table_with_holes_is_drawn_between_its_own_ends_under_its_names(cli, tmp_path, npz, open_page):
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(60, 3)) * [1, 1000, 0.01] + [0, 5000, 1]).astype(np.float32)
+    x[1::3, 1] = np.nan
+    table = npz(x=x, columns=np.array(["age", "income, £", "ratio"]))
+    assert cli("train", *TINY, "--data", table, "--out", tmp_path / "run")[0] == 0
+    page = open_page(explored(tmp_path / "run", tmp_path / "page.html"))
+    run = Run.open(tmp_path / "run")
+    info, means = run.record.info, np.array(page.evaluate("[...explorer.decode(explorer.state.z)]"))
+    assert page.locator("#columns > span:nth-child(3n + 1)").all_inner_texts() == ["age", "income, £", "ratio"]
+    places = page.evaluate("[...document.querySelectorAll('#columns i')].map((dot) => parseFloat(dot.style.left))")
+    least, largest = np.array(info.least), np.array(info.largest)
+    np.testing.assert_allclose(places, 100 * np.clip((means - least) / (largest - least), 0, 1), atol=1e-3)
+    assert not page.locator("#picture").is_visible()
+    shown = page.evaluate(
+        "[...document.querySelectorAll('#examples canvas')].map((each) =>"
+        " [...each.getContext('2d').getImageData(0, 0, each.width, 1).data])"
+    )
+    colours = np.array(shown).reshape(len(shown), 3, 4)[..., :3]
+    test = load(str(table)).test
+    holes = ~test.mask.numpy()[: len(shown)]
+    assert holes.any()
+    assert (colours[holes] == [0xA9, 0xCD, 0xF0]).all()  # the pictures' colour of holes
+    levels = (test.values(slice(len(shown))).numpy() - least) / (largest - least)
+    np.testing.assert_allclose(colours[~holes][:, 0], 255 * (1 - levels[~holes].clip(0, 1)), atol=0.51)
+    assert "Light blue: not seen." in page.locator("footer").inner_text()
+
+
 def test_names_of_files(cli, trained, tmp_path):
     for number in (1, 2):
         status, out, _ = cli("explore", trained, "--num-images", 10)

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from ppl_vae.figures import grid, mosaic, reconstructions, sheet
+from ppl_vae.figures import grid, mosaic, reconstructions, sheet, strips
+from ppl_vae.figures.look.style import HOLE
 
 rng = np.random.default_rng(0)
 
@@ -206,3 +208,17 @@ def test_grid_errors() -> None:
         grid(np.zeros((3, 3, 4, 4)), 1, -1)
     with pytest.raises(ValueError, match="got 1 x 3"):
         grid(np.zeros((1, 3, 4, 4)), -1, 1)
+
+
+def test_a_hole_has_a_colour_of_its_own_and_an_empty_place_none() -> None:
+    tiles = np.full((1, 2, 4, 4), 0.5)
+    tiles[0, 0, 1, 2], tiles[0, 1] = np.nan, np.nan
+    axes = strips(tiles).axes[0]
+    (image,) = axes.images
+    picture = image.to_rgba(mosaic(tiles))
+    np.testing.assert_allclose(picture[1, 2], to_rgba(HOLE), atol=1 / 255)
+    assert (picture[:, 4:, 3] == 0).all()  # the gap, and the place without an image
+    assert (picture[:, :4, 3] == 1).all()
+    colours = mosaic(np.repeat(tiles[..., None], 3, axis=-1))
+    np.testing.assert_allclose(colours[1, 2], to_rgba(HOLE))
+    assert (colours[:, 4:, 3] == 0).all()

@@ -1,8 +1,9 @@
 """Words and music as images."""
 
 import numpy as np
+import pytest
 
-from ppl_vae.figures.sequences import piano_rolls, written
+from ppl_vae.figures.sequences import MOST_COLUMNS, MOST_ROWS, MOST_STEPS, music, piano_rolls, written
 
 
 def test_words_are_written_in_images_of_one_size() -> None:
@@ -39,3 +40,30 @@ def test_a_piano_roll_has_time_to_the_right_and_pitch_upwards() -> None:
 def test_silence_is_drawn_too() -> None:
     assert piano_rolls(np.zeros((1, 3)), np.zeros((1, 3, 5))).shape == (1, 10, 4)
     assert piano_rolls(np.ones((1, 3)), np.zeros((1, 3, 5))).max() == 0
+
+
+def test_a_piece_has_a_bar_for_each_note_as_long_as_it_sounds() -> None:
+    going = np.array([[[1, 1, 1, 0], [1, 1, 1, 1]]])
+    keys = np.zeros((1, 2, 4, 30))
+    keys[0, 0, 0:2, 3] = keys[0, 0, 2, 15] = keys[0, 0, 3, 20] = 1  # C1 held, C2, and what comes after the end
+    keys[0, 1, 1, 15], keys[0, 1, 2, 15] = 1.0, 0.5
+    first, second = music(going, keys, ["a"], ["data", "model"]).axes
+    (bars,), (shaded,) = first.collections, first.patches
+    corners = sorted(path.get_extents().extents.tolist() for path in bars.get_paths())
+    assert corners == [[0.0, 2.5, 2.0, 3.5], [2.0, 14.5, 3.0, 15.5]]
+    assert shaded.get_extents().transformed(first.transData.inverted()).intervalx.tolist() == pytest.approx([3, 4])
+    assert [tick.get_text() for tick in first.get_yticklabels()] == ["C1", "C2"]  # MIDI 24 and 36, from A0, 21
+    assert second.collections[0].get_facecolor()[:, 3].tolist() == [1.0, 0.5]  # one key, the second time less likely
+    assert (first.get_title(), second.get_title(), first.get_ylabel()) == ("data", "model", "a")
+
+
+def test_silence_is_drawn_and_what_is_too_much_to_be_read_refused() -> None:
+    figure = music(np.zeros((1, 1, 3)), np.zeros((1, 1, 3, 88)))
+    assert not figure.axes[0].collections[0].get_paths()
+    long = music(np.ones((1, 2, 200)), np.ones((1, 2, 200, 13)))
+    assert long.axes[0].get_xlim() == (0, MOST_STEPS)
+    for rows, columns in ((MOST_ROWS + 1, 1), (1, MOST_COLUMNS + 1), (0, 1)):
+        with pytest.raises(ValueError, match="at most"):
+            music(np.ones((rows, columns, 2)), np.ones((rows, columns, 2, 5)))
+    with pytest.raises(ValueError, match="rows need as many names"):
+        music(np.ones((1, 1, 2)), np.ones((1, 1, 2, 5)), ["a", "b"])

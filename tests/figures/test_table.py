@@ -57,3 +57,30 @@ def test_a_hole_is_no_mark() -> None:
 def test_refuses_what_does_not_agree(series: dict[str, np.ndarray], panels: list[str]) -> None:
     with pytest.raises(ValueError, match="is needed"):
         figures.table_profiles(series, panels, ["cm", "m"], ENDS)
+
+
+def test_names_and_ranges_of_thirty_columns_are_whole() -> None:
+    names = ["mean fractal dimension", "worst smoothness", "area error"]
+    ends = np.array([0.00171234, 0.0512345, 1.23456e8]), np.array([0.0172345, 0.0974123, 6.6667e9])
+    figure = figures.table_profiles({"data": np.ones((5, 1, 3)), "b": np.ones((5, 1, 3))}, [*"12345"], names, ends)
+    assert words(figure) == [
+        "mean fractal dimension", "0.00171 to 0.0172", "worst smoothness", "0.0512 to 0.0974", "area error",
+        "1.23e8 to 6.67e9",
+    ]  # fmt: skip
+
+
+def test_counts_lie_at_their_logarithm() -> None:
+    counts = {"data": [[[0.0, 5.0], [9.0, 10.0], [99.0, 0.0]]]}
+    figure = figures.table_profiles(counts, ["a"], ["n", "cm"], (0, [99.0, 10.0]), logarithmic=[True, False])
+    np.testing.assert_allclose(drawn(figure)[0], [0.0, 0.5, 0.5, 1.0, 1.0, 0.0])
+
+
+def test_data_on_a_way_stands_above_its_steps_and_is_always_named() -> None:
+    steps = {name: X[:, :1] for name in ("from", *map(str, range(7)), "to")}
+    figure = figures.table_profiles(steps, ["a"], ["cm", "m"], ENDS, in_order=True, observed=("from", "to"))
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["from", "0", "3", "6", "to"]
+    axes = next(axes for axes in figure.axes if axes.axison)
+    first, step, *_, last = axes.lines
+    assert first.get_ydata()[0] == last.get_ydata()[0] < 0  # higher than the line, where the steps are
+    assert step.get_ydata()[0] == 0
+    assert first.get_marker() != last.get_marker()

@@ -125,7 +125,23 @@ def rows_of_table(panels: int, columns: list[str], scale: float, steps: int = 2,
     series = {f"step {n}": scale * rng.normal(size=(panels, 1, len(columns))) for n in range(steps)}
     errors = {"step 0": scale * pixels(panels, 1, len(columns))}
     names = [f"z{n}\n0.12 ± 0.03 nats" for n in range(panels)]
-    return figures.table_profiles(series, names, columns, (-scale, scale), errors, CAPTION, in_order=in_order)
+    data = ["step 0"] if in_order else []
+    return figures.table_profiles(
+        series, names, columns, (-scale, scale), errors, CAPTION, in_order=in_order, observed=data
+    )
+
+
+def pieces(rows: int, columns: int, names: list[str], steps: int = 160, likely: float = 0.97) -> Figure:
+    keys = np.round(pixels(rows, columns, steps, 88) - likely + 0.5)
+    going = np.arange(steps) < rng.integers(1, steps + 1, (rows, columns, 1))
+    across = names[:columns] if names else []
+    return figures.music(going, keys, (names * rows)[:rows], across, CAPTION)
+
+
+def with_holes(*shape: int) -> np.ndarray:
+    images = pixels(*shape)
+    images[..., :2, :2] = np.nan
+    return images
 
 
 def checks(columns: list[str], scale: float, wide: float = 0.1, counted: float = 0.5) -> Figure:
@@ -216,6 +232,16 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "rows of a table, many columns": lambda: rows_of_table(5, [f"{LONG} {n}" for n in range(60)], 1.234567e8),
     "rows of a table, many panels": lambda: rows_of_table(20, CLASSES, 1e-6, 11, in_order=True),
     "rows of a table, thousands": lambda: rows_of_table(3, ["income", LONG], 987_654.0, 3),
+    "rows of a table, counts": lambda: figures.table_profiles(
+        {"data": 1e4 * pixels(5, 1, 3), "made": 1e4 * pixels(5, 1, 3)}, CLASSES[:5], ["a", LONG, "c"], (0, [1e9, 9e3, 1]),
+        logarithmic=[True, True, False], caption=CAPTION,
+    ),
+    "rows of a table, long names": lambda: rows_of_table(5, [f"{LONG} {n}" for n in range(4)], 0.00123456, 9, in_order=True),
+    "pieces of music": lambda: pieces(6, 2, ["original", "reconstruction"]),
+    "pieces of music, long names": lambda: pieces(6, 3, [LONG] * 3),
+    "pieces of music, a way": lambda: pieces(6, 1, ["test 0 → 1"]),
+    "a piece of music": lambda: pieces(1, 1, [], 1, 2.0),
+    "images with holes": lambda: figures.blocks({"x": with_holes(2, 3, 8, 8), "mean": pixels(2, 3, 8, 8)}, (), CAPTION),
     "rows of a table, one": lambda: rows_of_table(1, ["a"], 1e-3, 1),
     "checks": lambda: checks(["age", "height, cm", "x"], 1.0),
     "checks of one": lambda: checks([LONG], 1e-6, counted=1.0),

@@ -9,7 +9,8 @@ import torch
 from ppl_vae.data import Dataset
 from ppl_vae.data.info import DataInfo
 from ppl_vae.figures.look.style import image_colormap
-from ppl_vae.predictive.rendering import image_of, is_table, pairs_of, sheet_of, strips_of, tones_of
+from ppl_vae.predictive.rendering import image_of, pairs_of, sheet_of, strips_of
+from ppl_vae.predictive.wording import is_table, tones_of
 
 TABLE = torch.tensor([[0.0, -5.0, 7.0], [3.0, 5.0, 7.0], [12.0, 0.0, 7.0]])
 

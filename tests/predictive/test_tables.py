@@ -15,7 +15,8 @@ from ppl_vae.data import Dataset, Splits
 from ppl_vae.data.info import DataInfo
 from ppl_vae.guides import Amortized
 from ppl_vae.models import VAE
-from ppl_vae.predictive.rendering import crowd_of, pairs_of
+from ppl_vae.predictive.profiles import crowd_of
+from ppl_vae.predictive.rendering import pairs_of
 from ppl_vae.predictive.tables import Block, blocks_of, columns_in_words, holes_written, table_written
 
 Filled = tuple[Splits, predictive.Samples, predictive.Samples]

@@ -1,7 +1,8 @@
 // Datapoints: touch one and go where q puts it.
 
 const NUM_EXAMPLES = IMAGES.length / PIXELS;
-const imageOf = (n) => Float32Array.from(IMAGES.subarray(n * PIXELS, (n + 1) * PIXELS), (level) => level / 255);
+const inBytes = IMAGES instanceof Uint8Array ? 255 : 1;
+const imageOf = (n) => Float32Array.from(IMAGES.subarray(n * PIXELS, (n + 1) * PIXELS), (x) => x / inBytes);
 
 /** A small picture that is a button. */
 function thumbnail(name, act) {
@@ -19,7 +20,7 @@ for (let n = 0; n < NUM_EXAMPLES; n++) {
   const named = DATA.labels ? `, label ${DATA.classes[DATA.labels[n]]}` : "";
   const { button, canvas } = thumbnail(`datapoint ${n + 1} of the data${named}`, () => {
     if (NUM_CLASSES) state.label = DATA.labels[n];
-    if (encoderNetwork) setImage(imageOf(n));
+    if (encoderNetwork && !imageOf(n).some(Number.isNaN)) setImage(imageOf(n));
     else setZ(meanOf(n));
   });
   paint(canvas, imageOf(n));

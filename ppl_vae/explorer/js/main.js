@@ -8,12 +8,12 @@ const second = DATA.labels ? DATA.labels.findIndex((label, n) => n > 1 && label 
 setEnd(0, meanOf(1));
 setEnd(1, meanOf(second > 0 && second < NUM_POINTS ? second : 0));
 if (NUM_CLASSES) setLabel(DATA.labels[0]);
-if (encoderNetwork) setImage(imageOf(0));
+if (encoderNetwork && !imageOf(0).some(Number.isNaN)) setImage(imageOf(0));
 else setZ(meanOf(0));
 
 /**
  * explorer.decode(z, label)   the means of x, a Float32Array, row by row (label: of a conditional model)
- * explorer.encode(x, label)   q of x (numbers in [0, 1], row by row): {mean, std, covariance(i, j)}; null where the
+ * explorer.encode(x, label)   q of x (numbers, row by row): {mean, std, covariance(i, j)}; null where the
  *                             page has no encoder
  * explorer.setZ(z), setLabel(label), setAxes(across, up), setEnd(0 or 1, z)
  * explorer.setImage(x)        put an image on the pad and z at the mean of its q

@@ -2,10 +2,11 @@
 
 const pad = sized(element("pad"));
 const { width: WIDTH, height: HEIGHT, channels: CHANNELS } = PICTURE;
-const PAPER = CHANNELS === 3 ? 1 : 0; // an image of ink is 1 where the ink is, a coloured one 0 where it is black
+const PAPER = PICTURE.bright ? 1 : 0; // an image of ink is 1 where the ink is, a photograph 0 where it is black
 const INK = 1 - PAPER;
 const BRUSH = PICTURE.strip ? 0.5 : Math.max(0.6, WIDTH / 22); // radius, in pixels
-let drawn = new Float32Array(PIXELS).fill(PAPER); // before it is cut
+const blank = () => new Float32Array(PIXELS).map((_, at) => fromLevel(PAPER, at));
+let drawn = blank(); // before it is cut
 let byHand = false; // whether it was drawn here: a drawing is gone on with, over anything else one begins anew
 let cursor = null; // of the keyboard
 let complaint = ""; // about a file
@@ -13,7 +14,7 @@ let complaint = ""; // about a file
 /** What q is given: bits where it knows bits only. */
 const asQSeesIt = (x) => (DATA.placement.binarized ? x.map((level) => (level > 0.5 ? 1 : 0)) : x);
 
-/** Place an image, (H × W × channels) in [0, 1]: z goes to the mean of its q. */
+/** Place an image, (H × W × channels): z goes to the mean of its q. */
 function setImage(x, isByHand = false) {
   drawn = Float32Array.from(x);
   byHand = isByHand;
@@ -50,7 +51,7 @@ function placedInWords() {
 
 /** Ink along a line, in pixels; a second stroke over the same place adds nothing. */
 function stroke([x0, y0], [x1, y1]) {
-  if (!byHand) drawn.fill(PAPER);
+  if (!byHand) drawn = blank();
   const steps = Math.max(1, Math.ceil(2 * Math.hypot(x1 - x0, y1 - y0)));
   for (let step = 0; step <= steps; step++) {
     const [x, y] = [x0 + ((x1 - x0) * step) / steps, y0 + ((y1 - y0) * step) / steps];
@@ -60,7 +61,8 @@ function stroke([x0, y0], [x1, y1]) {
         const cover = Math.max(0, Math.min(1, BRUSH + 0.5 - far));
         for (let color = 0; color < CHANNELS; color++) {
           const at = (row * WIDTH + column) * CHANNELS + color;
-          drawn[at] = INK ? Math.max(drawn[at], cover) : Math.min(drawn[at], 1 - cover);
+          const level = levelOf(drawn[at], at);
+          drawn[at] = fromLevel(INK ? Math.max(level, cover) : Math.min(level, 1 - cover), at);
         }
       }
     }
@@ -102,13 +104,13 @@ pad.addEventListener("focus", showPad);
 pad.addEventListener("blur", showPad);
 
 element("clear").addEventListener("click", () => {
-  drawn.fill(PAPER);
+  drawn = blank();
   showPad();
   state.placed = null;
   complaint = "";
   changed();
 });
-element("invert").addEventListener("click", () => setImage(drawn.map((level) => 1 - level)));
+element("invert").addEventListener("click", () => setImage(drawn.map((x, at) => fromLevel(1 - levelOf(x, at), at))));
 
 /** A file, scaled to fit; a dark edge means white ink on black. */
 async function openFile(file) {
@@ -133,14 +135,16 @@ async function openFile(file) {
 
 function levels(rgba) {
   const pixels = Array.from({ length: WIDTH * HEIGHT }, (_, pixel) => rgba.subarray(4 * pixel, 4 * pixel + 3));
-  if (CHANNELS === 3) return Float32Array.from(pixels.flatMap((color) => [...color]), (level) => level / 255);
+  if (CHANNELS === 3) {
+    return Float32Array.from(pixels.flatMap((color) => [...color]), (level, at) => fromLevel(level / 255, at));
+  }
   const light = pixels.map(([red, green, blue]) => (0.299 * red + 0.587 * green + 0.114 * blue) / 255);
   const edge = light.filter((_, pixel) => {
     const [row, column] = [Math.floor(pixel / WIDTH), pixel % WIDTH];
     return row === 0 || column === 0 || row === HEIGHT - 1 || column === WIDTH - 1;
   });
   const dark = edge.reduce((sum, level) => sum + level, 0) / edge.length < 0.5;
-  return Float32Array.from(light, (level) => (dark ? level : 1 - level));
+  return Float32Array.from(light, (level, at) => fromLevel(dark || PICTURE.bright ? level : 1 - level, at));
 }
 
 const takesFiles = Boolean(encoderNetwork) && !PICTURE.strip; // a picture squeezed into a strip says nothing
@@ -166,7 +170,9 @@ element("pad-help").textContent =
   (takesFiles
     ? "Draw on the pad, or drop an image anywhere on this page; one with a dark edge is taken for white ink on black. "
     : PICTURE.strip
-      ? "Each cell is a number of the datapoint, from 0 (white) to 1 (black); drawing over a cell makes it 1. "
+      ? `Each cell is a number of the datapoint, from ${
+          DATA.least.length ? "the smallest in training (white) to the largest" : "0 (white) to 1"
+        } (black); drawing over a cell makes it black. `
       : "Draw on the pad. ") +
   (NUM_CLASSES ? "q is asked with the label that is chosen. " : "") +
   (DATA.placement?.family === "point"

@@ -7,7 +7,7 @@ const NUM_CLASSES = DATA.num_classes;
 const PICTURE = DATA.picture;
 const MEANS = unpacked(DATA.means); // (N, SIZE), of q(z | x) of the images
 const NUM_POINTS = MEANS.length / SIZE;
-const IMAGES = unpacked(DATA.images); // (M, ...), 255 for 1
+const IMAGES = unpacked(DATA.images); // (M, ...): bytes, 255 for 1, or numbers as they are
 const PIXELS = PICTURE.height * PICTURE.width * PICTURE.channels;
 const element = (id) => document.getElementById(id);
 const meanOf = (n) => MEANS.slice(n * SIZE, (n + 1) * SIZE);
@@ -25,13 +25,20 @@ const state = {
   ends: [null, null], // A and B of the walk
 };
 
+// Pictures have levels from 0 to 1: where x is not in [0, 1], from the smallest to the largest number in training.
+const endOf = (ends, at, otherwise) => (ends.length ? ends[ends.length === 1 ? 0 : at] : otherwise);
+const leastOf = (at) => endOf(DATA.least, at, 0);
+const rangeOf = (at) => endOf(DATA.largest, at, 1) - leastOf(at) || 1;
+const levelOf = (x, at) => (x - leastOf(at)) / rangeOf(at);
+const fromLevel = (level, at) => leastOf(at) + level * rangeOf(at);
+
 /** E[x | z], or E[x | z, label]: the means, row by row. */
 function decode(z, label = state.label) {
   const output = decoderNetwork(withLabel(z, label, NUM_CLASSES));
   return DATA.link === "sigmoid" ? output.map(sigmoid) : output;
 }
 
-/** q(z | x), or q(z | x, label), of x in [0, 1], row by row: {mean, std, covariance(i, j)}. Null without an encoder. */
+/** q(z | x), or q(z | x, label), of x, row by row: {mean, std, covariance(i, j)}. Null without an encoder. */
 function encode(x, label = state.label) {
   if (!encoderNetwork) return null;
   return moments(DATA.placement.family, encoderNetwork(withLabel(x, label, NUM_CLASSES)), SIZE);

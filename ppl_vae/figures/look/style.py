@@ -43,6 +43,9 @@ The first three are Petroff's (2021); the others were searched for, so that unde
 (Machado et al. 2009) the nearest two are as far apart as can be, about twice as far as in his ten; none is grey.
 """
 
+HOLE = "#a9cdf0"
+"""What was not seen of an image: light blue, which no ink has and few photographs are."""
+
 WIDTH = 7.0
 """Of a page's text, in inches: no figure is wider, so that in one of two columns it is still half as large."""
 
@@ -80,10 +83,11 @@ _LOOK: dict[str, object] = {
 
 @cache
 def image_colormap() -> "Colormap":
-    """Black ink on white paper: 0 is white, 1 is black. No eye tells 128 greys apart, and SVGs are smaller for it."""
+    """Black ink on white paper: 0 is white, 1 is black, and what lies below 0 a hole. No eye tells 128 greys apart, and
+    SVGs are smaller for it."""
     import matplotlib
 
-    return matplotlib.colormaps["gray_r"].resampled(128)
+    return matplotlib.colormaps["gray_r"].resampled(128).with_extremes(under=HOLE)
 
 
 @contextmanager

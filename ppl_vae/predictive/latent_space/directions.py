@@ -11,6 +11,7 @@ from ppl_vae.data.labels import Label, number_of
 from ppl_vae.predictive.latent_space.codes import GuideFor, decode_ways, encode, labels_for, rows_among, saw_bits
 from ppl_vae.predictive.rendering import centre, strips_of, takes_labels
 from ppl_vae.predictive.samples import Samples
+from ppl_vae.predictive.wording import observation
 from ppl_vae.runtime.errors import UserError
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
@@ -61,7 +62,7 @@ def arithmetic(
     if all((subtract, add)) and (from_label, to_label) == (None, None):
         start, end = (rows_among(rows, data, name) for rows, name in ((subtract, "subtract"), (add, "add")))
         named = [" and ".join(map(str, rows)) for rows in (subtract, add)]
-        words = f"from image {named[0]} to image {named[1]}"
+        words = f"from {observation(info)} {named[0]} to {observation(info)} {named[1]}"
     elif from_label is None or to_label is None or subtract or add:
         raise UserError("name a direction, by `from_label` and `to_label`, or by `subtract` and `add`.")
     else:
@@ -93,8 +94,9 @@ def arithmetic(
             info,
             torch.cat([shown[:, None], made.get("x", made["means"])], 1),
             [f"{split} {row}" for row in rows.tolist()],
-            ["image", *[f"{strength:g}" for strength in strengths]],
+            [observation(info), *[f"{strength:g}" for strength in strengths]],
             caption,
+            (0,),
         ),
     )
 

@@ -20,6 +20,7 @@ from ppl_vae.predictive.latent_space.codes import (
 from ppl_vae.predictive.latent_space.walks import CodeKind, Path
 from ppl_vae.predictive.rendering import centre, shows_means, strips_of
 from ppl_vae.predictive.samples import Samples
+from ppl_vae.predictive.wording import amount, between_ends, element, observation, of_range
 from ppl_vae.runtime.errors import UserError
 
 
@@ -66,7 +67,6 @@ def interpolate(
     made = decode_ways(model, data, info, way, None if y is None else y[:-1, None].expand(way.shape[:2]), seed)
     shown = made.get("x", made["means"])
     given = "z" if y is None else f"z, y = {'the label where the way begins' if label is None else label}"
-    observations = "images" if info.layout == "plain" else "pieces"
     names = [f"{split} {start} → {end}" for start, end in zip(rows.tolist(), rows.tolist()[1:], strict=False)]
     times = [f"{t:.2g}" for t in torch.linspace(0, 1, steps).tolist()]
     strips = torch.cat([found.shown[:-1, None], shown, found.shown[1:, None]], 1)
@@ -74,9 +74,9 @@ def interpolate(
         {"images": rows, "observations": found.x, **made},
         info,
         f"{centre(model, info, given, drawn='x' in made)} on the {path} way between {codes} of q(z | x); first and "
-        f"last the {observations} themselves{saw_bits(data, info)}.",
-        lambda caption: strips_of(info, strips, names, ["from", *times, "to"], caption),
-        (_smoothness(shown),) if shows_means(model, info) else (),
+        f"last the {observation(info)}s themselves{saw_bits(data, info)}.",
+        lambda caption: strips_of(info, strips, names, ["from", *times, "to"], caption, (0, steps + 1)),
+        (_smoothness(info, shown),) if shows_means(model, info) else (),
         {f"{step:02d}": x for step, x in enumerate(strips.unbind(1))},
     )
 
@@ -89,11 +89,14 @@ def _two_unlike(data: Dataset) -> Tensor:
     return torch.tensor([0, int(unlike[0]) if len(unlike) else 1], device=data.device)
 
 
-def _smoothness(means: Tensor) -> str:
-    """A pixel's mean change in the largest step of ways ``(P − 1, steps, *event)``, and from end to end."""
-    steps = (means[:, 1:] - means[:, :-1]).abs().flatten(2).mean(-1)
-    ends = (means[:, -1] - means[:, 0]).abs().flatten(1).mean(-1)
-    return f"steps    the mean pixel changes by at most {steps.max():.3f} in a step, {ends.max():.3f} from end to end"
+def _smoothness(info: DataInfo, means: Tensor) -> str:
+    """How much numbers change on average on ways ``(P − 1, steps, *event)``: in the largest step, from end to end."""
+    scaled = torch.from_numpy(between_ends(info, means.cpu().numpy()))
+    steps = (scaled[:, 1:] - scaled[:, :-1]).abs().flatten(2).mean(-1)
+    ends = (scaled[:, -1] - scaled[:, 0]).abs().flatten(1).mean(-1)
+    most, whole = (amount(info, float(each.max())) for each in (steps, ends))
+    by = f"at most {most}{of_range(info)} in a step, {whole} from end to end"
+    return f"steps    the mean {element(info)} changes by {by}"
 
 
 def ways(points: Tensor, num_steps: int, path: Path = "linear") -> Tensor:

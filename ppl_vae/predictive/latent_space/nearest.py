@@ -11,6 +11,7 @@ from ppl_vae.data.info import DataInfo
 from ppl_vae.predictive.latent_space.codes import GuideFor, encode, rows_among, saw_bits
 from ppl_vae.predictive.rendering import strips_of
 from ppl_vae.predictive.samples import Samples
+from ppl_vae.predictive.wording import observation
 from ppl_vae.runtime.errors import UserError
 
 
@@ -60,22 +61,24 @@ def neighbours(
         kept = (index != rows[:, None]).float().argsort(dim=1, descending=True, stable=True)[:, :count]
         index, distance = index.gather(1, kept), distance.gather(1, kept)
     words: tuple[str, ...] = ()
+    whats = f"{observation(info)}s"
     if queries.y is not None and candidates.y is not None:
         shares = (candidates.y[index] == queries.y[:, None]).float().mean(1)  # an image's neighbours go together
         error = "" if len(rows) < 2 else f" ± {shares.std() / len(rows) ** 0.5:.0%}"
-        words = (f"labels   {shares.mean():.0%}{error} of the {count} neighbours of {len(rows)} images agree",)
+        words = (f"labels   {shares.mean():.0%}{error} of the {count} neighbours of {len(rows)} {whats} agree",)
     arrays = {"images": rows, "observations": queries.x, "neighbours": index, "distance": distance}
     return Samples(
         {**arrays, "x": candidates.x[index]},  # (M, count, *event)
         info,
-        f"{split} images and, by distance of the means of q(z | x), the nearest of the {among_split} split"
+        f"{split} {whats} and, by distance of the means of q(z | x), the nearest of the {among_split} split"
         f"{saw_bits(data, info)}.",
         lambda caption: strips_of(
             info,
             torch.cat([queries.shown[:, None], candidates.shown[index]], 1),
             [f"{split} {row}" for row in rows.tolist()],
-            ["image", *map(str, range(1, count + 1))],
+            [observation(info), *map(str, range(1, count + 1))],
             caption,
+            (0,),
         ),
         words,
     )

@@ -15,8 +15,9 @@ from ppl_vae.predictive.draws import posterior_samples
 from ppl_vae.predictive.latent_space.codes import decode_ways, labels_for, rows_among, saw_bits
 from ppl_vae.predictive.latent_space.directions import shifted
 from ppl_vae.predictive.latent_space.walks import codes_of
-from ppl_vae.predictive.rendering import images_of, is_drawn
+from ppl_vae.predictive.rendering import images_of, is_drawn, strips_of
 from ppl_vae.predictive.samples import Samples
+from ppl_vae.predictive.wording import is_table, not_seen
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.holes import with_gaps
 from ppl_vae.programs.latents import Latents
@@ -124,7 +125,7 @@ def perturbations(
         arrays,
         info,
         what,
-        lambda caption: _drawn(info, strips, names, _column_names(t), caption),
+        lambda caption: _drawn(info, strips, names, t, caption),
         tuple(f"steps    {name}: s is {''.join(said[name])}" for name in pairs),
     )
 
@@ -165,15 +166,25 @@ def _lengths(around: Mapping[str, _Around]) -> tuple[dict[str, Tensor], dict[str
     return lengths, said
 
 
-def _drawn(
-    info: DataInfo, strips: Mapping[str, Tensor], row_names: Sequence[str], column_names: Sequence[str], caption: str
-) -> "Figure":
-    """A block for each pair; of sequences, which are long, turned by a quarter."""
+def _drawn(info: DataInfo, strips: Mapping[str, Tensor], row_names: Sequence[str], t: Tensor, caption: str) -> "Figure":
+    """A block for each pair; of sequences, which are long, turned by a quarter. Of tables and music what lies beside
+    each other is numbered by pair."""
+    if is_table(info) or info.layout == "notes":
+        pairs = [name.splitlines()[0] for name in strips]
+        if len(pairs) > 1:
+            row_names = [f"{number}: {row}" for number in range(1, len(pairs) + 1) for row in row_names]
+            caption += f" Pairs by number: {'; '.join(f'{number} {name}' for number, name in enumerate(pairs, 1))}."
+        steps = ["x", *(f"{each:.3g} s" for each in t.tolist())]
+        ways = torch.cat(list(strips.values()))
+        if info.layout == "notes" and len(pairs) > 1:  # the first image of each, as only a few can be read
+            row_names, ways = row_names[:: len(ways) // len(pairs)], ways[:: len(ways) // len(pairs)]
+        return strips_of(info, ways, row_names, steps, caption, (0,))
+    caption += not_seen(info, *strips.values())
     images = dict(zip(strips, images_of(info, *strips.values()), strict=True))
     if info.layout == "plain":
-        return figures.blocks(images, row_names, caption, column_names)
+        return figures.blocks(images, row_names, caption, _column_names(t))
     turned = {name: each.swapaxes(0, 1) for name, each in images.items()}
-    return figures.blocks(turned, column_names, caption, row_names)
+    return figures.blocks(turned, _column_names(t), caption, row_names)
 
 
 def _shown(share: float) -> str:

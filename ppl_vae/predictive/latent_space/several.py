@@ -19,6 +19,7 @@ from ppl_vae.predictive.latent_space.codes import (
 )
 from ppl_vae.predictive.rendering import centre, shows_means, strips_of
 from ppl_vae.predictive.samples import Samples
+from ppl_vae.predictive.wording import amount, between_ends, element, observation, of_range
 from ppl_vae.runtime.config import Count, in_range
 
 _SHOWN = 5  # images, where none is named
@@ -72,12 +73,15 @@ def several_codes(
         info,
         f"{centre(model, info, given, drawn='x' in made)} of {num_draws} draws z ~ q(z | x) of each datapoint; first "
         f"the datapoint itself{saw_bits(data, info)}.",
-        lambda caption: strips_of(info, strips, names, ["x", *(f"z {n + 1}" for n in range(num_draws))], caption),
-        (_spread(made["means"]),) if num_draws > 1 and shows_means(model, info) else (),
+        lambda caption: strips_of(info, strips, names, ["x", *(f"z {n + 1}" for n in range(num_draws))], caption, (0,)),
+        (_spread(info, made["means"]),) if num_draws > 1 and shows_means(model, info) else (),
         {f"{place:02d}": x for place, x in enumerate(strips.unbind(1))},
     )
 
 
-def _spread(means: Tensor) -> str:
+def _spread(info: DataInfo, means: Tensor) -> str:
     """How much the means ``(rows, S, *event)`` differ, of one observation."""
-    return f"spread   a pixel's mean has a standard deviation of {means.std(1).mean():.3f} over the codes of an image"
+    scaled = torch.from_numpy(between_ends(info, means.cpu().numpy()))
+    spread = amount(info, float(scaled.std(1).mean()))
+    what = f"a {element(info)}'s mean has a standard deviation of {spread}{of_range(info)}"
+    return f"spread   {what} over the codes of one {observation(info)}"

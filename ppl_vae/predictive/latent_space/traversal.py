@@ -11,6 +11,7 @@ from ppl_vae.data.labels import Label
 from ppl_vae.predictive.latent_space.codes import GuideFor, decode_ways, encode, label_number, labels_for, rows_among
 from ppl_vae.predictive.rendering import centre, strips_of, takes_labels
 from ppl_vae.predictive.samples import Samples
+from ppl_vae.predictive.wording import is_table, observation
 from ppl_vae.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -69,11 +70,13 @@ def traverse(
     kl, kl_stderr = used.kl[order], used.kl_stderr[order]
     units = [used.names[unit] for unit in order.tolist()]
     names = units
-    if by_kl:
+    if by_kl and is_table(info):
+        names = [f"{name}, KL {mean:.2f}" for name, mean in zip(units, kl.tolist(), strict=True)]  # panels are narrow
+    elif by_kl:
         names = [
             f"{name}, {mean:.2f} ± {error:.2f} nats" for name, mean, error in zip(units, kl, kl_stderr, strict=True)
         ]
-    rest = "the others at 0" if image is None else f"the others as in {split} image {image}"
+    rest = "the others at 0" if image is None else f"the others as in {split} {observation(info)} {image}"
     ranked = "KL(q(z | x) ‖ p(z))" if by_kl else "the variance of its means (q has no KL)"
     given = "z" if y is None else f"z, y = {info.shown(y).flatten()[0]}"
     over = f"mean over {used.num_data} {split} datapoints ± standard error"

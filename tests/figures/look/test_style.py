@@ -33,6 +33,8 @@ PLANE = figures.LatentPlane("vae", PIXELS[0, :4, :2], PIXELS[1, :2, :2], PIXELS[
 BOX = Box("layer", "Linear", (3,))
 DRAWN = Reparameterisation(("z",), ("x",), False, "loc + scale · ε", "N(0, I)")
 
+CHECKED = figures.Checked(*PIXELS[:4, 0, :2], [True, False])
+
 DRAW: dict[str, Callable[[str], Figure]] = {
     "training_curves": lambda c: figures.training_curves([EpochMetrics(1, -3.0, -3.0, -2.0, 1.0, 1.0, -4.0, 1.0)], c),
     "sheet": lambda c: figures.sheet(PIXELS, c),
@@ -40,6 +42,9 @@ DRAW: dict[str, Callable[[str], Figure]] = {
     "grid": lambda c: figures.grid(PIXELS.reshape(2, 2, 5, 6), -1, 1, c),
     "blocks": lambda c: figures.blocks({"a": PIXELS[None], "b": PIXELS[None]}, ["row"], c),
     "calibration": lambda c: figures.calibration(np.arange(8).reshape(4, 2), 7, ["z1", "z2"], c),
+    "column_checks": lambda c: figures.column_checks(
+        ["a", "b"], *[CHECKED] * 3, figures.Checked(*PIXELS[:4, 0, :1], [False]), c
+    ),
     "comparison": lambda c: figures.comparison(
         [figures.Row("amortized", 3, dict.fromkeys(FIGURES, (-1.0, 0.1, 0.4)))], c
     ),
@@ -50,6 +55,7 @@ DRAW: dict[str, Callable[[str], Figure]] = {
     "latent_holes": lambda c: figures.latent_holes([PLANE, PLANE._replace(name="ae")], [0, 1, 2, 2], c),
     "kl_by_unit": lambda c: figures.kl_by_unit([1.0, 0.0], [0.1, 0.0], [True, False], ["z1", "z2"], c),
     "labelled": lambda c: figures.labelled(PIXELS[None], [["7 %"] * len(PIXELS)], ["row"], c),
+    "music": lambda c: figures.music(np.ones((1, 1, 5)), PIXELS[None, :1], ["row"], ["column"], c),
     "networks": lambda c: figures.networks(Networks((Fold((Row((BOX,)),), 3),), ()), c),
     "reparameterisation": lambda c: figures.reparameterisation(DRAWN, c),
     "posteriors": lambda c: figures.posteriors([[0, 1], [1, 1]], [np.eye(2)] * 2, [3, 4], c),
@@ -60,9 +66,16 @@ DRAW: dict[str, Callable[[str], Figure]] = {
 
 
 def test_every_figure_is_tried_here() -> None:
-    assert set(DRAW) | {"GapBar", "LatentPlane", "Row", "film_palette", "mosaic", "save", "save_frame"} == set(
-        figures.__all__
-    )
+    assert set(DRAW) | {
+        "Checked",
+        "GapBar",
+        "LatentPlane",
+        "Row",
+        "film_palette",
+        "mosaic",
+        "save",
+        "save_frame",
+    } == set(figures.__all__)
 
 
 UNHINTED = {"text.hinting": "none"}  # how letters are fitted to pixels is matplotlib's setting of the moment alone

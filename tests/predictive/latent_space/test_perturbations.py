@@ -84,7 +84,7 @@ def test_where_no_q_has_a_width_a_unit_is_a_tenth_of_the_spread() -> None:
     some = codes_of(*pair("point"), DATA.head(17)) @ found["direction_0"]
     torch.testing.assert_close(found["lengths_0"], (0.1 * some.std(correction=0)).expand(3))
     assert found.words == ("steps    point: s is 0.1 of the codes' spread (no q has a width)",)
-    assert found.figure().axes[0].get_title(loc="left") == "point\ns is 0.1 of the codes' spread"
+    assert "s is of point 0.1 of the codes' spread" in found.figure().get_label()
 
 
 def test_seeds_choose_the_direction() -> None:
