@@ -14,7 +14,7 @@ from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.programs.latents import Latents
 from ppl_vae.registry.local_families import fitted_alone, local_families
 from ppl_vae.reports.gaps import as_json, write_gaps
-from ppl_vae.reports.outcome import after_gaps
+from ppl_vae.reports.outcome import as_named, closing_of_gaps
 from ppl_vae.runs.opened import OpenedRun, SplitName, open_run
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import refuse_existing_folder
@@ -71,12 +71,11 @@ class Gaps:
         data: dict[str, Dataset] = {split: _split(opened, split, self.limit) for split in self.splits}
         latents = Latents.of(opened.pair.model, next(iter(data.values())).probe())
         families = local_families(opened.pair.guide, latents, self.families)
-        found = inference_gaps(*opened.pair, families, data, self.settings, self.infer, origin=opened.origin)
+        found = inference_gaps(*opened.pair, families, data, self.settings, self.infer, **as_named(opened))
         print(as_json(found) if self.json else as_flags(str(found), self))
         out = write_gaps(found, opened, self.out)
         if not self.json:
-            print(f"picture  {out / 'gaps.png'}\nfigures  {out / 'gaps.json'}, {out / 'gaps.csv'}", end="")
-            print(after_gaps(opened, found))
+            print(closing_of_gaps(opened, found, out))
 
 
 def _split(opened: OpenedRun, name: SplitName, limit: int) -> Dataset:

@@ -124,6 +124,7 @@ def diagnose(
     seed: Seed = 0,
     advance: Callable[[int], object] | None = None,
     num_datapoints: Count | None = None,
+    unfinished: str = "",
 ) -> Diagnostics:
     """Diagnose a pair.
 
@@ -137,6 +138,8 @@ def diagnose(
         advance: called with the number of datapoints whose weights are done, for a progress bar.
         num_datapoints: only the first so many for everything but the aggregate posterior, whose cost grows less with
             them; all if None.
+        unfinished: why training has not ended, in words, if it has not: units that are not active yet are then not
+            called collapsed.
 
     Raises:
         UserError: too few draws or datapoints, or a guide that has no row for them.
@@ -174,15 +177,20 @@ def diagnose(
             )
             if advance:
                 advance(len(few))
-    warnings, of_bound = tuple(_judge(by_unit, over_data)), tuple(of_missed(missed))
+    warnings, of_bound = tuple(_judge(by_unit, over_data, unfinished)), tuple(of_missed(missed))
     return Diagnostics(len(few), num_samples, weights, missed, by_unit, over_data, tuple(notes), warnings, of_bound)
 
 
-def _judge(by_unit: Units, over_data: Aggregate | None) -> list[str]:
+def _judge(by_unit: Units, over_data: Aggregate | None, unfinished: str) -> list[str]:
     """What is wrong, the worst first."""
     found = []
     active, total = by_unit.num_active, len(by_unit.names)
     rule = f"variance of the posterior mean over the data above {ACTIVE_VARIANCE}"
+    if unfinished and active < _FEW_ACTIVE * total:
+        return [
+            f"{active} of {total} units are active so far ({rule}). That is no posterior collapse yet: {unfinished}. "
+            "Train longer, then look again."
+        ]
     if active == 0:
         found.append(
             f"posterior collapse: 0 of {total} units are active ({rule}); the decoder ignores z: try KL warm-up, a "

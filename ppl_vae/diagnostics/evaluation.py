@@ -11,7 +11,7 @@ from ppl_vae.data.checks import check_rows_are_there
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.diagnostics.diagnosis import Diagnostics, diagnose
 from ppl_vae.diagnostics.per_datapoint import as_csv, per_datapoint
-from ppl_vae.estimates.caveats import POINT_IN_WORDS
+from ppl_vae.estimates.caveats import BELOW_ZERO, POINT_IN_WORDS
 from ppl_vae.estimates.estimate import Estimate, Origin, Protocol, errors_line, rows_of, table_of
 from ppl_vae.estimates.significance import still_rising
 from ppl_vae.evaluation.estimators import EvaluateConfig, Evaluated, estimates, fitted_to
@@ -123,6 +123,8 @@ class Evaluation(Shown):
             lines += [of_half, *_warned(self._rising())]
         if self.per_step:
             lines.append(str(self.per_step))
+        if "kl" in self.results and self.results["kl"].mean < 0:
+            lines.append(BELOW_ZERO)
         lines += [*_warned(self._of_point()), f"{errors_line(self.results.values())}:"]
         return "\n".join([*lines, table_of(dict(reversed(self.results.items())))])
 
@@ -169,6 +171,7 @@ def evaluate(
     origin: Origin | None = None,
     train: Callable[[], Dataset] | None = None,
     layout: Layout = "plain",
+    unfinished: str = "",
     progress: bool | None = None,
     **named: object,
 ) -> Evaluation:
@@ -186,6 +189,7 @@ def evaluate(
         origin: where the data comes from, for the protocol.
         train: gives the training data, on which n-grams are counted; called only for a model of sequences.
         layout: of an observation.
+        unfinished: why training has not ended, in words, if it has not; see :func:`ppl_vae.diagnostics.diagnose`.
         progress: show progress bars; None shows them on a terminal only.
         named: settings by name, in place of those in ``settings``: ``estimator="iwae", num_samples=500``.
 
@@ -211,7 +215,7 @@ def evaluate(
         num = len(data) if settings.limit or each else min(_DIAGNOSED, len(data))
         with bar(num, "datapoint", "diagnosing", progress) as done:
             try:
-                diagnostics = diagnose(*pair, data, _DRAWS, settings.seed, done.update, num)
+                diagnostics = diagnose(*pair, data, _DRAWS, settings.seed, done.update, num, unfinished)
             except UserError as error:
                 how = "`no_diagnose`, in Python diagnosed=False, leaves the diagnostics out"
                 raise UserError(f"{str(error).rstrip('.')}; {how}.") from None

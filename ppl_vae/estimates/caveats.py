@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ppl_vae.data.dataset import Dataset
 from ppl_vae.programs.check import Likelihood
 
 CAVEATS: dict[Likelihood, str] = {
@@ -28,6 +29,15 @@ POINT_IN_WORDS = (
     "The guide puts z at one point, which has no density: it has a reconstruction but no ELBO, and the two must not be "
     "compared."
 )
+
+
+SEEN = "In x there are holes: log p(x) is that of the numbers seen"
+BELOW_ZERO = "A KL below 0 is the chance of the draws that it is estimated by: the KL itself is never negative."
+
+
+def of_seen(data: Dataset) -> str:
+    """What an estimate on data with holes is of, to be added to what is said of it; nothing of data without any."""
+    return "" if data.mask is None else "; of x with holes it is log p of the numbers seen"
 
 
 def words_of(protocol: Mapping[str, Any]) -> list[str]:

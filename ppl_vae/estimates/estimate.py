@@ -78,6 +78,10 @@ class Estimate(Shown):
             noise = self.noise - other.noise  # independent streams add up, shared ones cancel
         return Estimate(self.values.double() - other.values.double(), noise)
 
+    def head(self, num: int) -> "Estimate":
+        """That of the first ``num`` datapoints alone, of the same draws, without its rise."""
+        return Estimate(self.values[:num], None if self.noise is None else self.noise[:, :num])
+
     def __neg__(self) -> "Estimate":
         return Estimate(-self.values, None if self.noise is None else -self.noise)
 

@@ -154,16 +154,17 @@ class Gaps(Shown):
             "`prior_temperatures` to see closer."
         ]
 
-    def lines(self, own: str = "") -> list[str]:
-        """Bounds, gap and a table of families, a line each, with the word that one is the guide's own."""
-        names = {name: f"{name} (the guide's own)" if name == own else name for name in self.families}
-        width = 2 + max(map(len, names.values()))
+    def lines(self, own: str = "", where: str = "") -> list[str]:
+        """Bounds, gap and a table of families, a line each; ``own`` is called the guide's, ``where`` is the data."""
+        names = {name: f"{name} (the guide's family)" if name == own else name for name in self.families}
+        width = 2 + max(map(len, [heading := f"{where}: family" if where else "family", *names.values()]))
         lines = [
             f"  {_text('log p(x) ≥', bound)}  {name}{' (used)' if name == self.best else ''}"
             for name, bound in self.bounds.items()
         ]
-        lines += [f"  {_text('guide ELBO', self.guide)}", f"  {_text('inference gap', self.inference)}"]
-        lines.append(f"  {'family':<{width}}{'local optimum':>28}{'approximation gap':>28}{'amortization gap':>28}")
+        of_guide = _text("guide's ELBO", self.guide)
+        lines += [f"  {of_guide}", f"  {_text('inference gap', self.inference)}"]
+        lines.append(f"  {heading:<{width}}{'ELBO of its best q':>28}{'approximation gap':>28}{'amortization gap':>28}")
         for name, gap in self.families.items():
             cells = map(_cell, (gap.local, gap.approximation, gap.amortization))
             lines.append(f"  {names[name]:<{width}}{''.join(cells)}")

@@ -72,10 +72,12 @@ class InferenceGaps(Shown):
     Args:
         measured: by the name of the data; the same families in each.
         own: the family that is the guide's own; empty where none is.
+        called: what the guide is called.
     """
 
     measured: Mapping[str, Measured]
     own: str = ""
+    called: str = "the guide"
 
     @property
     def warnings(self) -> list[str]:
@@ -94,24 +96,25 @@ class InferenceGaps(Shown):
     def __str__(self) -> str:
         lines = []
         for name, each in self.measured.items():
-            lines += [_title(name, each), *each.gaps.lines(self.own), *(f"  note: {note}" for note in each.notes)]
+            told = each.gaps.lines(self.own, _TITLES.get(name, name))
+            lines += [_title(name, each), *told, *(f"  note: {note}" for note in each.notes)]
             lines += [f"  warning: {warning}" for warning in each.warnings]
             lines += words_of(each.protocol.to_dict())
         errors = errors_line(each.gaps.inference for each in self.measured.values())
-        closing = [self._in_words(name, each.gaps) for name, each in self.measured.items()]
+        closing = [f"result   {self._in_words(name, each.gaps)}" for name, each in self.measured.items()]
         return "\n".join([*lines, f"{errors}; inference = approximation + amortization gap", *closing])
 
     def _in_words(self, name: str, gaps: Gaps) -> str:
-        """What the guide loses on the data of a name, and by what."""
+        """What the guide loses on the data of a name, and to what."""
         inference = with_error(gaps.inference.mean, gaps.inference.stderr)
-        where = f"result   on {_TITLES.get(name, name)} the guide's ELBO is {inference} nats below log p(x)"
+        where = f"{_TITLES.get(name, name)}: the ELBO of {self.called} is {inference} nats below log p(x)"
         if self.own not in gaps.families:
             return f"{where}; smaller is better"
         found = gaps.families[self.own]
-        parts = [with_error(each.mean, each.stderr) for each in (found.approximation, found.amortization)]
+        family, rest = (with_error(each.mean, each.stderr) for each in (found.approximation, found.amortization))
         return (
-            f"{where} (smaller is better): {parts[0]} because q is of its family ({self.own}), {parts[1]} because its "
-            "networks do not find the best q of it"
+            f"{where} (smaller is better): {family} because even the best {self.own} q is that far below "
+            f"(approximation gap), {rest} because the guide's q is not that best one (amortization gap)"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -155,6 +158,7 @@ def inference_gaps(
     infer: InferConfig | None = None,
     *,
     origin: Callable[[str], Origin] | None = None,
+    called: str = "the guide",
     progress: bool | None = None,
     **named: object,
 ) -> InferenceGaps:
@@ -169,6 +173,7 @@ def inference_gaps(
         settings: of the estimates; the defaults if None.
         infer: of the fits; the defaults if None.
         origin: where the data of a name comes from, for the protocol.
+        called: what the result calls the guide.
         progress: show progress bars; None shows them on a terminal only.
         named: settings of the estimates and of the fits by name, in place of those in ``settings`` and ``infer``:
             ``chains=8, infer_steps=500``.
@@ -213,7 +218,7 @@ def inference_gaps(
         measured[name] = Measured(gaps, protocol, gaps.warnings + _doubts(gaps, local, infer), notes, counts)
     of_guide = factored(guide)
     own = next((each for each, family in families.items() if of_guide and family is of_guide.family), "")
-    return InferenceGaps(measured, own)
+    return InferenceGaps(measured, own, called)
 
 
 def _fitted(

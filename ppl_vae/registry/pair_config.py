@@ -69,7 +69,7 @@ class PairConfig:
     @property
     def in_words(self) -> str:
         """The pair as captions name it; a guide of the user's own has no family."""
-        model, guide, family, likelihood, prior = (Path(name).name for name in self.parts.values())
+        model, likelihood, prior = (Path(name).name for name in (self.model, self.likelihood, self.prior))
         unusual = [
             words
             for words, usual in (
@@ -78,8 +78,13 @@ class PairConfig:
             )
             if not usual
         ]
-        of_family = "" if names_file(self.guide) else f" × {family}"
-        return ", ".join([model, f"{guide}{of_family}", *unusual])
+        return ", ".join([model, self.guide_in_words, *unusual])
+
+    @property
+    def guide_in_words(self) -> str:
+        """The guide as a parameterisation × a family; one of the user's own has no family."""
+        guide, family = (Path(name).name for name in (self.guide, self.family))
+        return guide if names_file(self.guide) else f"{guide} × {family}"
 
     def absolute(self) -> "PairConfig":
         """The same with a user's files by absolute path, good from any working directory."""

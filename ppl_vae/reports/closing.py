@@ -9,7 +9,8 @@ from ppl_vae.evaluation.bounds import ElboParts
 from ppl_vae.programs.check import likelihood_label
 from ppl_vae.registry.build import Pair
 from ppl_vae.reports.effort import Effort, split_shown
-from ppl_vae.reports.outcome import next_step, result_of, trained
+from ppl_vae.reports.next_steps import after_training
+from ppl_vae.reports.outcome import result_of, trained
 from ppl_vae.reports.report import Written
 from ppl_vae.runs.command_line import command_on
 from ppl_vae.runs.run import Run
@@ -37,7 +38,7 @@ def in_closing(
         "run": f"{run.path}: {trained(run, pair, history)}",
         "result": result_of(pair, splits, history, parts),
         "report": str(report) if report else f"none yet; make it by: {command_on('report', run.path)}",
-        "next": next_step(run, pair, splits, history),
+        "next": after_training(run, pair, splits, history),
     }
     return "\n".join(
         [*(f"warning: {words}" for words in warnings), *(f"{name:<9}{what}" for name, what in lines.items())]

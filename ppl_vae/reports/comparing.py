@@ -17,7 +17,7 @@ from ppl_vae.registry.settings import given
 from ppl_vae.registry.trust import hashes_of, remember
 from ppl_vae.reports.comparison import warnings_of, write_comparison_report
 from ppl_vae.reports.comparison_table import Table, as_csv, as_markdown, as_terminal, of_comparisons, summarise
-from ppl_vae.reports.outcome import Step
+from ppl_vae.reports.next_steps import Step
 from ppl_vae.runs.command_line import command, command_on
 from ppl_vae.runs.comparison import check_jobs, run_jobs
 from ppl_vae.runs.opened import open_run

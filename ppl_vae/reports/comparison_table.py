@@ -45,12 +45,15 @@ class Table(NamedTuple):
             behind = [name for name in others if name not in tied]
             rest = f"; clearly behind: {', '.join(behind)}" if behind else ""
             return (
-                f"a tie: {best} has the highest log p(x) ≥ here, and {', '.join(tied)} may be as good: the difference "
-                f"is within its error{rest}"
+                f"a tie: no guide is known to be the best. {best} has the highest bound on log p(x) here, but how far "
+                f"it is above {', '.join(tied)} may be chance{rest}"
             )
         second = next(each for each in ranking.differences if {each.better, each.worse} == {best, others[0]})
         by = with_error(second.mean, second.margin)
-        return f"{best} is the best: its log p(x) ≥ is {by} nats per datapoint above that of {others[0]}, the next"
+        return (
+            f"{best} is the best: its bound on log p(x) is {by} nats per datapoint above that of {others[0]}, the next "
+            "(higher is better)"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As dictionaries and numbers, None for what is not known."""
@@ -219,7 +222,7 @@ def footnote(table: Table) -> str:
     ]
     if known:
         errors += f"; in one training log p(x) has a standard error of {', '.join(known)}"
-    return f"Nats per test datapoint, bigger is better but for the KL; seconds of training; {errors}."
+    return f"Nats per test datapoint, bigger is better, except for the KL; seconds of training; {errors}."
 
 
 def of_comparisons(ranking: Ranking) -> str:

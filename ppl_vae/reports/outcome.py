@@ -1,29 +1,24 @@
 """What came of a training, in one sentence, one number and one command: the same on the terminal and on the page."""
 
-import math
-from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
-from ppl_vae.data import Splits
+from ppl_vae.data import Dataset, Splits
 from ppl_vae.diagnostics.evaluation import Evaluation
-from ppl_vae.estimates.significance import beyond_chance, still_rising
+from ppl_vae.estimates.caveats import BELOW_ZERO, SEEN, of_seen
 from ppl_vae.evaluation import InferenceGaps
 from ppl_vae.evaluation.bounds import ElboParts
 from ppl_vae.programs.density import has_density
-from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.build import Pair
 from ppl_vae.reports.effort import split_shown
-from ppl_vae.runs.command_line import command_on, command_with, train_command
+from ppl_vae.reports.next_steps import Step, after_evaluation, after_gaps
 from ppl_vae.runs.opened import OpenedRun
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime.shown import with_error
 from ppl_vae.training.config import FitConfig
 from ppl_vae.training.metrics import History
-
-_FEW_STEPS = 500  # with which even a small network has hardly left where it began
 
 
 class Result(NamedTuple):
@@ -39,21 +34,6 @@ class Result(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.figure} {self.of}"
-
-
-class Step(NamedTuple):
-    """What to do next.
-
-    Args:
-        command: to type.
-        gives: what it gives; nothing where that is plain.
-    """
-
-    command: str
-    gives: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.command}   ({self.gives})" if self.gives else self.command
 
 
 def trained(run: Run, pair: Pair, history: History) -> str:
@@ -107,7 +87,7 @@ def result_of(pair: Pair, splits: Splits, history: History, parts: ElboParts | N
     name, found = ("elbo", parts.elbo) if proper else ("reconstruction", parts.reconstruction)
     where = _where(len(found.values), len(data), split)
     figure = f"{name} {with_error(found.mean, found.stderr)}"
-    return Result(figure, f"nats per datapoint on {where}; higher is better")
+    return Result(figure, f"nats per datapoint on {where}; higher is better{of_seen(data)}")
 
 
 def evaluated(found: Evaluation, total: int) -> Result:
@@ -124,7 +104,30 @@ def evaluated(found: Evaluation, total: int) -> Result:
         "elbo": f"the ELBO is a lower bound: log p(x) ≥ {value}",
         "log_px": f"a lower bound: log p(x) ≥ {value}",
     }.get(name, f"{name} {value}")
-    return Result(figure, f"nats per datapoint on {_where(count, total, split)}; higher is better")
+    holes = of_seen(found.estimated.data)
+    return Result(figure, f"nats per datapoint on {_where(count, total, split)}; higher is better{holes}")
+
+
+def named(split: str) -> str:
+    """The data of a split, in words."""
+    return {"train": "training data", "test": "test data"}[split]
+
+
+def what_estimates_are_of(data: Dataset, local: bool, split: str, once: str, parts: ElboParts | None) -> str:
+    """What stands above the estimates of a report.
+
+    Args:
+        data: that they are of.
+        local: whether the guide has a q for each training datapoint and for no others.
+        split: which part of the data it is.
+        once: what was done to it, to be added to its name.
+        parts: the ELBO and its parts; None where they could not be had.
+    """
+    apart = ": the guide has a q for each of them and for no others" if local else ""
+    seen = f" {SEEN}." if data.mask is not None else ""
+    below = f" {BELOW_ZERO}" if parts and parts.kl.mean < 0 else ""
+    errors = "Nats per datapoint, ± standard errors; bigger is better, except for the KL."
+    return f"On the {named(split)}{once}{apart}.{seen} {errors}{below}"
 
 
 def _where(count: int, total: int, split: str) -> str:
@@ -139,71 +142,20 @@ def closing_of(opened: OpenedRun, found: Evaluation) -> str:
     """The last lines of an evaluation, each after a line break: its result, what to do next; none of simulated data."""
     if found.settings.simulates:
         return ""
-    total, step = len(opened.data.get(found.protocol.split)), after_evaluation(opened.run, found)
-    return f"\nresult   {evaluated(found, total)}" + (f"\nnext     {step}" if step else "")
+    total = len(opened.data.get(found.protocol.split))
+    return f"\nresult   {evaluated(found, total)}{_last(after_evaluation(opened, found))}"
 
 
-def after_evaluation(run: Run, found: Evaluation) -> Step | None:
-    """The command that tells most of what an evaluation has left open; None where nothing does.
-
-    Args:
-        run: that was evaluated.
-        found: the evaluation.
-    """
-    split = found.protocol.split
-    where = {} if split == "test" else {"split": split}
-    headline = next(iter(found.results.values()))
-    if found.point:
-        return None
-    if not found.settings.anneals and "log_px" not in found.results:
-        return Step(
-            command_on("evaluate", run.path, **where, estimator="iwae"), "a bound closer to log p(x) than this one"
-        )
-    if still_rising(headline) and not found.settings.anneals:
-        closer = command_on("evaluate", run.path, **where, estimator="ais", limit=100)
-        return Step(closer, "more draws would raise this bound: annealing comes closer to log p(x)")
-    splits = {} if not where else {"splits": split}
-    return Step(command_on("gaps", run.path, **splits), "how much the ELBO is below that, and why")
+def as_named(opened: OpenedRun) -> dict[str, Any]:
+    """Where the data of an analysis of the gaps comes from, and what it calls the guide, as that takes it."""
+    return {"origin": opened.origin, "called": f"the run's guide ({opened.settings.pair.guide_in_words})"}
 
 
-def after_gaps(opened: OpenedRun, found: InferenceGaps) -> str:
-    """The training that would narrow the gap most, as it was found on the last of the data: a line after a line break;
-    nothing where none is known.
-
-    Args:
-        opened: the run that was taken apart.
-        found: its gaps.
-    """
-    gaps = list(found.measured.values())[-1].gaps
-    own, config = gaps.families.get(found.own), opened.settings
-    if own is None or not beyond_chance(gaps.inference):
-        return ""
-    nearest = min(gaps.families, key=lambda name: gaps.families[name].approximation.mean)
-    if own.approximation.mean > own.amortization.mean and nearest != found.own:
-        left, all_of_it = gaps.families[nearest].approximation.mean, own.approximation.mean
-        pair_then, name = replace(config.pair, family=nearest), nearest
-        why = f"the family misses most, and {nearest} misses {left:.2f} of {all_of_it:.2f}"
-    elif own.amortization.mean > own.approximation.mean and not tables_of(opened.pair.guide):
-        name = "semi-amortized"
-        pair_then, why = replace(config.pair, guide=name), "the networks miss most; this guide takes steps from there"
-    else:
-        return ""
-    command = train_command(replace(config, pair=pair_then), Path(f"{opened.run.path}-{name}"))
-    return f"\nnext     {Step(command, why)}"
+def closing_of_gaps(opened: OpenedRun, found: InferenceGaps, out: Path) -> str:
+    """The last lines of an analysis of the gaps: what was written into a folder, and what to do next if it is known."""
+    files = f"picture  {out / 'gaps.png'}\nfigures  {out / 'gaps.json'}, {out / 'gaps.csv'}"
+    return files + _last(after_gaps(opened, found))
 
 
-def next_step(run: Run, pair: Pair, splits: Splits, history: History | None = None) -> Step:
-    """The command that tells most of what is not known yet, or goes on with a training that has not ended."""
-    split = split_shown(pair, splits)
-    if history is not None:
-        each = math.ceil(len(splits.train) / run.record.config.fit.batch_size)
-        few = each * len(history) < _FEW_STEPS
-        if few or history.still_rising:
-            longer = command_with("train", resume=run.path, epochs=max(2 * len(history), math.ceil(_FEW_STEPS / each)))
-            why = f"{each * len(history)} steps are few" if few else "the bound was still rising"
-            return Step(longer, f"{why}: train longer before anything is read into it")
-    settings = {} if split == "test" else {"split": split}
-    if not has_density(pair.guide, splits.train.probe()):
-        return Step(command_on("evaluate", run.path, **settings))
-    tighter = command_on("evaluate", run.path, **settings, estimator="iwae")
-    return Step(tighter, "a bound closer to log p(x) than the ELBO")
+def _last(step: Step | None) -> str:
+    return f"\nnext     {step}" if step else ""

@@ -19,7 +19,8 @@ from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.reports.chosen import all_settings, changed_settings
 from ppl_vae.reports.effort import FULL, QUIET_SECONDS, Effort, split_shown
-from ppl_vae.reports.outcome import for_how_long, next_step, numbers_of, result_of
+from ppl_vae.reports.next_steps import after_training, ended_too_soon
+from ppl_vae.reports.outcome import for_how_long, named, numbers_of, result_of, what_estimates_are_of
 from ppl_vae.reports.page import (
     beside_each_other,
     bullets,
@@ -53,7 +54,7 @@ _T = TypeVar("_T")
 _ERRORS = ("± over datapoints", "± of the estimate on these datapoints")  # headings
 
 _TRAINING_IN_WORDS = (
-    "Nats per datapoint, bigger is better but for the KL: means over one epoch, while the parameters moved."
+    "Nats per datapoint, bigger is better, except for the KL: means over one epoch, while the parameters moved."
 )
 
 _HOW = "How these numbers were made, and fingerprints of what they were made with"
@@ -149,7 +150,7 @@ class _Report:
         self.warnings = found.warnings if found else ()
         of_bound = found.bound_warnings if found else ()
         (first, more), settings, history = _parted(pictures), self._settings(), self.opened.history
-        about, last = f"{title_of(self.run)}. ", next_step(self.run, self.pair, self.splits, history)
+        about, last = f"{title_of(self.run)}. ", after_training(self.run, self.pair, self.splits, history)
         return page(
             f"{self.config.in_words} on {Path(self.config.data.data).name} ({self.run.path.name})",
             paragraph(f"Trained on {self.run.record.info.num_data:,} datapoints, {for_how_long(self.run, history)}."),
@@ -189,7 +190,8 @@ class _Report:
 
     def _diagnose(self, advance: Callable[[int], object]) -> Diagnostics:
         data, effort = self.data.head(self.effort.codes), self.effort
-        return diagnose(*self.pair, data, effort.draws, _SEED, advance, min(effort.datapoints, len(data)))
+        num, unfinished = min(effort.datapoints, len(data)), ended_too_soon(self.run, self.opened.history)
+        return diagnose(*self.pair, data, effort.draws, _SEED, advance, num, unfinished)
 
     def _reproduction(self) -> str:
         given = self.run.record.info, self.effort.replicates, self.split, title_of(self.run), self.run.figures
@@ -213,7 +215,10 @@ class _Report:
         bound = self._try("importance bound", lambda: importance_bound(*self.pair, self.few, k, _SEED, advance))
         if bound:
             self._note_protocol("iwae", self.few, k)
-            rows.append((f"importance bound on log p(x), K = {k}", *_value(bound)))
+            of_few = f" on the first {len(self.few)}" if len(self.few) < len(self.of_elbo) else ""
+            if self.parts and of_few:  # beside a bound on other datapoints the ELBO could seem the higher one
+                rows.append((f"elbo{of_few} alone", *_value(self.parts.elbo.head(len(self.few)))))
+            rows.append((f"importance bound on log p(x){of_few}, K = {k}", *_value(bound)))
             if bound.rise:
                 rows.append((f"higher than with half as many draws, K = {k // 2} by", *_value(bound.rise)))
         return rows
@@ -225,7 +230,7 @@ class _Report:
     def _draw_units(self, found: Diagnostics) -> Path:
         units = found.units
         methods = "; ".join(f"{site}: {method}" for site, method in units.methods.items())
-        where = f"first {found.num_datapoints} of the {_words(self.split)}"
+        where = f"first {found.num_datapoints} of the {named(self.split)}"
         caption = (
             f"{title_of(self.run)}. What each unit of z is used for: its KL, and whether its posterior mean moves with "
             f"x; {where} ({methods})."
@@ -241,12 +246,8 @@ class _Report:
         return found + self.missing
 
     def _note(self) -> str:
-        if not self.local:
-            where = f"On the {_words(self.split)}{self.once}."
-        else:
-            where = f"On the training data{self.once}: the guide has a q for each of them and for no others."
         less = "" if self.effort.estimates_all else f" {self.effort.in_words(self.run.path)}"
-        return f"{where} Nats per datapoint, ± standard errors; bigger is better but for the KL.{less}"
+        return f"{what_estimates_are_of(self.data, self.local, self.split, self.once, self.parts)}{less}"
 
     def _commands(self) -> list[str]:
         effort, path = self.effort, self.run.path
@@ -269,11 +270,7 @@ def _parted(pictures: list[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _sentence(words: str) -> str:
-    return f"It gives {words}." if words else ""
-
-
-def _words(split: str) -> str:
-    return {"train": "training data", "test": "test data"}[split]
+    return f"{words[0].upper()}{words[1:]}." if words else ""
 
 
 def _flat(protocol: Protocol) -> dict[str, Any]:
@@ -294,6 +291,6 @@ def _diagnostics(found: Diagnostics | None, split: str) -> str:
         return "<p>None; the warnings say why.</p>"
     _, *lines = found.lines()
     return (
-        f"<p>On {found.num_datapoints} datapoints of the {_words(split)}, the first ones if there are more.</p>\n"
+        f"<p>On {found.num_datapoints} datapoints of the {named(split)}, the first ones if there are more.</p>\n"
         + bullets(lines)
     )

@@ -3,19 +3,26 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import torch
+
 from ppl_vae import figures
+from ppl_vae.estimates.significance import errors_of_chance
 from ppl_vae.runtime.shown import Row, Shown, in_columns
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FEWEST_EPOCHS = 8
+"""From so few on a climb can be told from the scatter of epochs."""
+_SHARE = 0.05  # of the whole climb: a bound that nears its end exponentially is then 4 % of it away
+_LEVEL = 0.01  # how often scatter alone is taken for a climb
+
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """What one epoch came to, in nats per datapoint; bigger is better.
+    """What one epoch came to, in nats per datapoint; of all but the KL bigger is better.
 
     Args:
         epoch: from 1.
@@ -80,19 +87,24 @@ class History(list[EpochMetrics], Shown):
     def still_rising(self) -> bool:
         """Whether the bound was still climbing when training ended, by validation where there is one.
 
-        So it is if the last quarter of the epochs after the warm-up gained more than a fiftieth of the whole climb, and
-        more than the epochs' noise would: twice what a change from one of them to the next is off their mean change.
+        A line is fitted to the last quarter of the epochs after the warm-up: it must climb by more than a twentieth of
+        the whole climb, and by more than the epochs' scatter about it explains (Student's t, one in a hundred). Of
+        fewer than eight epochs the last must be the best.
         """
         climb = [each.bound if each.validation_bound is None else each.validation_bound for each in self]
         followed = climb[self.kl_warmup :] or climb
-        if len(followed) < 2:
-            return bool(followed)  # one epoch is the steepest part of the climb
-        last = followed[-1 - max(1, len(followed) // 4) :]
-        changes = [after - before for before, after in pairwise(last)]
-        mean = sum(changes) / len(changes)
-        noise = math.sqrt(sum((change - mean) ** 2 for change in changes))
-        gained = last[-1] - last[0]
-        return gained > 0.02 * abs(climb[-1] - climb[0]) and gained > 2 * noise
+        if len(followed) < FEWEST_EPOCHS:
+            return bool(followed) and followed[-1] == max(followed)
+        last = torch.tensor(followed[-1 - max(3, len(followed) // 4) :], dtype=torch.float64)
+        if not last.isfinite().all():
+            return False
+        place = torch.arange(len(last), dtype=torch.float64) - (len(last) - 1) / 2
+        spread, freedom = float(place.square().sum()), len(last) - 2
+        slope = float(place @ last) / spread
+        scatter = last - last.mean() - slope * place
+        error = math.sqrt(float(scatter.square().sum()) / freedom / spread)
+        chance = float(errors_of_chance(freedom, _LEVEL)) * error
+        return slope > chance and slope * (len(last) - 1) > _SHARE * abs(climb[-1] - climb[0])
 
     def rows(self) -> list[Row]:
         """One for each epoch, its columns the fields of :class:`EpochMetrics`."""
@@ -133,5 +145,6 @@ class History(list[EpochMetrics], Shown):
             [", ".join(names[epoch.epoch]), str(epoch.epoch), *("–" if v is None else f"{v:.2f}" for v in cells)]
             for epoch, cells in zip(shown, values, strict=True)
         ]
-        unit = f"nats per datapoint, bigger is better{f'; {self.loss}' if self.loss else ''}"
+        of_kl = ", except for the KL" if "kl" in columns else ""
+        unit = f"nats per datapoint, bigger is better{of_kl}{f'; {self.loss}' if self.loss else ''}"
         return "\n".join([*in_columns([["", "epoch", *columns], *lines]), unit])

@@ -120,7 +120,7 @@ def test_holds_every_picture_with_words(trained):
     assert all(len(text) > 20 for text in alts)
 
 
-BOUND = "importance bound on log p(x), K = 500"
+BOUND = "importance bound on log p(x) on the first 20, K = 500"
 
 
 def shown(mean, stderr, of_draws):

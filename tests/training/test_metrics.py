@@ -37,7 +37,7 @@ def test_it_prints_the_first_the_best_and_the_last_epoch() -> None:
         ["best", "2", "-7.00", "-4.00", "3.00", "-5.00", "0.50"],
         ["last", "3", "-6.00", "-3.00", "3.00", "-5.50", "0.50"],
     ]
-    assert lines[4:] == ["nats per datapoint, bigger is better"]
+    assert lines[4:] == ["nats per datapoint, bigger is better, except for the KL"]
     assert "best, last  3" in str(History(VALIDATED, kl_warmup=2))
     assert str(History()) == "no epoch yet"
 
