@@ -106,7 +106,8 @@ def lines_of_code(lines: Iterable[str]) -> str:
 
 def beside_each_other(pictures: Iterable[str]) -> str:
     """Pictures in two columns where the page is wide enough, none of them high; the first column is read first."""
-    return '<div class="beside">\n' + "\n".join(pictures) + "\n</div>"
+    large = [picture.replace("<img ", '<img tabindex="0" ', 1) for picture in pictures]  # a click makes it large
+    return '<div class="beside">\n' + "\n".join(large) + "\n</div>"
 
 
 def picture_of(path: Path, about: str = "") -> str:

@@ -195,7 +195,7 @@ class _Report:
 
     def _reproduction(self) -> str:
         given = self.run.record.info, self.effort.replicates, self.split, title_of(self.run), self.run.figures
-        return reproduction(self.pair, self.data.head(self.effort.checked), *given)
+        return reproduction(self.pair, self.data.head(self.effort.checked), *given, self.effort == FULL)
 
     def _beside_ngrams(self) -> BesideNGrams | None:
         layout = self.opened.info.layout

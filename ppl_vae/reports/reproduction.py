@@ -31,7 +31,7 @@ _WAYS: dict[Latents, tuple[str, str]] = {
 
 
 def reproduction(
-    pair: Pair, data: Dataset, info: DataInfo, num_replicates: int, split: str, title: str, folder: Path
+    pair: Pair, data: Dataset, info: DataInfo, num_replicates: int, split: str, title: str, folder: Path, full: bool
 ) -> str:
     """The section in HTML, empty where the data is no table; its pictures are written.
 
@@ -43,20 +43,22 @@ def reproduction(
         split: what the data is called.
         title: what captions begin with.
         folder: for the pictures.
+        full: with a picture for draws from the prior too, which takes its time.
     """
     if not _is_checked(info):
         return ""
     parts = [paragraph(_HOW)]
     for latents, (stem, words) in _WAYS.items():
         found = predictive_checks(*pair, data, info, latents, num_replicates, split)
-        path = folder / f"{stem}.png"
-        figures.save(found.figure(title), path)
-        picture, numbers = picture_of(path, f"{title}. "), _numbers(found)
+        path, numbers, picture = folder / f"{stem}.png", _numbers(found), ""
+        if full or latents == "posterior":
+            figures.save(found.figure(title), path)
+            picture = picture_of(path, f"{title}. ")
         parts.append(paragraph(f"{words} {found.sentence}"))
         if latents == "posterior":
             parts += [picture, folded("The statistics, those farthest from the draws first", numbers)]
         else:
-            parts.append(folded("The picture and the statistics with z from the prior", picture + numbers))
+            parts.append(folded("The same with z from the prior, z ~ p(z)", picture + numbers))
     return section(_HEADING, *parts)
 
 

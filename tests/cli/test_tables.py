@@ -153,5 +153,8 @@ def test_the_report_says_what_the_model_does_not_reproduce(cli, table, tmp_path)
     section = page.partition("Does the model reproduce the data?</h2>")[2].partition("</section>")[0]
     for words in ("rows rests on too few", "z ~ q(z | x)", "z ~ p(z)", "correlation", "height", "95 % of draws"):
         assert words in section, words
-    for stem in ("predictive-checks", "predictive-checks-prior"):
-        assert (tmp_path / "run" / "figures" / f"{stem}.png").exists()
+    pictures = tmp_path / "run" / "figures"
+    assert (pictures / "predictive-checks.png").exists()
+    assert not (pictures / "predictive-checks-prior.png").exists()  # the full report has it
+    assert cli("report", tmp_path / "run")[0] == 0
+    assert (pictures / "predictive-checks-prior.png").exists()

@@ -78,6 +78,7 @@ LENIENT = {
     "codes.labels_for",
     "distributions.conditional",
     "exploring.explored",
+    "checking.predictive_checks",  # of other data than a table
     "rendering.device_of",
     "rendering.is_drawn",
     *("rendering.takes_labels", "rendering.takes_conditions", "rendering.at_means"),
