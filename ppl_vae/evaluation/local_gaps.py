@@ -101,13 +101,14 @@ class InferenceGaps(Shown):
             lines += [f"  warning: {warning}" for warning in each.warnings]
             lines += words_of(each.protocol.to_dict())
         errors = errors_line(each.gaps.inference for each in self.measured.values())
-        closing = [f"result   {self._in_words(name, each.gaps)}" for name, each in self.measured.items()]
+        closing = [f"result   {self._in_words(name, each)}" for name, each in self.measured.items()]
         return "\n".join([*lines, f"{errors}; inference = approximation + amortization gap", *closing])
 
-    def _in_words(self, name: str, gaps: Gaps) -> str:
+    def _in_words(self, name: str, measured: Measured) -> str:
         """What the guide loses on the data of a name, and to what."""
+        gaps = measured.gaps
         inference = with_error(gaps.inference.mean, gaps.inference.stderr)
-        where = f"{_TITLES.get(name, name)}: the ELBO of {self.called} is {inference} nats below log p(x)"
+        where = f"{_title(name, measured)}: the ELBO of {self.called} is {inference} nats below log p(x)"
         if self.own not in gaps.families:
             return f"{where}; smaller is better"
         found = gaps.families[self.own]

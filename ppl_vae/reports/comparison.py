@@ -52,7 +52,7 @@ def write_comparison_report(
             paragraph(footnote(table)),
             bullets(of_fits(table)),
             picture_of(picture, f"{title.partition(': ')[2]}. "),
-            section("Differences", apart, paragraph(of_ties(ranking))) if apart else "",
+            section("Differences", apart, *map(paragraph, filter(None, [of_ties(ranking)]))) if apart else "",
             section("Pyro's own inference", *_of_references(references)) if references else "",
             section("How it was made", rows_of(_flat(terms))),
             folded(

@@ -166,7 +166,7 @@ def as_terminal(table: Table) -> str:
     if table.ranking.differences:
         pairs = map(difference_cells, table.ranking.differences)
         lines += ["", *in_columns([["one − another", *DIFFERENCES], *pairs])]
-        lines += [of_comparisons(table.ranking), of_ties(table.ranking)]
+        lines += [of_comparisons(table.ranking), *filter(None, [of_ties(table.ranking)])]
     result = [f"result   {table.result}"] if table.result else []
     return "\n".join([*lines, *of_fits(table), *words_of(table.protocol), *result])
 
@@ -248,7 +248,9 @@ def of_fits(table: Table) -> list[str]:
 
 
 def of_ties(ranking: Ranking) -> str:
-    """What a tie is."""
+    """What a tie is, where there is one, and what one seed says."""
+    if ranking.seeds > 1 and not any(each.tied for each in ranking.differences):
+        return ""
     if ranking.seeds > 1:
         return "A tie: the difference may be chance, of trainings and of datapoints; ± is of both together."
     return (

@@ -84,7 +84,7 @@ def test_the_last_lines_name_the_data_the_guide_and_the_direction(cli, trained, 
     lines = cli("gaps", trained, *BRIEF, "--out", tmp_path / "gaps")[1].splitlines()
     train, test, *_, step = lines[lines.index(next(line for line in lines if line.startswith("result"))) :]
     for line, data in ((train, "training data"), (test, "test data")):
-        assert line.startswith(f"result   {data}: the ELBO of the run's guide (amortized × diagonal) is ")
+        assert line.startswith(f"result   {data}, 6 datapoints: the ELBO of the run's guide (amortized × diagonal) is ")
         assert " nats below log p(x) (smaller is better): " in line
         assert any(each.startswith(f"  {data}: family ") for each in lines)
     assert sum("diagonal (the guide's family)" in line for line in lines) == 2
