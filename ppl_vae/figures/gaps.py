@@ -87,10 +87,7 @@ def _draw_panel(axes: "Axes", title: str, bars: Sequence[GapBar], span: tuple[fl
     for place, found in enumerate(below):
         if found:
             words = ", ".join(found)
-            shown = words if len(words) < _LINE else ",\n".join(found)
-            far = starts[place] > span[0] + longest / 2  # under the end of the bar, where its last part is
-            x, side = (starts[place], "right") if far else (span[0], "left")
-            axes.text(x, place + 0.3, shown, ha=side, va="top", size="small")
+            axes.text(span[0], place + 0.3, words if len(words) < _LINE else ",\n".join(found), va="top", size="small")
     axes.set(title=title, xlim=(span[0], span[0] + 1.08 * longest))
     axes.set_yticks(places, [bar.label for bar in bars])
     axes.set_ylim(len(bars) - 0.25, -0.5)
