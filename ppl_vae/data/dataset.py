@@ -238,7 +238,7 @@ class Dataset:
         """Bits as float where the observations are, and otherwise as bool."""
         return bits.to(self.kept.dtype if self.kept.is_floating_point() else torch.bool)
 
-    def update(self, digest: Any) -> None:
+    def add_to(self, digest: Any) -> None:
         """Add all that it holds to a hash of :mod:`hashlib`, x as float."""
         for rows in torch.arange(len(self)).split(_HASHED):
             digest.update(self.values(rows).numpy().data)

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
-from ppl_vae.data.binarization import binarized, suiting
+from ppl_vae.data.binarization import Binarization, binarized, suiting
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.files.how import columns_said
 from ppl_vae.data.files.objects import reader_of
@@ -72,8 +73,47 @@ def load(settings: "DataConfig | Path | str | Any" = "digits", y: Any = None, **
         source = Source(**reader(settings.reading)._asdict())
     else:
         source = read_source(settings.data, settings.data_root, settings.reading)
-    if isinstance(source, Far):
-        return _far(source, settings)
+    parts = _far(source, settings) if isinstance(source, Far) else _held(source, settings)
+    found = parts.source
+    train, *held_out = parts.datasets
+    validation, test = (part if len(part) else None for part in held_out)
+    return Splits(
+        train=train,
+        validation=validation,
+        test=test,
+        num_classes=len(parts.classes),
+        layout=found.layout,
+        alphabet=found.alphabet,
+        classes=parts.classes,
+        class_names=tuple(found.class_names[label] for label in parts.classes) if found.class_names else (),
+        columns=found.columns,
+        kinds=found.kinds,
+        condition_names=found.condition_names,
+        scale=found.scale,
+        binarization=parts.binarization,
+        notes=found.notes,
+        warnings=_warnings(settings, *map(len, parts.datasets)),
+    )
+
+
+class _Parts(NamedTuple):
+    """Data that has been split.
+
+    Args:
+        source: what it is.
+        datasets: for training, validation and testing.
+        classes: the labels that there are, from the smallest up.
+        binarization: what became of grey levels.
+    """
+
+    source: Source
+    datasets: list[Dataset]
+    classes: tuple[int, ...]
+    binarization: Binarization
+
+
+def _held(source: Source, settings: DataConfig) -> _Parts:
+    """All of it held."""
     order = torch.randperm(len(source.x), generator=torch.Generator().manual_seed(settings.data_seed))
     num_test = 0 if source.test_x is not None else round(len(order) * settings.test_fraction)
     num_validation = (
@@ -84,7 +124,8 @@ def load(settings: "DataConfig | Path | str | Any" = "digits", y: Any = None, **
         raise UserError(
             f"{len(order)} observations are too few to leave any for training; lower the validation and test fractions."
         )
-    source, classes = _numbered(source)
+    (y, test_y), classes = _numbered(source.y, source.test_y)
+    source = source._replace(y=y, test_y=test_y)
     if settings.binarization == "auto":
         suits = "none" if source.kinds else suiting(source.values(), source.layout)
         settings = replace(settings, binarization=suits)
@@ -92,52 +133,22 @@ def load(settings: "DataConfig | Path | str | Any" = "digits", y: Any = None, **
         None if source.validation_x is None else source._replace(x=source.validation_x, y=None, mask=None, c=None)
     )
     own_test = None if source.test_x is None else source._replace(x=source.test_x, y=source.test_y, mask=None, c=None)
-    splits, first = [], 0
+    splits: list[Dataset] = []
+    first = 0
     for part, rows in ((source, train), (own_validation or source, validation), (own_test or source, test)):
         chosen = rows if part is source else torch.arange(len(part.x))
         splits.append(_part(part, chosen, settings, first))
         first += len(chosen)
-    return Splits(
-        train=splits[0],
-        validation=splits[1] if len(splits[1]) else None,
-        test=splits[2] if len(splits[2]) else None,
-        num_classes=len(classes),
-        layout=source.layout,
-        alphabet=source.alphabet,
-        classes=classes,
-        class_names=tuple(source.class_names[label] for label in classes) if source.class_names else (),
-        columns=source.columns,
-        kinds=source.kinds,
-        condition_names=source.condition_names,
-        scale=source.scale,
-        binarization=settings.binarization,
-        notes=source.notes,
-        warnings=_warnings(settings, *map(len, splits)),
-    )
+    return _Parts(source, splits, classes, settings.binarization)
 
 
-def _far(source: Far, settings: DataConfig) -> Splits:
-    """The same of data that stays in its file."""
-    classes: tuple[int, ...] = ()
-    if source.y is not None:
-        values = source.y.unique()
-        classes, source = tuple(values.tolist()), source._replace(y=torch.searchsorted(values, source.y))
+def _far(far: Far, settings: DataConfig) -> _Parts:
+    """The training rows left in their file."""
+    (y,), classes = _numbered(far.y)
     how = Split(settings.test_fraction, settings.validation_fraction, settings.data_seed)
-    parts = split_far(source, how, settings.reading.memory, settings.binarization)
-    return Splits(
-        train=parts.train,
-        validation=parts.validation if len(parts.validation) else None,
-        test=parts.test if len(parts.test) else None,
-        num_classes=len(classes),
-        classes=classes,
-        class_names=tuple(source.class_names[label] for label in classes) if source.class_names else (),
-        columns=parts.found.columns,
-        kinds=parts.found.kinds,
-        condition_names=source.condition_names,
-        scale=parts.found.scale,
-        binarization=parts.binarization,
-        notes=parts.notes,
-    )
+    parts = split_far(far._replace(y=y), how, settings.reading.memory, settings.binarization)
+    datasets: list[Dataset] = [parts.train, parts.validation, parts.test]
+    return _Parts(Source(**parts.found._asdict()), datasets, classes, parts.binarization)
 
 
 def _no_name(value: object) -> UserError:
@@ -148,14 +159,13 @@ def _no_name(value: object) -> UserError:
     return UserError(f"load takes the name or path of a data set, or arrays; {advice}")
 
 
-def _numbered(source: Source) -> tuple[Source, tuple[int, ...]]:
-    """The same with its labels replaced by their places among all that there are, and those."""
-    labels = [y for y in (source.y, source.test_y) if y is not None]
-    if not labels:
-        return source, ()
-    classes = torch.cat(labels).unique()
-    y, test_y = (None if y is None else torch.searchsorted(classes, y) for y in (source.y, source.test_y))
-    return source._replace(y=y, test_y=test_y), tuple(classes.tolist())
+def _numbered(*labels: Tensor | None) -> tuple[list[Tensor | None], tuple[int, ...]]:
+    """Labels replaced by their places among all that there are, and those."""
+    known = [y for y in labels if y is not None]
+    if not known:
+        return list(labels), ()
+    classes = torch.cat(known).unique()
+    return [None if y is None else torch.searchsorted(classes, y) for y in labels], tuple(classes.tolist())
 
 
 def _warnings(settings: DataConfig, num_train: int, num_validation: int, num_test: int) -> tuple[str, ...]:

@@ -117,9 +117,11 @@ def _music(path: Path, _: Reading) -> Source:
     return Source(x["train"], None, x.get("test"), validation_x=x.get("valid"), layout="notes")
 
 
+def _hugging_face(path: Path, how: Reading) -> Source:
+    return Source(**read_hugging_face(path, how)._asdict())
+
+
 def _images(path: Path, how: Reading) -> Source:
-    if is_hugging_face(path):
-        return Source(**read_hugging_face(path, how)._asdict())
     return Source(**read_images(path, how.image_size)._asdict())
 
 
@@ -142,7 +144,8 @@ _FILES = {
     ".json": _Adapter(_music),
     **dict.fromkeys(SUFFIXES, _Adapter(_table, ("columns", "label_column", "condition_columns"))),
 }
-_FOLDER = _Adapter(_images, ("image_size", "columns", "label_column"))
+_OF_IMAGES = _Adapter(_images, ("image_size",))
+_OF_HUGGING_FACE = _Adapter(_hugging_face, ("columns", "label_column", "condition_columns", "integer_scale"))
 
 SOURCES: dict[str, Callable[[Path], Source]] = {
     "digits": digits,
@@ -193,7 +196,7 @@ def read_source(name: str, root: Path | str, how: Reading = Reading()) -> Source
     if names_file(name):
         path = Path(name)
         if path.is_dir():
-            adapter = _FOLDER
+            adapter = _OF_HUGGING_FACE if is_hugging_face(path) else _OF_IMAGES
         elif path.suffix.lower() in _FILES:
             adapter = _FILES[path.suffix.lower()]
         else:

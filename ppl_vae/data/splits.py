@@ -158,7 +158,7 @@ class Splits(NamedTuple):
             digest.update(f"classes {self.classes}".encode())
         for split in (self.train, self.validation, self.test):
             if split is not None:
-                split.update(digest)
+                split.add_to(digest)
         return digest.hexdigest()[:16]
 
     def get(self, name: str) -> Dataset:

@@ -136,7 +136,7 @@ def strips_of(
 def sheet_of(info: DataInfo, x: Tensor, caption: str, columns: int | None = None) -> "Figure":
     """:func:`ppl_vae.figures.sheet` of observations ``(n, *event)``; of a table all in one panel."""
     if is_table(info):
-        return crowd_of(info, {"drawn": x}, f"{len(x)} drawn", caption)
+        return crowd_of(info, {"model": x}, f"{len(x)} draws of z", caption)
     if info.layout == "notes":
         few = x[: 2 * MOST_ROWS]
         across = min(2, len(few))

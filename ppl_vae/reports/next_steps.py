@@ -13,7 +13,7 @@ from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.build import Pair
 from ppl_vae.reports.effort import split_shown
-from ppl_vae.runs.command_line import command_on, command_with, train_command
+from ppl_vae.runs.command_line import command_on, train_command
 from ppl_vae.runs.opened import OpenedRun
 from ppl_vae.runs.run import Run
 from ppl_vae.training.metrics import FEWEST_EPOCHS, History
@@ -56,7 +56,7 @@ def longer_training(run: Run, history: History) -> Step | None:
     settings = run.record.config
     epochs = max(2 * len(history), math.ceil(_FEW_STEPS / _steps_of_epoch(run)))
     if settings.fit.optimizer.schedule == "constant":
-        command = command_with("train", resume=run.path, epochs=epochs)
+        command = command_on("train", resume=run.path, epochs=epochs)
     else:
         again = replace(settings, fit=replace(settings.fit, epochs=epochs))
         command = train_command(again, Path(f"{run.path}-longer"))

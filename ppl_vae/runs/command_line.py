@@ -36,14 +36,10 @@ def command(name: str, settings: Any, default: Any, out: Path, reads_root: bool)
     return shlex.join([*words, "--out", str(out)])
 
 
-def command_on(name: str, run: Path, **settings: Any) -> str:
-    """A command on a run, given these settings."""
-    return shlex.join(["ppl-vae", name, str(run), *(word for each in settings.items() for word in _given(*each))])
-
-
-def command_with(name: str, **settings: Any) -> str:
-    """A command, given these settings."""
-    return shlex.join(["ppl-vae", name, *(word for each in settings.items() for word in _given(*each))])
+def command_on(name: str, *runs: Path, **settings: Any) -> str:
+    """A command, on runs or none, given these settings."""
+    flags = [word for each in settings.items() for word in _given(*each)]
+    return shlex.join(["ppl-vae", name, *map(str, runs), *flags])
 
 
 def changed_from(settings: Any, default: Any) -> Iterator[tuple[str, Any]]:

@@ -7,9 +7,12 @@ from ppl_vae.data import DataConfig, Splits
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.loading import read_data
 from ppl_vae.data.sources import names_file, reads
+from ppl_vae.data.streaming.streamed import Streamed
 from ppl_vae.data.torchvision_sets import NAMES, folder_of
 from ppl_vae.runtime.config import config
 from ppl_vae.runtime.errors import UserError
+
+_ALL = 2**29  # MiB
 
 
 @config
@@ -56,6 +59,8 @@ def read_again(run: Path, info: DataInfo, settings: DataConfig, *, download: boo
     splits = read_data(settings)
     if info.num_classes > splits.num_classes:  # of a version that took a label for its own number
         splits = splits.unnumbered()
+    if isinstance(splits.train, Streamed) and info.num_data != len(splits.train):  # of a version that held all it read
+        splits = read_data(replace(settings, data_memory=_ALL))
     if info.labels != splits.classes or not info.is_of(splits):
         raise UserError(
             f"the data '{settings.data}' is not what {run} was trained on; say by `data` where that is, or train again."

@@ -97,3 +97,16 @@ def test_every_command_that_trains_says_what_was_decided(cli, npz, tmp_path, com
     (splits,) = said
     assert splits.train.event_shape == (8, 8, 3)
     assert [note.split(": ", 1)[1][:20] for note in splits.notes] == ["x (40, 3, 8, 8) has ", "x holds integers (ui"]
+
+
+def test_a_run_that_held_what_would_now_stay_in_its_file_opens(cli, npz, tmp_path):
+    """Records of earlier versions do not say how much memory data might take."""
+    x = np.random.default_rng(0).random((4000, 80), dtype=np.float32)
+    run = tmp_path / "run"
+    assert cli("train", "--data", npz(x=x), *SMALL, "--likelihood", "normal", "--out", run)[0] == 0
+    record = yaml.safe_load((run / "config.yaml").read_text())
+    record["config"]["data"]["data_memory"] = 1
+    (run / "config.yaml").write_text(yaml.safe_dump(record))
+    status, out, err = cli("evaluate", run, "--num-samples", 1, "--no-diagnose")
+    assert (status, err) == (0, "")
+    assert "on all 800 test datapoints" in out

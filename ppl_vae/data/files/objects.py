@@ -33,7 +33,7 @@ def reader_of(value: object, y: object = None) -> Callable[[Reading], Observatio
     if hasattr(value, "to_pandas") and hasattr(value, "column_names"):
         return lambda how: _of_hugging_face(value, how)
     if hasattr(value, "__getitem__") and hasattr(value, "__len__") and isinstance(value, torch.utils.data.Dataset):
-        return lambda how: _of_items(value, how)
+        return lambda how: _of_torch(value, how)
     return None
 
 
@@ -77,6 +77,7 @@ def _array(value: Any) -> np.ndarray:
 
 
 def _of_arrays(x: Any, y: Any, how: Reading) -> Observations:
+    how.refuse_unread("arrays", "integer_scale")
     return observed("the data", _array(x), None if y is None else _labels(y), scale=how.integer_scale)
 
 
@@ -86,11 +87,18 @@ def _labels(y: Any) -> np.ndarray:
     return found.astype(str) if found.dtype == object and all(isinstance(each, str) for each in found) else found
 
 
+def _of_torch(data: Any, how: Reading) -> Observations:
+    how.refuse_unread(f"the {type(data).__name__}", "integer_scale")
+    return _of_items(data, how)
+
+
 def _of_hugging_face(data: Any, how: Reading) -> Observations:
     """A table, or where it has images, those and the labels beside them."""
     images = [name for name, kind in data.features.items() if type(kind).__name__ in _IMAGES]
     if not images:
+        how.refuse_unread("a table of Hugging Face", "columns", "label_column", "condition_columns")
         return read_frame(data.to_pandas(), how)
+    how.refuse_unread("images of Hugging Face", "label_column", "integer_scale")
     found = _of_items(data.select_columns([images[0], *_classes(data, how)]), how)
     names = [getattr(data.features[name], "names", None) for name in _classes(data, how)]
     return found._replace(class_names=tuple(names[0])) if names and names[0] else found

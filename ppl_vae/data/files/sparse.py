@@ -6,6 +6,7 @@ rows of the smallest type that has the numbers: a step reads all of a row, zeros
 
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -85,6 +86,13 @@ def read_h5ad(path: Path, how: Reading, wanted: Sequence[str] = ()) -> Observati
         genes = tuple(map(str, cells.var_names))
     except Exception as error:  # a damaged file can raise anything
         raise UserError(f"{path}: not a readable .h5ad ({reason(error)}).") from None
+    with closing(cells.file):
+        return _of_cells(path, cells, genes, how, wanted)
+
+
+def _of_cells(
+    path: Path, cells: Any, genes: tuple[str, ...], how: Reading, wanted: Sequence[str]
+) -> Observations | Far:
     if how.layer is not None and how.layer not in cells.layers:
         near = nearest(how.layer, cells.layers)
         found = f"did you mean '{near}'?" if near else f"its layers are {', '.join(cells.layers) or 'none'}."

@@ -80,7 +80,6 @@ class Parts(NamedTuple):
         test: likewise.
         found: what the rows are, told by some of them.
         binarization: what becomes of grey levels.
-        notes: what was decided, a line each.
     """
 
     train: Streamed
@@ -88,7 +87,6 @@ class Parts(NamedTuple):
     test: Dataset
     found: Observations
     binarization: Binarization
-    notes: tuple[str, ...]
 
 
 def split_far(far: Far, how: Split, memory: int, binarization: Binarization) -> Parts:
@@ -139,10 +137,11 @@ def split_far(far: Far, how: Split, memory: int, binarization: Binarization) -> 
     digest = f"{summary.digest} {how.seed} {num_test} {num_validation}"
     source = Source(stored, decode, train, moments, digest, window)
     y, c, shown = given(far.y, train), given(far.c, train), torch.from_numpy(numbers)
-    streamed = Streamed(source, held(train[numbers], 0), y, dynamic, 0, shown, c=c)
+    streamed = Streamed(source, held(train[numbers], 0), shown, y, dynamic, c=c)
     notes = (*found.notes, _in_words(far, memory, min(window, len(train)), num_validation, num_test))
     parts = held(validation, len(train)), held(test, len(train) + len(validation))
-    return Parts(streamed, *parts, found, binarization, notes)
+    found = found._replace(class_names=far.class_names, condition_names=far.condition_names, notes=notes)
+    return Parts(streamed, *parts, found, binarization)
 
 
 def _told(far: Far, rows: np.ndarray, summary: Summary) -> tuple[Observations, Decode, Moments]:

@@ -75,10 +75,10 @@ class Streamed(Dataset):
     Args:
         source: where the rows are.
         some: a few of them, by which the others are told for what they are.
+        numbers: which of the rows those are, from 0.
         y: the labels of all, ``(N,)``, or None.
         dynamic: as of a :class:`Dataset`.
         first: likewise.
-        numbers: which of the rows ``some`` are, from 0.
         device: where batches go.
         c: the conditions of all, ``(N, C)``, or None.
     """
@@ -87,10 +87,10 @@ class Streamed(Dataset):
         self,
         source: Source,
         some: Dataset,
+        numbers: Tensor,
         y: Tensor | None = None,
         dynamic: bool = False,
         first: int = 0,
-        numbers: Tensor | None = None,
         device: torch.device | None = None,
         c: Tensor | None = None,
     ) -> None:
@@ -175,7 +175,6 @@ class Streamed(Dataset):
     def probe(self) -> Batch:
         """A few rows to try a pair on, see :meth:`Dataset.probe`: of those that are held, and of the smallest and the
         largest label."""
-        assert self._numbers is not None
         held = Dataset(self.kept, None, self.dynamic, 0, self.scale, self.mask)
         found = self._numbers[held._telling]
         ends = [] if self.y is None else [int(self.y.argmin()), int(self.y.argmax())]
@@ -198,7 +197,7 @@ class Streamed(Dataset):
         """The same rows, batches of which are on another device."""
         return self.replace(device=device)
 
-    def update(self, digest: Any) -> None:
+    def add_to(self, digest: Any) -> None:
         """Add what all rows are to a hash."""
         digest.update(self.source.digest.encode())
         if self.c is not None:

@@ -193,3 +193,10 @@ def test_real_numbers_are_not_cut_off(tmp_path: Path) -> None:
     Image.fromarray(RNG.random((5, 4)).astype(np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(UserError, match=r"a.tif: an image of real numbers; store .* in an .npz"):
         read_images(tmp_path)
+
+
+def test_a_folder_of_images_is_no_table(tmp_path: Path) -> None:
+    save(tmp_path / "photos" / "a.png", noise(4, 4))
+    for setting in ({"columns": {"age": "real"}}, {"label_column": "kind"}):
+        with pytest.raises(UserError, match=r"nothing in .*photos reads it; it is for tables"):
+            load(tmp_path / "photos", **setting)

@@ -98,3 +98,9 @@ def test_hugging_faces(tmp_path):
     found = load(table)
     assert found.columns == ("age", "city=Bern", "city=Oslo", "city=Rome")
     assert found.holes
+
+
+@pytest.mark.parametrize("value", [X, TensorDataset(torch.from_numpy(X))])
+def test_a_setting_that_is_not_read_is_refused(value):
+    with pytest.raises(UserError, match=r"`columns`: nothing in .* reads it; it is for tables"):
+        load(value, columns={"age": "real"})
