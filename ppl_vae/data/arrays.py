@@ -32,6 +32,7 @@ from torch import Tensor
 
 from ppl_vae.data.classes import labels_of, names_checked
 from ppl_vae.data.dataset import ROUNDING
+from ppl_vae.data.kinds import LARGEST
 from ppl_vae.data.missing import without_holes
 from ppl_vae.programs.layout import CHANNELS, channels_first
 from ppl_vae.runtime.errors import UserError
@@ -40,7 +41,6 @@ from ppl_vae.runtime.errors import UserError
 _HALF_OF_8_BITS = 128
 _8_BITS = 255
 _SIDE = 8  # pixels of the smallest image that is looked for in a row of a table
-_LARGEST = 1e18  # of real numbers: spreads are worked out in float32, which holds squares of twenty times that
 _RARE = 50  # among so many counts above 0 the largest is at most one
 
 
@@ -197,12 +197,12 @@ def _scaled(where: str, x: np.ndarray, scale: int | None) -> tuple[np.ndarray, i
         said = f"x runs from {low:.8g} to {high:.8g}"
         if scale and scale > 1:
             raise UserError(f"{where}: {said}; scale it into [0, 1], as this run's data was, or store uint8.")
-        if max(-low, high) > _LARGEST:
+        if max(-low, high) > LARGEST:
             flat = np.abs(x.reshape(len(x), -1)).max(0)
-            columns = ", ".join(map(str, np.flatnonzero(flat > _LARGEST)[:3]))
+            columns = ", ".join(map(str, np.flatnonzero(flat > LARGEST)[:3]))
             raise UserError(
-                f"{where}: {said}, whose squares are more than float32 holds, first in column {columns}; write it in "
-                "larger units, x / 1e20 for instance, or take its logarithm."
+                f"{where}: {said}, too large to add up their squares in float32, first in column {columns}; write "
+                "it in larger units, x / 1e20 for instance, or take its logarithm."
             )
         return x, 1, (f"{short(where)}: {said}, real numbers, taken as they are.",)
     return x.clip(0, 1) if low < 0 or high > 1 else x, scale or 1, ()

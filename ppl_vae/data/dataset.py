@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ppl_vae.data.conditions import check_known, conditions_like
+from ppl_vae.data.missing import ends_of
 from ppl_vae.programs.batch import Batch
 from ppl_vae.runtime.config import CountOrZero, in_range
 from ppl_vae.runtime.errors import UserError
@@ -141,13 +142,12 @@ class Dataset:
         return as_float(self.kept[rows], self.scale)
 
     def some(self) -> Tensor:
-        """Observations by which all are told for what they are, ``(rows, *event)``, as float: here they are all."""
-        return self.values()
+        """Observations by which all are told for what they are, as float, all of them here; holes hold seen numbers."""
+        return self.values() if self.mask is None else torch.where(self.mask, self.values(), self.ends()[0])
 
     def ends(self) -> tuple[Tensor, Tensor]:
-        """The smallest and the largest of each number of an observation, each ``event``."""
-        least, largest = self.values().aminmax(dim=0)
-        return least, largest
+        """The smallest and the largest of each number of an observation, each ``event``, over the rows that have it."""
+        return ends_of(self.values(), self.mask)
 
     def mean(self) -> Tensor:
         """The mean observation, ``event``, each number's over the rows where it was seen."""

@@ -12,6 +12,9 @@ Column = Literal["reals", "counts", "bits", "category"]
 """What a column of a table holds; of a category it is one of a block of columns, of which exactly one is 1."""
 COLUMNS: tuple[str, ...] = get_args(Column)
 
+LARGEST = 1e15
+"""Real numbers may be so large: float32, in which spreads are worked out, holds the sum of 3e8 squares of them."""
+
 _LOOKED_AT = 2000  # rows, spread over all, by which levels and tones are told
 _MOST_LEVELS = 256
 _MIDDLE = (0.1, 0.9)  # what is neither dark nor bright

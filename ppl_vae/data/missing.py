@@ -1,4 +1,4 @@
-"""Numbers that are missing from arrays: which they are, and what stands in for them."""
+"""Numbers that are missing from arrays: which they are, what stands in for them, and the ends of all others."""
 
 import numpy as np
 import torch
@@ -45,3 +45,22 @@ def without_holes(
     none = [f"{count:,} {name}{'s' * (count > 1)}" for count, name in ((empty, "row"), (never, "column")) if count]
     said += f" ({' and '.join(none)} without any)" if none else ""
     return rows.reshape(x.shape), torch.from_numpy(there), (f"{where}: {said}.",)
+
+
+def ends_of(x: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The smallest and the largest of each number of an observation, whatever stands in for those that are missing.
+
+    Args:
+        x: ``(N, *event)``, float.
+        seen: which numbers were seen, bool, likewise; None where all were.
+
+    Returns:
+        each ``event``; 0 of a number that was never seen.
+    """
+    if seen is None:
+        least, largest = x.aminmax(dim=0)
+        return least, largest
+    known = seen.any(0)
+    ends = (torch.where(seen, x, torch.inf).amin(0), torch.where(seen, x, -torch.inf).amax(0))
+    least, largest = (torch.where(known, end, 0.0) for end in ends)
+    return least, largest

@@ -151,8 +151,8 @@ class Splits(NamedTuple):
         )
 
     def fingerprint(self) -> str:
-        """The first 16 hexadecimal digits of a SHA-256 over every split's x, y and c, the alphabet, and the classes
-        unless they are 0, 1, 2, ..."""
+        """The first 16 hexadecimal digits of a SHA-256 over every split's x, y, mask and c, the alphabet, and the
+        classes unless they are 0, 1, 2, ..."""
         digest = hashlib.sha256(self.alphabet.encode())
         if self.classes != tuple(range(self.num_classes)):
             digest.update(f"classes {self.classes}".encode())

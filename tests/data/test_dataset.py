@@ -9,6 +9,7 @@ import torch
 
 from ppl_vae import UserError
 from ppl_vae.data import Dataset, binarized
+from ppl_vae.data.kinds import kind_of
 
 GREY = torch.linspace(0.0, 1.0, 24).reshape(4, 2, 3)
 LABELS = torch.tensor([3, 1, 2, 0])
@@ -65,6 +66,16 @@ def test_a_mask_and_a_scale_that_are_none(arguments: dict[str, Any], message: st
     with pytest.raises(UserError, match=message) as refused:
         Dataset(GREY, **arguments)
     assert "\n" not in str(refused.value)
+
+
+def test_what_stands_in_for_a_hole_counts_for_nothing() -> None:
+    x = torch.tensor([[5.0, 2.0, -999.0], [-999.0, 4.0, -999.0], [7.0, -999.0, -999.0]])
+    data = Dataset(x, mask=x != -999)
+    least, largest = data.ends()
+    assert (least.tolist(), largest.tolist()) == ([5.0, 2.0, 0.0], [7.0, 4.0, 0.0])
+    assert data.mean().tolist() == [6.0, 3.0, 0.0]
+    assert kind_of(data.some()) == "counts"
+    assert kind_of(Dataset(x).some()) == "reals"
 
 
 def test_x_is_held_without_its_history() -> None:

@@ -100,7 +100,8 @@ def _of_cells(
     x = cells.X if how.layer is None else cells.layers[how.layer]
     if x is None:
         raise UserError(f"{path}: there is no X; name a layer by `layer` ({', '.join(cells.layers) or 'it has none'}).")
-    if wanted and (missing := [name for name in wanted if name not in genes]):
+    places = {name: place for place, name in enumerate(genes)}
+    if missing := [name for name in wanted if name not in places]:
         raise UserError(f"{path}: there is no gene '{missing[0]}', which the run learned from.")
     y: Tensor | None = None
     class_names: tuple[str, ...] = ()
@@ -109,7 +110,7 @@ def _of_cells(
         column_called(str(path), how.label_column, of_cells, "label_column")
         y, class_names = _labels(str(path), cells.obs[how.label_column], how.label_column)
     if wanted and tuple(wanted) != genes:
-        x = x[:][:, [genes.index(name) for name in wanted]]
+        x = x[:][:, [places[name] for name in wanted]]
     return _as_data(path, _Matrix(x, tuple(wanted) or genes, y, class_names), how, how.layer or "X")
 
 

@@ -200,8 +200,9 @@ class Streamed(Dataset):
     def add_to(self, digest: Any) -> None:
         """Add what all rows are to a hash."""
         digest.update(self.source.digest.encode())
-        if self.c is not None:
-            digest.update(self.c.numpy().data)
+        for tensor in (self.y, self.c):
+            if tensor is not None:
+                digest.update(tensor.numpy().data)
 
     def _numbers_of(self, rows: Tensor | slice) -> Tensor:
         if isinstance(rows, Tensor):

@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from ppl_vae.data.classes import labels_of
+from ppl_vae.data.kinds import LARGEST
 from ppl_vae.data.tables.cells import Cells, NameOf, cells_of, first
 from ppl_vae.runtime.errors import UserError
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _EXACT = 2**24  # the first whole number after which float32 leaves one out
-_LARGEST = 1e15
 _NAMED = 8  # values that a message lists
 
 
@@ -201,8 +201,8 @@ def _wrong(kind: str, x: np.ndarray) -> Iterator[tuple[np.ndarray, str]]:
     yield np.isinf(x), "which is no number to learn from; leave it empty where it is not known"
     if kind == "reals":
         yield (
-            np.abs(x) > _LARGEST,
-            f"and float32 has no room for the squares of numbers above {_LARGEST:g}; scale it down",
+            np.abs(x) > LARGEST,
+            f"and float32 has no room for sums of squares of numbers above {LARGEST:g}; scale it down",
         )
     elif kind == "counts":
         yield (x < 0) | (x != np.round(x)) & ~np.isnan(x), "and counts are whole numbers from 0 up"

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from ppl_vae import UserError
+from ppl_vae.data import Dataset
 from ppl_vae.data.binarization import binarized
 from ppl_vae.data.dataset import as_float
 from ppl_vae.data.files.npz import read_npz
+from ppl_vae.data.kinds import LARGEST
 
 X = np.linspace(0, 1, 12, dtype=np.float32).reshape(4, 3)
 
@@ -197,7 +199,7 @@ ARRAYS: dict[str, tuple[dict[str, Any], str]] = {
     "an integer mask": ({"x": X, "mask": np.ones(X.shape, np.uint8)}, r"mask is uint8 .* store mask.astype\(bool\)"),
     "squares beyond float32": (
         {"x": X * np.array([1, 1e30, 1])},
-        "squares are .* first in column 1; write it in",
+        "squares in float32, first in column 1; write it in",
     ),
     "huge": ({"x": X.astype(np.float64) * 1e300}, r"x runs from 0 to 1e\+300"),
 }
@@ -362,6 +364,14 @@ def test_real_numbers_are_what_they_are_and_bits_of_them_are_refused(path: Path,
             UserError, match=rf"x runs {words} and leaves .*`binarization` none and `likelihood` normal"
         ):
             binarized(found.x, None, binarization, 0).probe()
+
+
+def test_the_largest_real_numbers_have_a_spread(path: Path) -> None:
+    x = np.random.default_rng(0).choice([-LARGEST, LARGEST], (1000, 2))
+    np.savez(path, x=x)
+    assert Dataset(read_npz(path).x).spread().isfinite().all()
+    np.savez(path, x=2 * x)
+    refused(path, "too large to add up their squares in float32")
 
 
 def test_rows_and_columns_that_nothing_is_known_of_are_said(path: Path) -> None:

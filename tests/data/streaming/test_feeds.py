@@ -60,6 +60,12 @@ def test_the_parts_are_those_of_data_that_is_held(both):
         assert getattr(mine, name) == getattr(theirs, name), name
 
 
+def test_data_of_other_labels_is_other_data(both):
+    far, _ = both
+    other = far._replace(train=far.train.replace(y=far.train.y.roll(1)))
+    assert other.fingerprint() != far.fingerprint()
+
+
 def test_an_epoch_visits_each_row_once_and_can_be_begun_anywhere(both):
     far, near = both
     train = far.train.replace(dynamic=False)
