@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ppl_vae.runtime.config import config
 from ppl_vae.runtime.errors import UserError, nearest
+from ppl_vae.runtime.shown import listed
 
-_MOST_NAMED = 10
 _ROUNDING = 1e-6  # of float32, in which training data is held
 
 
@@ -121,8 +121,7 @@ def known_conditions(
 
 def in_list(conditions: Sequence[Condition]) -> str:
     """What conditions are called, in a few words."""
-    names = [each.name for each in conditions]
-    return ", ".join(names) if len(names) <= _MOST_NAMED else f"{', '.join(names[:_MOST_NAMED])}, ... ({len(names)})"
+    return listed([each.name for each in conditions])
 
 
 class Chosen(NamedTuple):

@@ -114,6 +114,16 @@ class DataInfo:
         return len(self.conditions)
 
     @property
+    def column_names(self) -> tuple[str, ...]:
+        """What the columns of a table are called: x1, x2, ... where they have no names."""
+        return self.columns or tuple(f"x{number}" for number in range(1, self.event_shape[-1] + 1))
+
+    @property
+    def column_kinds(self) -> tuple[str, ...]:
+        """What each column of a table holds, one for each; empty where nobody knows."""
+        return self.kinds * self.event_shape[-1] if len(self.kinds) == 1 else self.kinds
+
+    @property
     def blocks(self) -> tuple[int, ...]:
         """How many columns of a table stand together, from the first on: those of a category, all others alone.
 
@@ -122,7 +132,7 @@ class DataInfo:
         """
         if not self.kinds:
             return ()
-        kinds = self.kinds * (self.event_shape[-1] if len(self.kinds) == 1 else 1)
+        kinds = self.column_kinds
         names = [name.partition("=")[0] for name in self.columns] or [""] * len(kinds)
         found: list[int] = []
         before = None

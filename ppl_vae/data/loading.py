@@ -70,7 +70,7 @@ def load(settings: "DataConfig | Path | str | Any" = "digits", y: Any = None, **
     if frame is not None:
         source = frame_source(frame, settings.reading)
     elif reader is not None:
-        source = Source(**reader(settings.reading)._asdict())
+        source = Source.of(reader(settings.reading))
     else:
         source = read_source(settings.data, settings.data_root, settings.reading)
     parts = _far(source, settings) if isinstance(source, Far) else _held(source, settings)
@@ -148,7 +148,7 @@ def _far(far: Far, settings: DataConfig) -> _Parts:
     how = Split(settings.test_fraction, settings.validation_fraction, settings.data_seed)
     parts = split_far(far._replace(y=y), how, settings.reading.memory, settings.binarization)
     datasets: list[Dataset] = [parts.train, parts.validation, parts.test]
-    return _Parts(Source(**parts.found._asdict()), datasets, classes, parts.binarization)
+    return _Parts(Source.of(parts.found), datasets, classes, parts.binarization)
 
 
 def _no_name(value: object) -> UserError:

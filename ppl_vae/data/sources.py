@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -66,6 +66,11 @@ class Source(NamedTuple):
     c: Tensor | None = None
     condition_names: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, found: Observations) -> Self:
+        """Observations of one file, of which no part is set aside."""
+        return cls(**found._asdict())
+
     def values(self) -> Tensor:
         """The observations as float."""
         return as_float(self.x, self.scale)
@@ -84,24 +89,16 @@ def _torchvision(name: str, root: Path) -> Source:
     return Source(*torchvision_sets.read(name, root), scale=255, class_names=torchvision_sets.CLASS_NAMES.get(name, ()))
 
 
-def _npz(path: Path, how: Reading) -> Source | Far:
+def _npz(path: Path, how: Reading) -> Observations | Far:
     if is_sparse(path):
-        return _source(read_sparse(path, how))
+        return read_sparse(path, how)
     far = far_npz(path, how.memory)
-    return far._replace(scale=how.integer_scale) if far else Source(**read_npz(path, how.integer_scale)._asdict())
+    return far._replace(scale=how.integer_scale) if far else read_npz(path, how.integer_scale)
 
 
-def _h5ad(path: Path, how: Reading) -> Source | Far:
-    return _source(read_h5ad(path, how))
-
-
-def _source(found: Observations | Far) -> Source | Far:
-    return found if isinstance(found, Far) else Source(**found._asdict())
-
-
-def _npy(path: Path, how: Reading) -> Source | Far:
+def _npy(path: Path, how: Reading) -> Observations | Far:
     far = far_npy(path, how.memory)
-    return far._replace(scale=how.integer_scale) if far else Source(**read_npy(path, how.integer_scale)._asdict())
+    return far._replace(scale=how.integer_scale) if far else read_npy(path, how.integer_scale)
 
 
 def _text(path: Path, _: Reading) -> Source:
@@ -117,35 +114,31 @@ def _music(path: Path, _: Reading) -> Source:
     return Source(x["train"], None, x.get("test"), validation_x=x.get("valid"), layout="notes")
 
 
-def _hugging_face(path: Path, how: Reading) -> Source:
-    return Source(**read_hugging_face(path, how)._asdict())
+def _images(path: Path, how: Reading) -> Observations:
+    return read_images(path, how.image_size)
 
 
-def _images(path: Path, how: Reading) -> Source:
-    return Source(**read_images(path, how.image_size)._asdict())
-
-
-def _table(path: Path, how: Reading) -> Source | Far:
-    return far_table(path, how) or Source(**read_table(path, how)._asdict())
+def _table(path: Path, how: Reading) -> Observations | Far:
+    return far_table(path, how) or read_table(path, how)
 
 
 class _Adapter(NamedTuple):
     """What reads a kind of file, and the settings that it reads besides."""
 
-    read: Callable[[Path, Reading], Source | Far]
+    read: Callable[[Path, Reading], Observations | Source | Far]
     settings: tuple[str, ...] = ()
 
 
 _FILES = {
     ".npz": _Adapter(_npz, ("integer_scale",)),
     ".npy": _Adapter(_npy, ("integer_scale",)),
-    ".h5ad": _Adapter(_h5ad, ("label_column", "layer")),
+    ".h5ad": _Adapter(read_h5ad, ("label_column", "layer")),
     ".txt": _Adapter(_text),
     ".json": _Adapter(_music),
     **dict.fromkeys(SUFFIXES, _Adapter(_table, ("columns", "label_column", "condition_columns"))),
 }
 _OF_IMAGES = _Adapter(_images, ("image_size",))
-_OF_HUGGING_FACE = _Adapter(_hugging_face, ("columns", "label_column", "condition_columns", "integer_scale"))
+_OF_HUGGING_FACE = _Adapter(read_hugging_face, ("columns", "label_column", "condition_columns", "integer_scale"))
 
 SOURCES: dict[str, Callable[[Path], Source]] = {
     "digits": digits,
@@ -178,7 +171,7 @@ def frame_source(frame: object, how: Reading) -> Source:
         UserError: a column cannot be used, or a setting is not for tables.
     """
     how.refuse_unread("a frame", "columns", "label_column", "condition_columns")
-    return Source(**read_frame(frame, how)._asdict())
+    return Source.of(read_frame(frame, how))
 
 
 def read_source(name: str, root: Path | str, how: Reading = Reading()) -> Source | Far:  # noqa: B008
@@ -203,7 +196,8 @@ def read_source(name: str, root: Path | str, how: Reading = Reading()) -> Source
             there = "no such file" if not path.exists() else "no kind of file that data is read from"
             raise UserError(f"{name}: {there}; give a folder of images or a file that ends in {', '.join(_FILES)}.")
         how.refuse_unread(name, *adapter.settings)
-        return adapter.read(path, how)
+        found = adapter.read(path, how)
+        return Source.of(found) if isinstance(found, Observations) else found
     if (name := canonical(name)) not in SOURCES:
         known = [*SOURCES, *(f"path/to/file{suffix}" for suffix in _FILES), "path/to/folder/of/images"]
         raise unknown_name("data set", name, known)

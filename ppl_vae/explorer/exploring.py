@@ -152,7 +152,7 @@ def _images(info: DataInfo, few: Dataset) -> NDArray[np.uint8] | NDArray[np.floa
 
 def _columns(info: DataInfo) -> list[str]:
     """What the columns are called, of a table of so few that a page can list them."""
-    return list(info.columns or [f"x{n + 1}" for n in range(info.event_shape[0])]) if is_table(info) else []
+    return list(info.column_names) if is_table(info) else []
 
 
 class _Decoded(NamedTuple):

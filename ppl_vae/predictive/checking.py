@@ -263,8 +263,7 @@ def predictive_checks(
     enough, usually = ((each >= FEWEST).cpu() for each in rests)
     value, drawn = value.double().cpu(), drawn.double().cpu()
     found = judge(statistics, value, drawn, enough, usually)
-    names = info.columns or tuple(f"x{number}" for number in range(1, info.event_shape[0] + 1))
-    return PredictiveChecks(names, statistics, value, drawn, *found, latents, len(data), split)
+    return PredictiveChecks(info.column_names, statistics, value, drawn, *found, latents, len(data), split)
 
 
 def _replicated(model: nn.Module, guide: nn.Module | None, data: Dataset, num: int) -> Iterator[Tensor]:

@@ -15,7 +15,6 @@ from ppl_vae.predictive.latent_space.codes import GuideFor
 from ppl_vae.predictive.rendering import (
     blocks_of,
     centre,
-    device_of,
     is_drawn,
     pairs_of,
     sheet_of,
@@ -29,6 +28,7 @@ from ppl_vae.predictive.samples import Samples
 from ppl_vae.programs.holes import with_gaps
 from ppl_vae.programs.rows import check_rows
 from ppl_vae.runtime.config import Count, in_range
+from ppl_vae.runtime.device import device_of
 from ppl_vae.runtime.errors import UserError
 
 if TYPE_CHECKING:

@@ -29,7 +29,6 @@ def table_of(
 ) -> "Figure":
     """:func:`ppl_vae.figures.table_profiles` of rows ``(panels, rows, D)`` of the table that the data is, its counts at
     their logarithm."""
-    columns = info.columns or [f"x{number}" for number in range(1, info.event_shape[0] + 1)]
     ends = (info.least, info.largest) if info.least else (0.0, 1.0)
     shown = {name: x.detach().cpu().numpy() for name, x in series.items()}
     bars = {name: x.detach().cpu().numpy() for name, x in (errors or {}).items()}
@@ -37,7 +36,7 @@ def table_of(
     if counts.any():
         caption += " A count n lies at log(1 + n)."
     return figures.table_profiles(
-        shown, panels, columns, ends, bars, caption, in_order=in_order, observed=observed, logarithmic=counts
+        shown, panels, info.column_names, ends, bars, caption, in_order=in_order, observed=observed, logarithmic=counts
     )
 
 
@@ -89,4 +88,4 @@ def rows_of(info: DataInfo, x: Tensor, made: Tensor, caption: str, spread: Tenso
 
 def _kind_is(info: DataInfo, *kinds: str) -> Tensor:
     """Which columns of a table are of one of these kinds, bool, ``(D,)``."""
-    return torch.tensor([kind in kinds for kind in info.kinds or ("reals",)]).expand(info.event_shape)
+    return torch.tensor([kind in kinds for kind in info.column_kinds or ("reals",) * info.event_shape[0]])

@@ -20,6 +20,7 @@ from ppl_vae.predictive.tables import table_written
 from ppl_vae.predictive.wording import between_ends, is_table, not_seen, tones_of
 from ppl_vae.programs.layout import LOWEST_NOTE
 from ppl_vae.programs.structure import reads_conditions, reads_labels
+from ppl_vae.runtime.device import device_of
 from ppl_vae.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,11 +61,6 @@ def images_of(info: DataInfo, *parts: ArrayLike | Tensor) -> list[NDArray[np.flo
     shapes = [array.shape[:-2] for array in arrays]
     cut = np.split(images, np.cumsum([shape.numel() for shape in shapes])[:-1])
     return [part.reshape(*shape, *images.shape[1:]) for part, shape in zip(cut, shapes, strict=True)]
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where a model's parameters are."""
-    return next(model.parameters(), torch.zeros(())).device
 
 
 def takes_labels(model: nn.Module, info: DataInfo) -> bool:

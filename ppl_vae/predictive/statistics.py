@@ -47,11 +47,10 @@ class Statistics(NamedTuple):
         Raises:
             UserError: the data is no table.
         """
-        kinds = info.kinds or (kind_of(x, info.layout),)
+        size = info.event_shape[0]
+        kinds: tuple[str, ...] = info.column_kinds or (kind_of(x, info.layout),) * size
         if len(info.event_shape) != 1 or not set(kinds) <= {*COLUMNS}:
             raise UserError("the data is no table: give rows of reals, counts, bits or categories, of shape (N, D).")
-        size = info.event_shape[0]
-        kinds = kinds * size if len(kinds) == 1 else kinds
         names: list[str] = []
         places: list[tuple[int, int]] = []
         for name, of_kinds in _OF_KINDS.items():

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from ppl_vae.data.files.how import KINDS
 from ppl_vae.data.info import DataInfo
-from ppl_vae.data.tables.schema import listed
+from ppl_vae.runtime.shown import listed
 
 _PLAIN = 1e-5, 1e15  # numbers that are written without a power of ten
 
 
-class Block(NamedTuple):
+class TableColumn(NamedTuple):
     """A column of a table, and where it stands in x.
 
     Args:
@@ -34,18 +34,18 @@ class Block(NamedTuple):
     values: tuple[str, ...] = ()
 
 
-def blocks_of(info: DataInfo) -> list[Block]:
+def table_columns(info: DataInfo) -> list[TableColumn]:
     """The columns of a table whose columns of x have names."""
-    found: list[Block] = []
-    kinds = info.kinds * (len(info.columns) if len(info.kinds) == 1 else 1)
+    found: list[TableColumn] = []
+    kinds = info.column_kinds
     for size in info.blocks or [1] * len(info.columns):
         start = found[-1].places.stop if found else 0
         names = info.columns[start : start + size]
         if kinds and kinds[start] == "category" and all("=" in name for name in names):
             values = tuple(name.partition("=")[2] for name in names)
-            found.append(Block(names[0].partition("=")[0], slice(start, start + size), values))
+            found.append(TableColumn(names[0].partition("=")[0], slice(start, start + size), values))
         else:
-            found += [Block(name, slice(start + place, start + place + 1)) for place, name in enumerate(names)]
+            found += [TableColumn(name, slice(start + place, start + place + 1)) for place, name in enumerate(names)]
     return found
 
 
@@ -53,21 +53,21 @@ def columns_in_words(info: DataInfo) -> str:
     """What the columns of a table are, by kind, and whether there are holes; nothing where they have no names."""
     if not info.columns or not info.kinds:
         return ""
-    each = info.kinds * (len(info.columns) if len(info.kinds) == 1 else 1)
+    kinds = info.column_kinds
     found: dict[str, list[str]] = {}
-    for block in blocks_of(info):
-        size = f" ({len(block.values)} values)" if block.values else ""
-        found.setdefault(each[block.places.start], []).append(f"{block.name}{size}")
+    for column in table_columns(info):
+        size = f" ({len(column.values)} values)" if column.values else ""
+        found.setdefault(kinds[column.places.start], []).append(f"{column.name}{size}")
     words = [f"{word}: {listed(found[kind])}" for word, kind in KINDS.items() if kind in found]
     return "; ".join(words) + ("; with holes" if info.holes else "")
 
 
 def table_written(info: DataInfo, tables: Mapping[str, Tensor]) -> bytes:
     """A CSV of tables ``(n, D)`` beside each other; of several, the head says of each column in which it is."""
-    blocks = blocks_of(info)
-    head = [block.name if len(tables) == 1 else f"{block.name}, {table}" for table in tables for block in blocks]
-    columns = [_column(block, x.detach().cpu()[:, block.places]) for x in tables.values() for block in blocks]
-    return _as_csv(head, zip(*columns, strict=True))
+    columns = table_columns(info)
+    head = [column.name if len(tables) == 1 else f"{column.name}, {table}" for table in tables for column in columns]
+    cells = [_cells(column, x.detach().cpu()[:, column.places]) for x in tables.values() for column in columns]
+    return _as_csv(head, zip(*cells, strict=True))
 
 
 def holes_written(info: DataInfo, mask: Tensor, x: Tensor, lower: Tensor, upper: Tensor) -> bytes:
@@ -84,23 +84,23 @@ def holes_written(info: DataInfo, mask: Tensor, x: Tensor, lower: Tensor, upper:
     """
     lines: list[tuple[int, int, list[str]]] = []
     mask, x, lower, upper = (each.detach().cpu() for each in (mask, x, lower, upper))
-    for place, block in enumerate(blocks_of(info)):
-        rows = (~mask[:, block.places.start]).nonzero()[:, 0]
-        inferred = _column(block, x[rows, block.places])
-        if block.values:
-            ends = [["", "", _number(best)] for best in x[rows, block.places].amax(1).tolist()]
+    for place, column in enumerate(table_columns(info)):
+        rows = (~mask[:, column.places.start]).nonzero()[:, 0]
+        inferred = _cells(column, x[rows, column.places])
+        if column.values:
+            ends = [["", "", _number(best)] for best in x[rows, column.places].amax(1).tolist()]
         else:
-            low, high = (each[rows, block.places.start].tolist() for each in (lower, upper))
+            low, high = (each[rows, column.places.start].tolist() for each in (lower, upper))
             ends = [[_number(first), _number(last), ""] for first, last in zip(low, high, strict=True)]
         for row, value, more in zip(rows.tolist(), inferred, ends, strict=True):
-            lines.append((row, place, [str(row + 1), block.name, value, *more]))
+            lines.append((row, place, [str(row + 1), column.name, value, *more]))
     return _as_csv(("row", "column", "value", "lower", "upper", "probability"), (line for *_, line in sorted(lines)))
 
 
-def _column(block: Block, x: Tensor) -> list[str]:
-    if block.values:
+def _cells(column: TableColumn, x: Tensor) -> list[str]:
+    if column.values:
         there = x.isfinite().all(1).tolist()
-        return [block.values[place] if some else "" for place, some in zip(x.argmax(1).tolist(), there, strict=True)]
+        return [column.values[place] if some else "" for place, some in zip(x.argmax(1).tolist(), there, strict=True)]
     return [_number(value) for value in x[:, 0].tolist()]
 
 

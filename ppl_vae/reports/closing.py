@@ -1,19 +1,19 @@
 """What is said when a training has ended: what was trained, what came of it, where the report is, what to do next."""
 
-import torch
-
 from ppl_vae.data import Splits
 from ppl_vae.estimates.caveats import CAVEATS
 from ppl_vae.evaluation import elbo
 from ppl_vae.evaluation.bounds import ElboParts
 from ppl_vae.programs.check import likelihood_label
 from ppl_vae.registry.build import Pair
-from ppl_vae.reports.effort import Effort, split_shown
+from ppl_vae.reports.effort import Effort
 from ppl_vae.reports.next_steps import after_training
 from ppl_vae.reports.outcome import result_of, trained
 from ppl_vae.reports.report import Written
 from ppl_vae.runs.command_line import command_on
+from ppl_vae.runs.opened import split_shown
 from ppl_vae.runs.run import Run
+from ppl_vae.runtime.device import device_of
 from ppl_vae.training.metrics import History
 
 
@@ -46,8 +46,8 @@ def in_closing(
 
 
 def _estimated(pair: Pair, splits: Splits, effort: Effort) -> ElboParts | None:
-    data, device = splits.get(split_shown(pair, splits)), next(pair.model.parameters(), torch.zeros(())).device
+    data = splits.get(split_shown(pair, splits)).to(device_of(pair.model))
     try:
-        return elbo(*pair, data.to(device).head(effort.elbo_datapoints), effort.elbo_draws)
+        return elbo(*pair, data.head(effort.elbo_datapoints), effort.elbo_draws)
     except Exception:  # a finished training must not end in a result that cannot be estimated
         return None

@@ -8,7 +8,7 @@ clock says.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +24,10 @@ from ppl_vae.programs.density import has_density
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.log_weights import weighted_draws
 from ppl_vae.programs.pair import frozen
-from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.build import Pair
+from ppl_vae.runs.opened import split_shown
 from ppl_vae.runs.run import Run
+from ppl_vae.runtime.device import device_of
 from ppl_vae.runtime.seeding import seeded
 
 
@@ -146,12 +147,6 @@ def cost_of(model: nn.Module, guide: nn.Module, data: Dataset) -> Cost:
     return Cost(max(0.0, each - draw), max(0.0, draw))
 
 
-def split_shown(pair: Pair, splits: Splits) -> Literal["train", "test"]:
-    """What a report is of: a per-datapoint guide knows its training data only, and fitting rows to others takes longer
-    than a report should."""
-    return "train" if tables_of(pair.guide) or splits.test is None else "test"
-
-
 def affordable(model: nn.Module, guide: nn.Module, data: Dataset, trained_draws: int) -> Effort:
     """As much as takes some two seconds of one core, or a quarter of the training, whichever is more.
 
@@ -231,8 +226,7 @@ def effort_after_training(run: Run, pair: Pair, splits: Splits) -> Effort:
         pair: as it was learned.
         splits: the run's data.
     """
-    device = next(pair.model.parameters(), torch.zeros(())).device
-    data = splits.get(split_shown(pair, splits)).to(device)
+    data = splits.get(split_shown(pair, splits)).to(device_of(pair.model))
     seen = len(run.history()) * run.record.info.num_data * run.record.config.fit.num_particles
     try:
         return affordable(*pair, data, seen)

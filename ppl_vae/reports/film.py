@@ -17,9 +17,9 @@ from ppl_vae import figures
 from ppl_vae.data import Splits
 from ppl_vae.predictive.rendering import image_of
 from ppl_vae.programs.density import has_density
-from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.build import Pair
 from ppl_vae.runs.film import film_folder, filmed, label_of
+from ppl_vae.runs.opened import split_shown
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime.errors import UserError, reason, warned
 from ppl_vae.runtime.files import CannotWriteError, write_bytes
@@ -66,7 +66,7 @@ def develop(run: Run, pair: Pair, splits: Splits) -> Path | None:
     steps_per_epoch = -(-len(splits.train) // settings.batch_size)
     info, label = run.record.info, label_of(pair, run.record.info)
     labels = None if data.y is None else info.shown(data.y)
-    where = "training" if tables_of(pair.guide) or splits.test is None else "test"
+    where = {"train": "training", "test": "test"}[split_shown(pair, splits)]
     point = not has_density(pair.guide, data.probe())
     pictures = []
     for path, frame in zip(tqdm(taken, unit="frame", desc="film", disable=None, leave=False), frames, strict=True):

@@ -12,9 +12,8 @@ from ppl_vae.evaluation import InferenceGaps
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.build import Pair
-from ppl_vae.reports.effort import split_shown
 from ppl_vae.runs.command_line import command_on, train_command
-from ppl_vae.runs.opened import OpenedRun
+from ppl_vae.runs.opened import OpenedRun, split_shown
 from ppl_vae.runs.run import Run
 from ppl_vae.training.metrics import FEWEST_EPOCHS, History
 

@@ -12,9 +12,8 @@ from ppl_vae.evaluation import InferenceGaps
 from ppl_vae.evaluation.bounds import ElboParts
 from ppl_vae.programs.density import has_density
 from ppl_vae.registry.build import Pair
-from ppl_vae.reports.effort import split_shown
 from ppl_vae.reports.next_steps import Step, after_evaluation, after_gaps
-from ppl_vae.runs.opened import OpenedRun
+from ppl_vae.runs.opened import OpenedRun, split_shown
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime.shown import with_error
 from ppl_vae.training.config import FitConfig

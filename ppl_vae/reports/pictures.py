@@ -38,11 +38,12 @@ from ppl_vae.programs.anatomy.drawing import reparameterised
 from ppl_vae.programs.anatomy.layers import networks
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.holes import with_gaps
-from ppl_vae.programs.rows import tables_of
 from ppl_vae.programs.structure import graphical_model
 from ppl_vae.registry.build import Pair
 from ppl_vae.reports.effort import FULL, QUIET_SECONDS, Effort
+from ppl_vae.runs.opened import split_shown
 from ppl_vae.runs.run import Run
+from ppl_vae.runtime.device import device_of
 from ppl_vae.runtime.errors import UserError, reason, warned
 from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.seeding import seeded
@@ -81,7 +82,7 @@ def draw_run(
     with bar(len(_PICTURES), "picture", "pictures", delay=QUIET_SECONDS) as done:
         for stem, draw in _PICTURES.items():
             try:
-                with seeded(0, next(pair.model.parameters(), torch.zeros(())).device):
+                with seeded(0, device_of(pair.model)):
                     figure = draw(_Subject(run, pair, splits, effort))
             except UserError as error:  # it is in words already
                 left_out(f"left out {stem}: {error}")
@@ -108,10 +109,9 @@ class _Subject:
         self.run, self.pair = run, pair
         self.info = run.record.info
         self.title = title_of(run)
-        # A per-datapoint guide knows its training data only; fitting rows to others takes longer than a picture should.
-        unseen = splits.test is not None and not tables_of(pair.guide)
-        self.split = "Test" if unseen else "Training"
-        self.grey = (splits.get("test") if unseen else splits.train).head(min(effort.codes or _NUM_CODES, _NUM_CODES))
+        split = split_shown(pair, splits)
+        self.split = {"train": "Training", "test": "Test"}[split]
+        self.grey = splits.get(split).head(min(effort.codes or _NUM_CODES, _NUM_CODES))
         self.data = self.grey.fixed(0)
         self.batch = self.data.batch(torch.arange(len(self.data)))
         self.labels = None if self.batch.y is None else self.info.shown(self.batch.y)

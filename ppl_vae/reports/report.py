@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import torch
-
 from ppl_vae import figures
 from ppl_vae.data import Dataset, Splits
 from ppl_vae.diagnostics import Diagnostics, diagnose
@@ -18,7 +16,7 @@ from ppl_vae.evaluation.per_step import BesideNGrams, beside_ngrams, has_steps
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.reports.chosen import all_settings, changed_settings
-from ppl_vae.reports.effort import FULL, QUIET_SECONDS, Effort, split_shown
+from ppl_vae.reports.effort import FULL, QUIET_SECONDS, Effort
 from ppl_vae.reports.next_steps import after_training, ended_too_soon
 from ppl_vae.reports.outcome import for_how_long, named, numbers_of, result_of, what_estimates_are_of
 from ppl_vae.reports.page import (
@@ -38,9 +36,9 @@ from ppl_vae.reports.page import (
 from ppl_vae.reports.pictures import title_of
 from ppl_vae.reports.reproduction import reproduction
 from ppl_vae.runs.command_line import command_on, train_command
-from ppl_vae.runs.opened import OpenedRun
+from ppl_vae.runs.opened import OpenedRun, split_shown
 from ppl_vae.runs.run import Run
-from ppl_vae.runtime.device import choose_device
+from ppl_vae.runtime.device import choose_device, device_of
 from ppl_vae.runtime.errors import reason, warned
 from ppl_vae.runtime.files import CannotWriteError, write_text
 from ppl_vae.runtime.progress import bar
@@ -105,8 +103,7 @@ def write_report(
     path = run.path / "report.html"
     try:
         pair = run.load_pair(choose_device(run.record.config.fit.device))
-        device = next(pair.model.parameters(), torch.zeros(())).device
-        report = _Report(OpenedRun(run, pair, device), splits, effort)
+        report = _Report(OpenedRun(run, pair, device_of(pair.model)), splits, effort)
         write_text(path, report.page(list(pictures)))
     except CannotWriteError:
         raise

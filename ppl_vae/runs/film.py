@@ -16,6 +16,7 @@ from ppl_vae.predictive.draws import plane_site
 from ppl_vae.predictive.rendering import check_drawable, takes_labels
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.build import Pair
+from ppl_vae.runs.opened import split_shown
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.files import make_folder, write_arrays
@@ -107,5 +108,4 @@ def label_of(pair: Pair, info: DataInfo) -> int | None:
 
 def filmed(pair: Pair, splits: Splits) -> Dataset:
     """The images whose q is filmed."""
-    unseen = splits.test is not None and not tables_of(pair.guide)
-    return (splits.get("test") if unseen else splits.train).head(_NUM_IMAGES)
+    return splits.get(split_shown(pair, splits)).head(_NUM_IMAGES)

@@ -27,6 +27,12 @@ from ppl_vae.training.metrics import History
 SplitName = Literal["test", "validation", "train"]
 
 
+def split_shown(pair: Pair, splits: Splits) -> Literal["train", "test"]:
+    """The split that reports, pictures and films are of: the test data where there is any, but for a per-datapoint
+    guide, which knows its training data only; fitting rows to others takes longer than a report should."""
+    return "train" if tables_of(pair.guide) or splits.test is None else "test"
+
+
 def refuse_unlike(runs: Sequence[tuple[Path, DataConfig, str]]) -> None:
     """See that runs were trained on the same data, split alike.
 

@@ -1,9 +1,10 @@
-"""Which device to compute on."""
+"""Which device to compute on, and which one a program is on."""
 
 import platform
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from ppl_vae.runtime.errors import UserError
 
@@ -35,6 +36,11 @@ def choose_device(name: str = "auto") -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise UserError(f"device '{name}' is not supported; use auto, cpu, mps, cuda or cuda:N.")
     return device
+
+
+def device_of(program: nn.Module) -> torch.device:
+    """Where a program's parameters are; the CPU of one without any."""
+    return next(program.parameters(), torch.zeros(())).device
 
 
 def processor() -> str:

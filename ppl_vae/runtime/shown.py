@@ -18,6 +18,7 @@ Cell = float | int | str | None
 Row = Mapping[str, Cell]
 
 _ROUNDING, _MOST_DECIMALS = 1e-6, 7
+_LISTED = 8  # names in a sentence
 
 
 class Shown(Protocol):
@@ -67,6 +68,11 @@ def in_columns(lines: Iterable[Sequence[str]]) -> list[str]:
     table = list(lines)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence, of many the first ones and how many there are."""
+    return ", ".join(names) if len(names) <= _LISTED else f"{', '.join(names[:_LISTED])}, ... ({len(names):,} in all)"
 
 
 def with_error(mean: float, stderr: float, digits: int = 2, width: int = 0) -> str:

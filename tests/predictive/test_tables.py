@@ -17,7 +17,7 @@ from ppl_vae.guides import Amortized
 from ppl_vae.models import VAE
 from ppl_vae.predictive.profiles import crowd_of
 from ppl_vae.predictive.rendering import pairs_of
-from ppl_vae.predictive.tables import Block, blocks_of, columns_in_words, holes_written, table_written
+from ppl_vae.predictive.tables import TableColumn, columns_in_words, holes_written, table_columns, table_written
 
 Filled = tuple[Splits, predictive.Samples, predictive.Samples]
 NAN = float("nan")
@@ -34,13 +34,13 @@ def rows(written: bytes) -> list[list[str]]:
 
 
 def test_a_category_is_one_column_again() -> None:
-    assert blocks_of(INFO) == [
-        Block("height, cm", slice(0, 1)),
-        Block("city", slice(1, 4), ("Oslo", "Rome=Lazio", "")),
-        Block("visits", slice(4, 5)),
+    assert table_columns(INFO) == [
+        TableColumn("height, cm", slice(0, 1)),
+        TableColumn("city", slice(1, 4), ("Oslo", "Rome=Lazio", "")),
+        TableColumn("visits", slice(4, 5)),
     ]
-    assert [block.name for block in blocks_of(replace(INFO, kinds=()))] == [*INFO.columns]
-    assert [block.name for block in blocks_of(replace(INFO, kinds=("category",)))] == [
+    assert [column.name for column in table_columns(replace(INFO, kinds=()))] == [*INFO.columns]
+    assert [column.name for column in table_columns(replace(INFO, kinds=("category",)))] == [
         *("height, cm", "city", "visits")
     ]
 

@@ -23,6 +23,7 @@ from ppl_vae.data.classes import names_checked
 from ppl_vae.data.files.archive import refuse_too_large
 from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.progress import bar
+from ppl_vae.runtime.shown import listed
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _PARTS = {"train", "test", "val", "valid", "validation"}
@@ -67,7 +68,7 @@ def read_images(
                 f"{path}: there is a folder '{foreign[0]}', and the run's labels are {', '.join(numbers) or 'none'}."
             )
         y = torch.tensor([numbers[name] for name in classes])
-        said += f", in {len(names)} class{'es' * (len(names) > 1)}: {_listed(names)}"
+        said += f", in {len(names)} class{'es' * (len(names) > 1)}: {listed(names)}"
     moving = f"of {animated:,} with several images the first is taken" if animated else ""
     notes = (f"{said}.", *(f"{path.name}: {words}." for words in (ignored, moving) if words))
     return Observations(torch.from_numpy(x), y, 255, notes, names if known is None else ())
@@ -102,7 +103,7 @@ def _found(path: Path) -> tuple[list[Path], list[str], str]:
         )
     if classes and {name.lower() for name in classes} <= _PARTS:
         raise UserError(
-            f"{path}: its folders {_listed(sorted(set(classes)))} are parts of a data set, not classes; give the path "
+            f"{path}: its folders {listed(sorted(set(classes)))} are parts of a data set, not classes; give the path "
             "of one of them, whose rows are then split by `test_fraction` and `validation_fraction`."
         )
     left = f"{len(others):,} file{'s' * (len(others) > 1)} left aside, no images ({others[0].name})" if others else ""
@@ -211,8 +212,3 @@ def _opened(file: Path) -> Iterator[Any]:
         raise
     except Exception as error:  # a damaged file can raise anything
         raise UserError(f"{file}: not a readable image ({reason(error)}); replace it or take it out.") from None
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:5])
-    return shown if len(names) <= 5 else f"{shown}, ... {names[-1]}"

@@ -13,9 +13,10 @@ from ppl_vae.data.files.archive import refuse_too_large
 from ppl_vae.data.files.how import Reading
 from ppl_vae.data.tables.cells import NameOf, cells_of, needs_pyarrow
 from ppl_vae.data.tables.delimited import read_delimited
-from ppl_vae.data.tables.schema import Schema, columns_of, decoded, listed
+from ppl_vae.data.tables.schema import Schema, columns_of, decoded
 from ppl_vae.data.tables.settling import settled, with_stand_in
 from ppl_vae.runtime.errors import UserError, reason
+from ppl_vae.runtime.shown import listed
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,12 +17,12 @@ from ppl_vae.data.classes import labels_of
 from ppl_vae.data.kinds import LARGEST
 from ppl_vae.data.tables.cells import Cells, NameOf, cells_of, first
 from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.shown import listed
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _EXACT = 2**24  # the first whole number after which float32 leaves one out
-_NAMED = 8  # values that a message lists
 
 
 class Column(NamedTuple):
@@ -226,8 +226,3 @@ def _encoded(where: str, cells: Cells, column: Column, name_of: NameOf) -> np.nd
         places[row] = number[word]
     block: np.ndarray = np.eye(len(column.values), dtype=bool)[places]
     return block
-
-
-def listed(names: Sequence[str]) -> str:
-    """Some names, of many the first ones."""
-    return ", ".join(names) if len(names) <= _NAMED else f"{', '.join(names[:_NAMED])}, ... ({len(names):,} in all)"

@@ -9,9 +9,9 @@ import numpy as np
 from ppl_vae.data.files.how import DROP, KINDS, Reading
 from ppl_vae.data.tables.cells import Cells, NameOf, cells_of
 from ppl_vae.data.tables.guessing import Guess, guessed
-from ppl_vae.data.tables.schema import Column, Schema, check_cells, labels_in, listed
+from ppl_vae.data.tables.schema import Column, Schema, check_cells, labels_in
 from ppl_vae.runtime.errors import UserError, nearest
-from ppl_vae.runtime.shown import in_columns
+from ppl_vae.runtime.shown import in_columns, listed
 
 if TYPE_CHECKING:
     import pyarrow as pa

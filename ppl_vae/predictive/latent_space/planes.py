@@ -15,9 +15,10 @@ from ppl_vae.predictive.draws import decode, has_standard_normal_prior, latent_g
 from ppl_vae.predictive.latent_space.codes import label_number
 from ppl_vae.predictive.latent_space.holes import empty_places
 from ppl_vae.predictive.latent_space.walks import codes_of, prior_quantiles
-from ppl_vae.predictive.rendering import centre, device_of, image_of, takes_labels
+from ppl_vae.predictive.rendering import centre, image_of, takes_labels
 from ppl_vae.predictive.samples import Samples
 from ppl_vae.programs.rows import has_rows
+from ppl_vae.runtime.device import device_of
 from ppl_vae.runtime.errors import UserError
 
 if TYPE_CHECKING:
