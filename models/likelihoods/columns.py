@@ -97,16 +97,18 @@ class Part(NamedTuple):
     """A distribution of some columns.
 
     Args:
-        q: of batch shape ``(..., n)``.
+        distribution: of batch shape ``(..., n)``.
         columns: which, ``(n,)``.
     """
 
-    q: dist.TorchDistribution
+    distribution: dist.TorchDistribution
     columns: Tensor
 
 
 class Beside(dist.TorchDistribution):
-    """Distributions of single numbers beside each other, as one of all columns.
+    """Distributions of single numbers beside each other, as one of all D columns: log p(x) = Σ log p(xᵢ).
+
+    Its batch shape has the columns, so that a part of them may be missing.
 
     Args:
         parts: that have each column once.
@@ -118,7 +120,7 @@ class Beside(dist.TorchDistribution):
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = parts
         self.order = torch.cat([part.columns for part in parts]).argsort()
-        leading = torch.broadcast_shapes(*(part.q.batch_shape[:-1] for part in parts))
+        leading = torch.broadcast_shapes(*(part.distribution.batch_shape[:-1] for part in parts))
         super().__init__(torch.Size([*leading, len(self.order)]), validate_args=False)
 
     @property
@@ -129,26 +131,26 @@ class Beside(dist.TorchDistribution):
     def expand(self, batch_shape: Any, _instance: object = None) -> "Beside":
         """The same for a larger batch."""
         leading = torch.Size(batch_shape)[:-1]
-        return Beside([Part(part.q.expand((*leading, len(part.columns))), part.columns) for part in self.parts])
+        return Beside([Part(each.expand((*leading, len(columns))), columns) for each, columns in self.parts])
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Of each number, in nats, ``(..., D)``."""
-        return self.joined([part.q.log_prob(value[..., part.columns]) for part in self.parts])
+        return self.joined([part.distribution.log_prob(value[..., part.columns]) for part in self.parts])
 
     @property
     def mean(self) -> Tensor:
         """Of each number."""
-        return self.joined([part.q.mean for part in self.parts])
+        return self.joined([part.distribution.mean for part in self.parts])
 
     @property
     def variance(self) -> Tensor:
         """Of each number."""
-        return self.joined([part.q.variance for part in self.parts])
+        return self.joined([part.distribution.variance for part in self.parts])
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """A draw of each."""
         with torch.no_grad():
-            return self.joined([part.q.sample(torch.Size(sample_shape)) for part in self.parts])
+            return self.joined([part.distribution.sample(torch.Size(sample_shape)) for part in self.parts])
 
     def joined(self, values: Sequence[Tensor]) -> Tensor:
         """The parts' numbers, each in its column."""
@@ -158,13 +160,13 @@ class Beside(dist.TorchDistribution):
 class _EachItsOwn(constraints.Constraint):
     in_words = "in each column what its kind says: counts whole numbers from 0 up, bits 0 and 1, a category one 1"
 
-    def __init__(self, q: Beside) -> None:
-        self.q = q
+    def __init__(self, beside: Beside) -> None:
+        self.beside = beside
 
     def check(self, value: Tensor) -> Tensor:
         """Whether each number is one that its column has."""
         found = []
-        for q, columns in self.q.parts:
-            support: Any = q.support
+        for distribution, columns in self.beside.parts:
+            support: Any = distribution.support
             found.append(support.check(value[..., columns]))
-        return self.q.joined(found)
+        return self.beside.joined(found)

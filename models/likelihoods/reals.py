@@ -22,7 +22,7 @@ _LEAST_DEGREES = 2.0  # of freedom, from which on there is a variance
 _FIRST_DEGREES = 8.0
 
 
-class Located(Likelihood):
+class LocationScale(Likelihood):
     """x = location + scale × noise, location and scale as Normal says; what the noise is, a subclass says.
 
     Args:
@@ -82,7 +82,7 @@ class Located(Likelihood):
         location = (x_mean - self.shift) / self.unit
         return location if self.scaled_by == "feature" else torch.stack([location, torch.zeros_like(location)], dim=-1)
 
-    def located(self, output: Tensor) -> tuple[Tensor, Tensor]:
+    def location_and_scale(self, output: Tensor) -> tuple[Tensor, Tensor]:
         """Location and scale, each as x."""
         if self.scaled_by == "one":
             return output, self.scale
@@ -92,7 +92,7 @@ class Located(Likelihood):
         return self.shift + self.unit * location, self.unit * positive(raw, _SMALLEST_SHARE)
 
 
-class Normal(Located):
+class Normal(LocationScale):
     """x ~ N(location, scale²), a density of real numbers or of grey levels.
 
         one        N(η, σ²)                  one σ, learned
@@ -105,11 +105,11 @@ class Normal(Located):
 
     def forward(self, output: Tensor, event_dim: int) -> dist.TorchDistribution:
         """Output to distribution, see :class:`Likelihood`."""
-        likelihood: dist.TorchDistribution = dist.Normal(*self.located(output)).to_event(event_dim)
+        likelihood: dist.TorchDistribution = dist.Normal(*self.location_and_scale(output)).to_event(event_dim)
         return likelihood
 
 
-class StudentT(Located):
+class StudentT(LocationScale):
     """x ~ location + scale × t(ν): real numbers with outliers, which a Normal would give a wide scale.
 
         p(x) ∝ (1 + ((x − location) / scale)² / ν)^(−(ν + 1) / 2)
@@ -148,6 +148,6 @@ class StudentT(Located):
 
     def forward(self, output: Tensor, event_dim: int) -> dist.TorchDistribution:
         """Output to distribution, see :class:`Likelihood`."""
-        location, scale = self.located(output)
+        location, scale = self.location_and_scale(output)
         likelihood: dist.TorchDistribution = dist.StudentT(self.degrees, location, scale).to_event(event_dim)
         return likelihood

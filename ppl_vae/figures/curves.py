@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-if TYPE_CHECKING:  # the type alone: drawing needs no torch
     from ppl_vae.training.metrics import EpochMetrics
 
 _BLUE, _ORANGE, _, _TEAL = CATEGORICAL[:4]

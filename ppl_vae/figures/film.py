@@ -71,9 +71,7 @@ def film_frame(
     circles(plane)
     draw_ellipses(plane, points, spread, colors[index])
     for axis in (plane.xaxis, plane.yaxis):
-        axis.set_major_locator(
-            MaxNLocator(nbins=6, steps=[1, 2, 5, 10], prune="both")
-        )  # at the corner two numbers would meet
+        axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], prune="both"))  # two would meet at the corner
     plane.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="z1", ylabel="z2", aspect="equal")
     if labels is not None:
         handles = [

@@ -53,9 +53,9 @@ def latent_scatter(
         standard_normal: whether the prior is N(0, I); if not, neither circles nor N(0, 1) are drawn.
 
     Returns:
-        the figure; up to ten classes have their names at the medians of their codes, or in the legend where
-        they would lie on each other there, more a colour bar. The marginals
-        are insets of the scatter, labelled "marginal 1" and "marginal 2".
+        the figure; up to ten classes have their names at the medians of their codes, or in the legend where they would
+        lie on each other there, more a colour bar. The marginals are insets of the scatter, labelled "marginal 1" and
+        "marginal 2".
 
     Raises:
         ValueError: codes or draws that are not finite or of another shape, labels of another length, or a single code
@@ -93,7 +93,7 @@ def latent_scatter(
         if sample is not None:
             handles += _draw_marginals(axes, sample, standard_normal)
         if labels is not None and len(names) <= len(CATEGORICAL):
-            handles += _nameclasses(axes, points, index, names)
+            handles += _name_classes(axes, points, index, names)
     if labels is not None and len(names) > len(CATEGORICAL):
         colour_bar(figure, names)
     if handles:
@@ -208,7 +208,7 @@ def _draw_density(axes: "Axes", upright: bool = False) -> "list[Line2D | Patch]"
     return list(axes.plot(*along, color=INK, linestyle="--", linewidth=1.5, label="prior N(0, 1)"))
 
 
-def _nameclasses(
+def _name_classes(
     axes: "Axes", points: NDArray[np.float64], index: NDArray[np.intp], names: list[str]
 ) -> "list[Line2D | Patch]":
     """Each class's name in its colour's frame at the median of its codes, or as near as there is room, a line leading
@@ -260,9 +260,8 @@ def _draw_histogram(
     )
     if len(names) > len(CATEGORICAL):
         return []
-    return [
-        Patch(color=color, label=name) for name, color in zip(names, colors, strict=False)
-    ]  # no names where there are no labels
+    # No names where there are no labels.
+    return [Patch(color=color, label=name) for name, color in zip(names, colors, strict=False)]
 
 
 def colour_bar(figure: "Figure", names: list[str]) -> None:

@@ -56,9 +56,7 @@ def strips(
     axes.set_xticks((np.arange(columns) + 0.5) * step_across - 0.5, column_names or [""] * columns)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
-    small = max(
-        0.0, _LINE - wide / columns
-    )  # beside tiles that are lower than their names the two could meet at the corner
-    axes.tick_params(axis="y", pad=4 + 36 * small)
+    # Beside tiles that are narrower than a line the names of rows and columns could meet at the corner.
+    axes.tick_params(axis="y", pad=4 + 36 * max(0.0, _LINE - wide / columns))
     axes.spines[:].set_visible(False)
     return figure

@@ -40,11 +40,12 @@ _SHOWN_ROWS = 4  # of a table, whose draws are to be told apart
 _SHOWN_DRAWS = 4
 
 _BLIND = (
-    "warning  the guide has seen no holes and reads medians there as if they had been seen: the weights take that off "
-    "as far as these draws go, and a run on data with holes needs fewer"
+    "warning  the guide was trained without holes and takes the medians that stand in them for data; importance "
+    "weights correct that only as far as these draws reach. Train on data with holes, or take more draws"
 )
 
 Probability = Annotated[float, Field(gt=0, lt=1)]
+"""That what is missing lies in its interval."""
 
 
 class Imputed(NamedTuple):
@@ -55,7 +56,7 @@ class Imputed(NamedTuple):
         lower: of an interval that has what is missing with the probability that was asked for.
         upper: its other end.
         draws: from p(x_missing | x_seen), ``(num_draws, N, *event)``.
-        effective: effective number of the draws that the weights leave, ``(N,)``, from 1 to K.
+        effective: effective number of the draws that the weights leave, 1 / Σₖ wₖ², ``(N,)``, from 1 to K.
     """
 
     x: Tensor
@@ -89,7 +90,7 @@ def imputed(
     Raises:
         UserError: nothing is missing; the probability is none.
     """
-    if data.mask is None:
+    if data.mask is None or data.mask.all():
         raise UserError("nothing is missing from this data: give numbers that are NaN, or a `mask` of what was seen.")
     check_runs(data, model, guide)
     at_once = max(1, _ELEMENTS // (num_samples * data.event_size))
@@ -164,18 +165,20 @@ def impute(
     guide = unseen(data) if unseen else guide
     found = imputed(model, guide, data, num_samples, num_draws, probability, seed)
     assert data.mask is not None
-    blind = not info.holes and reads_stand_ins(guide, data.probe())
+    probe = data.probe()
+    words = [f"inferred {int((~data.mask).sum()):,} of {data.mask.numel():,} numbers, with {probability:.0%} intervals"]
+    if has_density(guide, probe):  # draws from a point have all the same weight
+        worth = f"{found.effective[~data.mask.flatten(1).all(1)].median():.0f} of equal weight (median over those)"
+        words.append(f"draws    {num_samples} of z for each datapoint with holes, weighted: as good as {worth}")
+    if not info.holes and reads_stand_ins(guide, probe):
+        words.append(_BLIND)
     return Samples(
         {"x": found.x, "lower": found.lower, "upper": found.upper, "draws": found.draws, "mask": data.mask},
         info,
         f"{split} data with what was seen of it, whole by the mean of p(x_missing | x_seen), and draws from it"
         f"{tones_of(info)}.",
         lambda caption: _picture(info, data, found, split, caption),
-        (
-            f"inferred {int((~data.mask).sum()):,} of {data.mask.numel():,} numbers, with {probability:.0%} intervals",
-            f"weights  of {num_samples} draws, {found.effective.median():.0f} count (median over datapoints)",
-            *([_BLIND] if blind else []),
-        ),
+        tuple(words),
         {"x": found.x},
         {"-holes.csv": holes_written(info, data.mask, found.x, found.lower, found.upper)} if info.columns else {},
     )

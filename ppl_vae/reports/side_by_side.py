@@ -3,15 +3,14 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import torch
-from pydantic import Field
 
 from ppl_vae.data import DataConfig
 from ppl_vae.data.info import DataInfo
 from ppl_vae.predictive.generators import Generator, generators, labels_in, of_baseline, of_model
-from ppl_vae.predictive.latent_space.perturbations import perturbations
+from ppl_vae.predictive.latent_space.perturbations import Span, Steps, perturbations
 from ppl_vae.predictive.latent_space.planes import holes, hollow_plane
 from ppl_vae.predictive.rendering import check_drawable
 from ppl_vae.predictive.samples import Samples
@@ -128,8 +127,8 @@ def planes_of_runs(
 def perturbed_codes_of_runs(
     paths: Sequence[Path],
     images: Sequence[int] = (),
-    steps: Annotated[int, Field(ge=2, le=50)] = 9,
-    span: Annotated[float, Field(gt=0, le=1e6)] = 4.0,
+    steps: Steps = 9,
+    span: Span = 4.0,
     limit: Count = 2000,
     split: SplitName = "test",
     *,

@@ -118,7 +118,7 @@ def test_a_run_that_has_seen_no_holes_is_warned_of_them(cli, table, tmp_path):
     arguments = ["--num-samples", "20", "--input", table, "--out", tmp_path / "x.npz"]
     status, out, err = cli("sample", tmp_path / "run", "impute", *arguments)
     assert status == 0, err
-    assert "warning  the guide has seen no holes and reads medians there as if they had been seen" in out
+    assert "warning  the guide was trained without holes and takes the medians that stand in them for data" in out
     arguments = ["--infer-steps", "5", "--infer-starts", "1", "--input", table, "--out", tmp_path / "z.npz"]
     status, _, err = cli("infer", tmp_path / "run", *arguments)
     assert status == 0, err

@@ -51,8 +51,8 @@ def in_closed_form(model: nn.Module, data: Dataset) -> Tensor:
     x ~ N(m + s η, σ²): N(m + s (V c̃ + b), s W Wᵀ s + σ² I); ``(N,)``."""
     assert data.c is not None
     linear: Any = model.decoder.net[0]  # type: ignore[union-attr, index]
-    shift, sigma = model.likelihood.located(torch.zeros(1, 3))  # type: ignore[union-attr, operator]
-    unit = model.likelihood.located(torch.ones(1, 3))[0] - shift  # type: ignore[union-attr, operator]
+    shift, sigma = model.likelihood.location_and_scale(torch.zeros(1, 3))  # type: ignore[union-attr, operator]
+    unit = model.likelihood.location_and_scale(torch.ones(1, 3))[0] - shift  # type: ignore[union-attr, operator]
     c = (data.c - data.c.mean(0)) / data.c.std(0, correction=0)
     weight = unit.T * linear.weight
     mean = shift + unit * linear.bias + c @ weight[:, 1:].T

@@ -76,6 +76,9 @@ def test_samples_say_what_was_inferred_and_draw_themselves() -> None:
     model, given = pca(), data()
     info = DataInfo.of(Dataset(given.x.float()))
     made = impute(model, ExactUnderMask(model), given, info, num_samples=50, num_draws=5)
+    assert "draws    50 of z for each datapoint with holes, weighted: as good as 50 of equal weight" in str(made)
+    point = PerDatapoint(latents := Latents.of(model, Dataset(given.x).probe()), Point(latents.size), ROWS).double()
+    assert "weight" not in str(impute(model, point, given, info, num_samples=5, num_draws=1))
     assert made["draws"].shape == (5, ROWS, SIZE)
     assert f"{int((~given.mask).sum())} of {given.mask.numel()} numbers, with 90% intervals" in str(made)
     assert (made["lower"] <= made["x"]).all()
@@ -86,6 +89,8 @@ def test_refusals() -> None:
     model, given = pca(), data()
     with pytest.raises(UserError, match="nothing is missing"):
         imputed(model, ExactUnderMask(model), Dataset(given.x))
+    with pytest.raises(UserError, match="nothing is missing"):
+        imputed(model, ExactUnderMask(model), Dataset(given.x, mask=torch.ones_like(given.mask)))
     with pytest.raises(UserError, match="`probability`: must be less than 1, got 90"):
         imputed(model, ExactUnderMask(model), given, probability=90)
 

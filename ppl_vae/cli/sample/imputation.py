@@ -2,15 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
 from tyro.conf import Positional
 
 from ppl_vae import predictive
 from ppl_vae.cli.sample.walks import Walk
 from ppl_vae.cli.surroundings import say_as_it_is
 from ppl_vae.predictive import Samples
+from ppl_vae.predictive.imputation import Probability
 from ppl_vae.runs.new_data import new_data
 from ppl_vae.runs.opened import OpenedRun
 from ppl_vae.runtime.config import Count, Few, config
@@ -37,7 +37,7 @@ class Impute(Walk):
     """Draws of z for each observation."""
     num_draws: Few = 20
     """How many whole observations to draw of each."""
-    probability: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    probability: Probability = 0.9
     """Of the intervals from lower to upper."""
 
     def make(self, opened: OpenedRun) -> Samples:

@@ -1,10 +1,7 @@
 """``ppl-vae perturb``: codes of images moved step by step, what several runs decode from them."""
 
-from typing import Annotated
-
-from pydantic import Field
-
 from ppl_vae.cli.side_by_side.base import Laid
+from ppl_vae.predictive.latent_space.perturbations import Span, Steps
 from ppl_vae.reports.side_by_side import perturbed_codes_of_runs
 from ppl_vae.runs.opened import SplitName
 from ppl_vae.runtime.config import Count, CountOrZero, config
@@ -24,9 +21,9 @@ class Perturb(Laid):
 
     images: tuple[CountOrZero, ...] = ()
     """Rows of the split; by default the first three."""
-    steps: Annotated[int, Field(ge=2, le=20)] = 9
+    steps: Steps = 9
     """Decoded codes of each image, its own the first."""
-    span: Annotated[float, Field(gt=0, le=1e6)] = 4.0
+    span: Span = 4.0
     """How far the last is off, in units s."""
     limit: Count = 2000
     """How many datapoints the codes' spread is taken over."""

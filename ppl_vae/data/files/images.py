@@ -135,7 +135,7 @@ def _size(
         height, width, size = event_shape[0], event_shape[1], None
         if set(sizes) != {(height, width)} and height != width:
             raise UserError(
-                f"{path}: not all images have the run's {height} × {width} pixels, to which none is cut; resize them."
+                f"{path}: the run's images have {height} × {width} pixels, and some of these have not; resize them."
             )
         return (height, width), f"{height} × {width} pixels"
     if size is None and not others:

@@ -135,7 +135,7 @@ def _as_data(path: Path, matrix: _Matrix, how: Reading, name: str) -> Observatio
     where, shape = str(path), tuple(map(int, matrix.x.shape))
     if 0 in shape or len(shape) != 2:
         raise UserError(f"{where}: {name} has shape {shape}; it needs a row for each observation.")
-    columns = names_checked(where, "it", matrix.columns, LONGEST_NAME)
+    columns = names_checked(where, "the list of its columns", matrix.columns, LONGEST_NAME)
     kind, dtype = _told(where, matrix.x, name)
     scale = 0 if kind == "counts" else 1
     said = f"{short(where)}: {name}, {shape[0]:,} × {shape[1]:,}, taken as {kind}"

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 Pair = tuple[nn.Module, nn.Module]
 """p(x, z) and q(z | x)."""
+Steps = Annotated[int, Field(ge=2, le=20)]
+"""Codes of an image, as many as a page has room for beside each other."""
+Span = Annotated[float, Field(gt=0, le=1e6)]
+"""How far the last of them is off, in units of length."""
+
 _SHOWN = 3  # images, where none is named
 _DRAWS = 1000  # of each q: its standard deviation is then known to 2 %
 _MOST_NAMED = 10  # steps
@@ -59,8 +64,8 @@ def perturbations(
     data: Dataset,
     info: DataInfo,
     images: Sequence[int] = (),
-    steps: Annotated[int, Field(ge=2, le=20)] = 9,
-    span: Annotated[float, Field(gt=0, le=1e6)] = 4.0,
+    steps: Steps = 9,
+    span: Span = 4.0,
     limit: Count = 2000,
     split: str = "test",
     seed: int = 0,
