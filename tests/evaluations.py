@@ -36,7 +36,7 @@ from ppl_vae.inference.weights import Weights
 from ppl_vae.objectives import elbo
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.objectives.importance_weighted import ImportanceWeighted
-from ppl_vae.predictive import centre, checking, distributions, draws, gaussians, generators, imputation, rendering
+from ppl_vae.predictive import centre, checking, distributions, draws, generators, imputation, posteriors, rendering
 from ppl_vae.predictive.latent_space import codes, directions, interpolation, nearest, planes, several, traversal, walks
 from ppl_vae.programs import check, density, log_joint, structure
 from ppl_vae.programs.anatomy import drawing, layers, trying
@@ -92,7 +92,7 @@ MODULES = (
         codes,
         directions,
         distributions,
-        gaussians,
+        posteriors,
         generators,
         imputation,
         interpolation,
@@ -192,7 +192,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "ends.judged": lambda on: ends.judged(
         Weights(on.model, Diagonal(2), on.latents), on.batch, torch.zeros(2, len(on.data), 4), 0
     ),
-    "gaussians.posterior_gaussians": lambda on: gaussians.posterior_gaussians(on.model, on.guide, on.data),
+    "posteriors.posterior_gaussians": lambda on: posteriors.posterior_gaussians(on.model, on.guide, on.data),
     "film.take_frame": lambda on: film.take_frame(on.model, on.guide, on.data, torch.linspace(-1, 1, 2)),
     "fingerprint.fingerprint_of": lambda on: fingerprint.fingerprint_of(on.model),
     "unseen.fit_locally": lambda on: unseen.fit_locally(
@@ -261,9 +261,9 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "draws.label_sheet": lambda on: draws.label_sheet(on.model, on.event, torch.arange(2), 2),
     "draws.latent_grid": lambda on: draws.latent_grid(on.model, on.event, torch.linspace(-1, 1, 2)),
     "draws.plane_site": lambda on: draws.plane_site(on.model, on.event),
-    "draws.posterior_moments": lambda on: draws.posterior_moments(on.guide, on.batch),
+    "posteriors.posterior_moments": lambda on: posteriors.posterior_moments(on.guide, on.batch),
     "draws.posterior_predictive": lambda on: draws.posterior_predictive(on.model, on.guide, on.batch),
-    "draws.posterior_samples": lambda on: draws.posterior_samples(on.guide, on.batch, 2),
+    "posteriors.posterior_samples": lambda on: posteriors.posterior_samples(on.guide, on.batch, 2),
     "draws.prior_predictive": lambda on: draws.prior_predictive(on.model, on.event, 3),
     "starts.likely_points": lambda on: starts.likely_points(on.model, on.latents, on.batch, 2),
     "starts.placing": lambda on: starts.placing(Diagonal(2), on.z(1))(on.z(3)),

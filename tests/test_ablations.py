@@ -10,7 +10,7 @@ from ppl_vae import FitConfig, UserError, fit
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo
 from ppl_vae.guides import Diagonal, Point
-from ppl_vae.predictive.draws import posterior_moments
+from ppl_vae.predictive.posteriors import posterior_moments
 from ppl_vae.svi import OptimizerConfig, TracedStep, engine
 from ppl_vae.training.config import objective_of
 from tests.pairs import bits, gradients, stripes_data, vae_pair

@@ -14,7 +14,7 @@ from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo, importance_bound
 from ppl_vae.guides import Amortized, Diagonal, SemiAmortized
 from ppl_vae.models import VAE
-from ppl_vae.predictive.draws import posterior_moments
+from ppl_vae.predictive.posteriors import posterior_moments
 from ppl_vae.programs.check import check_pair
 from ppl_vae.programs.effects import Recall, Remember
 from ppl_vae.programs.latents import Latents

@@ -23,7 +23,7 @@ from ppl_vae import figures
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.diagnostics.units import unit_names
 from ppl_vae.evaluation.simulation import simulate, with_holes_of
-from ppl_vae.predictive.draws import posterior_samples
+from ppl_vae.predictive.posteriors import posterior_samples
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.log_joint import log_likelihood
 from ppl_vae.programs.pair import frozen

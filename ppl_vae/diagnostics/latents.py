@@ -13,7 +13,7 @@ from ppl_vae.data.checks import check_rows_are_there
 from ppl_vae.evaluation import elbo
 from ppl_vae.guides.unseen import Fitted, LocalFit, doubts_about, fit_locally, fitted_for, notes_on
 from ppl_vae.inference.fitting import InferConfig, Inferred
-from ppl_vae.predictive.draws import posterior_moments, posterior_samples
+from ppl_vae.predictive.posteriors import posterior_moments, posterior_samples
 from ppl_vae.programs.check import advice_on_likelihood, check_pair
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.holes import reads_stand_ins

@@ -22,7 +22,7 @@ from ppl_vae.models.priors import StandardNormal
 from ppl_vae.networks.convolutional import ConvDecoder, ConvEncoder
 from ppl_vae.networks.dense import Decoder, Encoder
 from ppl_vae.networks.scaling import Scaling
-from ppl_vae.predictive.draws import posterior_moments
+from ppl_vae.predictive.posteriors import posterior_moments
 from ppl_vae.predictive.wording import is_table
 from ppl_vae.programs.holes import with_gaps
 from ppl_vae.programs.pair import frozen

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from pyro import poutine
-from pyro.distributions import Delta
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
@@ -35,13 +34,6 @@ class Draws(NamedTuple):
     latents: dict[str, Tensor]
     means: Tensor
     x: Tensor
-
-
-class Moments(NamedTuple):
-    """Mean and standard deviation of q(z | x) at one site, each ``(batch, *latent_event)``."""
-
-    mean: Tensor
-    std: Tensor
 
 
 @in_range
@@ -205,60 +197,6 @@ def has_standard_normal_prior(model: nn.Module, batch: Batch) -> bool:
         sites = latent_sites(trace_in_plate(model, batch)).values()
     priors = [site["fn"].base_dist if isinstance(site["fn"], Independent) else site["fn"] for site in sites]
     return all(isinstance(p, Normal) and bool((p.loc == 0).all() and (p.scale == 1).all()) for p in priors)
-
-
-@in_range
-def posterior_moments(guide: nn.Module, batch: Batch, num_samples: Count = 100) -> dict[str, Moments]:
-    """Mean and standard deviation of q(z | x), by site.
-
-    Args:
-        guide: q(z | x).
-        batch: the observations.
-        num_samples: draws to take them from, at least 2, where q has no closed form.
-    """
-    with frozen(guide):
-        moments = _moments(guide, batch, num_samples)
-    # A q whose parameters are the guide's own (no network between) hands them out as they are.
-    return {name: Moments(mean.detach(), std.detach()) for name, (mean, std) in moments.items()}
-
-
-@in_range
-def posterior_samples(guide: nn.Module, batch: Batch, num_samples: Count) -> dict[str, Tensor]:
-    """Draws z ~ q(z | x), by site: ``(num_samples, batch, *latent_event)``, from torch's own generator.
-
-    Args:
-        guide: q(z | x).
-        batch: the observations.
-        num_samples: draws for each of them, at least 1.
-    """
-    with frozen(guide):
-        trace = trace_in_plate(guide, batch, in_particles(guide, num_samples))
-    sites = {name: site for name, site in latent_sites(trace).items() if not site["infer"].get("is_auxiliary")}
-    return {name: site["value"] if num_samples > 1 else site["value"].unsqueeze(0) for name, site in sites.items()}
-
-
-def _moments(guide: nn.Module, batch: Batch, num_samples: int) -> dict[str, Moments]:
-    moments = {}
-    for name, site in latent_sites(trace_in_plate(guide, batch)).items():
-        if site["infer"].get("is_auxiliary"):
-            continue
-        moments[name] = _closed_form(site["fn"]) or _sample_moments(guide, batch, name, num_samples)
-    return moments
-
-
-def _closed_form(q: Any) -> Moments | None:
-    if isinstance(q, Delta):  # the image of an auxiliary draw: its own mean says nothing about q
-        return None
-    try:
-        return Moments(q.mean, q.stddev)
-    except NotImplementedError:
-        return None
-
-
-def _sample_moments(guide: nn.Module, batch: Batch, name: str, num_samples: int) -> Moments:
-    trace = trace_in_plate(guide, batch, in_particles(guide, num_samples))
-    draws = cast(Tensor, trace.nodes[name]["value"])  # (num_samples, batch, *latent_event)
-    return Moments(draws.mean(0), draws.std(0))
 
 
 def _draws(model: nn.Module, handled: Callable[[Batch], object], batch: Batch) -> Draws:

@@ -15,12 +15,10 @@ from ppl_vae.predictive.draws import (
     label_sheet,
     latent_grid,
     plane_site,
-    posterior_moments,
     posterior_predictive,
-    posterior_samples,
     prior_predictive,
 )
-from ppl_vae.predictive.gaussians import posterior_gaussians
+from ppl_vae.predictive.posteriors import posterior_gaussians, posterior_moments, posterior_samples
 from ppl_vae.predictive.profiles import crowd_of
 from ppl_vae.predictive.rendering import (
     at_means,

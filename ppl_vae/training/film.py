@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.evaluation.bounds import ElboParts, elbo
 from ppl_vae.predictive.draws import latent_grid
-from ppl_vae.predictive.gaussians import posterior_gaussians
+from ppl_vae.predictive.posteriors import posterior_gaussians
 from ppl_vae.runtime.seeding import seeded
 
 _ELBO_SAMPLES = 10

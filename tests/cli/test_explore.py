@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ppl_vae.data import load
-from ppl_vae.predictive.draws import posterior_moments
+from ppl_vae.predictive.posteriors import posterior_moments
 from ppl_vae.runs.run import Run
 from tests.cli.explored import TINY, TOLERANCE, Explorer, explored, train
 

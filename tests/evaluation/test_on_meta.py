@@ -12,7 +12,7 @@ from ppl_vae.evaluation.annealing import AnnealingConfig, annealed_importance_bo
 from ppl_vae.evaluation.bounds import elbo, importance_bound
 from ppl_vae.evaluation.simulation import simulate
 from ppl_vae.inference.fitting import infer
-from ppl_vae.predictive import draws
+from ppl_vae.predictive import draws, posteriors
 from ppl_vae.programs.latents import Latents
 from ppl_vae.testing import Case
 from tests.conformance import ALL_CASES, CASES
@@ -82,8 +82,8 @@ def predictive(model: nn.Module, guide: Any, data: Dataset, size: int) -> list[t
     batch = data.batch(torch.arange(4, device=META))
     prior = draws.prior_predictive(model, data.event_shape, 4, batch.y)
     posterior = draws.posterior_predictive(model, guide, batch, size)
-    samples = draws.posterior_samples(guide, batch, size)
-    moments = draws.posterior_moments(guide, batch, 2).values()
+    samples = posteriors.posterior_samples(guide, batch, size)
+    moments = posteriors.posterior_moments(guide, batch, 2).values()
     found = [prior.x, prior.means, posterior.x, posterior.means, *samples.values(), *(each.mean for each in moments)]
     found.append(draws.decode(model, prior.latents, data.event_shape, batch.y))
     return [*found, draws.expected_reconstruction(model, samples, batch)]

@@ -17,7 +17,8 @@ from ppl_vae.diagnostics import calibrate, diagnose
 from ppl_vae.evaluation import AnnealingConfig, annealed_importance_bound, elbo, importance_bound, simulate
 from ppl_vae.guides import Diagonal
 from ppl_vae.inference.fitting import infer
-from ppl_vae.predictive.draws import posterior_samples, prior_predictive
+from ppl_vae.predictive.draws import prior_predictive
+from ppl_vae.predictive.posteriors import posterior_samples
 from ppl_vae.programs.check import check_pair
 from ppl_vae.programs.structure import graphical_model
 from tests.evaluations import EVALUATIONS, Given

@@ -8,7 +8,8 @@ import torch
 from ppl_vae.data import Dataset
 from ppl_vae.guides import Diagonal, FullRank, InverseAutoregressive
 from ppl_vae.models import LinearGaussian
-from ppl_vae.predictive.draws import latent_grid, posterior_samples
+from ppl_vae.predictive.draws import latent_grid
+from ppl_vae.predictive.posteriors import posterior_samples
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.training.film import film_steps, take_frame
 from tests.pairs import amortized, optimal, oracle, simulate, vae_pair

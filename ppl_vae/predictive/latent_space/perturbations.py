@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from ppl_vae import figures
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
-from ppl_vae.predictive.draws import posterior_samples
 from ppl_vae.predictive.latent_space.codes import decode_ways, labels_for, rows_among, saw_bits
 from ppl_vae.predictive.latent_space.directions import shifted
 from ppl_vae.predictive.latent_space.walks import codes_of
+from ppl_vae.predictive.posteriors import posterior_samples
 from ppl_vae.predictive.rendering import images_of, is_drawn, strips_of
 from ppl_vae.predictive.samples import Samples
 from ppl_vae.predictive.wording import is_table, not_seen

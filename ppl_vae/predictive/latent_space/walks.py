@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.predictive.draws import decode, draw_at, posterior_moments, posterior_samples
+from ppl_vae.predictive.draws import decode, draw_at
+from ppl_vae.predictive.posteriors import posterior_moments, posterior_samples
 from ppl_vae.programs.latents import Latents
 from ppl_vae.runtime.seeding import seeded
 

@@ -9,12 +9,13 @@ from scipy.stats import norm
 
 from ppl_vae.data import Dataset
 from ppl_vae.guides import Amortized, Diagonal, PerDatapoint
-from ppl_vae.predictive.draws import decode, posterior_moments
+from ppl_vae.predictive.draws import decode
 from ppl_vae.predictive.latent_space.directions import direction, shifted
 from ppl_vae.predictive.latent_space.interpolation import ways
 from ppl_vae.predictive.latent_space.nearest import nearest
 from ppl_vae.predictive.latent_space.traversal import traversals
 from ppl_vae.predictive.latent_space.walks import codes_of, decode_codes, prior_quantiles
+from ppl_vae.predictive.posteriors import posterior_moments
 from ppl_vae.programs.latents import Latents
 from tests.pairs import TwoLatents, all_of, amortized, bits, optimal, oracle, simulate
 

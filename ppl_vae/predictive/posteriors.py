@@ -1,0 +1,121 @@
+"""q(z | x) of given observations: draws from it, its moments, and of a plane its Gaussian; of whatever family it is."""
+
+from typing import Any, NamedTuple, cast
+
+import torch
+from pyro.distributions import Delta
+from torch import Tensor, nn
+from torch.distributions import Normal
+
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.predictive.draws import plane_site
+from ppl_vae.programs.batch import Batch
+from ppl_vae.programs.contract import trace_in_plate
+from ppl_vae.programs.pair import frozen, in_particles, latent_sites
+from ppl_vae.runtime.config import Count, in_range
+from ppl_vae.runtime.errors import UserError
+
+_DRAWS = 200  # of each q whose covariance has no closed form
+
+
+class Moments(NamedTuple):
+    """Mean and standard deviation of q(z | x) at one site, each ``(batch, *latent_event)``."""
+
+    mean: Tensor
+    std: Tensor
+
+
+class Gaussians(NamedTuple):
+    """Of N datapoints' q(z | x), z of size 2.
+
+    Args:
+        means: ``(N, 2)``.
+        covariances: ``(N, 2, 2)``.
+    """
+
+    means: Tensor
+    covariances: Tensor
+
+
+@in_range
+def posterior_moments(guide: nn.Module, batch: Batch, num_samples: Count = 100) -> dict[str, Moments]:
+    """Mean and standard deviation of q(z | x), by site.
+
+    Args:
+        guide: q(z | x).
+        batch: the observations.
+        num_samples: draws to take them from, at least 2, where q has no closed form.
+    """
+    with frozen(guide):
+        moments = _moments(guide, batch, num_samples)
+    # A q whose parameters are the guide's own (no network between) hands them out as they are.
+    return {name: Moments(mean.detach(), std.detach()) for name, (mean, std) in moments.items()}
+
+
+@in_range
+def posterior_samples(guide: nn.Module, batch: Batch, num_samples: Count) -> dict[str, Tensor]:
+    """Draws z ~ q(z | x), by site: ``(num_samples, batch, *latent_event)``, from torch's own generator.
+
+    Args:
+        guide: q(z | x).
+        batch: the observations.
+        num_samples: draws for each of them, at least 1.
+    """
+    with frozen(guide):
+        trace = trace_in_plate(guide, batch, in_particles(guide, num_samples))
+    sites = {name: site for name, site in latent_sites(trace).items() if not site["infer"].get("is_auxiliary")}
+    return {name: site["value"] if num_samples > 1 else site["value"].unsqueeze(0) for name, site in sites.items()}
+
+
+def posterior_gaussians(model: nn.Module, guide: nn.Module, data: Dataset) -> Gaussians:
+    """Means and covariances of q(z | x) in a latent plane, for ``figures.posteriors``.
+
+    In closed form where the family has one; otherwise of 200 draws from torch's own generator.
+
+    Args:
+        model: p(x, z) with one latent, of size 2.
+        guide: q(z | x).
+        data: the observations, not dynamic, on the device of the pair.
+
+    Raises:
+        UserError: the latent is not one vector of size 2.
+    """
+    name = plane_site(model, data.event_shape, None if data.c is None else data.c[0])
+    if name is None:
+        raise UserError("a plane needs a model with one latent of size 2")
+    batch = data.batch(torch.arange(len(data), device=data.device))
+    with frozen(guide):
+        q: Any = latent_sites(trace_in_plate(guide, batch))[name]["fn"]
+    if hasattr(q, "covariance_matrix"):
+        means, covariances = q.mean, q.covariance_matrix
+    elif isinstance(getattr(q, "base_dist", q), Normal):
+        means, covariances = q.mean, torch.diag_embed(q.variance)
+    else:
+        draws = posterior_samples(guide, batch, _DRAWS)[name]
+        means, error = draws.mean(0), draws - draws.mean(0)
+        covariances = torch.einsum("kni,knj->nij", error, error) / (_DRAWS - 1)
+    return Gaussians(means.detach(), covariances.detach())
+
+
+def _moments(guide: nn.Module, batch: Batch, num_samples: int) -> dict[str, Moments]:
+    moments = {}
+    for name, site in latent_sites(trace_in_plate(guide, batch)).items():
+        if site["infer"].get("is_auxiliary"):
+            continue
+        moments[name] = _closed_form(site["fn"]) or _sample_moments(guide, batch, name, num_samples)
+    return moments
+
+
+def _closed_form(q: Any) -> Moments | None:
+    if isinstance(q, Delta):  # the image of an auxiliary draw: its own mean says nothing about q
+        return None
+    try:
+        return Moments(q.mean, q.stddev)
+    except NotImplementedError:
+        return None
+
+
+def _sample_moments(guide: nn.Module, batch: Batch, name: str, num_samples: int) -> Moments:
+    trace = trace_in_plate(guide, batch, in_particles(guide, num_samples))
+    draws = cast(Tensor, trace.nodes[name]["value"])  # (num_samples, batch, *latent_event)
+    return Moments(draws.mean(0), draws.std(0))
