@@ -1,4 +1,4 @@
-"""Observations as images, and as files that other programs read: the one place that asks how they are laid out."""
+"""Observations as pictures, and as files that other programs read: which kind of either, by how they are laid out."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING

@@ -58,7 +58,14 @@ AS_RECORDED = Opening()
 
 
 class OpenedRun(NamedTuple):
-    """A trained pair and where it came from."""
+    """A trained pair and where it came from.
+
+    Args:
+        run: its directory and record.
+        pair: as it was learned, in evaluation mode.
+        device: where it is.
+        opening: where its data is now.
+    """
 
     run: Run
     pair: Pair

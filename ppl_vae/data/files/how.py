@@ -57,6 +57,10 @@ _READERS = {
 }
 
 
+# Names may hold commas, and kinds be misspelt: a comma ends a part only behind "=" and as many letters as a kind has.
+_BETWEEN = "|".join(rf"(?<==\w{{{length}}})," for length in sorted(set(map(len, KINDS))))
+
+
 def columns_from(said: str) -> dict[str, str]:
     """What columns are by their names.
 
@@ -67,7 +71,7 @@ def columns_from(said: str) -> dict[str, str]:
         UserError: it is written otherwise, a kind is unknown, or a column is there twice.
     """
     found: dict[str, str] = {}
-    for part in re.split(r"(?<==\w{3}),|(?<==\w{4}),|(?<==\w{5}),|(?<==\w{8}),", said.strip().removesuffix(",")):
+    for part in re.split(_BETWEEN, said.strip().removesuffix(",")):
         name, _, kind = (word.strip() for word in part.rpartition("="))
         if not name:
             raise UserError(f"`columns`: '{part}' is no NAME=KIND; write age=real,city=category,id=drop.")

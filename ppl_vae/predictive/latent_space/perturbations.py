@@ -87,8 +87,8 @@ def perturbations(
         span: the largest t.
         limit: how many datapoints the codes' spread is taken over.
         split: what the caption calls the data.
-        seed: of the direction, of the bits of grey levels, and of the noise of music. The draws that a width is taken
-            from where q has no closed form are from torch's own generator.
+        seed: of the direction, of the bits of grey levels, and of the noise of music. A thousand draws of
+            each q, from which its width is taken, are from torch's own generator.
 
     Returns:
         the latents of pair k too, by site, as ``z_k``; a model that reads labels decodes with the image's own.
