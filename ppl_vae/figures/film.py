@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ppl_vae.figures.images import as_pixels, mosaic, show
 from ppl_vae.figures.latent import circles
+from ppl_vae.figures.look.labels import dots
 from ppl_vae.figures.look.style import FAINT, class_colors, look, styled
 from ppl_vae.figures.posteriors import checked, draw_ellipses
 from ppl_vae.runtime.files import write_bytes
@@ -58,7 +59,6 @@ def film_frame(
         ValueError: shapes that do not fit each other, or values that are not finite.
     """
     from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
     from matplotlib.ticker import MaxNLocator
 
     points, spread = checked(means, covariances)
@@ -74,10 +74,7 @@ def film_frame(
         axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], prune="both"))  # two would meet at the corner
     plane.set(xlim=(-reach, reach), ylim=(-reach, reach), xlabel="z1", ylabel="z2", aspect="equal")
     if labels is not None:
-        handles = [
-            Line2D([], [], linestyle="", marker="o", markersize=7, color=color, label=_short(str(name)))
-            for name, color in zip(names, colors, strict=True)
-        ]
+        handles = dots([_short(str(name)) for name in names])
         figure.legend(handles=handles, loc="center left", bbox_to_anchor=(0.485, 0.5), handletextpad=0.0, borderpad=0.0)
 
     pixels = as_pixels(grid, leading=2)

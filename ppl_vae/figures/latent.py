@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ppl_vae.figures.look.apart import apart
+from ppl_vae.figures.look.labels import classes, colour_bar, dots
 from ppl_vae.figures.look.style import CATEGORICAL, INK, WIDTH, class_colors, new_figure, styled
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ _PRIOR_RADII = (1, 2, 3)
 _REACH = 3.3  # the largest circle and a little more is always seen
 _CIRCLE = "#cccccc"
 _DRAWS = "#b5b5b5"
-_MAX_TICKS = 12  # of a colour bar
 _BINS = 50
 _PLANE = 4.4  # inches that the axes are wide at least; names on them are measured in inches:
 _LETTER, _LINE, _FRAME = 0.125, 0.2, 0.06
@@ -112,17 +112,6 @@ def _checked(values: ArrayLike, what: str, size: int | None = None) -> NDArray[n
     return array
 
 
-def classes(labels: ArrayLike | None, count: int) -> tuple[list[str], NDArray[np.intp]]:
-    """The classes' names in order, and each datapoint's place among them."""
-    if labels is None:
-        return ["all"], np.zeros(count, dtype=np.intp)
-    array = np.asarray(labels)
-    if array.shape != (count,):
-        raise ValueError(f"{count} codes need labels of shape ({count},), got {array.shape}.")
-    values, index = np.unique(array, return_inverse=True)
-    return [str(value) for value in values], index
-
-
 def _principal_components(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The first two directions (2, D), and the per cent of the codes' variance that each has (2,)."""
     if len(points) < 2:
@@ -213,8 +202,6 @@ def _name_classes(
 ) -> "list[Line2D | Patch]":
     """Each class's name in its colour's frame at the median of its codes, or as near as there is room, a line leading
     there. Where there is none near it, nothing is written and the legend has to tell the colours: its entries."""
-    from matplotlib.lines import Line2D
-
     centres = np.array([np.median(points[index == place], axis=0) for place in range(len(names))])
     colors, width = class_colors(len(names)), axes.get_xlim()[1] - axes.get_xlim()[0]
     inch = width / _PLANE
@@ -222,10 +209,7 @@ def _name_classes(
     places = apart(centres, sizes)
     far = np.abs(places - centres).max() > _FAR * width
     if far or max(map(len, names)) > _LETTERS or _outside(axes, places, sizes):
-        return [
-            Line2D([], [], linestyle="", marker="o", color=color, label=name)
-            for name, color in zip(names, colors, strict=True)
-        ]
+        return [*dots(names)]
     for place, centre, name, color in zip(places, centres, names, colors, strict=True):
         if (place != centre).any():
             axes.plot(*np.stack([place, centre], axis=1), color=color, linewidth=1.5, zorder=3)
@@ -262,16 +246,3 @@ def _draw_histogram(
         return []
     # No names where there are no labels.
     return [Patch(color=color, label=name) for name, color in zip(names, colors, strict=False)]
-
-
-def colour_bar(figure: "Figure", names: list[str]) -> None:
-    """The colours of more classes than can be told apart by a legend, under the figure's axes."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import BoundaryNorm, ListedColormap
-
-    edges = np.arange(len(names) + 1) - 0.5
-    scale = ScalarMappable(BoundaryNorm(edges.tolist(), len(names)), ListedColormap(class_colors(len(names))))
-    bar = figure.colorbar(scale, ax=figure.axes[0], label="label", spacing="uniform", location="bottom")
-    places = np.arange(0, len(names), -(-len(names) // _MAX_TICKS))
-    bar.set_ticks(places.tolist(), labels=[names[place] for place in places])
-    bar.ax.minorticks_off()

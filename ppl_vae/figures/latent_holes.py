@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ppl_vae.figures.images import as_pixels, mosaic
 from ppl_vae.figures.look.apart import apart
+from ppl_vae.figures.look.labels import dots
 from ppl_vae.figures.look.style import CATEGORICAL, FAINT, INK, WIDTH, class_colors, image_colormap, new_figure, styled
 
 if TYPE_CHECKING:
@@ -108,10 +109,7 @@ def latent_holes(planes: Sequence[LatentPlane], labels: ArrayLike | None = None,
                 panel.set_title(str(number), pad=2.0)
     handles = [Line2D([], [], color=FAINT, linestyle="--", linewidth=1.5, label=f"|z| = {_RADIUS}")]
     if index is not None and len(names) <= len(CATEGORICAL):
-        handles += [
-            Line2D([], [], linestyle="", marker="o", color=color, label=str(name))
-            for name, color in zip(names, colors, strict=True)
-        ]
+        handles += dots([str(name) for name in names])
     figure.legend(handles=handles, loc="outside upper center", ncols=11, columnspacing=0.6, handletextpad=0.2)
     return figure
 

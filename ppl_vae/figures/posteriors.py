@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ppl_vae.figures.latent import circles, classes, colour_bar
+from ppl_vae.figures.latent import circles
+from ppl_vae.figures.look.labels import classes, colour_bar, dots
 from ppl_vae.figures.look.style import CATEGORICAL, WIDTH, class_colors, new_figure, styled
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ def posteriors(
     Raises:
         ValueError: shapes that do not fit each other, or values that are not finite.
     """
-    from matplotlib.lines import Line2D
-
     points, spread = checked(means, covariances)
     names, index = classes(labels, len(points))
     colors = np.array(class_colors(len(names)))
@@ -56,10 +55,7 @@ def posteriors(
     if labels is not None and len(names) > len(CATEGORICAL):
         colour_bar(figure, names)
     elif labels is not None:
-        handles += [
-            Line2D([], [], linestyle="", marker="o", markersize=7, color=color, label=name)
-            for name, color in zip(names, colors, strict=True)
-        ]
+        handles += dots(names)
     if handles:
         figure.legend(handles=handles, loc="outside upper left", ncols=6, handletextpad=0.2, columnspacing=1.2)
     return figure
