@@ -121,7 +121,7 @@ def test_new_images_are_read_as_those_of_the_run(tmp_path: Path) -> None:
     save(tmp_path / "colour.png", noise(5, 5, 3))
     with pytest.raises(UserError, match=r"images of shape \(5, 5, 3\), where the run's observations have shape \(5, 5"):
         read_input(tmp_path / "colour.png", DataInfo((5, 5), 0, 9, "", scale=255))
-    with pytest.raises(UserError, match="not all images have the run's 5 × 4 pixels"):
+    with pytest.raises(UserError, match="the run's images have 5 × 4 pixels, and some of these have not"):
         read_input(tmp_path / "colour.png", DataInfo((5, 4), 0, 9, "", scale=255))
 
 
