@@ -150,8 +150,10 @@ class Given(NamedTuple):
 
     @property
     def holed(self) -> Dataset:
-        """The data with a mask, under which all was seen."""
-        return self.data.replace(mask=torch.ones_like(self.data.kept, dtype=torch.bool))
+        """The data with a mask, under which the first number of all was not seen."""
+        mask = torch.ones_like(self.data.kept, dtype=torch.bool)
+        mask.view(-1)[0] = False
+        return self.data.replace(mask=mask)
 
     def z(self, *leading: int) -> Tensor:
         """Some values of z."""
