@@ -12,7 +12,10 @@ from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import remove_folder, writing
 
 _RECORD = "config.yaml"
-_FILES = ("checkpoint.pt", "baseline.npz", "metrics.csv", "metrics.json", "samples.npz")
+_FILES = (
+    *("checkpoint.pt", "checkpoint.pt.next", "model.safetensors", "baseline.npz"),
+    *("metrics.csv", "metrics.json", "samples.npz"),
+)
 _DRAWN = tuple(
     f"{stem}.{kind}" for stem in ("samples", "classes", "components", "confusion") for kind in ("png", "svg")
 )

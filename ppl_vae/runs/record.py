@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import yaml
 
 from ppl_vae.runs.leftovers import clear, has_learned, refuse_existing_run
-from ppl_vae.runs.migration import migrated
+from ppl_vae.runs.migration import migrated, with_format
 from ppl_vae.runs.paths import numbered
 from ppl_vae.runtime.config import from_plain, to_plain
 from ppl_vae.runtime.errors import UserError
@@ -103,7 +103,7 @@ class RunDirectory(Generic[_T]):
     @classmethod
     def text_of(cls, record: _T) -> str:
         """A record as it is written."""
-        return yaml.safe_dump(cls.plain(record), sort_keys=False)
+        return yaml.safe_dump(with_format(cls.plain(record)), sort_keys=False)
 
     @classmethod
     def plain(cls, record: _T) -> dict[str, Any]:

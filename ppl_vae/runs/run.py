@@ -1,10 +1,11 @@
 """Run directories: what was run, with which versions, and what came of it.
 
-config.yaml      the resolved configuration, what was known of the data, versions
-metrics.csv      a row for each epoch
-checkpoint.pt    weights, optimizer, random generators, history (see ppl_vae/runtime/checkpoint.py)
-figures/         pictures
-report.html      all of it on one page (see ppl_vae/reports/report.py)
+config.yaml        the resolved configuration, what was known of the data, versions
+metrics.csv        a row for each epoch
+model.safetensors  the weights that it opens with: model.NAME and guide.NAME (see ppl_vae/runtime/weights.py)
+checkpoint.pt      all else that training goes on from: optimizer, history, … (see ppl_vae/runtime/checkpoint.py)
+figures/           pictures
+report.html        all of it on one page (see ppl_vae/reports/report.py)
 """
 
 import csv
@@ -86,8 +87,13 @@ class Run(RunDirectory[Record]):
 
     @property
     def checkpoint(self) -> Path:
-        """The file with the weights."""
+        """The file that training goes on from."""
         return self.path / "checkpoint.pt"
+
+    @property
+    def weights(self) -> Path:
+        """The file of safetensors with the weights; a run of an earlier version has them in its checkpoint."""
+        return self.path / "model.safetensors"
 
     @classmethod
     def open(cls, path: Path | str) -> Self:

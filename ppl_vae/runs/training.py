@@ -205,6 +205,7 @@ def train_run(
             splits.validation,
             settings.fit,
             checkpoint_path=run.checkpoint,
+            weights_path=run.weights,
             resume=resumed,
             on_epoch=record,
             on_step=camera,

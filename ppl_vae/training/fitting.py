@@ -46,6 +46,7 @@ def fit(
     *,
     objective: Objective | ObjectiveName | None = None,
     checkpoint_path: Path | str | None = None,
+    weights_path: Path | str | None = None,
     resume: bool = False,
     on_epoch: Callable[[EpochMetrics], object] | None = None,
     on_step: Callable[[int], object] | None = None,
@@ -73,6 +74,9 @@ def fit(
         objective: what to maximise: a name, as in the settings, or an objective of your own, which is given again when
             a fit is resumed. None is the settings'.
         checkpoint_path: written at the start, as training goes on, when it is interrupted and at the end.
+        weights_path: a file of safetensors beside it, in which the weights are then, and not in the checkpoint: those
+            that a fit which ended there would end with, the parameters and buffers of the pair as ``model.NAME`` and
+            ``guide.NAME``. A crash at any moment leaves both files as they were, or both new.
         resume: go on from ``checkpoint_path``, in as many processes as you like. On the CPU, in as many as before, the
             weights are bit for bit those of never having stopped; of one process, all is.
         on_epoch: called with the metrics after each epoch, in every process; what it changes of the pair counts from
@@ -111,7 +115,9 @@ def fit(
     check_rows_are_there(train, validation)
     for words in [] if objective else doubts_about(settings):
         warn(words)
-    checkpoint_path = Path(checkpoint_path) if checkpoint_path else None
+    checkpoint_path, weights_path = (Path(path) if path else None for path in (checkpoint_path, weights_path))
+    if weights_path and (checkpoint_path is None or weights_path.parent != checkpoint_path.parent):
+        raise UserError(f"`weights_path` {weights_path}: name a file in the folder of `checkpoint_path`.")
     validation = validation if validation is not None and len(validation) else None
     if settings.patience and validation is None:
         raise UserError("patience needs validation data; give a validation fraction above 0, or patience 0.")
@@ -119,8 +125,9 @@ def fit(
         raise UserError(
             "patience needs a guide with a q for unseen data; a per-datapoint guide has one for its training data only."
         )
-    if checkpoint_path and checkpoint_path.exists() and not resume:
-        raise UserError(f"{checkpoint_path} exists; resume it, or choose another path.")
+    for path in (checkpoint_path, weights_path):
+        if path and path.exists() and not resume:
+            raise UserError(f"{path} exists; resume it, or choose another path.")
     group = current()
     if group.size > 1:
         here = Splits(train.to(torch.device("cpu")), validation and validation.to(torch.device("cpu")), None, 0)
@@ -146,7 +153,7 @@ def fit(
         state = TrainingState(model, guide, train, settings, own)
         step = EagerStep(model, guide, objective, state.optimizer, feed.data, settings.precision)
         of_point = not has_density(guide, probe)
-        loop = Loop(step, feed, validation, settings, state, checkpoint_path, group, of_point)
+        loop = Loop(step, feed, validation, settings, state, checkpoint_path, weights_path, group, of_point)
         if resume:
             loop.saver.load()
         with seeded(stream(settings.seed, "trial"), device), group.together():

@@ -42,6 +42,7 @@ class Loop:
         settings: of the fit.
         state: what it has come to; the loop moves it on.
         checkpoint_path: where that is kept, or None.
+        weights_path: where its weights are kept, if not there.
         group: the processes that take the steps together.
         of_point: whether the guide is a point, so that there is no bound and what is maximised is followed.
     """
@@ -54,6 +55,7 @@ class Loop:
         settings: FitConfig,
         state: TrainingState,
         checkpoint_path: Path | None,
+        weights_path: Path | None,
         group: Group,
         of_point: bool = False,
     ) -> None:
@@ -62,7 +64,7 @@ class Loop:
         self.distributed = DistributedStep(step, group) if group.size > 1 else None
         self.eager = self.distributed or step
         self.of_point = of_point
-        self.saver = Saver(state, checkpoint_path, group, self.distributed)
+        self.saver = Saver(state, checkpoint_path, weights_path, group, self.distributed)
         self.validation_seconds = 0.0  # what the last one took, during which nothing is saved
 
     def run(

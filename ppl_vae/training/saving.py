@@ -24,14 +24,21 @@ class Saver:
     Args:
         state: of the fit.
         path: where, or None for nowhere.
+        weights_path: where its weights are, if not in it.
         group: the processes; the first one writes.
         distributed: the step that they share, if there are several.
     """
 
     def __init__(
-        self, state: TrainingState, path: Path | None, group: Group, distributed: DistributedStep | None
+        self,
+        state: TrainingState,
+        path: Path | None,
+        weights_path: Path | None,
+        group: Group,
+        distributed: DistributedStep | None,
     ) -> None:
         self.state, self.path, self.group, self.distributed = state, path, group, distributed
+        self.weights_path = weights_path
         self.saved_at = -math.inf
 
     def is_due(self, pause: float = 0.0) -> bool:
@@ -51,9 +58,15 @@ class Saver:
         sums = self.group.total(self.state.sums)
         self.refuse_divergence(sums)
         if self.group.is_first:
-            checkpoint.save(self.path, self.state.to_checkpoint(sums))
+            checkpoint.save(self.path, self.state.to_checkpoint(sums), self._apart())
         self.group.wait()  # torchrun ends all processes as soon as one has gone
         self.saved_at = time.monotonic()
+
+    def _apart(self) -> checkpoint.Apart | None:
+        """The weights that a fit which ends now ends with."""
+        if self.weights_path is None:
+            return None
+        return checkpoint.Apart(self.weights_path, ("best",) if self.state.best else (), ("model", "guide"))
 
     def refuse_divergence(self, sums: Tensor) -> None:
         """See that nothing has become infinite or NaN. Waits for the device.

@@ -204,6 +204,17 @@ class TestDamagedRuns:
         file.write_bytes(file.read_bytes()[:kept])
         self.check(cli, command, run_copy, npz, tmp_path, "checkpoint.pt")
 
+    @pytest.mark.parametrize("kept", [0, 100, -100, None])
+    def test_damaged_weights(self, cli, command, run_copy, npz, tmp_path, kept):
+        file = run_copy / "model.safetensors"
+        data = file.read_bytes()
+        file.write_bytes(data[:kept] if kept is not None else data[:-4] + bytes(255 - byte for byte in data[-4:]))
+        self.check(cli, command, run_copy, npz, tmp_path, "damaged")
+
+    def test_no_weights(self, cli, command, run_copy, npz, tmp_path):
+        (run_copy / "model.safetensors").unlink()
+        self.check(cli, command, run_copy, npz, tmp_path, "missing or damaged")
+
     def test_foreign_checkpoint(self, cli, command, run_copy, npz, tmp_path):
         torch.save({"state_dict": {}}, run_copy / "checkpoint.pt")
         self.check(cli, command, run_copy, npz, tmp_path, "not a checkpoint of this version")

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from ppl_vae.runtime import checkpoint
+
 OWN = '''"""A user's model that reads batch.c; nothing of ours is imported."""
 
 import pyro
@@ -69,7 +71,7 @@ def test_draws_are_under_those_that_are_said(cli, runs, tmp_path, name):
     with np.load(tmp_path / "a.npz") as younger, np.load(tmp_path / "b.npz") as older:
         np.testing.assert_array_equal(younger["z"], older["z"])
         if name == "own":
-            slope = torch.load(run / "checkpoint.pt", weights_only=True)["model"]["slope"][0].numpy()
+            slope = checkpoint.load(run / "checkpoint.pt")["model"]["slope"][0].numpy()
             np.testing.assert_allclose(older["means"] - younger["means"], np.tile(30 * slope, (64, 1)), rtol=1e-3)
         else:
             assert np.abs(older["means"] - younger["means"]).min() > 0
@@ -119,9 +121,7 @@ def test_gone_on_with_it_is_the_run_that_it_would_have_been(cli, folder, tmp_pat
     assert cli("train", *flags, 3, "--out", tmp_path / "whole")[0] == 0
     assert cli("train", *flags, 1, "--out", tmp_path / "parts")[0] == 0
     assert cli("train", "--resume", tmp_path / "parts", "--epochs", 3)[0] == 0
-    whole, parts = (
-        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["model"] for name in ("whole", "parts")
-    )
+    whole, parts = (checkpoint.load(tmp_path / name / "checkpoint.pt")["model"] for name in ("whole", "parts"))
     assert whole.keys() == parts.keys()
     assert "decoder.conditions.shift" in whole
     for name, value in whole.items():

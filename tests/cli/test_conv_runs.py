@@ -7,6 +7,7 @@ import torch
 from ppl_vae.networks.convolutional import ConvDecoder, ConvEncoder
 from ppl_vae.networks.dense import Encoder
 from ppl_vae.runs.run import Run
+from ppl_vae.runtime import checkpoint
 from tests.marks import slow_after
 
 CONV = ["--net", "conv", "--channels", "4", "6", "--hidden", "16", "--latent-dim", "2"]
@@ -99,7 +100,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(cli, run, data, tmp_path):
     flags = ["--data", data, *CONV, "--batch-size", "50"]
     assert cli("train", *flags, "--epochs", "1", "--out", tmp_path / "run")[0] == 0
     assert cli("train", "--resume", tmp_path / "run", "--epochs", "2")[0] == 0
-    resumed, whole = (torch.load(path / "checkpoint.pt", weights_only=True) for path in (tmp_path / "run", run))
+    resumed, whole = (checkpoint.load(path / "checkpoint.pt") for path in (tmp_path / "run", run))
     for part in ("model", "guide"):
         torch.testing.assert_close(resumed[part], whole[part], rtol=0, atol=0)
     status, _, err = cli("train", "--resume", run, "--net", "mlp")

@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from ppl_vae.estimates.caveats import CAVEATS
+from ppl_vae.runtime import checkpoint
 
 BRIEF = [
     *["--limit", "3", "--infer-steps", "4", "--infer-window", "2", "--elbo-samples", "5", "--num-samples", "10"],
@@ -67,7 +68,7 @@ def test_a_resumed_run_is_the_one_that_never_stopped(cli, tmp_path):
     assert cli("train", *flags, "--epochs", "4", "--out", tmp_path / "whole")[0] == 0
     assert cli("train", *flags, "--out", tmp_path / "parts")[0] == 0
     assert cli("train", "--resume", tmp_path / "parts", "--epochs", "4")[0] == 0
-    states = [torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("whole", "parts")]
+    states = [checkpoint.load(tmp_path / name / "checkpoint.pt") for name in ("whole", "parts")]
     for part in ("model", "guide"):
         assert states[0][part].keys() == states[1][part].keys()
         assert all(torch.equal(states[0][part][name], states[1][part][name]) for name in states[0][part])

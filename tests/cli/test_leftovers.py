@@ -14,6 +14,7 @@ from ppl_vae.runs.baseline import BaselineRun
 from ppl_vae.runs.leftovers import refuse_existing_run
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime import checkpoint
+from ppl_vae.runtime.checkpoint import Apart
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.folders import locked
 from tests.marks import slow_after
@@ -63,6 +64,15 @@ def killed_in_the_first_checkpoint(path, record):
     killed_before_the_first_checkpoint(path, record)
     (path / "checkpoint.pt.0123456789ab.partial").write_bytes(b"PK")
     (path / "checkpoint.pt.partial").write_bytes(b"PK")  # as an older version named it
+
+
+def killed_before_the_first_checkpoint_has_its_name(path, record):
+    killed_before_the_first_checkpoint(path, record)
+    checkpoint.save(
+        path / "checkpoint.pt", {"history": [], "step": 0, "w": {}}, Apart(path / "model.safetensors", (), "w")
+    )
+    (path / "checkpoint.pt").rename(path / "checkpoint.pt.next")
+    (path / "model.safetensors.0123456789ab.partial").write_bytes(b"")
 
 
 def killed_in_the_first_step(path, record):
@@ -222,7 +232,7 @@ STOPS = {
     "disk full at the first checkpoint": (
         "torch.save",
         full,
-        "checkpoint.pt: cannot write (No space left on device); make",
+        "checkpoint.pt.next: cannot write (No space left on device); make",
     ),
     "disk full at the record": ("os.fsync", full, "config.yaml: cannot write (No space left on device); make room"),
 }

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from ppl_vae.cli.main import main
+from ppl_vae.runtime import checkpoint
 
 OWN = Path(__file__).with_name("own.py")
 BRIEF = ["--infer-steps", "20", "--infer-window", "10", "--infer-starts", "1", "--limit", "4", "--splits", "test"]
@@ -47,7 +47,7 @@ def arrays(cli, run, out, *flags):
 
 def expected(run, z, label):
     """E[x | z, y] of the file's model, worked out from its parameters."""
-    state = torch.load(run / "checkpoint.pt", weights_only=True)["model"]
+    state = checkpoint.load(run / "checkpoint.pt")["model"]
     weight, bias, own = (state[name].double().numpy() for name in ("decoder.weight", "decoder.bias", "of_class"))
     return 1 / (1 + np.exp(-(z @ weight.T + bias).reshape(*z.shape[:-1], 4, 4) - own[label]))
 

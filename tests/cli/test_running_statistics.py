@@ -9,6 +9,7 @@ import torch
 from ppl_vae.data import load
 from ppl_vae.evaluation import elbo
 from ppl_vae.runs.run import Run
+from ppl_vae.runtime import checkpoint
 
 PAIR = """
 import pyro
@@ -65,7 +66,7 @@ def test_evaluations_repeat_and_are_of_the_weights_as_trained(cli, run):
     assert found[0] == found[1] == found[2]
     assert (run / "checkpoint.pt").read_bytes() == before
 
-    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    state = checkpoint.load(run / "checkpoint.pt")
     scope: dict = {}
     exec(compile(PAIR, "mine.py", "exec"), scope)
     model, guide = scope["Mine"](2), scope["Guide"](2)

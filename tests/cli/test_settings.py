@@ -22,7 +22,7 @@ from ppl_vae.training import FitConfig
 from tests.cli import own_parts
 
 FILE = Path(own_parts.__file__)
-RECORD = Path(__file__).parent / "flat_record"
+RECORD = Path(__file__).parents[1] / "runs" / "formats" / "1"
 MINE = Path(__file__).parents[2] / "examples" / "mine.py"
 TINY = ["--epochs", "1", "--hidden", "3", "--latent-dim", "2", "--device", "cpu"]
 

@@ -14,6 +14,7 @@ import yaml
 
 from ppl_vae.data import load
 from ppl_vae.runs.run import Run
+from ppl_vae.runtime import checkpoint
 
 SMALL = ["--hidden", "16", "--latent-dim", "2"]
 
@@ -162,7 +163,7 @@ def test_ctrl_c_then_resume_equals_never_having_stopped(cli, tmp_path):
     assert 2 <= done < 20
     assert cli("train", "--resume", tmp_path / "stopped")[0] == 0
     assert cli("train", *SMALL, "--engine", "eager", *flags, "--out", tmp_path / "whole")[0] == 0
-    states = [torch.load(tmp_path / n / "checkpoint.pt", weights_only=True) for n in ("stopped", "whole")]
+    states = [checkpoint.load(tmp_path / n / "checkpoint.pt") for n in ("stopped", "whole")]
     assert equal_states(*states)
     assert len(rows(tmp_path / "stopped")) == 20
 
@@ -184,7 +185,7 @@ def test_resume_for_more_epochs(cli, tmp_path):
     assert cli("train", *SMALL, "--epochs", "2", "--out", tmp_path / "run")[0] == 0
     assert cli("train", "--resume", tmp_path / "run", "--epochs", "3")[0] == 0
     assert cli("train", *SMALL, "--epochs", "3", "--out", tmp_path / "whole")[0] == 0
-    states = [torch.load(tmp_path / n / "checkpoint.pt", weights_only=True) for n in ("run", "whole")]
+    states = [checkpoint.load(tmp_path / n / "checkpoint.pt") for n in ("run", "whole")]
     assert equal_states(*states)
 
 

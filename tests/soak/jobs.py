@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
+
+from ppl_vae.runtime import checkpoint
 
 _SMALL = ("--hidden", "16", "--latent-dim", "2")
 
@@ -35,7 +36,7 @@ class Job(NamedTuple):
 
 
 def _weights(run: Path) -> str:
-    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    state = checkpoint.load(run / "checkpoint.pt")
     digest = hashlib.sha256()
     for part in ("model", "guide"):
         for name, tensor in sorted(state[part].items()):

@@ -210,7 +210,7 @@ def _arrays(path: Path, chance: random.Random) -> str:
 
 def _changed(path: Path, chance: random.Random) -> str:
     """Change a file: its bytes, or half of the time what they stand for."""
-    if chance.random() < 0.5 and path.suffix != ".txt":
+    if chance.random() < 0.5 and path.suffix not in (".txt", ".safetensors"):
         if path.suffix == ".npz":
             return _arrays(path, chance)
         if path.suffix == ".pt":
@@ -244,7 +244,7 @@ def _run(run: str, name: str) -> Callable[[Path, Path, random.Random], _What]:
         change = _changed(path / name, chance)
         if run == "baseline":
             return _What(change, "generators", path, "--out", work / "drawn.npz")
-        if name == "checkpoint.pt" and chance.random() < 0.6:
+        if name in ("checkpoint.pt", "model.safetensors") and chance.random() < 0.6:
             return _What(change, "train", "--resume", path, "--epochs", "3")
         return _What(change, "evaluate", path, "--limit", "4", "--num-samples", "2")
 
@@ -257,6 +257,7 @@ _KINDS: dict[str, Callable[[Path, Path, random.Random], _What]] = {
     "music": _file("music.json"),
     "a run's config.yaml": _run("run", "config.yaml"),
     "a checkpoint": _run("run", "checkpoint.pt"),
+    "weights": _run("run", "model.safetensors"),
     "a checkpoint with rows": _run("rows", "checkpoint.pt"),
     "a baseline": _run("baseline", "baseline.npz"),
     "a baseline's config.yaml": _run("baseline", "config.yaml"),

@@ -21,7 +21,15 @@ import yaml
 from ppl_vae.runtime import checkpoint
 
 _SMALL = ("--hidden", "16", "--latent-dim", "2", "--device", "cpu")
-_FILES = ("config.yaml", "metrics.csv", "checkpoint.pt", "report.html", "figures/training.png", "figures/training.svg")
+_FILES = (
+    "config.yaml",
+    "metrics.csv",
+    "model.safetensors",
+    "checkpoint.pt",
+    "report.html",
+    "figures/training.png",
+    "figures/training.svg",
+)
 
 
 def together(

@@ -1,0 +1,90 @@
+"""Weights as safetensors: named tensors in a file that any reader of the format takes, and that can run nothing.
+
+How they are packed is the format's affair (https://huggingface.co/docs/safetensors); ours is the digest among its
+metadata, by which a checkpoint knows the weights that it belongs to.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load, save
+from torch import Tensor
+
+from ppl_vae.runtime.files import write_bytes
+
+__all__ = ["SafetensorError", "can_hold", "digest_of", "on_cpu", "outline", "read", "write"]
+
+_DIGEST = "digest"
+# What the format calls the types that all its versions hold.
+_TYPES = {
+    **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
+    **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8},
+    "BOOL": torch.bool,
+}
+
+
+def can_hold(value: object) -> bool:
+    """Whether the format holds a value: a dense tensor of real numbers, whole numbers or truths."""
+    if not isinstance(value, Tensor) or value.is_nested or value.layout is not torch.strided:
+        return False
+    return value.dtype in _TYPES.values()
+
+
+def on_cpu(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies as the format takes them: numbers in order, none in another's memory."""
+    return {
+        name: torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.detach()) for name, tensor in weights.items()
+    }
+
+
+def digest_of(weights: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and numbers of weights that are :func:`on_cpu`."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def write(path: Path, weights: dict[str, Tensor], digest: str) -> None:
+    """Write them in one piece or not at all; see :func:`ppl_vae.runtime.files.whole`.
+
+    Args:
+        path: replaced if it exists.
+        weights: by name, :func:`on_cpu`.
+        digest: of them.
+    """
+    write_bytes(path, save(weights, {"format": "pt", _DIGEST: digest}))
+
+
+def read(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tensor], str]:
+    """Read them.
+
+    Returns:
+        the weights by name, and the digest of what was read.
+
+    Raises:
+        OSError, SafetensorError: it is not there, or not of the format.
+    """
+    weights = load(path.read_bytes())
+    digest = digest_of(weights)
+    return {name: tensor.to(device) for name, tensor in weights.items()}, digest
+
+
+def outline(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Read names, types and shapes alone; the tensors are on the meta device.
+
+    Returns:
+        the same as :func:`read`, but the digest is the one that the file says of itself.
+
+    Raises:
+        OSError, SafetensorError, KeyError: as :func:`read`; or a type that no weights of ours have.
+    """
+    with safe_open(path, framework="pt") as file:
+        found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # it is no dictionary
+        shapes = {name: (each.get_shape(), _TYPES[each.get_dtype()]) for name, each in found.items()}
+        digest = (file.metadata() or {}).get(_DIGEST, "")
+    return {name: torch.empty(shape, dtype=dtype, device="meta") for name, (shape, dtype) in shapes.items()}, digest
