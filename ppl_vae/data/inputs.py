@@ -4,12 +4,13 @@ from pathlib import Path
 
 from ppl_vae.data.arrays import Observations
 from ppl_vae.data.codecs import encode_notes
+from ppl_vae.data.files.h5ad import read_h5ad
 from ppl_vae.data.files.how import Reading
 from ppl_vae.data.files.images import SUFFIXES, read_images
 from ppl_vae.data.files.music import read_music
 from ppl_vae.data.files.npy import read_npy
 from ppl_vae.data.files.npz import read_npz
-from ppl_vae.data.files.sparse import is_sparse, read_h5ad, read_sparse
+from ppl_vae.data.files.sparse import is_sparse, read_sparse
 from ppl_vae.data.files.text import encoded_lines, read_lines
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.tables.reading import SUFFIXES as TABLES

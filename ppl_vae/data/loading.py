@@ -46,7 +46,8 @@ def load(settings: "DataConfig | Path | str | Any" = "digits", y: Any = None, **
 
     Args:
         settings: the configuration; or just a name or path; or the data: an array or a tensor of observations, ``(N,
-            *event)``, a sparse matrix, a frame of pandas, polars or pyarrow, a data set of torch or of Hugging Face.
+            *event)``, a sparse matrix, a frame of pandas, polars or pyarrow, an AnnData, a data set of torch or of
+            Hugging Face.
         y: labels beside an array, numbers or names of classes, ``(N,)``.
         named: fields of :class:`DataConfig` by name, in place of the settings': ``binarization="static"``; ``columns``
             may be a mapping, ``{"age": "real"}``.

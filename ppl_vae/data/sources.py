@@ -14,13 +14,14 @@ from ppl_vae.data import torchvision_sets
 from ppl_vae.data.arrays import Observations
 from ppl_vae.data.codecs import encode_notes
 from ppl_vae.data.dataset import as_float
+from ppl_vae.data.files.h5ad import read_h5ad
 from ppl_vae.data.files.how import Reading
 from ppl_vae.data.files.images import read_images
 from ppl_vae.data.files.music import read_music
 from ppl_vae.data.files.npy import far_npy, read_npy
 from ppl_vae.data.files.npz import far_npz, read_npz
 from ppl_vae.data.files.objects import is_hugging_face, read_hugging_face
-from ppl_vae.data.files.sparse import is_sparse, read_h5ad, read_sparse
+from ppl_vae.data.files.sparse import is_sparse, read_sparse
 from ppl_vae.data.files.text import alphabet_of, encoded_lines, read_lines
 from ppl_vae.data.streaming.splitting import Far
 from ppl_vae.data.tables.large_tables import far_table

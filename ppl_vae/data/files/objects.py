@@ -1,4 +1,6 @@
-"""What Python is given in place of a file: arrays, sparse matrices, data sets of torch and of Hugging Face."""
+"""What Python is given in place of a file: arrays, sparse matrices, cells by genes, data sets of torch and of Hugging
+Face.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,7 +11,9 @@ import torch
 from torch import Tensor
 
 from ppl_vae.data.arrays import Observations, observed
+from ppl_vae.data.files.h5ad import is_cells, read_cells
 from ppl_vae.data.files.how import Reading
+from ppl_vae.data.files.sparse import read_matrix
 from ppl_vae.data.tables.reading import read_frame
 from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.progress import Bar
@@ -19,8 +23,8 @@ _OF_HUGGING_FACE = ("state.json", "dataset_dict.json")  # in a folder that save_
 
 
 def reader_of(value: object, y: object = None) -> Callable[[Reading], Observations] | None:
-    """What reads a value: an array or a tensor of observations, a pair of it and labels, a sparse matrix, or a data set
-    with a length whose items are observations, or observations with labels; None of anything else.
+    """What reads a value: an array or a tensor of observations, a pair of it and labels, a sparse matrix, an AnnData,
+    or a data set with a length whose items are observations, or observations with labels; None of anything else.
 
     Args:
         value: what was given.
@@ -30,6 +34,10 @@ def reader_of(value: object, y: object = None) -> Callable[[Reading], Observatio
         value, y = value  # (x, y)
     if _is_array(value):
         return lambda how: _of_arrays(value, y, how)
+    if y is not None:
+        return None  # all others have their labels themselves
+    if is_cells(value):
+        return lambda how: _of_cells(value, how)
     if hasattr(value, "to_pandas") and hasattr(value, "column_names"):
         return lambda how: _of_hugging_face(value, how)
     if hasattr(value, "__getitem__") and hasattr(value, "__len__") and isinstance(value, torch.utils.data.Dataset):
@@ -78,7 +86,15 @@ def _array(value: Any) -> np.ndarray:
 
 def _of_arrays(x: Any, y: Any, how: Reading) -> Observations:
     how.refuse_unread("arrays", "integer_scale")
-    return observed("the data", _array(x), None if y is None else _labels(y), scale=how.integer_scale)
+    labels = None if y is None else _labels(y)
+    if hasattr(x, "toarray"):
+        return read_matrix(x, labels, how)
+    return observed("the data", _array(x), labels, scale=how.integer_scale)
+
+
+def _of_cells(cells: Any, how: Reading) -> Observations:
+    how.refuse_unread("the AnnData", "label_column", "layer")
+    return read_cells(cells, how)
 
 
 def _labels(y: Any) -> np.ndarray:

@@ -51,6 +51,26 @@ def test_holes_and_counts():
     assert torch.equal(load(sparse.csr_array(counts)).train.x, load(counts).train.x)
 
 
+@pytest.mark.parametrize("dtype", ["int64", "float32"])
+def test_a_sparse_matrix_is_taken_as_its_file_is(tmp_path, dtype):
+    counts = sparse.coo_array(np.random.default_rng(0).poisson(3, size=(40, 5)).astype(dtype))
+    sparse.save_npz(tmp_path / "x.npz", counts)
+    found, read = load(counts), load(tmp_path / "x.npz")
+    assert found.kinds == read.kinds == ("counts",)
+    assert found.fingerprint() == read.fingerprint()
+    assert load(counts, Y).class_names == ("cat", "dog")
+    with pytest.raises(UserError, match=r"y has shape \(39,\) where x has 40 rows"):
+        load(counts, Y[1:])
+
+
+def test_levels_in_a_sparse_matrix_are_divided_by_what_is_said(tmp_path):
+    sparse.save_npz(tmp_path / "x.npz", sparse.csr_array(X.reshape(40, 36)))
+    for given in (sparse.csr_array(X.reshape(40, 36)), tmp_path / "x.npz"):
+        found = load(given, integer_scale=255, binarization="none")
+        assert torch.equal(found.train.x, load(X.reshape(40, 36), integer_scale=255, binarization="none").train.x)
+        assert "levels, divided by 255" in found.notes[0]
+
+
 def test_data_sets_of_torch():
     same(load(Items(*zip(X, Y, strict=True))))
     same(load(Items(*({"image": image, "label": label} for image, label in zip(X, Y, strict=True)))))
@@ -80,6 +100,8 @@ def test_what_cannot_be_used_is_refused_in_a_line(value, words):
 def test_labels_are_for_arrays():
     with pytest.raises(UserError, match="`y` is for arrays"):
         load("digits", Y)
+    with pytest.raises(UserError, match="`y` is for arrays"):
+        load(TensorDataset(torch.from_numpy(X)), Y)
     with pytest.raises(UserError, match=r"y has shape \(40,\) where x has 39 rows"):
         load(X[:39], Y)
 

@@ -7,9 +7,7 @@ from scipy import sparse
 
 from ppl_vae import UserError, load
 from ppl_vae.data.files import sparse as reader
-from ppl_vae.data.files.how import Reading
 from ppl_vae.data.info import DataInfo
-from ppl_vae.data.inputs import read_input
 from ppl_vae.data.streaming.streamed import Streamed
 
 N, D = 300, 40
@@ -62,62 +60,3 @@ def test_what_cannot_be_used_is_refused(tmp_path, x, words):
     sparse.save_npz(tmp_path / "x.npz", x)
     with pytest.raises(UserError, match=rf"x\.npz: .*{words}"):
         load(tmp_path / "x.npz")
-
-
-# --- Cells by genes ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def cells(tmp_path):
-    anndata = pytest.importorskip("anndata")
-    import pandas
-
-    made = anndata.AnnData(sparse.csr_matrix(np.log1p(COUNTS)))
-    made.layers["counts"] = sparse.csr_matrix(COUNTS)
-    made.var_names = [f"gene {number}" for number in range(D)]
-    kinds = np.where(np.arange(N) % 3, "B cell", "T cell").astype(object)
-    made.obs["kind"] = pandas.Categorical(kinds)
-    made.obs["gone"] = np.where(np.arange(N) == 7, None, kinds)
-    made.write_h5ad(tmp_path / "cells.h5ad")
-    return tmp_path / "cells.h5ad"
-
-
-def test_cells_have_genes_and_kinds(cells):
-    found = load(cells, label_column="kind", layer="counts")
-    assert found.columns[:2] == ("gene 0", "gene 1")
-    assert found.class_names == ("B cell", "T cell")
-    assert found.kinds == ("counts",)
-    order = torch.randperm(N, generator=torch.Generator().manual_seed(0))
-    assert torch.equal(found.test.x, torch.from_numpy(COUNTS)[order[: len(found.test)]].float())
-    assert torch.equal(found.test.y, (order[: len(found.test)] % 3 == 0).long())
-    assert load(cells).kinds == ("reals",)
-    assert "`layer`" in load(cells).notes[0]
-
-
-def test_new_cells_are_read_by_the_names_of_their_genes(cells, tmp_path):
-    import anndata
-
-    info = DataInfo.of(load(cells, label_column="kind", layer="counts"))
-    new = anndata.read_h5ad(cells)[:9, ::-1].copy()
-    del new.obs["kind"]
-    new.write_h5ad(tmp_path / "new.h5ad")
-    how = Reading(label_column="kind", layer="counts")
-    found = read_input(tmp_path / "new.h5ad", info, how)
-    assert torch.equal(found.x.long(), torch.from_numpy(COUNTS[:9]))
-    assert found.y is None
-    new[:, :5].copy().write_h5ad(tmp_path / "few.h5ad")
-    with pytest.raises(UserError, match="there is no gene 'gene 0', which the run learned from"):
-        read_input(tmp_path / "few.h5ad", info, how)
-
-
-@pytest.mark.parametrize(
-    ("how", "words"),
-    [
-        ({"layer": "count"}, "did you mean 'counts'"),
-        ({"label_column": "kinds"}, "did you mean 'kind'"),
-        ({"label_column": "gone"}, "label column 'gone' is empty in row 8"),
-    ],
-)
-def test_what_is_not_there_is_said(cells, how, words):
-    with pytest.raises(UserError, match=words):
-        load(cells, **how)
