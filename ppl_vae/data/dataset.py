@@ -55,10 +55,8 @@ class Dataset:
         mask: Tensor | None = None,
         c: Tensor | None = None,
     ) -> None:
-        """See what each is, and lay them out in C's order: noise is drawn in the order of memory.
-
-        What they hold is looked at where a pair is tried, by :meth:`probe`: this runs inside a traced step too.
-        """
+        """Lay them out in C's order: noise is drawn in the order of memory. What they hold is looked at where a pair is
+        tried, by :meth:`probe`: this runs inside a traced step too."""
         for name, value in (("x", x), ("y", y), ("mask", mask), ("c", c)):
             if not isinstance(value, Tensor) and (name == "x" or value is not None):
                 raise UserError(f"{name} is a {type(value).__name__}; make it a tensor, {as_tensor(name, value)}.")
@@ -93,8 +91,8 @@ class Dataset:
     def __repr__(self) -> str:
         labels = "no labels" if self.y is None else "with labels"
         kept = f"{_name(self.kept)}{f' / {self.scale}' if self.scale > 1 else ''}"
-        rows = f"{len(self):,} rows of shape {self.event_shape}, {kept}, {labels}"
-        return f"Dataset({rows}{', binarized at every visit' if self.dynamic else ''})"
+        drawn = ", binarized at every visit" if self.dynamic else ""
+        return f"Dataset({len(self):,} rows of shape {self.event_shape}, {kept}, {labels}{drawn})"
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -104,6 +102,11 @@ class Dataset:
     @property
     def num_parts(self) -> int:
         """What an epoch has an order of: its rows."""
+        return len(self)
+
+    @property
+    def at_once(self) -> int:
+        """Rows that may be held at once: here they all are."""
         return len(self)
 
     @property
@@ -290,10 +293,7 @@ def as_tensor(name: str, value: object) -> str:
         made = name
     else:
         made = f"torch.as_tensor({name}.to_numpy())" if hasattr(value, "to_numpy") else f"torch.as_tensor({name})"
-    return f"{made}{_MADE.get(name, '.float()')}"
-
-
-_MADE = {"y": "", "mask": ".bool()"}
+    return made + {"y": "", "mask": ".bool()"}.get(name, ".float()")
 
 
 def _name(value: Tensor) -> str:

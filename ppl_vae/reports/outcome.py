@@ -130,11 +130,8 @@ def what_estimates_are_of(data: Dataset, local: bool, split: str, once: str, par
 
 
 def _where(count: int, total: int, split: str) -> str:
-    return (
-        f"all {total:,} {split} datapoints"
-        if count == total
-        else f"the first {count:,} of {total:,} {split} datapoints"
-    )
+    of = f"{total:,} {'training' if split == 'train' else split} datapoints"
+    return f"all {of}" if count == total else f"the first {count:,} of {of}"
 
 
 def closing_of(opened: OpenedRun, found: Evaluation) -> str:

@@ -120,7 +120,7 @@ def _training(subject: _Subject) -> "Figure":
     history, fit = subject.run.history(of_point), subject.run.record.config.fit
     what = "The reconstruction" if of_point else "The bound and its two parts"
     caption = (
-        f"{subject.title}. {what} over {len(history)} epochs, bigger is better"
+        f"{subject.title}. {what} over {len(history)} epoch{'s' * (len(history) != 1)}, bigger is better"
         f"{f'; {history.loss}' if history.loss else ''}. "
         f"{subject.info.num_data:,} training datapoints, batches of {fit.batch_size}, "
         f"learning rate {fit.optimizer.learning_rate:g}, seed {fit.seed}."

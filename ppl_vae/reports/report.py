@@ -121,9 +121,10 @@ class _Report:
         self.config, self.splits = self.run.record.config, splits
         self.local = bool(tables_of(self.pair.guide))
         self.split = split_shown(self.pair, splits)
-        data = splits.get(self.split).to(opened.device)
-        self.once = ", binarized once" if data.dynamic else ""
-        self.data = data.fixed(_SEED)  # the bits that `ppl-vae evaluate` takes
+        data = splits.get(self.split)
+        self.total, self.once = len(data), ", binarized once" if data.dynamic else ""
+        # The bits that `ppl-vae evaluate` takes; only what is held has any that stay.
+        self.data = (data.head(data.at_once) if data.dynamic else data).to(opened.device).fixed(_SEED)
         self.of_elbo = self.data.head(effort.elbo_datapoints)
         self.few = self.data.head(effort.datapoints)
         self.missing: list[str] = []
@@ -244,12 +245,17 @@ class _Report:
 
     def _note(self) -> str:
         less = "" if self.effort.estimates_all else f" {self.effort.in_words(self.run.path)}"
-        return f"{what_estimates_are_of(self.data, self.local, self.split, self.once, self.parts)}{less}"
+        held = (
+            ""
+            if len(self.data) == self.total
+            else f" They are of the first {len(self.data):,}: memory is to hold no more (`data_memory`)."
+        )
+        return f"{what_estimates_are_of(self.data, self.local, self.split, self.once, self.parts)}{held}{less}"
 
     def _commands(self) -> list[str]:
         effort, path = self.effort, self.run.path
         where = {} if self.split == "test" else {"split": self.split}
-        limit = {} if len(self.of_elbo) == len(self.data) else {"limit": len(self.of_elbo)}
+        limit = {} if len(self.of_elbo) == self.total else {"limit": len(self.of_elbo)}
         draws = {} if effort.elbo_draws == FULL.elbo_draws else {"num_samples": effort.elbo_draws}
         commands = [train_command(self.run.record.asked, path), command_on("evaluate", path, **where, **limit, **draws)]
         if "iwae" in self.protocols:

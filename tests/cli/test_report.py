@@ -321,3 +321,18 @@ def test_begins_with_the_result_four_pictures_and_the_next_command(trained, open
     assert len(shown) == 4
     assert max(image.bounding_box()["y"] + image.bounding_box()["height"] for image in shown) < 900
     assert not tab.locator("text=Shaded: observed").is_visible()
+
+
+def test_rows_larger_than_memory_have_a_report_of_as_many_as_may_be_held(cli, tmp_path):
+    """A guide of rows has a q for its training data only, whose bits do not stay unless they are held."""
+    grey = np.random.default_rng(0).random((9000, 12, 12)) ** 4
+    np.savez(tmp_path / "x.npz", x=(255 * grey).astype(np.uint8))
+    how = ["--data-memory", "1", "--test-fraction", "0.005", "--validation-fraction", "0.005", "--guide", "mean-field"]
+    status, out, err = cli("train", "--data", tmp_path / "x.npz", *how, *TINY, "--out", tmp_path / "run")
+    assert status == 0, err
+    assert "left out" not in out + err
+    held = load(tmp_path / "x.npz", data_memory=1, test_fraction=0.005, validation_fraction=0.005).train.at_once
+    assert f"on the first {held} of 8,910 training datapoints" in out
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert f"They are of the first {held}: memory is to hold no more" in page
+    assert f"--limit {held}" in page

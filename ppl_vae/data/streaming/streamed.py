@@ -106,6 +106,11 @@ class Streamed(Dataset):
         return self.source.stored.num_blocks
 
     @property
+    def at_once(self) -> int:
+        """Rows that may be held at once, a window's."""
+        return min(self.source.window, len(self))
+
+    @property
     def device(self) -> torch.device:
         """Where batches go."""
         return self._device
