@@ -1,11 +1,11 @@
 """What suits the data where nobody has said: model, likelihood and networks, said in one line.
 
-    bits, grey levels (as bits)     Bernoulli likelihood
-    photographs, colour             Normal likelihood, convolutional networks
-    grey levels (as they are), reals  Normal likelihood
-    counts                          Poisson likelihood
-    columns of several kinds        a likelihood for each
-    text, music                     the sequence model
+    bits, grey levels (as bits)             Bernoulli likelihood
+    photographs, colour                     Normal likelihood, convolutional networks
+    grey levels (as they are), reals        Normal likelihood
+    counts                                  Poisson likelihood
+    columns of several kinds, categories    for each column the likelihood of its kind
+    text, music                             the sequence model
 
 How grey levels become bits is the data's (:func:`ppl_vae.data.binarization.suiting`), unless a likelihood is set: then
 it is what that likelihood is of. One of counts or codes is given a file's integers as they are, images' too.
@@ -120,8 +120,9 @@ def suited(
         UserError: the model is unknown, or a user's file that cannot be used.
     """
     train = data.train
-    several = len(set(data.kinds)) > 1 or "category" in data.kinds
-    kind = cast(Kind, data.kinds[0]) if data.kinds and not several else kind_of(train.some(), data.layout)
+    kinds = set(data.kinds)
+    by_column = len(kinds) > 1 or "category" in kinds  # blocks of categories have no likelihood but that of columns
+    kind = cast(Kind, data.kinds[0]) if kinds and not by_column else kind_of(train.some(), data.layout)
     now: Kind = "bits" if train.dynamic else kind
     unset = [name for name in ("model", "likelihood", "net") if getattr(pair, name) == AUTO]
     found: dict[str, Any] = {"model": pair.model}
@@ -136,7 +137,7 @@ def suited(
     if "likelihood" in unset:
         found["likelihood"] = PairConfig.likelihood
         if "likelihood" in reads:
-            found["likelihood"] = "columns" if several else _LIKELIHOODS.get(now, "normal")
+            found["likelihood"] = "columns" if by_column else _LIKELIHOODS.get(now, "normal")
             said.append(f"{found['likelihood']} likelihood")
             flags.append("likelihood")
     if "net" in unset:
@@ -148,7 +149,8 @@ def suited(
             flags.append("net")
     chosen = tuple([*unset, *(["binarization"] if binarization == "auto" else [])])
     why = f"x is {kind}" if kind in ("text", "music") else f"x holds {IN_WORDS[kind]}"
-    why = "x has columns of several kinds" if several else why
+    if by_column:
+        why = "x has columns of several kinds" if len(kinds) > 1 else "x holds categories"
     if "binarization" in flags and data.binarization != ("dynamic" if kind == "grey levels" else "none"):
         takes = f"the model takes {'bits alone' if data.binarization == 'dynamic' else 'other numbers than bits'}"
         why = takes if flags == ["binarization"] else f"{takes}, and {why}"

@@ -103,12 +103,15 @@ def test_each_kind_has_what_suits_it(name: str, tmp_path: Path) -> None:
     assert ("`net`" in found.words) == (net == "conv")
 
 
-@pytest.mark.parametrize("kinds", [("reals", "counts", "bits"), ("category",) * 3])
-def test_columns_of_several_kinds_have_a_likelihood_for_each(kinds: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("kinds", "why"),
+    [(("reals", "counts", "bits"), "x has columns of several kinds"), (("category",) * 3, "x holds categories")],
+)
+def test_columns_of_several_kinds_and_categories_have_a_likelihood_for_each(kinds: tuple[str, ...], why: str) -> None:
     x = torch.eye(3).repeat(20, 1) * (1 if "category" in kinds else 2.5)
     found = suited(UNSET, splits_of(pv.Dataset(x))._replace(kinds=kinds))
     assert found.pair.likelihood == "columns"
-    assert found.why == "x has columns of several kinds"
+    assert found.why == why
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from torch import Tensor
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.streaming.stored import Stored
 from ppl_vae.programs.batch import Batch
+from ppl_vae.runtime.config import CountOrZero, in_range
 from ppl_vae.runtime.errors import UserError
 
 _ALL = slice(None)
@@ -163,8 +164,13 @@ class Streamed(Dataset):
         """Some rows, held from here on, numbered as they come."""
         return self._resident(rows)
 
-    def head(self, limit: int | None) -> Dataset:  # type: ignore[override]
-        """The first ``limit`` rows, held from here on; all of them as they are if None or if there are fewer."""
+    @in_range
+    def head(self, limit: CountOrZero | None) -> Dataset:  # type: ignore[override]
+        """The first ``limit`` rows, held from here on; all of them as they are if None or if there are fewer.
+
+        Raises:
+            UserError: ``limit`` is negative, or no whole number.
+        """
         return self if limit is None or limit >= len(self) else self._resident(torch.arange(limit))
 
     def batch(self, index: Tensor) -> Batch:

@@ -96,6 +96,8 @@ def test_what_would_have_to_be_held_is_refused(tmp_path):
     with pytest.raises(UserError, match="more than memory is to hold"):
         train.values()
     assert len(train.head(10)) == 10
+    with pytest.raises(UserError, match="`limit`: must be greater than or equal to 0"):
+        train.head(-1)
     np.savez(tmp_path / "x.npz", x=x, mask=x > 0.5)
     with pytest.raises(UserError, match="a mask would have to be held"):
         load(tmp_path / "x.npz", data_memory=1)
