@@ -11,7 +11,7 @@ from ppl_vae.data import DataConfig
 from ppl_vae.data.info import DataInfo
 from ppl_vae.predictive.generators import Generator, generators, labels_in, of_baseline, of_model
 from ppl_vae.predictive.latent_space.perturbations import Span, Steps, perturbations
-from ppl_vae.predictive.latent_space.planes import holes, hollow_plane
+from ppl_vae.predictive.latent_space.planes import NumPlaces, holes, hollow_plane
 from ppl_vae.predictive.rendering import check_drawable
 from ppl_vae.predictive.samples import Samples
 from ppl_vae.runs.baseline import BaselineRun
@@ -92,7 +92,7 @@ def draws_of_runs(
 @in_range
 def planes_of_runs(
     paths: Sequence[Path],
-    num_places: Count = 8,
+    num_places: NumPlaces = 8,
     limit: Count = 2000,
     split: SplitName = "test",
     *,

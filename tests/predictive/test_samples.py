@@ -78,6 +78,14 @@ def test_messages_name_settings_and_no_flags(labelled: tuple[nn.Module, nn.Modul
         (lambda: predictive.grid(own, INFO, label=3), "`label`: this run's model takes no labels"),
         (lambda: predictive.interpolate(model, guide, DATA, INFO, images=[1]), "`images`: name two or more"),
         (lambda: predictive.interpolate(model, guide, DATA, INFO, images=[1, 12]), "`images` 12: the split's rows are"),
+        (lambda: predictive.interpolate(model, guide, DATA, INFO, images=[1, -1]), "`images` -1: the split's rows are"),
+        (
+            lambda: predictive.interpolate(model, guide, DATA, INFO, steps=1),
+            "`steps`: must be greater than or equal to 2",
+        ),
+        (lambda: predictive.grid(model, INFO, span=-1.0), "`span`: must be greater than 0"),
+        (lambda: predictive.neighbours(model, guide, DATA, INFO, count=0), "`count`: must be greater than 0"),
+        (lambda: predictive.arithmetic(model, guide, DATA, INFO, limit=-1), "`limit`: must be greater than 0"),
         (lambda: predictive.arithmetic(model, guide, DATA, INFO), "by `from_label` and `to_label`"),
         (
             lambda: predictive.arithmetic(model, guide, DATA, INFO, from_label=0, to_label=3),

@@ -1,9 +1,8 @@
 """``ppl-vae sample RUN prior | posterior | conditional | grid``: draws from the predictive distributions."""
 
 from dataclasses import field
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
 from tyro.conf import Positional
 
 from ppl_vae import predictive
@@ -13,6 +12,7 @@ from ppl_vae.data.labels import Label
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.predictive import Samples
 from ppl_vae.predictive.latent_space.planes import Spacing
+from ppl_vae.predictive.latent_space.walks import Span, Steps
 from ppl_vae.predictive.rendering import takes_labels
 from ppl_vae.runs.opened import OpenedRun, SplitName
 from ppl_vae.runtime.config import Count, config
@@ -100,9 +100,9 @@ class Grid(Sampling):
 
     what: Positional[Literal["grid"]]
     """The latent plane."""
-    steps: Annotated[int, Field(ge=2, le=1000)] = 20
+    steps: Steps = 20
     """Points in each direction."""
-    span: Annotated[float, Field(gt=0, le=1e3)] = 3.0
+    span: Span = 3.0
     """Equal spacing: from -span to span in each direction."""
     spacing: Spacing = "equal"
     """Where the points lie: equally spaced, or at quantiles of the prior N(0, 1), each with as much mass around it."""

@@ -1,9 +1,8 @@
 """``ppl-vae sample RUN interpolate | traverse``: walks through latent space."""
 
 from dataclasses import field, fields
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field
 from tyro.conf import Positional
 
 from ppl_vae import predictive
@@ -12,13 +11,12 @@ from ppl_vae.data.labels import Label
 from ppl_vae.diagnostics.units import units
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.predictive import Samples
-from ppl_vae.predictive.latent_space.walks import CodeKind, Path
+from ppl_vae.predictive.latent_space.walks import CodeKind, Path, Span, Steps
 from ppl_vae.runs.opened import OpenedRun, SplitName
 from ppl_vae.runtime.config import CountOrZero, Few, config
 from ppl_vae.runtime.errors import UserError
 
 _NUM_FOR_KL = 500  # datapoints that a unit's KL is the mean over
-Steps = Annotated[int, Field(ge=2, le=1000)]
 Rows = tuple[CountOrZero, ...]
 
 
@@ -83,7 +81,7 @@ class Traverse(Walk):
     """Row of the split whose code the other units keep; by default they are 0, the prior's mean."""
     num_units: Few = 10
     """How many units, those of largest KL first."""
-    span: Annotated[float, Field(gt=0, le=1e3)] = 3.0
+    span: Span = 3.0
     """From -span to span."""
     steps: Steps = 9
     """Values of each unit."""

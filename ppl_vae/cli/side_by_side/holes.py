@@ -1,10 +1,7 @@
 """``ppl-vae holes``: the latent planes of several runs side by side, and what decodes from the empty places."""
 
-from typing import Annotated
-
-from pydantic import Field
-
 from ppl_vae.cli.side_by_side.base import Laid
+from ppl_vae.predictive.latent_space.planes import NumPlaces
 from ppl_vae.reports.side_by_side import planes_of_runs
 from ppl_vae.runs.opened import SplitName
 from ppl_vae.runtime.config import Count, config
@@ -25,7 +22,7 @@ class Holes(Laid):
       ppl-vae holes runs/autoencoder runs/vae
     """
 
-    num_places: Annotated[int, Field(ge=1, le=40)] = 8
+    num_places: NumPlaces = 8
     """How many empty places of each, the largest first."""
     limit: Count = 2000
     """How many datapoints' codes."""

@@ -112,8 +112,8 @@ def rows_among(rows: Sequence[int], data: Dataset, setting: str) -> Tensor:
     """
     if not rows:
         raise UserError(f"`{setting}`: name one or more rows of the split.")
-    if max(rows) >= len(data):
-        raise UserError(f"`{setting}` {max(rows)}: the split's rows are 0 to {len(data) - 1}.")
+    if wrong := [row for row in rows if not 0 <= row < len(data)]:
+        raise UserError(f"`{setting}` {wrong[0]}: the split's rows are 0 to {len(data) - 1}.")
     return torch.tensor(rows, device=data.device)
 
 

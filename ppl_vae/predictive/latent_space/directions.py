@@ -12,12 +12,14 @@ from ppl_vae.predictive.latent_space.codes import GuideFor, decode_ways, encode,
 from ppl_vae.predictive.rendering import centre, strips_of, takes_labels
 from ppl_vae.predictive.samples import Samples
 from ppl_vae.predictive.wording import observation
+from ppl_vae.runtime.config import Count, in_range
 from ppl_vae.runtime.errors import UserError
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
 """Multiples of a direction that are usually added."""
 
 
+@in_range
 def arithmetic(
     model: nn.Module,
     guide: nn.Module,
@@ -29,7 +31,7 @@ def arithmetic(
     add: Sequence[int] = (),
     images: Sequence[int] = (),
     strengths: Sequence[float] = STRENGTHS,
-    limit: int = 2000,
+    limit: Count = 2000,
     split: str = "test",
     seed: int = 0,
     unseen: GuideFor | None = None,

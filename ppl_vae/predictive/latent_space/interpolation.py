@@ -17,13 +17,15 @@ from ppl_vae.predictive.latent_space.codes import (
     rows_among,
     saw_bits,
 )
-from ppl_vae.predictive.latent_space.walks import CodeKind, Path
+from ppl_vae.predictive.latent_space.walks import CodeKind, Path, Steps
 from ppl_vae.predictive.rendering import centre, shows_means, strips_of
 from ppl_vae.predictive.samples import Samples
 from ppl_vae.predictive.wording import amount, between_ends, element, observation, of_range
+from ppl_vae.runtime.config import in_range
 from ppl_vae.runtime.errors import UserError
 
 
+@in_range
 def interpolate(
     model: nn.Module,
     guide: nn.Module,
@@ -32,7 +34,7 @@ def interpolate(
     images: Sequence[int] = (),
     path: Path = "linear",
     codes: CodeKind = "means",
-    steps: int = 10,
+    steps: Steps = 10,
     label: Label | None = None,
     split: str = "test",
     seed: int = 0,

@@ -12,9 +12,11 @@ from ppl_vae.predictive.latent_space.codes import GuideFor, encode, rows_among, 
 from ppl_vae.predictive.rendering import strips_of
 from ppl_vae.predictive.samples import Samples
 from ppl_vae.predictive.wording import observation
+from ppl_vae.runtime.config import Count, Few, in_range
 from ppl_vae.runtime.errors import UserError
 
 
+@in_range
 def neighbours(
     model: nn.Module,
     guide: nn.Module,
@@ -22,8 +24,8 @@ def neighbours(
     info: DataInfo,
     among: Dataset | None = None,
     images: Sequence[int] = (0, 1, 2, 3, 4, 5),
-    count: int = 10,
-    limit: int = 10_000,
+    count: Few = 10,
+    limit: Count = 10_000,
     split: str = "test",
     among_split: str = "train",
     seed: int = 0,

@@ -1,9 +1,10 @@
 """The plane of a two-dimensional latent: cut into squares, and the empty places among the codes on it."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ppl_vae import figures
@@ -14,10 +15,11 @@ from ppl_vae.data.labels import Label
 from ppl_vae.predictive.draws import decode, has_standard_normal_prior, latent_grid, plane_site
 from ppl_vae.predictive.latent_space.codes import label_number
 from ppl_vae.predictive.latent_space.holes import empty_places
-from ppl_vae.predictive.latent_space.walks import codes_of, prior_quantiles
+from ppl_vae.predictive.latent_space.walks import Span, Steps, codes_of, prior_quantiles
 from ppl_vae.predictive.rendering import centre, image_of, takes_labels
 from ppl_vae.predictive.samples import Samples
 from ppl_vae.programs.rows import has_rows
+from ppl_vae.runtime.config import in_range
 from ppl_vae.runtime.device import device_of
 from ppl_vae.runtime.errors import UserError
 
@@ -25,13 +27,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Spacing = Literal["equal", "quantiles"]
+NumPlaces = Annotated[int, Field(ge=1, le=40)]
+"""Empty places of a plane, as many as can be numbered on it."""
 
 
+@in_range
 def grid(
     model: nn.Module,
     info: DataInfo,
-    steps: int = 20,
-    span: float = 3.0,
+    steps: Steps = 20,
+    span: Span = 3.0,
     spacing: Spacing = "equal",
     label: Label | None = None,
 ) -> Samples:
@@ -90,7 +95,10 @@ class HollowPlane(NamedTuple):
     means: Tensor
 
 
-def hollow_plane(model: nn.Module, guide: nn.Module, data: Dataset, info: DataInfo, num_places: int = 8) -> HollowPlane:
+@in_range
+def hollow_plane(
+    model: nn.Module, guide: nn.Module, data: Dataset, info: DataInfo, num_places: NumPlaces = 8
+) -> HollowPlane:
     """The codes of data on a latent plane, its largest empty places, and what decodes from them.
 
     Args:

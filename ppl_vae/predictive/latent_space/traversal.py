@@ -9,25 +9,28 @@ from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import Label
 from ppl_vae.predictive.latent_space.codes import GuideFor, decode_ways, encode, label_number, labels_for, rows_among
+from ppl_vae.predictive.latent_space.walks import Span, Steps
 from ppl_vae.predictive.rendering import centre, strips_of, takes_labels
 from ppl_vae.predictive.samples import Samples
 from ppl_vae.predictive.wording import is_table, observation
+from ppl_vae.runtime.config import CountOrZero, Few, in_range
 from ppl_vae.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from ppl_vae.diagnostics.units import Units
 
 
+@in_range
 def traverse(
     model: nn.Module,
     guide: nn.Module,
     data: Dataset,
     info: DataInfo,
     used: "Units",
-    image: int | None = None,
-    num_units: int = 10,
-    span: float = 3.0,
-    steps: int = 9,
+    image: CountOrZero | None = None,
+    num_units: Few = 10,
+    span: Span = 3.0,
+    steps: Steps = 9,
     label: Label | None = None,
     split: str = "test",
     seed: int = 0,

@@ -4,9 +4,10 @@ A code is the latents' flat, unconstrained vector (:class:`ppl_vae.programs.late
 models here that is z itself. So a walk works on any model, whatever its sites and their supports.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
@@ -17,6 +18,10 @@ from ppl_vae.runtime.seeding import seeded
 
 Path = Literal["linear", "spherical"]
 CodeKind = Literal["means", "samples"]
+Steps = Annotated[int, Field(ge=2, le=1000)]
+"""Codes on a way, both ends included."""
+Span = Annotated[float, Field(gt=0, le=1e3)]
+"""How far a way goes to either side of 0."""
 
 _BATCH_SIZE = 512  # datapoints of one call of the guide, codes of one call of the decoder
 
