@@ -29,7 +29,7 @@ def test_training_ends_in_what_came_of_it(cli, tmp_path, flags):
     assert " on digits, 1 epoch in " in run
     assert run.endswith("; the loss is minus the reconstruction, minus log p(z)") == ("point" in flags)
     assert result.split()[0] == ("reconstruction" if "point" in flags else "elbo")
-    assert result.endswith(f"{'train' if 'per-datapoint' in flags else 'test'} datapoints; higher is better")
+    assert result.endswith(f"{'training' if 'per-datapoint' in flags else 'test'} datapoints; higher is better")
     assert report.endswith(f"ppl-vae report {path}")
     _, *command = shlex.split(following.partition("   (")[0])
     assert command == ["train", "--resume", str(path), "--epochs", "46"]  # of so few steps nothing is to be read
