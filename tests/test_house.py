@@ -190,7 +190,7 @@ FLOORS = [
     {"guides", "predictive"},
     {"evaluation"},
     {"diagnostics", "training", "registry", "testing", "bench"},
-    {"runs", "explorer"},
+    {"runs", "explorer", "sklearn"},
     {"reports"},
     {"cli"},
 ]

@@ -12,7 +12,7 @@ it is what that likelihood is of. One of counts or codes is given a file's integ
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, NamedTuple, cast
 
 from torch import nn
@@ -20,7 +20,7 @@ from torch import nn
 from ppl_vae.data import DataConfig, Splits
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.kinds import IN_WORDS, Kind, kind_of
-from ppl_vae.data.loading import read_data
+from ppl_vae.data.loading import load, read_data
 from ppl_vae.data.sources import reads
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.check import takes_bits_alone, takes_counts
@@ -55,32 +55,46 @@ class Suited(NamedTuple):
     why: str
 
 
-def data_for(data: DataConfig, pair: PairConfig) -> Splits:
+def data_for(data: DataConfig, pair: PairConfig, x: Any = None, y: Any = None) -> Splits:
     """The data, its binarization and the scale of its integers chosen where nobody has: by what the pair takes where
     its likelihood is not to be chosen, else by the numbers.
 
     A program that takes bits alone is given bits, drawn anew at every visit; one of counts or codes the integers of a
     file as they are; any other has x as it is.
+
+    Args:
+        data: which, and how to read and split it.
+        pair: that is to see it.
+        x: an array of observations in place of the data that is named, ``(N, *event)``.
+        y: labels beside them, ``(N,)``.
     """
+
+    def read(**changes: Any) -> Splits:
+        config = replace(data, **changes)
+        if x is None:
+            return read_data(config)
+        return load(x, y, **{each.name: getattr(config, each.name) for each in fields(config) if each.name != "data"})
+
     fixed = pair.likelihood != AUTO or (pair.model != AUTO and not _reads_likelihood(find("model", pair.model)))
     if not fixed:
-        return read_data(data)
-    if data.integer_scale is None and data.binarization in ("auto", "none") and reads(data.data, "integer_scale"):
-        found = read_data(replace(data, binarization="none"))
+        return read()
+    scaled = x is not None or reads(data.data, "integer_scale")
+    if data.integer_scale is None and data.binarization in ("auto", "none") and scaled:
+        found = read(binarization="none")
         if found.scale > 1:
-            whole = read_data(replace(data, binarization="none", integer_scale=0))
+            whole = read(binarization="none", integer_scale=0)
             if _takes(takes_counts, pair, whole):
                 return whole
     if data.binarization != "auto":
-        return read_data(data)
-    found = read_data(replace(data, binarization="none"))
+        return read()
+    found = read(binarization="none")
     if found.kinds:  # of a table: nothing in it is grey
         return found
     bits = _takes(takes_bits_alone, pair, found) if found.layout == "plain" else None
     if bits is None:
-        return read_data(data)
+        return read()
     grey = kind_of(found.train.some(), found.layout) in _BINARIZABLE
-    return read_data(replace(data, binarization="dynamic")) if bits and grey else found
+    return read(binarization="dynamic") if bits and grey else found
 
 
 def _takes(numbers: Callable[[nn.Module, Batch], bool], pair: PairConfig, data: Splits) -> bool | None:

@@ -24,6 +24,7 @@ from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.turns import turn
 from ppl_vae.svi import EagerStep
 from ppl_vae.training.config import FitConfig, doubts_about, loss_in_words, objective_of
+from ppl_vae.training.earlier import Earlier
 from ppl_vae.training.loop import Loop
 from ppl_vae.training.metrics import EpochMetrics, History
 from ppl_vae.training.state import TrainingState
@@ -48,6 +49,7 @@ def fit(
     checkpoint_path: Path | str | None = None,
     weights_path: Path | str | None = None,
     resume: bool = False,
+    earlier: Earlier | None = None,
     on_epoch: Callable[[EpochMetrics], object] | None = None,
     on_step: Callable[[int], object] | None = None,
     on_engine: Callable[[str], object] | None = None,
@@ -60,7 +62,7 @@ def fit(
     The pair is moved to the device and changed in place, and comes back in evaluation mode. With ``patience`` it ends
     with the best epoch's weights; patience begins after the KL's warm-up. One thread trains or evaluates at a time, and
     the caller's autocast, inference mode and Pyro handlers stay outside. A second call goes on with the weights alone:
-    with another optimizer, from its first step, and its epochs are counted from 1 again.
+    with another optimizer, from its first step, and its epochs are counted from 1 again; with ``earlier`` it goes on.
 
     Inside ``with ppl_vae.runtime.processes.joined()``, under ``torchrun``, all processes call this together, with the
     same arguments; each computes its part of every minibatch, and they begin with the first one's weights.
@@ -79,6 +81,8 @@ def fit(
             ``guide.NAME``. A crash at any moment leaves both files as they were, or both new.
         resume: go on from ``checkpoint_path``, in as many processes as you like. On the CPU, in as many as before, the
             weights are bit for bit those of never having stopped; of one process, all is.
+        earlier: what fits of this pair have come to so far, in memory: the optimizer, the epochs, which count as done,
+            and the generators. This fit goes on from there, on this data, and moves it on.
         on_epoch: called with the metrics after each epoch, in every process; what it changes of the pair counts from
             then on (weights, settings of the modules, which parameters are moved).
         on_step: called with the number of steps done, before the first one and after each, in every process; the
@@ -160,7 +164,11 @@ def fit(
             sizes = sizes_to_come(len(train), settings.batch_size, group)
             try_steps(model, guide, objective, train, sizes, settings.precision)
         try:
+            if earlier:
+                earlier.put_into(state)
             loop.run(on_epoch, on_step, on_engine, progress)
+            if earlier:
+                earlier.take_from(state)
         finally:
             model.eval()
             guide.eval()

@@ -1,0 +1,79 @@
+"""What an estimator is given, held to what scikit-learn asks of it: rows, labels, a random state."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.random import RandomState
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import column_or_1d, validate_data
+
+Labels = NDArray[np.int64]
+
+
+def rows_in(
+    estimator: BaseEstimator, x: ArrayLike, event_shape: tuple[int, ...] | None = None, *, begin: bool = False
+) -> NDArray[np.generic]:
+    """Rows, NaN where a number is missing.
+
+    Args:
+        estimator: that keeps how many features there are, and their names.
+        x: ``(N, features)``.
+        event_shape: of an observation, where it is no vector.
+        begin: whether these say how many features there are; then at least two rows.
+
+    Returns:
+        ``(N, *event_shape)``, whatever numbers they are.
+
+    Raises:
+        ValueError: they are no such rows.
+    """
+    least = 2 if begin else 1
+    found: NDArray[np.generic] = validate_data(
+        estimator, x, reset=begin, ensure_all_finite="allow-nan", ensure_min_samples=least
+    )
+    if event_shape is None:
+        return found
+    if math.prod(event_shape) != found.shape[1]:
+        raise ValueError(f"`event_shape` {tuple(event_shape)} does not hold {found.shape[1]} features.")
+    return found.reshape(len(found), *event_shape)
+
+
+def labels_in(y: ArrayLike | None, rows: NDArray[np.generic]) -> NDArray[Any]:
+    """Classes of rows, ``(N,)``, for a model that reads them.
+
+    Raises:
+        ValueError: they are no classes.
+    """
+    if y is None:
+        raise ValueError("VAE requires y to be passed, but the target y is None: this `model` reads classes.")
+    found: NDArray[Any] = column_or_1d(y, warn=True)
+    check_consistent_length(rows, found)
+    check_classification_targets(found)
+    return found
+
+
+def numbers_of(y: NDArray[Any], classes: NDArray[Any]) -> Labels:
+    """The places of labels among the classes, which are in order.
+
+    Raises:
+        ValueError: one is none of them.
+    """
+    strange = y[~np.isin(y, classes)]
+    if len(strange):
+        raise ValueError(f"y holds {strange.tolist()[0]!r}; the classes are {', '.join(map(str, classes))}.")
+    found: Labels = np.searchsorted(classes, y).astype(np.int64)
+    return found
+
+
+def seed_of(random_state: int | RandomState | None) -> int:
+    """A seed: a whole number is the seed itself, all else is drawn from.
+
+    Raises:
+        ValueError: it is no random state.
+    """
+    generator = check_random_state(random_state)
+    return int(random_state) if isinstance(random_state, int | np.integer) else int(generator.randint(2**31 - 1))

@@ -1,0 +1,63 @@
+"""What a fit has come to, held in memory, for a later fit of the same pair to go on from, on the same data or other."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.seeding import rng_state, set_rng_state
+from ppl_vae.training.metrics import EpochMetrics
+from ppl_vae.training.state import TrainingState
+
+
+@dataclass(eq=False)
+class Earlier:
+    """Where fits of one pair stand, beside its weights, which are in the pair; moved on by each of them.
+
+    On the CPU, on the same data and by the same steps, several fits are bit for bit one of as many epochs.
+
+    Args:
+        history: the epochs so far; none before the first fit.
+        optimizer: moments and counts, on the CPU.
+        rng: the states of the generators.
+    """
+
+    history: list[EpochMetrics] = field(default_factory=list)
+    optimizer: dict[str, Any] = field(default_factory=dict)
+    rng: dict[str, Tensor] = field(default_factory=dict)
+
+    def put_into(self, state: TrainingState) -> None:
+        """Have a fit that begins go on from here; nothing before the first one.
+
+        Raises:
+            UserError: these were fits of another pair.
+        """
+        if not self.history:
+            return
+        shapes = {number: param.shape for number, param in enumerate(state.optimizer.shared)}
+        if any(shapes.get(number) != each["exp_avg"].shape for number, each in self._moments().items()):
+            raise UserError("what an earlier fit has come to is of another pair; begin anew.")
+        state.optimizer.load_state_dict(self.optimizer)
+        state.history = list(self.history)
+        set_rng_state(self.rng, state.device)
+
+    def take_from(self, state: TrainingState) -> None:
+        """Hold what a fit has come to."""
+        self.history = list(state.history)
+        self.optimizer = _copied(state.optimizer.state_dict())
+        self.rng = rng_state(state.device)
+
+    def _moments(self) -> dict[int, dict[str, Tensor]]:
+        """Those of each parameter, by its number; a pair of formulas has none."""
+        shared = self.optimizer["shared"]
+        return shared["state"] if shared else {}
+
+
+def _copied(state: Any) -> Any:
+    """Tensors of its own, on the CPU, so that it can be pickled for anywhere."""
+    if isinstance(state, Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {name: _copied(value) for name, value in state.items()}
+    return [_copied(value) for value in state] if isinstance(state, list) else state
