@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 NameOf = Callable[[int], str]
 """What a row of a block, from 0, is called in messages: ``line 17`` of a text, ``row 16`` of all else."""
 
-_NOTHING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "<NA>")
+NOTHING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "-nan", "NULL", "null", "<NA>")
+"""Words for a value that is not there."""
+
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?([iI]nf|INF)(inity)?$"
 DATES = "dates or times"
 
@@ -90,7 +92,7 @@ def _text(column: "pa.ChunkedArray") -> Cells:
     import pyarrow.compute as pc
 
     words = pc.utf8_trim_whitespace(column.combine_chunks())
-    seen = _bools(words.is_valid()) & ~_bools(pc.is_in(words, value_set=pa.array(_NOTHING)))
+    seen = _bools(words.is_valid()) & ~_bools(pc.is_in(words, value_set=pa.array(NOTHING)))
     lower = pc.utf8_lower(words)
     if seen.any() and _bools(pc.is_in(lower, value_set=pa.array(["true", "false"])))[seen].all():
         return Cells(seen, np.where(seen, _bools(pc.equal(lower, "true")), np.nan), truth=True)

@@ -1,4 +1,8 @@
-"""Tables as text: a line of names, then a line for each row, its fields separated by commas, semicolons or tabs."""
+"""Tables as text: a line of names, then a line for each row, its fields separated by commas, semicolons or tabs.
+
+Numbers have a decimal point, or in all of a file a decimal comma: where the numbers of a column have commas, and not
+all as thousands have them (1,234).
+"""
 
 import csv
 import os
@@ -8,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ppl_vae.data.tables.cells import NameOf
+from ppl_vae.data.tables.cells import NOTHING, NameOf
 from ppl_vae.runtime.errors import UserError, reason
 
 if TYPE_CHECKING:
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
 _NUMBER = re.compile(r"\s*[-+]?(\d+([.,]\d*)?|[.,]\d+)([eE][-+]?\d+)?\s*")
 
 
+_WITH_COMMA = r"^[-+]?(\d+(,\d*)?|,\d+)([eE][-+]?\d+)?$"
+_OF_THOUSANDS = r"^[-+]?[1-9]\d{0,2},\d{3}$"
+_IN_THOUSANDS = r"^[-+]?[1-9]\d{0,2}(\.\d{3})*$"
 _SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 
@@ -28,15 +35,15 @@ class _Form(NamedTuple):
     headed: bool
 
 
-def read_delimited(path: Path) -> "tuple[pa.Table, NameOf, str]":
+def read_delimited(path: Path) -> "tuple[pa.Table, NameOf, tuple[str, ...]]":
     """A file's rows, all of them text.
 
     Args:
         path: ends in ``.csv`` or ``.tsv``, UTF-8.
 
     Returns:
-        the table; what names a row by its line, as an editor counts them; and what is to be said of the file, or
-        nothing.
+        the table; what names a row by its line, as an editor counts them; and what is to be said of the file, a line
+        each.
 
     Raises:
         UserError: it is empty or no such text; a line has more or fewer fields than the first; a name is there twice.
@@ -60,8 +67,45 @@ def read_delimited(path: Path) -> "tuple[pa.Table, NameOf, str]":
         raise unreadable(path, error) from None
     if not len(table):
         raise UserError(f"{path}: there is a line of names and no row below it; give it rows.")
-    said = "" if form.headed else "its first line holds numbers, so the columns are called column1, column2, ..."
-    return table.rename_columns(form.names), lambda row: _named(path, form, row), said
+    table, with_commas = _with_points(path, table.rename_columns(form.names))
+    said = [] if form.headed else ["its first line holds numbers, so the columns are called column1, column2, ..."]
+    said += [f"numbers are read with a decimal comma, as in {with_commas}."] if with_commas else []
+    return table, lambda row: _named(path, form, row), tuple(said)
+
+
+def _with_points(path: Path, table: "pa.Table") -> "tuple[pa.Table, str]":
+    """The table with decimal points where numbers have commas, and the first such number; nothing where none has.
+
+    Raises:
+        UserError: in a file of decimal commas a column has points as thousands have them.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found, example, pointed = [], "", ""
+    for place, column in enumerate(table.columns):
+        words = pc.utf8_trim_whitespace(column)
+        there = words.filter(pc.invert(pc.is_in(words, value_set=pa.array(NOTHING))))
+        with_comma = there.filter(pc.match_substring(there, ","))
+        if not len(with_comma):
+            with_point = there.filter(pc.match_substring(there, "."))
+            if len(with_point) and pc.all(pc.match_substring_regex(there, _IN_THOUSANDS)).as_py():
+                pointed = pointed or f"column '{table.column_names[place]}' holds '{with_point[0].as_py()}'"
+            continue
+        if not pc.all(pc.match_substring_regex(there, _WITH_COMMA)).as_py():
+            continue
+        found.append((place, pc.replace_substring(words, ",", ".")))
+        fractions = with_comma.filter(pc.invert(pc.match_substring_regex(with_comma, _OF_THOUSANDS)))
+        example = example or (fractions[0].as_py() if len(fractions) else "")
+    if example and pointed:
+        raise UserError(
+            f"{path}: {pointed}, and elsewhere numbers have a decimal comma, as '{example}': is the point a separator "
+            "of thousands? Write all numbers without it."
+        )
+    if example:  # one number that can be nothing else tells it of all columns
+        for place, column in found:
+            table = table.set_column(place, table.column_names[place], column)
+    return table, example
 
 
 def unreadable(path: Path, error: Exception) -> UserError:

@@ -22,8 +22,10 @@ from ppl_vae.runtime.errors import UserError
 MOST_GUESSED = 50
 _MOST_COUNTED = 1_000  # a Poisson distribution of more is a normal one of a variance that few data have
 _FEW = 20  # rows; of fewer the numbers 1, 2, 3, ... may be data
+_MANY, _CLOSE = 100, 10  # rows whose whole numbers, each there once, are seldom data where they lie so close
+_FEW_CODES, _EACH_CODE = 20, 5  # different numbers, with gaps, and rows of each: postcodes of some towns, say
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ]\d{1,2}:\d{2}.*)?|\d{1,2}:\d{2}(:\d{2})?")
-_IDENTIFIER = re.compile(r"(.*[_\W])?(id|ids|uuid|guid|key|index|rownames?|__index_level_\d+__)", re.IGNORECASE)
+_IDENTIFIER = re.compile(r"(.*[_\W])?(id|ids|uuid|guid|key|no|nr|index|rownames?|__index_level_\d+__)", re.IGNORECASE)
 _IN_CAMEL = re.compile(r".*[a-z]I[dD]")
 _THOUSANDS = re.compile(
     r"[-+]?\d{1,3}(,\d{3})+(\.\d*)?|[-+]?\d{1,3}([ '’\u00a0\u202f]\d{3})+([.,]\d*)?|[-+]?\d{1,3}(\.\d{3})+,\d*"
@@ -39,10 +41,12 @@ class Guess(NamedTuple):
     Args:
         kind: a :data:`ppl_vae.data.kinds.Column`, or ``drop``.
         why: it is left out, in words.
+        doubt: what else it may be, in words; nothing where there is no doubt.
     """
 
     kind: str
     why: str = ""
+    doubt: str = ""
 
 
 def guessed(where: str, name: str, cells: Cells, name_of: NameOf) -> Guess:
@@ -99,11 +103,23 @@ def _of_numbers(name: str, cells: Cells) -> Guess:
     if ((numbers == 0) | (numbers == 1)).all():
         return Guess("bits")
     whole = bool((numbers == np.round(numbers)).all())
-    if whole and len(numbers) >= _FEW and len(np.unique(numbers)) == len(numbers):
+    num = len(np.unique(numbers))
+    if whole and len(numbers) >= _FEW and num == len(numbers):
         named = bool(_IDENTIFIER.fullmatch(name) or _IN_CAMEL.fullmatch(name))
         if named or (cells.seen.all() and high - low == len(numbers) - 1):
             return Guess(DROP, "an identifier: whole numbers, each of them once")
-    return Guess("counts" if whole and low >= 0 and low <= mean / 4 and high <= _MOST_COUNTED else "reals")
+    if whole and low >= 0 and low <= mean / 4 and high <= _MOST_COUNTED:
+        return Guess("counts")
+    return Guess("reals", doubt=_doubt(name, len(numbers), num, high - low) if whole else "")
+
+
+def _doubt(name: str, rows: int, num: int, span: float) -> str:
+    """What ``num`` different whole numbers may be beside numbers."""
+    if rows >= _MANY and num == rows and span < _CLOSE * rows:
+        return f"whole numbers, each of them once: if they only name the rows, {name}=drop"
+    if num <= _FEW_CODES and rows >= _EACH_CODE * num and span >= 2 * num:
+        return f"only {num} different numbers: if they are codes, {name}=category"
+    return ""
 
 
 def _of_words(name: str, words: list[str]) -> Guess:

@@ -35,13 +35,13 @@ class _Table(NamedTuple):
         where: it comes from, for messages.
         rows: of it.
         name_of: names one of these in messages.
-        said: what there is to say of it, or nothing.
+        said: what there is to say of it, a line each.
     """
 
     where: str
     rows: "pa.Table"
     name_of: NameOf
-    said: str = ""
+    said: tuple[str, ...] = ()
 
 
 def read_table(path: Path, how: Reading) -> Observations:
@@ -108,7 +108,7 @@ def read_known_table(path: Path, info: "DataInfo", label_column: str | None) -> 
 def _observations(table: _Table, how: Reading) -> Observations:
     found = settled(table.where, table.rows, how, table.name_of)
     count = f"{table.rows.num_rows:,} rows; what its columns are taken for (`columns` NAME=KIND says otherwise):"
-    observed = _as_numbers(table, found.schema, found.class_names, [*filter(None, [table.said]), count])
+    observed = _as_numbers(table, found.schema, found.class_names, [*table.said, count])
     return observed._replace(notes=(*observed.notes, *found.told))
 
 

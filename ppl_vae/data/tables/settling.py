@@ -37,6 +37,15 @@ class Settled(NamedTuple):
     told: tuple[str, ...]
 
 
+class _Told(NamedTuple):
+    """What is told of a column: its name, what it is taken for, more words of it, and whether there is a doubt."""
+
+    name: str
+    kind: str
+    words: str
+    doubted: bool = False
+
+
 def settled(where: str, table: "pa.Table", how: Reading, name_of: NameOf) -> Settled:
     """Settle what each column of a table is.
 
@@ -66,14 +75,14 @@ def settled(where: str, table: "pa.Table", how: Reading, name_of: NameOf) -> Set
             raise UserError(f"{where}: `condition_columns` names '{name}', which {why}.")
     columns: list[Column] = []
     conditions: list[Column] = []
-    told: list[tuple[str, str, str]] = []
+    told: list[_Told] = []
     for name in table.column_names:
         if name == how.label_column:
-            told.append((name, "labels", f"classes {listed(class_names)}" if class_names else "classes"))
+            told.append(_Told(name, "labels", f"classes {listed(class_names)}" if class_names else "classes"))
             continue
         said = KINDS.get(how.columns.get(name, ""))
         if said == DROP:
-            told.append((name, "left out", "as was said"))
+            told.append(_Told(name, "left out", "as was said"))
             continue
         cells = cells_of(table[name])
         guess = Guess(said) if said else guessed(where, name, cells, name_of)
@@ -83,14 +92,15 @@ def settled(where: str, table: "pa.Table", how: Reading, name_of: NameOf) -> Set
                 f"`columns` {name}=real, or take another."
             )
         if guess.kind == DROP:
-            told.append((name, "left out", guess.why))
+            told.append(_Told(name, "left out", guess.why))
             continue
         found = _column(where, name, guess.kind, cells, name_of)
         given = name in how.condition_columns
         (conditions if given else columns).append(found)
-        told.append((name, f"{_WORDS[found.kind]}{', a condition' if given else ''}", _described(found, cells)))
+        words = _described(found, cells) + (f"; {guess.doubt}" if guess.doubt else "")
+        told.append(_Told(name, f"{_WORDS[found.kind]}{', a condition' if given else ''}", words, bool(guess.doubt)))
     if not columns:
-        reasons = "; ".join(f"{name}: {why}" for name, _, why in told)
+        reasons = "; ".join(f"{each.name}: {each.words}" for each in told)
         raise UserError(f"{where}: no column is left to learn from ({reasons}).")
     labels = {name: number for number, name in enumerate(class_names)}
     schema = Schema(tuple(columns), how.label_column, labels, tuple(conditions))
@@ -170,11 +180,15 @@ def _cut(word: str, most: int) -> str:
     return word if len(word) <= most else f"{word[: most - 1]}…"
 
 
-def _in_words(told: Sequence[tuple[str, str, str]]) -> list[str]:
-    """What columns are taken for: a line each; of many a line for each kind, and for each one that is left out."""
-    told = [(_cut(name, _LONG), kind, words) for name, kind, words in told]
+def _in_words(told: Sequence[_Told]) -> list[str]:
+    """What columns are taken for: a line each; of many a line for each kind, and for each one that is left out or in
+    doubt."""
+    lines = [(_cut(each.name, _LONG), each.kind, each.words) for each in told]
     if len(told) <= _EACH:
-        return [f"  {line}" for line in in_columns(told)]
-    out = [f"  {line}" for line in in_columns([each for each in told if each[1] in ("left out", "labels")])]
-    kinds = {word: [name for name, found, _ in told if found == word] for word in _WORDS.values()}
+        return [f"  {line}" for line in in_columns(lines)]
+    alone = [
+        line for line, each in zip(lines, told, strict=True) if each.kind in ("left out", "labels") or each.doubted
+    ]
+    out = [f"  {line}" for line in in_columns(alone)]
+    kinds = {word: [name for name, found, _ in lines if found == word] for word in _WORDS.values()}
     return [*(f"  {word}: {listed(names)}" for word, names in kinds.items() if names), *out[:_EACH]]

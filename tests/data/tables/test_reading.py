@@ -158,6 +158,37 @@ def test_an_identifier_is_told_by_its_name_where_its_numbers_have_gaps() -> None
     assert "paid     real" in notes
 
 
+def test_whole_numbers_that_may_be_names_or_codes_are_told() -> None:
+    """In a table of many columns too, whose kinds stand in a line each."""
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "receipt": draw.permutation(400)[:200] + 5000,
+            "record_no": draw.permutation(400)[:200] + 5000,
+            "town": draw.choice([1067, 10115, 80331], 200),
+            "score": draw.choice([1, 2, 3, 4, 5], 200),
+            "pay": draw.permutation(90_000)[:200] + 5000,
+        }
+    )
+    for more in (0, 30):
+        wide = frame.assign(**{f"x{number}": draw.normal(size=200) for number in range(more)})
+        notes = [" ".join(note.split()) for note in load(wide).notes]
+        assert any(note.startswith("receipt real") and "rows, receipt=drop" in note for note in notes)
+        assert "record_no left out an identifier: whole numbers, each of them once" in notes
+        assert any(note.endswith("only 3 different numbers: if they are codes, town=category") for note in notes)
+        assert not any("=drop" in note or "=category" in note for note in notes if "pay" in note or "score" in note)
+
+
+def test_a_file_of_decimal_commas_is_the_file_of_points(tmp_path: Path) -> None:
+    """One number tells it of all: 1,250 alone could be thousands."""
+    (tmp_path / "points.csv").write_text("a,b,c,word\n1.250,-0.5,3,x\n2.125,7,4,y\n3.375,NA,5,x\n4.5e-3,1,6,y\n")
+    (tmp_path / "commas.csv").write_text("a;b;c;word\n1,250;-0,5;3;x\n2,125;7;4;y\n3,375;NA;5;x\n4,5e-3;1;6;y\n")
+    points, commas = (load(tmp_path / f"{name}.csv", validation_fraction=0.0) for name in ("points", "commas"))
+    assert commas.fingerprint() == points.fingerprint()
+    assert "decimal comma, as in 4,5e-3" in commas.notes[0]
+    assert not any("comma" in note for note in points.notes)
+
+
 def test_long_names_and_values_are_cut_where_they_are_told() -> None:
     long = "How much do you agree with " * 3
     frame = pd.DataFrame({long: [f"{long} {letter}" for letter in "ab"] * 5, "y": np.linspace(0, 1, 10)})
@@ -228,7 +259,11 @@ TEXTS: dict[str, tuple[str | bytes, list[str]]] = {
         'age,city\n1,"a\nb"\n\n2,b\nold,a\n',
         ["column 'age' holds 'old' in line 6, and numbers elsewhere", "age=category"],
     ),
-    "a decimal comma": ("age;city\n1,5;a\n2,25;b\n", ["'1,5' in line 2, a number with a decimal comma", "1234.5"]),
+    "a decimal comma beside a point": ("age;city\n1,5;a\n2.25;b\n", ["'1,5' in line 2, a number with a decimal comma"]),
+    "points of thousands": (
+        "age;pay\n1,5;1.200\n2,25;900\n",
+        ["column 'pay' holds '1.200', and elsewhere numbers have a decimal comma, as '1,5'"],
+    ),
     "thousands": ('age\n"1,234,567"\n"2,000,000"\n', ["'1,234,567' in line 2, a number with a separator of thousands"]),
     "either": ('age\n"1,234"\n"2,000"\n', ["a number with a decimal comma, or a separator of thousands"]),
     "too close": ("age\n1000000000.1\n1000000000.2\n", ["differences that float32 does not hold"]),
