@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ppl_vae.programs.check import check_pair
     from ppl_vae.registry.pairs import build_guide, build_model
     from ppl_vae.reports.comparing import compare
+    from ppl_vae.runs.handed_on.packing import pack
     from ppl_vae.runs.opened import opened as open
     from ppl_vae.runtime.errors import UserError
     from ppl_vae.svi.recording.any_program import compiled
@@ -50,6 +51,7 @@ else:
         "programs.check": ("check_pair",),
         "registry.pairs": ("build_guide", "build_model"),
         "reports.comparing": ("compare",),
+        "runs.handed_on.packing": ("pack",),
         "runs.opened": ("open",),
         "runtime.errors": ("UserError",),
         "svi.recording.any_program": ("compiled",),
@@ -88,6 +90,7 @@ __all__ = [
     "inference_gaps",
     "load",
     "open",
+    "pack",
     "posterior_predictive",
     "prior_predictive",
     "simulate",

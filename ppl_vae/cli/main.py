@@ -39,6 +39,7 @@ COMMANDS = {
     "report": ("ppl_vae.cli.report:Report", "draw a run's pictures and report again, from more datapoints"),
     "compare": ("ppl_vae.cli.compare:Compare", "one model under several guides, side by side"),
     "gaps": ("ppl_vae.cli.gaps:Gaps", "what inference loses: the approximation gap and the amortization gap"),
+    "pack": ("ppl_vae.cli.pack:Pack", "a run as one file, which opens anywhere"),
     "infer": ("ppl_vae.cli.infer:Infer", "latents of new observations"),
     "bench": ("ppl_vae.cli.bench:Bench", "speed of a training step beside Pyro, PyTorch by hand and NumPyro"),
     "sample": ("ppl_vae.cli.sample.base:Sampling", "draw new data, reconstruct, and walk through latent space"),

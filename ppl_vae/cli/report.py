@@ -10,6 +10,7 @@ from ppl_vae.reports.pictures import draw_run
 from ppl_vae.reports.report import write_report
 from ppl_vae.runs.opened import open_run
 from ppl_vae.runs.opening import Opening
+from ppl_vae.runs.run import Run
 from ppl_vae.runtime.config import config
 from ppl_vae.runtime.folders import locked
 
@@ -29,6 +30,7 @@ class Report:
 
     def run(self) -> None:
         """Draw, estimate, write."""
+        Run.open(self.run_directory)  # which is no packed one
         opened = open_run(self.run_directory, "cpu", self.opening)
         splits = opened.data
         with locked(opened.run.path):

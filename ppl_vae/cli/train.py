@@ -8,7 +8,6 @@ import torch
 from tqdm import tqdm
 
 from ppl_vae.cli.flags import as_flags
-from ppl_vae.cli.going_on import told_how_to_go_on
 from ppl_vae.cli.surroundings import say_as_it_is, say_what_was_read
 from ppl_vae.registry.presets import PresetName
 from ppl_vae.reports.closing import in_closing
@@ -19,7 +18,7 @@ from ppl_vae.reports.report import write_report
 from ppl_vae.runs.command_line import command_on
 from ppl_vae.runs.film import film_folder
 from ppl_vae.runs.run import TrainConfig
-from ppl_vae.runs.training import Training, begun, continued, train_run
+from ppl_vae.runs.training import Training, begun, continued, told_how_to_go_on, train_run
 from ppl_vae.runtime.config import config, to_plain
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.processes import current

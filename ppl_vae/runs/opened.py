@@ -16,6 +16,7 @@ from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.build import Pair
 from ppl_vae.registry.files import names_file
+from ppl_vae.runs.handed_on.unpacking import unpacked
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.run import Run, TrainConfig
 from ppl_vae.runtime.config import Count, in_range
@@ -168,10 +169,10 @@ def opened(
     data_root: Path | str | None = None,
     trust: bool = False,
 ) -> OpenedRun:
-    """Open a run directory: ``run.model``, ``run.guide``, ``run.data``, ``run.settings``, ``run.history``.
+    """Open a run: ``run.model``, ``run.guide``, ``run.data``, ``run.settings``, ``run.history``.
 
     Args:
-        path: of the run.
+        path: of a run directory, or of a zip by :func:`ppl_vae.pack`, which is unpacked into the user's cache.
         device: where to compute, ``auto`` or a device's name.
         data: where its data is now, if that has moved.
         data_root: where the folder of torchvision's data sets is now, if that has moved.
@@ -185,10 +186,10 @@ def opened(
 
 
 def open_run(path: Path | str, device: str, opening: Opening = AS_RECORDED) -> OpenedRun:
-    """Open a run directory.
+    """Open a run.
 
     Args:
-        path: of the run.
+        path: of a run directory, or of a packed one.
         device: where to compute, ``auto`` or a device's name.
         opening: where its data is now, and whether its own code may run.
 
@@ -196,5 +197,6 @@ def open_run(path: Path | str, device: str, opening: Opening = AS_RECORDED) -> O
         UserError: it is no run, it is damaged, its code is not trusted, or the device is not there.
     """
     chosen = choose_device(device)
-    run = Run.open(path)
+    path = Path(path)
+    run = Run.open(unpacked(path) if path.is_file() and path.suffix == ".zip" else path)
     return OpenedRun(run, run.load_pair(chosen, trust=opening.trust), chosen, opening)

@@ -137,6 +137,8 @@ def read_record(path: Path, kind: type[_T], command: str) -> _T:
         UserError: it is no run, or its ``config.yaml`` is damaged.
     """
     file = path / "config.yaml"
+    if path.suffix == ".zip" and path.is_file():
+        raise UserError(f"{path} is packed, and what writes in a run needs its folder; unzip it, and name that.")
     if not file.is_file():
         there = "is no run directory (it has no config.yaml)" if path.exists() else "does not exist"
         raise UserError(f"{path} {there}; name one that '{command}' wrote.")

@@ -15,15 +15,18 @@ from ppl_vae.programs.check import advice_on_likelihood, advice_on_scale
 from ppl_vae.registry.build import Pair, build_pair, settled
 from ppl_vae.registry.suited import data_for, suited
 from ppl_vae.registry.trust import remember
+from ppl_vae.runs.command_line import command_on
 from ppl_vae.runs.film import Camera, check_film
-from ppl_vae.runs.leftovers import clear_partials, refuse_existing_run
+from ppl_vae.runs.leftovers import clear_partials, has_learned, refuse_existing_run
 from ppl_vae.runs.opening import read_again
 from ppl_vae.runs.recorder import Recorder
 from ppl_vae.runs.reopening import build_to_reopen, changes_unkept
 from ppl_vae.runs.run import Record, Run, TrainConfig
 from ppl_vae.runtime.errors import UserError, warned
+from ppl_vae.runtime.files import CannotWriteError
 from ppl_vae.runtime.folders import locked
-from ppl_vae.runtime.processes import current
+from ppl_vae.runtime.interrupt import Interrupted
+from ppl_vae.runtime.processes import LostContactError, current
 from ppl_vae.training import fit
 from ppl_vae.training.metrics import History
 from ppl_vae.training.state import TrainingState
@@ -218,6 +221,26 @@ def train_run(
         if group.is_first and (words := changes_unkept(run, pair, splits.train)):
             warn(words)
         return history
+
+
+@contextmanager
+def told_how_to_go_on(run: Run) -> Iterator[None]:
+    """What stops a training inside the block says by which command it goes on."""
+    command = command_on("train", resume=run.path).removeprefix("ppl-vae ")
+    try:
+        yield
+    except LostContactError:
+        found = f"lost contact with another process; go on with: {current().command} {command}"
+        raise LostContactError(found) from None
+    except KeyboardInterrupt as interrupt:
+        if (interrupt.args and not isinstance(interrupt, Interrupted)) or not run.checkpoint.exists():
+            raise  # it says so itself, or there is nothing to go on with
+        lost = "" if isinstance(interrupt, Interrupted) else " from its last checkpoint"
+        raise Interrupted(f"stopped; go on{lost} with: ppl-vae {command}") from None
+    except CannotWriteError as error:
+        if not has_learned(run.path):
+            raise
+        raise CannotWriteError(f"{error} Then go on with: {current().command} {command}") from None
 
 
 def differences(old: Any, new: Any) -> set[str]:

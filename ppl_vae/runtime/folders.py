@@ -16,6 +16,11 @@ from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import TakenError, make_folder, remove_folder, writing
 
 
+def cache_of(name: str) -> Path:
+    """The folder of that name in ours of the user's cache: of what can be made again, and may be deleted any time."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "ppl_vae", name)
+
+
 class InUseError(UserError):
     """Another process is writing into that folder."""
 

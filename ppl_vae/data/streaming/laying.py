@@ -1,7 +1,6 @@
 """Rows laid out one behind the other in a file of the user's cache, where their own file does not have them so."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from numpy.lib import format as npy
 
 from ppl_vae.data.streaming.stored import Stored, stored_in_npy
 from ppl_vae.runtime.files import whole
+from ppl_vae.runtime.folders import cache_of
 from ppl_vae.runtime.progress import Bar
 
 _VERSION = 1
@@ -19,7 +19,7 @@ def place_of(path: Path, how: object) -> Path:
     """Where the rows of a file are laid out: the same place for the same file, not changed since, read in that way."""
     status = path.stat()
     known = f"{_VERSION} {path.absolute()} {status.st_size} {status.st_mtime_ns} {how}"
-    return _folder() / f"{hashlib.sha256(known.encode()).hexdigest()[:32]}.npy"
+    return cache_of("rows") / f"{hashlib.sha256(known.encode()).hexdigest()[:32]}.npy"
 
 
 def lay_out(place: Path, named: str, shape: tuple[int, ...], kind: np.dtype, blocks: Iterator[np.ndarray]) -> None:
@@ -51,7 +51,3 @@ def laid_out(place: Path) -> Stored:
     stored = stored_in_npy(place)
     assert stored is not None  # they were written so
     return stored
-
-
-def _folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "ppl_vae", "rows")

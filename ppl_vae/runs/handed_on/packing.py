@@ -1,0 +1,96 @@
+"""A run directory packed into one file, and what it needs beside that."""
+
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+from ppl_vae.data.sources import names_file
+from ppl_vae.data.torchvision_sets import NAMES
+from ppl_vae.runs.handed_on.unpacking import MOST_BYTES, MOST_FILES
+from ppl_vae.runs.opened import OpenedRun
+from ppl_vae.runs.run import Run
+from ppl_vae.runtime import checkpoint
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.files import whole
+from ppl_vae.runtime.folders import locked
+
+_BEGAN = (1980, 1, 1, 0, 0, 0)  # a zip's first moment: the same run gives the same bytes
+_TEXT = (".yaml", ".csv", ".json", ".md", ".html", ".svg", ".txt")  # what is worth packing smaller
+
+
+class Packed(NamedTuple):
+    """A packed run.
+
+    Args:
+        path: of the zip.
+        num_files: in it.
+        needs: what it needs beside it, each in words: its data, its pair's own code.
+    """
+
+    path: Path
+    num_files: int
+    needs: tuple[str, ...]
+
+    def __str__(self) -> str:
+        size = self.path.stat().st_size / 1e6
+        lines = [
+            f"packed   {self.path} ({self.num_files} files, {size:.1f} MB)",
+            *(f"needs    {each}" for each in self.needs),
+        ]
+        return "\n".join(lines)
+
+
+def pack(run: OpenedRun | Path | str, to: Path | str | None = None) -> Packed:
+    """Pack a run directory into a zip that :func:`ppl_vae.open` takes anywhere, and any other program.
+
+    All its files are in it, in one folder of the run's name, but for those half-written. The same run gives the same
+    bytes.
+
+    Args:
+        run: a run that is open, or the path of its directory.
+        to: the zip to make; by default the directory's name and ``.zip``, beside it.
+
+    Returns:
+        where it is, and what it needs beside it.
+
+    Raises:
+        UserError: it is no run, or damaged; another process writes in it; there is a link in it; it is larger than what
+            :func:`ppl_vae.open` unpacks; or there is something at ``to``.
+    """
+    found = run.run if isinstance(run, OpenedRun) else Run.open(run)
+    folder = found.path.resolve()
+    path = found.path.with_name(f"{folder.name}.zip") if to is None else Path(to)
+    with locked(found.path):
+        checkpoint.outline(found.checkpoint)  # or it is no use to anybody
+        files = _files(found.path)
+        with whole(path, new=True) as out, zipfile.ZipFile(out, "w") as archive:
+            for file in files:
+                entry = zipfile.ZipInfo(f"{folder.name}/{file.relative_to(found.path).as_posix()}", _BEGAN)
+                entry.compress_type = zipfile.ZIP_DEFLATED if file.suffix in _TEXT else zipfile.ZIP_STORED
+                entry.external_attr = 0o100644 << 16
+                archive.writestr(entry, file.read_bytes())
+    return Packed(path, len(files), _needs(found))
+
+
+def _files(folder: Path) -> list[Path]:
+    files = sorted(file for file in folder.rglob("*") if not file.is_dir() or file.is_symlink())
+    for file in files:
+        if file.is_symlink() or not file.is_file():
+            raise UserError(f"{file} is a link or no file, and cannot be packed; put the file itself there.")
+    files = [file for file in files if file.suffix != ".partial"]
+    if len(files) > MOST_FILES or sum(file.stat().st_size for file in files) > MOST_BYTES:
+        raise UserError(
+            f"{folder} holds more than {MOST_FILES:,} files or {MOST_BYTES // 2**30} GiB, which nobody would unpack; "
+            "take out what is not needed to open it."
+        )
+    return files
+
+
+def _needs(run: Run) -> tuple[str, ...]:
+    data = run.record.config.data.data
+    needs = [f"the code in {file}; without it the run does not open" for file in run.record.files]
+    if names_file(data):
+        needs.append(f"its data, {data}, for what looks at data: say by `data` where that is")
+    elif data in NAMES:
+        needs.append(f"{data} for what looks at data: say by `data_root` where that is")
+    return tuple(needs)
