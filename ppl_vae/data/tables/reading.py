@@ -83,11 +83,11 @@ def read_known_table(path: Path, info: "DataInfo", label_column: str | None) -> 
     Raises:
         UserError: as :func:`read_table`; or a column is not there, or holds what training never saw.
     """
-    if not info.columns or len(info.kinds) != len(info.columns):
+    if not info.columns or not info.column_kinds:
         raise UserError(f"{path}: a table, where the run's data was none; give an .npz.")
     table = _opened(path)
     label = label_column if label_column in table.rows.column_names else None
-    schema = Schema.of_names(info.columns, info.kinds, label, info.by_name)
+    schema = Schema.of_names(info.columns, info.column_kinds, label, info.by_name)
     wanted = [column.name for column in schema.columns]
     if missing := [name for name in wanted if name not in table.rows.column_names]:
         raise UserError(

@@ -376,6 +376,16 @@ def test_what_a_run_never_saw_is_refused(tmp_path: Path) -> None:
         read_known_table(tmp_path / "less.csv", DataInfo.of(load("digits")), None)
 
 
+def test_of_an_npz_with_named_columns_too(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 2)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", x=x, columns=["height", "income"])
+    info = DataInfo.of(load(tmp_path / "x.npz"))
+    assert info.kinds == ("reals",)
+    frame = pd.DataFrame({"income": x[:3, 1], "height": x[:3, 0]})
+    found = read_known_table(saved(frame, tmp_path / "new.csv"), info, None)
+    np.testing.assert_allclose(found.x.numpy(), x[:3], rtol=1e-6)
+
+
 def test_a_parquet_is_read_whatever_its_row_groups(tmp_path: Path) -> None:
     table = pa.Table.from_pandas(people(), preserve_index=False)
     parquet.write_table(table, tmp_path / "groups.parquet", row_group_size=7)
