@@ -2,9 +2,8 @@
 
 Makes FOLDER/large.parquet, FOLDER/large.npy and FOLDER/cut.npy where they are not there: rows of 100 float32 numbers,
 linear in eight latents with noise. Each is then trained on for one epoch, the cut for as many as have as many steps, by
-a process of its own, whose time an epoch and largest memory are measured; the cut once before and once after each of
-the others, so that a machine whose speed changes is seen to. What is read, or laid out, before the first epoch is told
-apart.
+a process of its own, whose time an epoch and largest memory are measured; in turn with the cut, since the speed of a
+machine changes, and compared with the cut's median. What is read, or laid out, before the first epoch is told apart.
 """
 
 import argparse
@@ -14,10 +13,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
 COLUMNS, LATENTS, AT_ONCE, ROWS = 100, 8, 100_000, 9_664_456
+_TURNS = 3
 
 
 def rows(number: int, loadings: np.ndarray) -> np.ndarray:
@@ -96,9 +97,9 @@ def main() -> None:
     for name, (make, blocks) in files.items():
         if not (path := asked.folder / name).exists():
             make(path, blocks)
-        found = [(cut, 10**6), (path, asked.memory), (path, asked.memory), (cut, 10**6)]
+        found = [(cut, 10**6), (path, asked.memory)] * _TURNS
         runs = [(each, measured(each, memory)) for each, memory in found]
-        usual = sum(run["rows"] / run["epoch"] for each, run in runs if each == cut) / 2
+        usual = median(run["rows"] / run["epoch"] for each, run in runs if each == cut)
         for each, run in runs:
             speed = run["rows"] / run["epoch"]
             print(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -42,6 +42,20 @@ class Whole:
         yield from order.split(batch_size)[done:]
 
 
+class Coming(NamedTuple):
+    """Rows that a window is to hold next, in the memory of the processor.
+
+    Args:
+        x: as it is kept, ``(rows, *event)``.
+        mask: which numbers of x were seen, of its shape, or None where none of the data's is missing.
+        numbers: which rows of all they are, ``(rows,)``.
+    """
+
+    x: Tensor
+    mask: Tensor | None
+    numbers: Tensor
+
+
 class Windows:
     """Rows in a file. An epoch takes its blocks in an order of their own, so many at a time as the window holds; within
     the window rows are shuffled. While a step is fed from it, a thread reads the blocks of the next one.
@@ -77,7 +91,7 @@ class Windows:
         with ThreadPoolExecutor(1, "reading") as worker:
             coming = worker.submit(self._read, blocks, first)
             for number in range(first, count):
-                held = self._put(*coming.result())
+                held = self._put(coming.result())
                 if number + 1 < count:
                     coming = worker.submit(self._read, blocks, number + 1)
                 shuffled = torch.randperm(
@@ -86,15 +100,17 @@ class Windows:
                 yield from shuffled.to(self.data.device).split(batch_size)[done:]
                 done = 0
 
-    def _read(self, blocks: np.ndarray, number: int) -> tuple[Tensor, Tensor | None, Tensor]:
-        """x, mask and numbers of the rows of a window."""
+    def _read(self, blocks: np.ndarray, number: int) -> int:
+        """Read the rows of a window into those to come; how many they are.
+
+        NumPy moves them: torch would in this thread have threads of its own, and where threads outnumber the cores
+        OpenMP lets each sleep while it waits for the others, which slows all steps from there on.
+        """
         ends = np.cumsum(self.counts[blocks])
         start, stop = number * self.size, min((number + 1) * self.size, len(self.rows))
         first, last = np.searchsorted(ends, (start, stop - 1), side="right")
-        kept = self.data.kept
-        x = torch.empty(stop - start, *kept.shape[1:], dtype=kept.dtype)
-        mask = None if self.data.mask is None else torch.empty(x.shape, dtype=torch.bool)
-        numbers = torch.empty(len(x), dtype=torch.long)
+        x, numbers = self.coming.x.numpy(), self.coming.numbers.numpy()
+        mask = None if self.coming.mask is None else self.coming.mask.numpy()
         done, stored = 0, self.rows.source.stored
         for block, end in zip(blocks[first : last + 1], ends[first : last + 1], strict=True):
             here = self.numbers[block * stored.block : (block + 1) * stored.block]
@@ -103,22 +119,22 @@ class Windows:
             taken = taken[max(start - begin, 0) : len(taken) - max(end - stop, 0)]
             found = self.rows.source.decode(stored.read(int(block))[taken])
             into = slice(done, done + len(taken))
-            x[into], numbers[into] = found.x, torch.from_numpy(here[taken].astype(np.int64))
+            x[into], numbers[into] = found.x.numpy(), here[taken]
             if mask is not None and found.mask is not None:
-                mask[into] = found.mask
+                mask[into] = found.mask.numpy()
             done += len(taken)
-        return x, mask, numbers
+        return stop - start
 
-    def _put(self, x: Tensor, mask: Tensor | None, numbers: Tensor) -> int:
-        """Let the window hold these rows, at the beginning of its tensors; how many they are."""
-        size, window = len(x), self.data
-        window.kept[:size].copy_(x)
-        window.numbers[:size].copy_(numbers)
+    def _put(self, size: int) -> int:
+        """Let the window hold the rows to come, at the beginning of its tensors; how many they are."""
+        window, (x, mask, numbers) = self.data, self.coming
+        window.kept[:size].copy_(x[:size])
+        window.numbers[:size].copy_(numbers[:size])
         if mask is not None and window.mask is not None:
-            window.mask[:size].copy_(mask)
+            window.mask[:size].copy_(mask[:size])
         for held, all_ in ((window.y, self.rows.y), (window.c, self.rows.c)):
             if held is not None and all_ is not None:
-                held[:size].copy_(all_[numbers.to(all_.device)])
+                held[:size].copy_(all_[numbers[:size].to(all_.device)])
         return size
 
     def _window(self) -> Window:
@@ -135,7 +151,13 @@ class Windows:
             mask=None if some.mask is None else torch.ones(shape, dtype=torch.bool, device=device),
             c=None if some.c is None else torch.zeros(self.size, some.c.shape[1], dtype=some.c.dtype, device=device),
         )
-        self._put(*self._read(np.arange(self.rows.num_parts), 0))
+        # Filled again and again: new memory takes longer to come by than to be written.
+        self.coming = Coming(
+            torch.empty(shape, dtype=some.kept.dtype),
+            None if some.mask is None else torch.empty(shape, dtype=torch.bool),
+            torch.empty(self.size, dtype=torch.long),
+        )
+        self._put(self._read(np.arange(self.rows.num_parts), 0))
         return self.data
 
 
