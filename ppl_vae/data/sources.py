@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -27,7 +28,7 @@ from ppl_vae.data.streaming.splitting import Far
 from ppl_vae.data.tables.large_tables import far_table
 from ppl_vae.data.tables.reading import SUFFIXES, read_frame, read_table
 from ppl_vae.programs.layout import Layout
-from ppl_vae.runtime.errors import UserError, unknown_name
+from ppl_vae.runtime.errors import UserError, nearest
 
 
 class Source(NamedTuple):
@@ -175,6 +176,26 @@ def frame_source(frame: object, how: Reading) -> Source:
     return Source.of(read_frame(frame, how))
 
 
+def _no_kind(name: str) -> UserError:
+    """The error for a file of a kind that there is no adapter for."""
+    archive = "unpack it, and " if Path(name).suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".7z") else ""
+    return UserError(
+        f"{name}: no kind of file that data is read from; {archive}give a folder of images or a file that ends in "
+        f"{', '.join(_FILES)}."
+    )
+
+
+def _meant(path: Path, *names: str) -> str:
+    """What somebody may have meant who gave a path that leads to nothing: one of these names, or what lies there."""
+    with suppress(OSError):
+        names = (
+            *names,
+            *(str(each) for each in path.parent.iterdir() if each.suffix.lower() in _FILES or each.is_dir()),
+        )
+    near = nearest(str(path) if path.name else "", names)
+    return f"did you mean '{near}'?" if near else "give the path of a folder of images or of a file."
+
+
 def read_source(name: str, root: Path | str, how: Reading = Reading()) -> Source | Far:  # noqa: B008
     """Read a data set; of more than memory is to hold, what it is.
 
@@ -189,18 +210,22 @@ def read_source(name: str, root: Path | str, how: Reading = Reading()) -> Source
     """
     if names_file(name):
         path = Path(name)
+        adapter = _FILES.get(path.suffix.lower())
         if path.is_dir():
             adapter = _OF_HUGGING_FACE if is_hugging_face(path) else _OF_IMAGES
-        elif path.suffix.lower() in _FILES:
-            adapter = _FILES[path.suffix.lower()]
-        else:
-            there = "no such file" if not path.exists() else "no kind of file that data is read from"
-            raise UserError(f"{name}: {there}; give a folder of images or a file that ends in {', '.join(_FILES)}.")
+        if not path.exists():
+            raise UserError(f"{name}: no such file or folder; {_meant(path)}")
+        if adapter is None:
+            raise _no_kind(name)
         how.refuse_unread(name, *adapter.settings)
         found = adapter.read(path, how)
         return Source.of(found) if isinstance(found, Observations) else found
     if (name := canonical(name)) not in SOURCES:
-        known = [*SOURCES, *(f"path/to/file{suffix}" for suffix in _FILES), "path/to/folder/of/images"]
-        raise unknown_name("data set", name, known)
+        if name and Path(name).exists():
+            raise _no_kind(name)
+        raise UserError(
+            f"unknown data set '{name}': no file or folder has that name, and names of data sets are "
+            f"{', '.join(sorted(SOURCES))}; {_meant(Path(name), *SOURCES)}"
+        )
     how.refuse_unread(name)
     return SOURCES[name](Path(root))

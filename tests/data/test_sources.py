@@ -38,11 +38,28 @@ def test_an_npz_by_its_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("mnits", "did you mean 'mnist'"), ("", "choose one"), ("digits.ods", "did you mean 'digits'")]
+    ("name", "hint"),
+    [("mnits", "did you mean 'mnist'"), ("", "give the path"), ("digits.ods", "did you mean 'digits'")],
 )
 def test_unknown_name(name: str, hint: str) -> None:
     with pytest.raises(UserError, match=f"unknown data set '{name}'.*{hint}"):
         read_source(name, NOWHERE)
+
+
+def test_a_path_that_is_misspelt_is_told_what_lies_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Photos").mkdir()
+    (tmp_path / "people.csv").touch()
+    (tmp_path / "Photos.zip").touch()
+    monkeypatch.chdir(tmp_path)
+    for name, words in {
+        "photos": "unknown data set 'photos': .*; did you mean 'Photos'",
+        "peple.csv": "peple.csv: no such file or folder; did you mean 'people.csv'",
+        str(tmp_path / "poeple.csv"): f"did you mean '{tmp_path}/people.csv'",
+        "Photos.zip": "no kind of file that data is read from; unpack it, and give a folder of images",
+        "x/nothing": "no such file or folder; give the path",
+    }.items():
+        with pytest.raises(UserError, match=words):
+            read_source(name, NOWHERE)
 
 
 def test_every_name_of_the_table() -> None:

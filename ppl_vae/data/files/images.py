@@ -10,10 +10,11 @@ the files' names.
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,7 +26,12 @@ from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.shown import listed
 
+_T = TypeVar("_T")
+
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+_OTHER_IMAGES = frozenset(
+    (".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".nef", ".orf", ".psd", ".raf", ".svg")
+)
 _PARTS = {"train", "test", "val", "valid", "validation"}
 _LARGEST_SIDE = 64  # of images of several sizes, where nobody has said another
 _PATIENCE = 2.0  # seconds before a bar is shown
@@ -91,7 +97,8 @@ def _found(path: Path) -> tuple[list[Path], list[str], str]:
             is_image = not name.startswith(".") and name.lower().endswith(SUFFIXES)
             (files if is_image else others).append(Path(folder, name))
     if not files:
-        raise UserError(f"{path}: a folder without images; they end in {', '.join(SUFFIXES)}.")
+        there = f" ({_left_aside(others)})" if others else ""
+        raise UserError(f"{path}: a folder without images; they end in {', '.join(SUFFIXES)}{there}.")
     files.sort(key=lambda file: file.relative_to(path).parts)
     inside = [file.relative_to(path).parts for file in files]
     classes = [parts[0] for parts in inside if len(parts) > 1]
@@ -106,24 +113,55 @@ def _found(path: Path) -> tuple[list[Path], list[str], str]:
             f"{path}: its folders {listed(sorted(set(classes)))} are parts of a data set, not classes; give the path "
             "of one of them, whose rows are then split by `test_fraction` and `validation_fraction`."
         )
-    left = f"{len(others):,} file{'s' * (len(others) > 1)} left aside, no images ({others[0].name})" if others else ""
-    return files, classes, left
+    return files, classes, _left_aside(others)
+
+
+def _left_aside(files: Sequence[Path]) -> str:
+    """Files that are not read, in words, by how their names end; photographs of other kinds are no rubbish."""
+    if not files:
+        return ""
+    found = (file.name if file.name.startswith(".") else file.suffix.lower() or file.name for file in files)
+    kinds = Counter(sorted(found))
+    said = f"{len(files):,} file{'s' * (len(files) > 1)} left aside, of kinds that are not read ({listed([*kinds])})"
+    lost = [f"{number:,} {kind}" for kind, number in kinds.items() if kind in _OTHER_IMAGES]
+    return f"{said}; to have its images, {', '.join(lost)}, save them as JPEG or PNG" if lost else said
 
 
 def _looked_at(files: Sequence[Path]) -> tuple[Counter[tuple[int, int]], int]:
     """How many have which height and width, upright, read from their first bytes; and how many are animated."""
-    sizes, animated = [], 0
-    with bar(len(files), "image", "looking", delay=_PATIENCE) as progress:
-        for file in files:
-            with _opened(file) as image:
-                animated += getattr(image, "n_frames", 1) > 1
-                if image.mode == "F":
-                    raise UserError(f"{file}: an image of real numbers; store those of all of them in an .npz, as x.")
-                width, height = image.size
-                turned = image.getexif().get(_EXIF_ORIENTATION) in _ON_ITS_SIDE
-            sizes.append((width, height) if turned else (height, width))
+    looked = [found for _, found in _of_each(files, "looking", _look)]
+    return Counter(size for size, _ in looked), sum(moves for _, moves in looked)
+
+
+def _look(file: Path) -> tuple[tuple[int, int], bool]:
+    """Height and width of an image, upright; and whether it is animated."""
+    with _opened(file) as image:
+        if image.mode == "F":
+            raise UserError(f"{file}: an image of real numbers; store those of all of them in an .npz, as x.")
+        width, height = image.size
+        turned = image.getexif().get(_EXIF_ORIENTATION) in _ON_ITS_SIDE
+        return (width, height) if turned else (height, width), getattr(image, "n_frames", 1) > 1
+
+
+def _of_each(files: Sequence[Path], doing: str, take: Callable[[Path], _T]) -> Iterator[tuple[int, _T]]:
+    """What is taken of each image, with its row.
+
+    Raises:
+        UserError: at the end, where some are damaged: all of them.
+    """
+    damaged: list[_DamagedError] = []
+    with bar(len(files), "image", doing, delay=_PATIENCE) as progress:
+        for row, file in enumerate(files):
+            try:
+                yield row, take(file)
+            except _DamagedError as error:
+                damaged.append(error)
             progress.update()
-    return Counter(sizes), animated
+    if damaged:
+        first, *others = damaged
+        nor = f", nor are {len(others):,} more: {listed([str(each.file) for each in others])}" if others else ""
+        them = "them" if others else "it"
+        raise UserError(f"{first.file}: not a readable image ({first.why}){nor}; replace {them} or take {them} out.")
 
 
 def _size(
@@ -131,41 +169,39 @@ def _size(
 ) -> tuple[tuple[int, int], str]:
     """Height and width to which all are brought, and what that is, in words."""
     (height, width), *others = sizes
+    hint = "" if size or event_shape else " (`image_size` says otherwise)"
     if event_shape is not None:
-        height, width, size = event_shape[0], event_shape[1], None
-        if set(sizes) != {(height, width)} and height != width:
+        wanted = event_shape[0], event_shape[1]
+        if set(sizes) != {wanted} and wanted[0] != wanted[1]:
             raise UserError(
-                f"{path}: the run's images have {height} × {width} pixels, and some of these have not; resize them."
+                f"{path}: the run's images have {wanted[0]} × {wanted[1]} pixels, and some of these have not; resize "
+                "them."
             )
-        return (height, width), f"{height} × {width} pixels"
+        size = None if set(sizes) == {wanted} else wanted[0]
     if size is None and not others:
         return (height, width), f"{height} × {width} pixels"
-    shortest = min(map(min, sizes))
-    side = size or min(_LARGEST_SIDE, shortest)
+    side = size or min(_LARGEST_SIDE, *map(min, sizes))
     smallest, largest = min(sizes), max(sizes)
     found = f"{smallest[0]} × {smallest[1]}" + (f" to {largest[0]} × {largest[1]}" if others else "")
     square = " cut to the square in the middle and" if any(high != wide for high, wide in sizes) else ""
-    return (side, side), f"{found} pixels,{square} resized to {side} × {side}"
+    return (side, side), f"{found} pixels,{square} resized to {side} × {side}{hint}"
 
 
 def _read(files: Sequence[Path], shape: tuple[int, int], event_shape: tuple[int, ...] | None) -> np.ndarray:
     """The pixels, ``(N, H, W)`` where all are grey and ``(N, H, W, 3)`` otherwise, uint8."""
     grey: np.ndarray | None = np.empty((len(files), *shape), dtype=np.uint8)
     colour: np.ndarray | None = None
-    with bar(len(files), "image", "reading", delay=_PATIENCE) as progress:
-        for row, file in enumerate(files):
-            pixels = _pixels(file, shape)
-            if colour is None and pixels.ndim == 3 and not (pixels == pixels[..., :1]).all():
-                assert grey is not None
-                colour = np.empty((*grey.shape, 3), dtype=np.uint8)
-                colour[:row] = grey[:row, ..., None]
-                grey = None
-            if colour is not None:
-                colour[row] = pixels if pixels.ndim == 3 else pixels[..., None]
-            else:
-                assert grey is not None
-                grey[row] = pixels if pixels.ndim == 2 else pixels[..., 0]
-            progress.update()
+    for row, pixels in _of_each(files, "reading", partial(_pixels, shape=shape)):
+        if colour is None and pixels.ndim == 3 and not (pixels == pixels[..., :1]).all():
+            assert grey is not None
+            colour = np.empty((*grey.shape, 3), dtype=np.uint8)
+            colour[:row] = grey[:row, ..., None]
+            grey = None
+        if colour is not None:
+            colour[row] = pixels if pixels.ndim == 3 else pixels[..., None]
+        else:
+            assert grey is not None
+            grey[row] = pixels if pixels.ndim == 2 else pixels[..., 0]
     x = grey if grey is not None else colour
     assert x is not None
     if event_shape is None or x.shape[1:] == event_shape:
@@ -197,9 +233,17 @@ def _pixels(file: Path, shape: tuple[int, int]) -> np.ndarray:
         return np.asarray(image)
 
 
+class _DamagedError(Exception):
+    """A file is not a readable image, and why."""
+
+    def __init__(self, file: Path, why: str) -> None:
+        super().__init__(why)
+        self.file, self.why = file, why
+
+
 @contextmanager
 def _opened(file: Path) -> Iterator[Any]:
-    """A file as an image inside the block; whatever is wrong with it is told in one line with its name."""
+    """A file as an image inside the block; whatever is wrong with it is a :class:`_DamagedError`."""
     from PIL import Image
 
     try:
@@ -211,4 +255,4 @@ def _opened(file: Path) -> Iterator[Any]:
     except (UserError, MemoryError):
         raise
     except Exception as error:  # a damaged file can raise anything
-        raise UserError(f"{file}: not a readable image ({reason(error)}); replace it or take it out.") from None
+        raise _DamagedError(file, reason(error)) from None

@@ -53,8 +53,12 @@ def test_a_flat_folder_has_no_labels_and_says_what_it_left_aside(tmp_path: Path)
     assert (found.y, found.class_names) == (None, ())
     assert found.notes == (
         "all: 3 images, 4 × 4 pixels, grey.",
-        "all: 2 files left aside, no images (.hidden.png).",
+        "all: 2 files left aside, of kinds that are not read (.hidden.png, .txt).",
     )
+    for name in ("a.HEIC", "b.heic", "c.dng"):
+        (tmp_path / "all" / name).write_bytes(b"a photograph")
+    left = read_images(tmp_path / "all").notes[1]
+    assert left.endswith("to have its images, 1 .dng, 2 .heic, save them as JPEG or PNG.")
 
 
 def test_images_of_several_sizes_are_cut_to_squares(tmp_path: Path) -> None:
@@ -66,7 +70,10 @@ def test_images_of_several_sizes_are_cut_to_squares(tmp_path: Path) -> None:
     assert found.x.shape == (2, 10, 10, 3)
     assert found.x[0].unique(dim=0).unique(dim=1).tolist() == [[[255, 0, 0]]]
     assert found.x[1].unique().tolist() == [100]
-    assert "10 × 30 to 40 × 12 pixels, cut to the square in the middle and resized to 10 × 10, colour" in found.notes[0]
+    assert (
+        "10 × 30 to 40 × 12 pixels, cut to the square in the middle and resized to 10 × 10 (`image_size` "
+        in found.notes[0]
+    )
     assert read_images(tmp_path, 6).x.shape == (2, 6, 6, 3)
     save(tmp_path / "a.png", noise(300, 200))
     save(tmp_path / "b.png", noise(300, 201))
@@ -114,6 +121,7 @@ def test_new_images_are_read_as_those_of_the_run(tmp_path: Path) -> None:
     save(tmp_path / "new" / "dog" / "1.png", noise(9, 7))
     found = read_input(tmp_path / "new", info)
     assert (found.x.shape, found.y.tolist()) == ((1, 5, 5, 3), [1])
+    assert "9 × 7 pixels, cut to the square in the middle and resized to 5 × 5, colour" in found.notes[0]
     assert read_input(tmp_path / "new" / "dog" / "1.png", info).x.shape == (1, 5, 5, 3)
     save(tmp_path / "new" / "cow" / "1.png", noise(9, 7))
     with pytest.raises(UserError, match="there is a folder 'cow', and the run's labels are cat, dog"):
@@ -128,6 +136,17 @@ def test_new_images_are_read_as_those_of_the_run(tmp_path: Path) -> None:
 def broken(folder: Path) -> None:
     whole = save(folder / "a.png", noise(40, 40)).read_bytes()
     (folder / "a.png").write_bytes(whole[: len(whole) // 2])
+
+
+def test_all_damaged_images_are_named_at_once(tmp_path: Path) -> None:
+    broken(tmp_path)
+    for name in ("b.png", "c.png", "d.png"):
+        (tmp_path / name).write_bytes((tmp_path / "a.png").read_bytes())
+    save(tmp_path / "c.png", noise(40, 40))
+    with pytest.raises(
+        UserError, match=r"a\.png: not .*, nor are 2 more: .*b\.png, .*d\.png; replace them or take them"
+    ):
+        load(tmp_path)
 
 
 def beside(folder: Path) -> None:
