@@ -16,6 +16,7 @@ from ppl_vae.data import Binarization, Splits
 from ppl_vae.data.info import DataInfo
 from ppl_vae.objectives.named import ObjectiveName
 from ppl_vae.registry.pair_config import PairConfig
+from ppl_vae.runtime.errors import UserError
 from ppl_vae.sklearn.fitted import Fitted
 from ppl_vae.sklearn.given import Labels, labels_in, numbers_of, rows_in, seed_of
 from ppl_vae.sklearn.parameters import Configs, WithSettings, asks_for_labels, configs
@@ -31,7 +32,7 @@ def _reads_labels(self: "VAE") -> bool:
 
 
 def _as_given(found: _Floats, like: NDArray[np.generic]) -> _Floats:
-    """In the precision in which it was asked for."""
+    """In the precision that it was asked in."""
     return found.astype(np.float32) if like.dtype == np.float32 else found
 
 
@@ -152,6 +153,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
             labels = numbers_of(labels_in(y, x), self.classes_) if _reads_labels(self) else None
         else:
             fitted, _, x, labels = self._begun(said, X, y, classes)
+        if said.fit.optimizer.schedule != "constant":
+            raise UserError(f"`schedule` {said.fit.optimizer.schedule} has an end, and partial_fit none; leave it out.")
         engine = "eager" if said.fit.engine == "auto" else said.fit.engine  # an epoch is not worth compiling
         config = replace(said.fit, epochs=len(fitted.history) + 1, engine=engine)
         fitted.train(fitted.data_of(x, labels), None, config, progress=bool(self.verbose))
@@ -170,7 +173,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
             ValueError: z is of another size.
         """
         check_is_fitted(self)
-        z = check_array(X, dtype=[np.float64, np.float32], input_name="X")
+        z = check_array(X, dtype=[np.float64, np.float32])
         if z.shape[1] != self._n_features_out:
             raise ValueError(f"X has {z.shape[1]} columns, and z is {self._n_features_out} numbers.")
         return _as_given(self._fitted.decoded(z), z)
@@ -184,8 +187,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
         Raises:
             UserError: q is a point, which has no weights.
         """
-        found: NDArray[np.float64] = np.logaddexp.reduce(self._fitted.joint(self._known(X), self.num_samples), axis=1)
-        return found
+        x = self._known(X)
+        return self._fitted.bounds(x, self.num_samples)
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """The mean of :meth:`score_samples`; of a model that reads labels too it is that of log p(x)."""
@@ -210,25 +213,23 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
             if not len(self._fitted.label_counts):
                 raise ValueError("y is for a model that reads classes; leave it out.")
             labels = np.broadcast_to(numbers_of(np.atleast_1d(y), self.classes_), n_samples).copy()
-        return self._fitted.drawn(
-            n_samples, seed_of(self.random_state if random_state is None else random_state), labels
-        )
+        seed = seed_of(self.random_state if random_state is None else random_state)
+        return self._fitted.drawn(n_samples, seed, labels)
 
     @available_if(_reads_labels)  # type: ignore[untyped-decorator]
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable class of each row, ``(N,)``; for a model that reads classes."""
-        found: NDArray[Any] = self.classes_[self.predict_log_proba(X).argmax(1)]
-        return found
+        places = self.predict_log_proba(X).argmax(1)
+        return np.asarray(self.classes_[places])
 
     @available_if(_reads_labels)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """p(y | x) by Bayes' rule, ``(N, classes)`` in the order of ``classes_``; for a model that reads classes."""
-        found: NDArray[np.float64] = np.exp(self.predict_log_proba(X))
-        return found
+        return np.asarray(np.exp(self.predict_log_proba(X)))
 
     @available_if(_reads_labels)  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Its logarithm."""
+        """log p(y | x)."""
         x = self._known(X)
         return self._fitted.posterior(x, self.num_samples)
 

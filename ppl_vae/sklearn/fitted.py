@@ -23,7 +23,7 @@ from ppl_vae.registry.pair_config import PairConfig
 from ppl_vae.registry.suited import data_for, suited
 from ppl_vae.runtime.device import device_of
 from ppl_vae.runtime.errors import UserError, warned
-from ppl_vae.runtime.seeding import preserved, seeded
+from ppl_vae.runtime.seeding import preserved, seeded, stream
 from ppl_vae.sklearn.given import Labels
 from ppl_vae.sklearn.parameters import Configs
 from ppl_vae.sklearn.readings import bounds, decoded, means
@@ -141,13 +141,14 @@ class Fitted:
         averaged: NDArray[np.float64] = found.sum(1)
         return averaged
 
-    def joint(self, x: NDArray[np.generic], num_samples: int) -> NDArray[np.float64]:
-        """Importance bounds on log p(x), ``(N, 1)``, or on log p(x, y) for each label, ``(N, labels)``, in nats."""
-        return self._joint(*self._read(x), num_samples)
+    def bounds(self, x: NDArray[np.generic], num_samples: int) -> NDArray[np.float64]:
+        """An importance bound on log p(x) of each row, ``(N,)``, in nats; of a model that reads labels Σ_y p(y) of
+        those on p(x | y)."""
+        return np.asarray(np.logaddexp.reduce(self._joint(*self._read(x), num_samples), axis=1))
 
     def posterior(self, x: NDArray[np.generic], num_samples: int) -> NDArray[np.float64]:
-        """log p(y | x) by Bayes' rule, ``(N, labels)``."""
-        return _normalised(self.joint(x, num_samples))
+        """log p(y | x) by Bayes' rule, ``(N, labels)``, of ``num_samples`` draws for each bound on log p(x | y)."""
+        return _normalised(self._joint(*self._read(x), num_samples))
 
     def decoded(self, z: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """E[x | z], ``(n, features)``, in the units of X, of z ``(n, num_latents)``; of a model that reads labels
@@ -161,7 +162,7 @@ class Fitted:
         """x ~ p(x), or ~ p(x | y), ``(num, features)``, in the units of X; without y a model that reads labels is given
         those of p(y)."""
         device = device_of(self.model)
-        with seeded(seed, device):
+        with seeded(stream(seed, "sample"), device):
             labels = None
             if len(self.label_counts):
                 drawn = torch.tensor(self.label_prior).multinomial(num, replacement=True)
@@ -180,6 +181,7 @@ class Fitted:
             return rows, guide_for(self.model, self.guide, rows.data, InferConfig(infer_seed=self.seed))
 
     def _joint(self, rows: Rows, guide: nn.Module, num_samples: int) -> NDArray[np.float64]:
+        """Bounds on log p(x), ``(N, 1)``, or on log p(x, y) for each label, ``(N, labels)``."""
         with np.errstate(divide="ignore"):  # of a label that was announced and never seen
             prior = np.log(self.label_prior) if len(self.label_counts) else np.zeros(1)
         found: NDArray[np.float64] = bounds(self.model, guide, rows, num_samples).numpy() + prior

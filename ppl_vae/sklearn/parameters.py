@@ -79,9 +79,9 @@ class WithSettings(BaseEstimator):  # type: ignore[misc]
             ValueError: there is none of that name.
         """
         known = self.get_params()
-        self._keep(
-            {name: value for name, value in params.items() if name in _offered({**known, **params}) - set(known)}
-        )
+        if unknown := params.keys() - known.keys():
+            offered = unknown & _offered({**known, **params})
+            self._keep({name: params[name] for name in offered})
         super().set_params(**params)
         return self
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ppl_vae.data import Binarization, Dataset, binarized
 from ppl_vae.data.info import DataInfo
-from ppl_vae.data.missing import without_holes
 from ppl_vae.programs.batch import UNSEEN
 from ppl_vae.runtime.seeding import stream
 
@@ -33,8 +32,10 @@ def data_of(x: NDArray[np.generic], info: DataInfo, binarization: Binarization, 
             "X holds NaN and X in fit had none, so that the encoder has no input for what is missing; fit to rows with "
             "NaN too, or fill them."
         )
-    values, mask, _ = without_holes("X", values)
     tensor = torch.tensor(values) / max(1, info.scale)
+    mask = None
+    if not (seen := ~tensor.isnan()).all():  # what stands in for a hole is a number of training, not of other rows
+        mask, tensor = seen, torch.where(seen, tensor, torch.tensor(info.least or (0.0,)))
     held = "dynamic" if binarization == "static" else binarization  # bits of these rows are drawn by `with_own_bits`
     return binarized(tensor, y, held, 0, first=UNSEEN, mask=mask)
 
@@ -54,9 +55,7 @@ def with_own_bits(data: Dataset, seed: int) -> Dataset:
 
 def seeds_of(data: Dataset, seed: int) -> list[int]:
     """A seed for each row, by its numbers alone: what is drawn for it depends on no other row, nor on its place."""
-    x = data.values()
-    if data.mask is not None:  # what stands in for a hole depends on other rows
-        x = torch.cat([x.where(data.mask, torch.zeros(())), data.mask.to(x)], dim=-1)
+    x = data.values() if data.mask is None else torch.cat([data.values(), data.mask.float()], dim=-1)
     return [stream(seed, hashlib.sha256(row.tobytes()).hexdigest()) for row in x.numpy()]
 
 

@@ -116,6 +116,8 @@ def fit(
         unread := [name for name in _OF_AN_OBJECTIVE if getattr(settings, name) != getattr(FitConfig(), name)]
     ):
         raise UserError(f"`{unread[0]}` is read by objectives that are named; give it to your own when you make it.")
+    if earlier and resume:
+        raise UserError("`resume` goes on from a file and `earlier` from memory; give one of them.")
     check_rows_are_there(train, validation)
     for words in [] if objective else doubts_about(settings):
         warn(words)

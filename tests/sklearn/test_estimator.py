@@ -17,10 +17,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import ppl_vae as pv
-from ppl_vae.data.info import DataInfo
+from ppl_vae.data.info import DataInfo, example
 from ppl_vae.predictive.draws import decode
 from ppl_vae.predictive.posteriors import posterior_moments
-from ppl_vae.programs.batch import UNSEEN
+from ppl_vae.programs.batch import UNSEEN, Batch
+from ppl_vae.programs.latents import Latents
 from ppl_vae.registry.build import build_pair
 from ppl_vae.registry.pair_config import PairConfig
 from ppl_vae.sklearn import VAE
@@ -116,6 +117,21 @@ def test_images_have_a_shape_and_convolutions() -> None:
     assert found.sample(3).shape == (3, 64)
     with pytest.raises(ValueError, match=r"`event_shape` \(8, 8\) does not hold 4 features"):
         clone(found).fit(IRIS)
+    with pytest.raises(pv.UserError, match=r"`event_shape` \(1, 8, 8\) has channels first; give \(8, 8, 1\)"):
+        VAE(**SMALL, event_shape=(1, 8, 8)).fit(GREY)
+
+
+def test_latents_of_several_sites_stand_side_by_side() -> None:
+    found = VAE(model="hierarchical", upper_latent_dim=3, **{**SMALL, "epochs": 1}).fit(GREY)
+    z = found.transform(GREY)
+    assert z.shape == (60, 5)
+    moments = posterior_moments(found.guide_, Batch(torch.zeros(1, 64), None, torch.zeros(1, dtype=torch.long)))
+    assert sorted(each.mean.shape[1] for each in moments.values()) == [2, 3]
+    (lower,) = (name for name, each in moments.items() if each.mean.shape[1] == 2)
+    sites = [site.name for site in Latents.of(found.model_, example(found.info_)).sites]
+    places = slice(0, 2) if sites[0] == lower else slice(3, 5)
+    x = decode(found.model_, {lower: torch.tensor(z[:, places]).float()}, (64,))
+    np.testing.assert_allclose(found.inverse_transform(z), x, rtol=1e-4, atol=1e-5)
 
 
 def test_numbers_may_be_missing() -> None:
@@ -124,6 +140,9 @@ def test_numbers_may_be_missing() -> None:
     found = VAE(**SMALL).fit(holes)
     np.testing.assert_allclose(found.transform(holes)[7], found.transform(holes[7:8])[0], atol=1e-7)
     assert np.isfinite(found.score_samples(holes)).all()
+    nothing = np.full((1, 4), np.nan)  # log p of nothing is 0
+    assert found.score_samples(nothing)[0] == pytest.approx(0, abs=1.0)
+    assert (found.transform(np.vstack([IRIS[:1], nothing]))[1] == found.transform(nothing)[0]).all()
     with pytest.raises(ValueError, match="X in fit had none"):
         VAE(**SMALL).fit(IRIS).transform(holes)
 
@@ -150,8 +169,10 @@ def test_partial_fit_goes_on_where_it_has_stopped() -> None:
     np.testing.assert_array_equal(parts.transform(IRIS), whole.transform(IRIS))
     assert [each.elbo for each in parts.history_] == [each.elbo for each in whole.history_]
     assert [each.kl_weight for each in parts.history_] == [each.kl_weight for each in whole.history_]
-    other = whole.partial_fit(IRIS[:70]).score(IRIS)
+    other = whole.partial_fit(IRIS[:70]).score(IRIS[:9])
     assert (whole.n_iter_, np.isfinite(other)) == (4, True)
+    with pytest.raises(pv.UserError, match="`schedule` cosine has an end, and partial_fit none"):
+        whole.set_params(schedule="cosine").partial_fit(IRIS)
 
 
 def test_early_stopping_has_rows_of_its_own() -> None:
@@ -202,6 +223,7 @@ def test_settings_are_parameters() -> None:
     found = VAE(noise_scale="decoder", kl_warmup=2)
     assert clone(found).get_params()["noise_scale"] == "decoder"
     assert repr(found) == "VAE(kl_warmup=2, noise_scale='decoder')"
+    assert "noise_scale" in found._repr_html_()
     assert VAE().set_params(kl_warmup=3, latent_dim=4).get_params()["kl_warmup"] == 3
     assert "kl_warmup" not in VAE().get_params()
     with pytest.raises(ValueError, match="Invalid parameter 'latent_dims'"):
