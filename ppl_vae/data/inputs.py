@@ -45,7 +45,8 @@ def read_input(path: Path, info: DataInfo, how: Reading = Reading()) -> Observat
         return read_known_table(path, info, how.label_column)
     if suffix == ".h5ad" or is_sparse(path):
         held = how._replace(memory=2**62)
-        found = read_h5ad(path, held, info.columns) if suffix == ".h5ad" else read_sparse(path, held)
+        cells = suffix == ".h5ad"
+        found = read_h5ad(path, held, info.columns, info.by_name) if cells else read_sparse(path, held)
         assert isinstance(found, Observations)  # so much memory holds it
         return found
     if suffix == ".npy":

@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
+
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.programs.check import Likelihood
+from ppl_vae.programs.structure import reads_conditions, reads_labels
+from ppl_vae.runtime.device import device_of
 
 CAVEATS: dict[Likelihood, str] = {
     "none (Bernoulli on grey levels)": (
@@ -38,6 +42,18 @@ BELOW_ZERO = "A KL below 0 is the chance of the draws that it is estimated by: t
 def of_seen(data: Dataset) -> str:
     """What an estimate on data with holes is of, to be added to what is said of it; nothing of data without any."""
     return "" if data.mask is None else "; of x with holes it is log p of the numbers seen"
+
+
+def density_of(model: nn.Module, data: Dataset) -> str:
+    """What an estimate bounds: ``log p(x)``, or of a model that is given labels y or conditions c ``log p(x | y)``.
+
+    Args:
+        model: p(x, z), or p(x, z | y, c).
+        data: that the estimate is on.
+    """
+    few = data.head(2).to(device_of(model)).probe()
+    given = [name for name, reads in (("y", reads_labels), ("c", reads_conditions)) if reads(model, few)]
+    return f"log p(x | {', '.join(given)})" if given else "log p(x)"
 
 
 def words_of(protocol: Mapping[str, Any]) -> list[str]:

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from ppl_vae.data import Dataset, Splits
 from ppl_vae.diagnostics.evaluation import Evaluation
-from ppl_vae.estimates.caveats import BELOW_ZERO, SEEN, of_seen
+from ppl_vae.estimates.caveats import BELOW_ZERO, SEEN, density_of, of_seen
 from ppl_vae.evaluation import InferenceGaps
 from ppl_vae.evaluation.bounds import ElboParts
 from ppl_vae.programs.density import has_density
@@ -86,22 +87,26 @@ def result_of(pair: Pair, splits: Splits, history: History, parts: ElboParts | N
     name, found = ("elbo", parts.elbo) if proper else ("reconstruction", parts.reconstruction)
     where = _where(len(found.values), len(data), split)
     figure = f"{name} {with_error(found.mean, found.stderr)}"
-    return Result(figure, f"nats per datapoint on {where}; higher is better{of_seen(data)}")
+    bounded = density_of(pair.model, data)
+    given = f"; a bound on {bounded}, not on log p(x)" if proper and "|" in bounded else ""
+    return Result(figure, f"nats per datapoint on {where}; higher is better{given}{of_seen(data)}")
 
 
-def evaluated(found: Evaluation, total: int) -> Result:
+def evaluated(model: nn.Module, found: Evaluation, total: int) -> Result:
     """What an evaluation has come to, its headline in words.
 
     Args:
+        model: that it is of.
         found: of data that was given, not simulated.
         total: datapoints that the split has.
     """
     name, estimate = next(iter(found.results.items()))
     count, split = len(estimate.values), found.protocol.split
     value = with_error(estimate.mean, estimate.stderr)
+    bounded = density_of(model, found.estimated.data)
     figure = {
-        "elbo": f"the ELBO is a lower bound: log p(x) ≥ {value}",
-        "log_px": f"a lower bound: log p(x) ≥ {value}",
+        "elbo": f"the ELBO is a lower bound: {bounded} ≥ {value}",
+        "log_px": f"a lower bound: {bounded} ≥ {value}",
     }.get(name, f"{name} {value}")
     holes = of_seen(found.estimated.data)
     return Result(figure, f"nats per datapoint on {_where(count, total, split)}; higher is better{holes}")
@@ -139,7 +144,7 @@ def closing_of(opened: OpenedRun, found: Evaluation) -> str:
     if found.settings.simulates:
         return ""
     total = len(opened.data.get(found.protocol.split))
-    return f"\nresult   {evaluated(found, total)}{_last(after_evaluation(opened, found))}"
+    return f"\nresult   {evaluated(opened.model, found, total)}{_last(after_evaluation(opened, found))}"
 
 
 def as_named(opened: OpenedRun) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from ppl_vae import figures
 from ppl_vae.data import Dataset, Splits
 from ppl_vae.diagnostics import Diagnostics, diagnose
 from ppl_vae.estimates import Estimate, Protocol
-from ppl_vae.estimates.caveats import POINT_IN_WORDS, words_of
+from ppl_vae.estimates.caveats import POINT_IN_WORDS, density_of, words_of
 from ppl_vae.evaluation import elbo, importance_bound
 from ppl_vae.evaluation.bounds import ElboParts
 from ppl_vae.evaluation.per_step import BesideNGrams, beside_ngrams, has_steps
@@ -216,7 +216,8 @@ class _Report:
             of_few = f" on the first {len(self.few)}" if len(self.few) < len(self.of_elbo) else ""
             if self.parts and of_few:  # beside a bound on other datapoints the ELBO could seem the higher one
                 rows.append((f"elbo{of_few} alone", *_value(self.parts.elbo.head(len(self.few)))))
-            rows.append((f"importance bound on log p(x){of_few}, K = {k}", *_value(bound)))
+            bounded = density_of(self.pair.model, self.few)
+            rows.append((f"importance bound on {bounded}{of_few}, K = {k}", *_value(bound)))
             if bound.rise:
                 rows.append((f"higher than with half as many draws, K = {k // 2} by", *_value(bound.rise)))
         return rows

@@ -39,7 +39,7 @@ def choose_step(engine: Engine, eager: EagerStep | DistributedStep, batch_size: 
     if batch_size < group.size:
         return Chosen(eager, f"eager: of {batch_size} rows in a batch, not each of {group.size} processes has one")
     if not worth_compiling(engine, num_steps, _elements(eager, batch_size), eager.data.device):
-        return Chosen(eager, f"eager: {num_steps:,} steps{shared} are too few to be worth compiling one")
+        return Chosen(eager, f"eager: too few steps to be worth compiling one, {num_steps:,}{shared}")
     # One after the other on a machine: what the first has measured and compiled, the others find.
     made = group.one_before_all(lambda: _traced(eager, batch_size))
     if why := group.first_of(made if isinstance(made, str) else None):

@@ -66,6 +66,13 @@ def test_sheet_of_all_labels(cli, conditional, tmp_path):
         assert out.with_suffix(".png").stat().st_size > 1000
 
 
+def test_what_is_given_labels_bounds_the_density_given_labels(cli, conditional):
+    """It would lie above that of a model that is not given them, for no merit of its own."""
+    status, text, _ = cli("evaluate", conditional, "--limit", 20)
+    assert status == 0
+    assert "the ELBO is a lower bound: log p(x | y) ≥" in text
+
+
 @pytest.mark.parametrize("label", ["10", "10000"])
 def test_label_out_of_range(cli, conditional, tmp_path, label):
     out = tmp_path / "x.npz"

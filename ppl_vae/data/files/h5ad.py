@@ -1,6 +1,6 @@
 """Cells by genes: AnnData's ``.h5ad``, and what anndata has read of one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,9 @@ def read_cells(cells: Any, how: Reading) -> Observations:
     return found
 
 
-def read_h5ad(path: Path, how: Reading, wanted: Sequence[str] = ()) -> Observations | Far:
+def read_h5ad(
+    path: Path, how: Reading, wanted: Sequence[str] = (), known: Mapping[str, int] | None = None
+) -> Observations | Far:
     """Read AnnData's ``.h5ad``: cells are rows, genes are columns.
 
     Args:
@@ -43,6 +45,7 @@ def read_h5ad(path: Path, how: Reading, wanted: Sequence[str] = ()) -> Observati
             ``label_column`` a column of ``obs``.
         wanted: genes, in the order of the columns that are wanted, of cells whose labels need not be there; by default
             all, as they stand.
+        known: labels by their names, if those have been decided.
 
     Raises:
         UserError: anndata is not installed, the file cannot be read, or a layer, a column or a gene is not there.
@@ -57,10 +60,12 @@ def read_h5ad(path: Path, how: Reading, wanted: Sequence[str] = ()) -> Observati
     except Exception as error:  # a damaged file can raise anything
         raise UserError(f"{path}: not a readable .h5ad ({reason(error)}).") from None
     with closing(cells.file):
-        return _of_cells(str(path), cells, how, wanted)
+        return _of_cells(str(path), cells, how, wanted, known)
 
 
-def _of_cells(where: str, cells: Any, how: Reading, wanted: Sequence[str] = ()) -> Observations | Far:
+def _of_cells(
+    where: str, cells: Any, how: Reading, wanted: Sequence[str] = (), known: Mapping[str, int] | None = None
+) -> Observations | Far:
     layers = [*cells.layers, *([_RAW] if cells.raw is not None and _RAW not in cells.layers else [])]
     if how.layer is not None and how.layer not in layers:
         near = nearest(how.layer, layers)
@@ -77,7 +82,7 @@ def _of_cells(where: str, cells: Any, how: Reading, wanted: Sequence[str] = ()) 
     of_cells = list(map(str, cells.obs.columns))
     if how.label_column is not None and not (wanted and how.label_column not in of_cells):
         column_called(where, how.label_column, of_cells, "label_column")
-        y, class_names = _labels(where, cells.obs[how.label_column], how.label_column)
+        y, class_names = _labels(where, cells.obs[how.label_column], how.label_column, known)
     if wanted and tuple(wanted) != genes:
         x = x[:][:, [genes.index(name) for name in wanted]]
     found = as_data(where, Matrix(x, tuple(wanted) or genes, y, class_names), how, how.layer or "X")
@@ -104,9 +109,12 @@ def _layer(cells: Any, layer: str | None) -> tuple[Any, tuple[str, ...]]:
     return cells.X if layer is None else cells.layers[layer], tuple(map(str, cells.var_names))
 
 
-def _labels(where: str, column: Any, name: str) -> tuple[Tensor | None, tuple[str, ...]]:
+def _labels(
+    where: str, column: Any, name: str, known: Mapping[str, int] | None
+) -> tuple[Tensor | None, tuple[str, ...]]:
     if (gone := column.isna().to_numpy()).any():
         row = int(gone.argmax()) + 1
         raise UserError(f"{where}: label column '{name}' is empty in row {row}; leave such cells out, or name a class.")
     values = column.to_numpy()
-    return labelled(where, values if values.dtype.kind in "buif" else np.array([str(value) for value in values]))
+    words = values if values.dtype.kind in "buif" else np.array([str(value) for value in values])
+    return labelled(where, words, known=known)

@@ -59,6 +59,21 @@ def test_the_raw_matrix_is_a_layer(cells):
     assert found.columns == tuple(f"gene {number}" for number in range(9))
 
 
+def test_labels_of_new_cells_are_those_of_the_run(cells, tmp_path):
+    """One of the kinds alone would be the first of its own."""
+    import anndata
+
+    how = Reading(label_column="kind", layer="counts")
+    info = DataInfo.of(load(cells, label_column="kind", layer="counts"))
+    new = anndata.read_h5ad(cells)
+    new[(new.obs["kind"] == "T cell").to_numpy()].copy().write_h5ad(tmp_path / "new.h5ad")
+    assert read_input(tmp_path / "new.h5ad", info, how).y.unique().tolist() == [info.by_name["T cell"]] == [1]
+    new.obs["kind"] = new.obs["kind"].cat.rename_categories({"T cell": "NK cell"})
+    new.write_h5ad(tmp_path / "new.h5ad")
+    with pytest.raises(UserError, match="y holds 'NK cell', the run's labels are B cell, T cell"):
+        read_input(tmp_path / "new.h5ad", info, how)
+
+
 def test_new_cells_are_read_by_the_names_of_their_genes(cells, tmp_path):
     import anndata
 
