@@ -135,7 +135,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
         """Go on for one epoch, on X alone, from where the last call or ``fit`` has stopped: weights, optimizer, warm-up
         and generators. On the same X, calls are bit for bit one ``fit`` of as many epochs, taken eagerly.
 
-        The first call makes the pair, by its X: which likelihood suits, whether numbers are missing.
+        The first call makes the pair, by its X and what is set then: which likelihood suits, whether there are holes.
 
         Args:
             X: ``(N, features)``.

@@ -1,6 +1,7 @@
 """What an estimator is given, held to what scikit-learn asks of it: rows, labels, a random state."""
 
 import math
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,8 @@ def rows_in(
     )
     if event_shape is None:
         return found
+    if not isinstance(event_shape, tuple | list) or not all(isinstance(each, Integral) for each in event_shape):
+        raise ValueError(f"`event_shape` is {event_shape!r}; it must be a tuple of whole numbers, as (8, 8).")
     if math.prod(event_shape) != found.shape[1]:
         raise ValueError(f"`event_shape` {tuple(event_shape)} does not hold {found.shape[1]} features.")
     return found.reshape(len(found), *event_shape)

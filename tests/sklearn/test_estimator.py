@@ -117,6 +117,8 @@ def test_images_have_a_shape_and_convolutions() -> None:
     assert found.sample(3).shape == (3, 64)
     with pytest.raises(ValueError, match=r"`event_shape` \(8, 8\) does not hold 4 features"):
         clone(found).fit(IRIS)
+    with pytest.raises(ValueError, match=r"`event_shape` is 64; it must be a tuple of whole numbers, as \(8, 8\)"):
+        VAE(**SMALL, event_shape=64).fit(GREY)
     with pytest.raises(pv.UserError, match=r"`event_shape` \(1, 8, 8\) has channels first; give \(8, 8, 1\)"):
         VAE(**SMALL, event_shape=(1, 8, 8)).fit(GREY)
 
