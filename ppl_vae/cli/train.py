@@ -10,8 +10,8 @@ from tqdm import tqdm
 from ppl_vae.cli.flags import as_flags
 from ppl_vae.cli.surroundings import say_as_it_is, say_what_was_read
 from ppl_vae.registry.presets import PresetName
-from ppl_vae.reports.closing import in_closing
 from ppl_vae.reports.effort import effort_after_training
+from ppl_vae.reports.ending.closing import in_closing
 from ppl_vae.reports.film import film_of
 from ppl_vae.reports.pictures import draw_run
 from ppl_vae.reports.report import write_report

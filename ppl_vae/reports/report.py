@@ -1,6 +1,5 @@
 """The report of a run: one page that says what was run, what came of it, and how to do it again."""
 
-import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -8,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 from ppl_vae import figures
 from ppl_vae.data import Dataset, Splits
 from ppl_vae.diagnostics import Diagnostics, diagnose
-from ppl_vae.estimates import Estimate, Protocol
+from ppl_vae.estimates import Protocol
 from ppl_vae.estimates.caveats import POINT_IN_WORDS, density_of, words_of
 from ppl_vae.evaluation import elbo, importance_bound
 from ppl_vae.evaluation.bounds import ElboParts
@@ -17,6 +16,7 @@ from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.reports.chosen import all_settings, changed_settings
 from ppl_vae.reports.effort import FULL, QUIET_SECONDS, Effort
+from ppl_vae.reports.ending.card import Cells, Estimated, cells_of, rows_of_parts, write_card
 from ppl_vae.reports.next_steps import after_training, ended_too_soon
 from ppl_vae.reports.outcome import for_how_long, named, numbers_of, result_of, what_estimates_are_of
 from ppl_vae.reports.page import (
@@ -43,7 +43,6 @@ from ppl_vae.runtime.errors import reason, warned
 from ppl_vae.runtime.files import CannotWriteError, write_text
 from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.seeding import seeded
-from ppl_vae.runtime.shown import error_alone, with_error
 
 _SEED = 0  # what `ppl-vae evaluate` takes where nothing else is asked for
 
@@ -86,7 +85,7 @@ def write_report(
     left_out: Callable[[str], object] = warned,
     effort: Effort = FULL,
 ) -> Written | None:
-    """Estimate, diagnose and write ``report.html``, in one piece, over an older one.
+    """Estimate, diagnose and write ``report.html`` and the run's card, each in one piece, over an older one.
 
     What cannot be had of an odd pair or data is left out, and the page says why.
 
@@ -105,6 +104,7 @@ def write_report(
         pair = run.load_pair(choose_device(run.record.config.fit.device))
         report = _Report(OpenedRun(run, pair, device_of(pair.model)), splits, effort)
         write_text(path, report.page(list(pictures)))
+        write_card(report.opened, report.estimated, report.first[:1])
     except CannotWriteError:
         raise
     except Exception as error:  # a finished training must not end in a page that cannot be made
@@ -131,6 +131,7 @@ class _Report:
         self.warnings: tuple[str, ...] = ()
         self.parts: ElboParts | None = None
         self.protocols: dict[str, Protocol] = {}
+        self.estimated, self.first = Estimated(), list[Path]()  # for the card
 
     def page(self, pictures: list[Path]) -> str:
         """The whole page."""
@@ -148,12 +149,14 @@ class _Report:
         self.warnings = found.warnings if found else ()
         of_bound = found.bound_warnings if found else ()
         (first, more), settings, history = _parted(pictures), self._settings(), self.opened.history
+        warnings = [*self.warnings, *of_bound, *self._reservations(point)]
+        self.first, self.estimated = first, Estimated(rows, self._note(), list(self.protocols.values()), warnings)
         about, last = f"{title_of(self.run)}. ", after_training(self.run, self.pair, self.splits, history)
         return page(
             f"{self.config.in_words} on {Path(self.config.data.data).name} ({self.run.path.name})",
             paragraph(f"Trained on {self.run.record.info.num_data:,} datapoints, {for_how_long(self.run, history)}."),
             in_large(*result_of(self.pair, self.splits, history, self.parts)),
-            warned_of([*self.warnings, *of_bound, *self._reservations(point)]),
+            warned_of(warnings),
             beside_each_other(picture_of(each, about) for each in first) if first else "",
             section("What to do next", lines_of_code([last.command]), paragraph(_sentence(last.gives))),
             section("Estimates", *self._tables_of_estimates(rows, beside)),
@@ -165,12 +168,12 @@ class _Report:
             section("Do it again", lines_of_code(self._commands())),
         )
 
-    def _tables_of_estimates(self, rows: list[tuple[str, str, str]], beside: BesideNGrams | None) -> list[str]:
+    def _tables_of_estimates(self, rows: list[Cells], beside: BesideNGrams | None) -> list[str]:
         protocols = {name: _flat(protocol) for name, protocol in self.protocols.items()}
         names = dict.fromkeys(name for plain in protocols.values() for name in plain)
         protocol_rows = [(name, *(plain.get(name, "") for plain in protocols.values())) for name in names]
         steps = [paragraph(f"Nats per {beside.step}, of the ELBO:"), table(beside.in_words())] if beside else []
-        note = paragraph(self._note())
+        note = paragraph(self._note() + self._less())
         return [note, table(rows, _ERRORS), *steps, folded(_HOW, table(protocol_rows, protocols))]
 
     def _settings(self) -> list[str]:
@@ -201,11 +204,10 @@ class _Report:
             return None
         return beside_ngrams("elbo", self.parts.elbo, self.of_elbo, self.opened.split("train").fixed(_SEED), layout)
 
-    def _estimates(self, point: bool, advance: Callable[[int], object]) -> list[tuple[str, str, str]]:
+    def _estimates(self, point: bool, advance: Callable[[int], object]) -> list[Cells]:
         draws, k = self.effort.elbo_draws, self.effort.bound_draws
         self.parts = self._try("ELBO", lambda: elbo(*self.pair, self.of_elbo, draws, _SEED, advance))
-        named = self.parts.by_name() if self.parts else {}
-        rows = [(name, *_value(each)) for name, each in named.items() if not point or name == "reconstruction"]
+        rows = rows_of_parts(self.parts, point)
         if self.parts:
             self._note_protocol("reconstruction" if point else "elbo", self.of_elbo, draws)
         if point:
@@ -215,11 +217,11 @@ class _Report:
             self._note_protocol("iwae", self.few, k)
             of_few = f" on the first {len(self.few)}" if len(self.few) < len(self.of_elbo) else ""
             if self.parts and of_few:  # beside a bound on other datapoints the ELBO could seem the higher one
-                rows.append((f"elbo{of_few} alone", *_value(self.parts.elbo.head(len(self.few)))))
+                rows.append((f"elbo{of_few} alone", *cells_of(self.parts.elbo.head(len(self.few)))))
             bounded = density_of(self.pair.model, self.few)
-            rows.append((f"importance bound on {bounded}{of_few}, K = {k}", *_value(bound)))
+            rows.append((f"importance bound on {bounded}{of_few}, K = {k}", *cells_of(bound)))
             if bound.rise:
-                rows.append((f"higher than with half as many draws, K = {k // 2} by", *_value(bound.rise)))
+                rows.append((f"higher than with half as many draws, K = {k // 2} by", *cells_of(bound.rise)))
         return rows
 
     def _note_protocol(self, estimator: str, data: Dataset, num_samples: int) -> None:
@@ -245,13 +247,16 @@ class _Report:
         return found + self.missing
 
     def _note(self) -> str:
-        less = "" if self.effort.estimates_all else f" {self.effort.in_words(self.run.path)}"
+        """What the estimates are of."""
         held = (
             ""
             if len(self.data) == self.total
             else f" They are of the first {len(self.data):,}: memory is to hold no more (`data_memory`)."
         )
-        return f"{what_estimates_are_of(self.data, self.local, self.split, self.once, self.parts)}{held}{less}"
+        return f"{what_estimates_are_of(self.data, self.local, self.split, self.once, self.parts)}{held}"
+
+    def _less(self) -> str:
+        return "" if self.effort.estimates_all else f" {self.effort.in_words(self.run.path)}"
 
     def _commands(self) -> list[str]:
         effort, path = self.effort, self.run.path
@@ -282,12 +287,6 @@ def _flat(protocol: Protocol) -> dict[str, Any]:
     plain = protocol.to_dict()
     plain |= plain.pop("details")
     return {name: value for name, value in plain.items() if name != "estimator"}
-
-
-def _value(estimate: Estimate) -> tuple[str, str]:
-    """The number with its error over datapoints, and the error of the estimate on these."""
-    of_draws = estimate.monte_carlo_stderr
-    return with_error(estimate.mean, estimate.stderr), f"± {error_alone(of_draws)}" if 0 < of_draws < math.inf else ""
 
 
 def _diagnostics(found: Diagnostics | None, split: str) -> str:

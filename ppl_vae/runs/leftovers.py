@@ -113,7 +113,7 @@ def _whole_name(name: str) -> str:
 
 def _is_partial(name: str) -> bool:
     whole = _whole_name(name)
-    return whole != name and whole in (*_FILES, _RECORD, "report.html", "film.gif")
+    return whole != name and whole in (*_FILES, _RECORD, "report.html", "README.md", "film.gif")
 
 
 def _is_record(file: Path) -> bool:

@@ -5,6 +5,7 @@ metrics.csv        a row for each epoch
 model.safetensors  the weights that it opens with: model.NAME and guide.NAME (see ppl_vae/runtime/weights.py)
 checkpoint.pt      all else that training goes on from: optimizer, history, … (see ppl_vae/runtime/checkpoint.py)
 figures/           pictures
+README.md          what whoever gets it has to know of it (see ppl_vae/reports/ending/card.py)
 report.html        all of it on one page (see ppl_vae/reports/report.py)
 """
 

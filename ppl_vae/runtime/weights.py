@@ -5,19 +5,18 @@ metadata, by which a checkpoint knows the weights that it belongs to.
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor
 
 from ppl_vae.runtime.files import write_bytes
 
-__all__ = ["SafetensorError", "can_hold", "digest_of", "on_cpu", "outline", "read", "write"]
-
 _DIGEST = "digest"
+_LONGEST_HEAD = 100_000_000  # bytes: what the format allows
 # What the format calls the types that all its versions hold.
 _TYPES = {
     **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
@@ -77,14 +76,21 @@ def read(path: Path, device: torch.device | str = "cpu") -> tuple[dict[str, Tens
 def outline(path: Path) -> tuple[dict[str, Tensor], str]:
     """Read names, types and shapes alone; the tensors are on the meta device.
 
+    The format's own reader takes no path that is not UTF-8; of the file this is the head, in JSON, after its length.
+
     Returns:
         the same as :func:`read`, but the digest is the one that the file says of itself.
 
     Raises:
-        OSError, SafetensorError, KeyError: as :func:`read`; or a type that no weights of ours have.
+        OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError: as :func:`read`; or a type that no
+            weights of ours have.
     """
-    with safe_open(path, framework="pt") as file:
-        found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # it is no dictionary
-        shapes = {name: (each.get_shape(), _TYPES[each.get_dtype()]) for name, each in found.items()}
-        digest = (file.metadata() or {}).get(_DIGEST, "")
-    return {name: torch.empty(shape, dtype=dtype, device="meta") for name, (shape, dtype) in shapes.items()}, digest
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > min(_LONGEST_HEAD, path.stat().st_size):
+            raise ValueError("its head is longer than it may be")
+        head = json.loads(file.read(length))
+    digest = head.pop("__metadata__", {}).get(_DIGEST, "")
+    return {
+        name: torch.empty(of["shape"], dtype=_TYPES[of["dtype"]], device="meta") for name, of in head.items()
+    }, digest

@@ -69,7 +69,7 @@ def pack(run: OpenedRun | Path | str, to: Path | str | None = None) -> Packed:
                 entry.compress_type = zipfile.ZIP_DEFLATED if file.suffix in _TEXT else zipfile.ZIP_STORED
                 entry.external_attr = 0o100644 << 16
                 archive.writestr(entry, file.read_bytes())
-    return Packed(path, len(files), _needs(found))
+    return Packed(path, len(files), needs_of(found))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -86,7 +86,8 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _needs(run: Run) -> tuple[str, ...]:
+def needs_of(run: Run) -> tuple[str, ...]:
+    """What a run needs beside its folder, each in words: the code of a user's own pair, its data."""
     data = run.record.config.data.data
     needs = [f"the code in {file}; without it the run does not open" for file in run.record.files]
     if names_file(data):
