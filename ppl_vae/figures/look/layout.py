@@ -57,7 +57,7 @@ def _lay_out(figure: "Figure", engine: "ConstrainedLayoutEngine") -> None:
         # A list: each of them is to be asked.
         if any([_fit_legends(figure), *(fit(axes) for axes in figure.axes)]):
             continue
-        over = _overshoot(figure)
+        over = _overshoot(figure, _content(figure))
         if max(over) <= _SLACK:
             if _widen(figure):
                 continue
@@ -104,10 +104,10 @@ def _rearrange(legend: "Legend", columns: int) -> None:
         text.set_parse_math(False)
 
 
-def _overshoot(figure: "Figure") -> tuple[float, float, float, float]:
-    """By how many pixels axes and their texts stand out at the left, below, at the right and above, or lie under a
-    legend there."""
-    box, pad = _content(figure), _PAD * figure.dpi
+def _overshoot(figure: "Figure", box: "Bbox") -> tuple[float, float, float, float]:
+    """By how many pixels axes and their texts, which fill the box, stand out at the left, below, at the right and
+    above, or lie under a legend there."""
+    pad = _PAD * figure.dpi
     ceiling = figure.bbox.height - pad
     for legend in figure.legends:
         if (extent := legend.get_window_extent()).y0 > 0.5 * figure.bbox.height:
@@ -128,7 +128,6 @@ def _content(figure: "Figure") -> "Bbox":
 def _widen(figure: "Figure") -> bool:
     """Give a figure of pictures, whose sides have a fixed ratio, the height at which they are as wide as there is
     room; whether it was too low."""
-    figure.draw_without_rendering()
     missing = []
     for axes in figure.axes:
         spec = axes.get_subplotspec()
@@ -146,9 +145,8 @@ def _widen(figure: "Figure") -> bool:
 
 def _trim(figure: "Figure") -> None:
     """Let the canvas end where the picture does: larger where something stands out, lower where it is empty."""
-    figure.draw_without_rendering()
-    over = _overshoot(figure)
     box, dpi = _content(figure), figure.dpi
+    over = _overshoot(figure, box)
     legends = [legend.get_window_extent() for legend in figure.legends]
     low = min([box.y0, *(extent.y0 for extent in legends)]) / dpi - _PAD
     width, height = figure.get_size_inches()

@@ -174,15 +174,33 @@ def save(figure: "Figure", path: str | Path) -> None:
 
 def rendered(figure: "Figure") -> dict[str, bytes]:
     """What :func:`save` writes, by suffix: ``.png`` and ``.svg``; each holds the caption as its description."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     png, svg = BytesIO(), BytesIO()
     words = {"Description": caption} if (caption := str(figure.get_label())) else {}
     with look():
-        figure.savefig(png, dpi=_DPI, format="png", metadata=words)
+        # By the canvases themselves: Figure.savefig draws each twice, the first time for a layout that is made already.
+        with _canvas_of(figure, _DPI):
+            FigureCanvasAgg(figure).print_png(png, metadata=words)  # type: ignore[no-untyped-call]
         images = [image for axes in figure.axes for image in axes.images]
         drawn = [image.get_interpolation() for image in images]
         for image in images:
             image.set_interpolation("none")  # SVG scales images itself: each pixel is held once, however large it is
-        figure.savefig(svg, dpi=_SVG_DPI, format="svg", metadata={"Date": None, **words})
+        with _canvas_of(figure, _SVG_DPI):
+            FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, **words})  # type: ignore[no-untyped-call]
         for image, interpolation in zip(images, drawn, strict=True):
             image.set_interpolation(interpolation)
     return {".png": png.getvalue(), ".svg": svg.getvalue()}
+
+
+@contextmanager
+def _canvas_of(figure: "Figure", dpi: int) -> Iterator[None]:
+    """So many pixels per inch, and any canvas; both are as before on leaving."""
+    before, canvas = figure.dpi, figure.canvas
+    figure.dpi = dpi
+    try:
+        yield
+    finally:
+        figure.dpi = before
+        figure.set_canvas(canvas)
