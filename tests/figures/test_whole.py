@@ -198,6 +198,9 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "graphical model, long": lambda: program(["z", "a_long_latent_name", "w"], f"Independent({LONG})", LONG),
     "networks": lambda: layered([([["Linear + relu"], ["loc", "scale"]], 1)], (20,)),
     "networks, long names": lambda: layered([([[LONG], [LONG, LONG], [LONG] * 40], 1)], (1024, 1024, 512)),
+    "networks, of colour images": lambda: layered(
+        [([["Conv2d 3 × 3, stride 2 + relu"], ["loc", "scale"]], 1)], (256, 256, 3)
+    ),
     "networks, folded": lambda: layered([([["Linear"], ["LayerNorm + gelu"]], 48), ([["Linear"]], 123456)]),
     "networks, deep": lambda: layered([([[f"Linear {n}"]], 1) for n in range(100)]),
     "reparameterisation": lambda: redrawn(["z"], ("x",)),

@@ -109,24 +109,39 @@ class _Text(NamedTuple):
 
 
 def _texts(row: _Line) -> list[_Text]:
-    """In one line each where there is room for it; of very many boxes as many as can be read."""
+    """In one line each where there is room for it, else with sizes in lines of their own; of very many boxes as many as
+    can be read."""
     most = max(1, int((_INSIDE + _BETWEEN) / (5 * _LETTER + _BETWEEN)))
     shown = row.boxes if len(row.boxes) <= most else row.boxes[: most - 1]
-    texts = [_Text(box.kind, (_words(box),)) for box in shown]
-    if len(shown) < len(row.boxes):
-        texts.append(_Text(row.boxes[most - 1].kind, (f"+ {len(row.boxes) - len(shown)}",)))
-    if len(shown) == 1 and _width(texts[0]) > _INSIDE and shown[0].size:
-        words = _words(replace(shown[0], size=()))
-        return [_Text(shown[0].kind, (words, f"({_shape(shown[0].size)})"))]
-    return texts
+    more = (
+        [_Text(row.boxes[most - 1].kind, (f"+ {len(row.boxes) - len(shown)}",))] if len(shown) < len(row.boxes) else []
+    )
+    texts = [*(_Text(box.kind, (_words(box),)) for box in shown), *more]
+    if _all_wide(texts) <= _INSIDE:
+        return texts
+    letters = int(((_INSIDE + _BETWEEN) / len(texts) - _BETWEEN - 0.2) / _LETTER)
+    return [*(_Text(box.kind, _in_lines(box, letters)) for box in shown), *more]
+
+
+def _in_lines(box: "Box", letters: int) -> tuple[str, ...]:
+    """What is written into a box that has no room for it in one line: what it is given, its words, its size."""
+    size = (f"({_shape(box.size)})",) if box.size else ()
+    if box.takes is None or len(_words(replace(box, size=()))) <= letters:
+        return (_words(replace(box, size=())), *size)
+    return (f"({_shape(box.takes)}) →", box.words, *size)
 
 
 def _width(text: _Text) -> float:
     return _LETTER * text.letters + 0.2
 
 
+def _all_wide(texts: Sequence[_Text]) -> float:
+    return sum(map(_width, texts)) + _BETWEEN * (len(texts) - 1)
+
+
 def _height(row: _Line) -> float:
-    return _HEIGHT if not row.boxes or len(_texts(row)[0].lines) == 1 else _HEIGHT + _LINE
+    lines = max((len(text.lines) for text in _texts(row)), default=1) if row.boxes else 1
+    return _HEIGHT + _LINE * (lines - 1)
 
 
 def _draw_row(axes: "Axes", row: _Line, y: float) -> None:
@@ -135,7 +150,7 @@ def _draw_row(axes: "Axes", row: _Line, y: float) -> None:
         return
     texts = _texts(row)
     widths = [_width(text) for text in texts]
-    if sum(widths) + _BETWEEN * (len(widths) - 1) > _INSIDE:
+    if _all_wide(texts) > _INSIDE:
         widths = [(_INSIDE + _BETWEEN) / len(widths) - _BETWEEN] * len(widths)
     left = -(sum(widths) + _BETWEEN * (len(widths) - 1)) / 2
     for text, width in zip(texts, widths, strict=True):
