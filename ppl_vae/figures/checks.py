@@ -21,7 +21,8 @@ _SQUARE = 3.0  # inches, of the correlations
 _ABOVE = 1.3  # inches, of titles, ticks and legend
 _NARROWEST, _WIDEST = 0.1, 3.0  # to either side of the data, in standard deviations or multiples
 _SMALL = 11.1  # points
-_NAMES, _LETTER = (0.5, 2.2), 0.12  # inches, of all names at least and at most, and of a letter
+_NAMES = 0.5, 2.2  # inches, of all names at least and at most
+_LETTER, _CAPITAL = 0.12, 0.145  # inches
 _ROOM = 0.85  # of these, what names take: the layout makes all a little narrower
 _APART = 0.19  # inches, between names
 _FEW = 300  # correlations whose intervals can be told apart
@@ -104,7 +105,7 @@ def column_checks(
     high = float(np.clip(_LINE * len(columns), *_LINES))
     figure = new_figure(WIDTH, high + _ABOVE + (_SQUARE + 0.7) * pairs.any(), caption)
     heights = [high + _ABOVE, _SQUARE + 0.7][: 1 + bool(pairs.any())]
-    names = float(np.clip(_LETTER * max(map(len, columns)), *_NAMES))
+    names = float(np.clip(max(map(_length, columns)), *_NAMES))
     widths = [names, *[(WIDTH - names) / max(1, len(parts))] * len(parts)]
     grid = figure.add_gridspec(len(heights), len(widths), height_ratios=heights, width_ratios=widths)
     first = figure.add_subplot(grid[0, 0], ylim=(len(columns) - 0.4, -0.6))
@@ -121,6 +122,11 @@ def column_checks(
         _draw_pairs(axes, Checked(*(np.asarray(each)[pairs] for each in correlations)))
     _draw_legend(figure, any(np.any(part.beyond) for part in (centres, spreads, zeros, correlations)))
     return figure
+
+
+def _length(name: str) -> float:
+    """Of a name, in inches; those of genes are in capitals."""
+    return sum(_CAPITAL if letter.isupper() else _LETTER for letter in name)
 
 
 def _write_names(axes: "Axes", columns: Sequence[str], width: float, high: float) -> None:

@@ -93,6 +93,12 @@ def folded(summary: str, body: str) -> str:
     return f"<details>\n<summary>{text(summary)}</summary>\n{body}\n</details>"
 
 
+def folded_lines(summary: str, lines: Iterable[str]) -> str:
+    """Lines of text whose columns stand below each other, seen when their heading is clicked; nothing of none."""
+    shown = "\n".join(map(prose, lines))
+    return folded(summary, f"<pre>{shown}</pre>") if shown else ""
+
+
 def bullets(lines: Iterable[str]) -> str:
     """A list."""
     entries = "\n".join(f"<li>{prose(line.strip())}</li>" for line in lines)

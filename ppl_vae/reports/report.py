@@ -23,6 +23,7 @@ from ppl_vae.reports.page import (
     beside_each_other,
     bullets,
     folded,
+    folded_lines,
     folded_section,
     in_large,
     lines_of_code,
@@ -146,8 +147,7 @@ class _Report:
         if found and not found.units.kl.isnan().all():
             picture = self._try("KL by unit", lambda: self._draw_units(found))
             pictures += [picture] if picture else []
-        self.warnings = found.warnings if found else ()
-        of_bound = found.bound_warnings if found else ()
+        self.warnings, of_bound = (found.warnings, found.bound_warnings) if found else ((), ())
         (first, more), settings, history = _parted(pictures), self._settings(), self.opened.history
         warnings = [*self.warnings, *of_bound, *self._reservations(point)]
         self.first, self.estimated = first, Estimated(rows, self._note(), list(self.protocols.values()), warnings)
@@ -177,10 +177,11 @@ class _Report:
         return [note, table(rows, _ERRORS), *steps, folded(_HOW, table(protocol_rows, protocols))]
 
     def _settings(self) -> list[str]:
-        """Those that were changed, if any, and all."""
+        """Those that were changed, if any, and all; and what was decided in reading the data."""
         changed = self._try("changed settings", lambda: changed_settings(self.run.record, self.splits))
         shown = table(changed, ("", "why")) if changed else paragraph("All as they are where nothing is set.")
-        return [shown, folded("All settings", table(all_settings(self.run.record, self.pair)))]
+        everything = folded("All settings", table(all_settings(self.run.record, self.pair)))
+        return [shown, everything, folded_lines("How the data was read", self.splits.notes)]
 
     def _try(self, what: str, make: Callable[[], _T]) -> _T | None:
         try:

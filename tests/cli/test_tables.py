@@ -149,6 +149,8 @@ def test_the_report_says_what_the_model_does_not_reproduce(cli, table, tmp_path)
     status, _, err = cli("train", "--data", table, *BRIEF, "--out", tmp_path / "run")
     assert status == 0, err
     page = (tmp_path / "run" / "report.html").read_text()
+    assert "How the data was read" in page
+    assert "what its columns are taken for" in page
     assert page.count("Does the model reproduce the data?</h2>") == 1
     section = page.partition("Does the model reproduce the data?</h2>")[2].partition("</section>")[0]
     for words in ("rows rests on too few", "z ~ q(z | x)", "z ~ p(z)", "correlation", "height", "95 % of draws"):

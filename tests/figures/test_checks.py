@@ -55,3 +55,14 @@ def test_ticks_are_the_data_and_a_round_number_on_either_side(far: float) -> Non
 def test_what_does_not_agree_is_refused() -> None:
     with pytest.raises(ValueError, match="for 3 columns: one is needed"):
         figures.column_checks(["a", "b", "c"], NONE, NONE, NONE, NO_PAIRS)
+
+
+def test_names_in_capitals_are_written_out() -> None:
+    """Where there is room for them: of GEN…10 nobody knows which gene it is."""
+    names = [f"GENE{number}" for number in range(100, 140)]
+    part = figures.Checked(*np.zeros((4, 40)), np.zeros(40, dtype=bool))
+    none = figures.Checked(*np.full((4, 780), np.nan), np.zeros(780, dtype=bool))
+    figure = figures.column_checks(names, part, part, part, none)
+    written = [text.get_text() for text in figure.axes[0].texts]
+    assert written
+    assert set(written) <= set(names)
