@@ -1,5 +1,6 @@
 """A pair as an estimator of scikit-learn."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal, Self
 
@@ -27,8 +28,9 @@ from ppl_vae.training.metrics import History
 _Floats = NDArray[np.floating[Any]]
 
 
-def _reads_labels(self: "VAE") -> bool:
-    return asks_for_labels(self.model)
+def _reads_labels(self: Any) -> bool:
+    """Whether the pair does, or where there is none yet, the one to come."""
+    return asks_for_labels(getattr(self, "settings_", self).model)
 
 
 def _as_given(found: _Floats, like: NDArray[np.generic]) -> _Floats:
@@ -78,6 +80,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
             ``noise_scale="decoder"``; and ``integer_scale``, what integers in X are divided by.
 
     Attributes:
+        n_iter_: epochs so far.
         n_features_in_: numbers in a row.
         feature_names_in_: what a frame calls them, where X was one.
         classes_: the labels, in order; only of a model that reads them.
@@ -108,10 +111,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
     ) -> None:
         self.model, self.guide, self.likelihood, self.prior, self.net = model, guide, likelihood, prior, net
         self.latent_dim, self.hidden, self.event_shape = latent_dim, hidden, event_shape
-        self.binarization, self.epochs, self.batch_size = binarization, epochs, batch_size
-        self.learning_rate, self.objective = learning_rate, objective
-        self.patience, self.validation_fraction, self.num_samples = patience, validation_fraction, num_samples
-        self.random_state, self.verbose = random_state, verbose
+        self.binarization, self.epochs, self.batch_size, self.verbose = binarization, epochs, batch_size, verbose
+        self.learning_rate, self.objective, self.patience = learning_rate, objective, patience
+        self.validation_fraction, self.num_samples, self.random_state = validation_fraction, num_samples, random_state
         self._keep(settings)
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
@@ -128,8 +130,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
         said = configs(self.get_params(), seed_of(self.random_state))
         fitted, splits, *_ = self._begun(said, X, y)
         fitted.train(splits.train, splits.validation, said.fit, progress=bool(self.verbose))
-        self._fitted = fitted
-        return self
+        return self._trained(fitted)
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike | None = None, classes: ArrayLike | None = None) -> Self:
         """Go on for one epoch, on X alone, from where the last call or ``fit`` has stopped: weights, optimizer, warm-up
@@ -158,8 +159,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
         engine = "eager" if said.fit.engine == "auto" else said.fit.engine  # an epoch is not worth compiling
         config = replace(said.fit, epochs=len(fitted.history) + 1, engine=engine)
         fitted.train(fitted.data_of(x, labels), None, config, progress=bool(self.verbose))
-        self._fitted = fitted
-        return self
+        return self._trained(fitted)
 
     def transform(self, X: ArrayLike) -> _Floats:
         """The mean of q(z | x) of each row, ``(N, size of z)``; latents of several sites stand side by side."""
@@ -259,11 +259,6 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
         return self._fitted.history
 
     @property
-    def n_iter_(self) -> int:
-        """Epochs so far."""
-        return len(self.history_)
-
-    @property
     def class_prior_(self) -> NDArray[np.float64]:
         """p(y) of each of ``classes_``, how often each was seen."""
         return self._fitted.label_prior
@@ -279,7 +274,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        tags.target_tags.required = _reads_labels(self)
+        with suppress(Exception):  # whatever `model` is set to: fit says what is wrong with it
+            tags.target_tags.required = _reads_labels(self)
         return tags
 
     def _begun(
@@ -287,12 +283,16 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
     ) -> tuple[Fitted, Splits, NDArray[np.generic], Labels | None]:
         """A new pair for X, and X as data, as rows and as labels."""
         x = rows_in(self, X, self.event_shape, begin=True)
-        if not _reads_labels(self):
+        if not asks_for_labels(self.model):
             return *Fitted.begun(said, x), x, None
         known = labels_in(y, x)
         self.classes_ = np.unique(known if classes is None else classes)
         labels = numbers_of(known, self.classes_)
         return *Fitted.begun(said, x, labels, len(self.classes_)), x, labels
+
+    def _trained(self, fitted: Fitted) -> Self:
+        self._fitted, self.n_iter_ = fitted, len(fitted.history)
+        return self
 
     def _known(self, X: ArrayLike) -> NDArray[np.generic]:
         """Rows of a fitted estimator."""

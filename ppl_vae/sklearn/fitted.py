@@ -37,8 +37,8 @@ from ppl_vae.training.metrics import History
 class Fitted:
     """A pair that was made for an estimator's X. Torch's generators are after every method what they were before it.
 
-    It is pickled as what it was made by and the numbers in it, and is made again from those, so that a user's own
-    classes need not be where they were.
+    It is pickled as what it was made by and the numbers in it, and is made again from those, so that the classes of a
+    user's file need not be there before.
 
     Args:
         model: p(x, z).
@@ -83,7 +83,7 @@ class Fitted:
             if (shape := splits.train.event_shape) != x.shape[1:]:
                 raise UserError(f"`event_shape` {x.shape[1:]} has channels first; give {shape}, and rows in its order.")
             info = DataInfo.of(splits)
-            settings = settled(suited(configs.pair, splits, configs.data.binarization).pair, info)
+            settings = settled(suited(configs.pair, splits, configs.data.binarization).pair.absolute(), info)
             pair = build_pair(settings, info, splits.train, configs.fit.seed)
             configs.fit.refuse_unread(*pair)
             probe = splits.train.probe()

@@ -2,6 +2,7 @@
 
 import pickle
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -196,9 +197,11 @@ def test_everything_global_is_as_before() -> None:
     assert state() == before
 
 
-def test_it_pickles_with_classes_of_a_users_file() -> None:
-    student = f"{own_parts.__file__}:Student"
-    found = VAE(model=student, dof=7.0, latent_dim=2, epochs=1, random_state=0).fit(IRIS)
+def test_it_pickles_with_classes_of_a_users_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = Path(own_parts.__file__)
+    monkeypatch.chdir(file.parent)
+    found = VAE(model=f"{file.name}:Student", dof=7.0, latent_dim=2, epochs=1, random_state=0).fit(IRIS)
+    monkeypatch.chdir(tmp_path)
     assert found.settings_.settings["dof"] == 7.0
     again = pickle.loads(pickle.dumps(found))
     np.testing.assert_array_equal(again.transform(IRIS), found.transform(IRIS))
@@ -236,6 +239,7 @@ def test_settings_are_parameters() -> None:
         VAE(word_dropout=0.5).fit(IRIS)
     with pytest.raises(pv.UserError, match="unknown guide 'amortised'"):
         VAE(guide="amortised").fit(IRIS)
+    assert "amortised" in repr(make_pipeline(StandardScaler(), VAE(model="amortised"))._repr_html_())
     with pytest.raises(NotFittedError):
         VAE().sample()
 
@@ -286,6 +290,8 @@ def test_a_conditional_model_classifies(classifier: VAE) -> None:
     assert classifier.class_prior_.tolist() == [1 / 3] * 3
     assert not hasattr(VAE(), "predict")
     assert not hasattr(VAE(), "predict_proba")
+    other = pickle.loads(pickle.dumps(classifier)).set_params(model="vae", epochs=1).fit(IRIS)
+    assert not hasattr(other, "predict")
 
 
 def test_a_conditional_model_encodes_and_draws(classifier: VAE) -> None:
