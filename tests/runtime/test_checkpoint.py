@@ -103,22 +103,26 @@ from ppl_vae.data import Dataset
 from ppl_vae.guides import Amortized, Diagonal
 from ppl_vae.programs.latents import Latents
 from ppl_vae.models import VAE
-from ppl_vae.nets import Decoder, Encoder
+from ppl_vae.networks.dense import Decoder, Encoder
 saving.CHECKPOINT_SECONDS = -1.0  # save after every epoch: nearly all the time goes into saving
 data = Dataset(torch.bernoulli(torch.full((4, 3, 4), 0.5)))
 model = VAE(Decoder(2, (3, 4), (64,), "tanh"), 2)
 model.register_buffer("ballast", torch.randn(2_000_000))
 guide = Amortized(Latents.of(model, data.batch(torch.arange(2))), Diagonal(2), Encoder((3, 4), 4, (64,)))
 settings = FitConfig(epochs=10**6, batch_size=4, device="cpu")
-fit(model, guide, data, settings=settings, checkpoint_path=Path(sys.argv[1]), progress=False,
+beside = Path(sys.argv[2]) if len(sys.argv) > 2 else None
+fit(model, guide, data, settings=settings, checkpoint_path=Path(sys.argv[1]), weights_path=beside, progress=False,
     on_epoch=lambda metrics: print(metrics.epoch, flush=True))
 """
 
 
 @pytest.mark.slow
-def test_kill_9_in_training_leaves_a_checkpoint_that_loads(path: Path) -> None:
+@pytest.mark.parametrize("apart", [False, True], ids=["one file", "weights apart"])
+def test_kill_9_in_training_leaves_a_checkpoint_that_loads(path: Path, apart: bool) -> None:
     """Stopped eight times, then killed, nearly always in the middle of saving: what is on disk is whole each time."""
-    process = subprocess.Popen([sys.executable, "-c", TRAIN_FOR_EVER, str(path)], stdout=subprocess.PIPE, text=True)
+    beside = path.with_name("model.safetensors") if apart else None
+    command = [sys.executable, "-c", TRAIN_FOR_EVER, str(path), *([str(beside)] if beside else [])]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     with process:
         try:
@@ -144,7 +148,7 @@ def test_kill_9_in_training_leaves_a_checkpoint_that_loads(path: Path) -> None:
     model.register_buffer("ballast", torch.zeros(2_000_000))
     data = Dataset(torch.bernoulli(torch.full((4, 3, 4), 0.5)))
     longer = FitConfig(epochs=epochs + 1, batch_size=4, device="cpu")
-    history = fit(model, guide, data, settings=longer, checkpoint_path=path, resume=True)
+    history = fit(model, guide, data, settings=longer, checkpoint_path=path, weights_path=beside, resume=True)
     assert [metrics.epoch for metrics in history] == list(range(1, epochs + 2))
     assert torch.equal(model.ballast, state["model"]["ballast"])
 
