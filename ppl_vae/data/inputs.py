@@ -42,7 +42,7 @@ def read_input(path: Path, info: DataInfo, how: Reading = Reading()) -> Observat
     if path.is_dir() or suffix in SUFFIXES:
         return read_images(path, event_shape=info.event_shape, known=info.by_name)
     if suffix in TABLES:
-        return read_known_table(path, info, how.label_column)
+        return read_known_table(path, info, how)
     if suffix == ".h5ad" or is_sparse(path):
         held = how._replace(memory=2**62)
         cells = suffix == ".h5ad"

@@ -131,16 +131,17 @@ class _Adapter(NamedTuple):
     settings: tuple[str, ...] = ()
 
 
+_OF_TABLES = ("columns", "label_column", "condition_columns", "unlabelled_as")
 _FILES = {
     ".npz": _Adapter(_npz, ("integer_scale",)),
     ".npy": _Adapter(_npy, ("integer_scale",)),
-    ".h5ad": _Adapter(read_h5ad, ("label_column", "layer")),
+    ".h5ad": _Adapter(read_h5ad, ("label_column", "layer", "unlabelled_as")),
     ".txt": _Adapter(_text),
     ".json": _Adapter(_music),
-    **dict.fromkeys(SUFFIXES, _Adapter(_table, ("columns", "label_column", "condition_columns"))),
+    **dict.fromkeys(SUFFIXES, _Adapter(_table, _OF_TABLES)),
 }
 _OF_IMAGES = _Adapter(_images, ("image_size",))
-_OF_HUGGING_FACE = _Adapter(read_hugging_face, ("columns", "label_column", "condition_columns", "integer_scale"))
+_OF_HUGGING_FACE = _Adapter(read_hugging_face, (*_OF_TABLES, "integer_scale"))
 
 SOURCES: dict[str, Callable[[Path], Source]] = {
     "digits": digits,
@@ -172,7 +173,7 @@ def frame_source(frame: object, how: Reading) -> Source:
     Raises:
         UserError: a column cannot be used, or a setting is not for tables.
     """
-    how.refuse_unread("a frame", "columns", "label_column", "condition_columns")
+    how.refuse_unread("a frame", *_OF_TABLES)
     return Source.of(read_frame(frame, how))
 
 

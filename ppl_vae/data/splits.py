@@ -55,6 +55,8 @@ class DataConfig:
     bit, category, drop."""
     label_column: str | None = None
     """The column of a table, or of an .h5ad's obs, that holds the labels; by default there are none."""
+    unlabelled_as: str | None = None
+    """What rows are called whose label is not known, as unknown: a class of their own; by default they are refused."""
     condition_columns: str | None = None
     """Columns of a table that hold conditions, as age,dose: they leave x, and a conditional model is given them."""
     layer: str | None = None
@@ -70,7 +72,8 @@ class DataConfig:
         columns = columns_from(self.columns) if self.columns else {}
         conditions = tuple(filter(None, map(str.strip, (self.condition_columns or "").split(","))))
         memory = self.data_memory * 2**20
-        return Reading(columns, self.label_column, self.layer, self.image_size, memory, self.integer_scale, conditions)
+        sizes = self.image_size, memory, self.integer_scale
+        return Reading(columns, self.label_column, self.layer, *sizes, conditions, self.unlabelled_as)
 
     def absolute(self) -> "DataConfig":
         """The same with absolute paths, good from any working directory, and the name as the table has it."""

@@ -12,6 +12,7 @@ from ppl_vae.data.arrays import Observations, labelled, short
 from ppl_vae.data.files.how import Reading
 from ppl_vae.data.files.sparse import Matrix, as_data, looks_counted
 from ppl_vae.data.streaming.splitting import Far
+from ppl_vae.data.tables.schema import NO_CLASS
 from ppl_vae.data.tables.settling import column_called
 from ppl_vae.runtime.errors import UserError, nearest, reason
 
@@ -82,7 +83,7 @@ def _of_cells(
     of_cells = list(map(str, cells.obs.columns))
     if how.label_column is not None and not (wanted and how.label_column not in of_cells):
         column_called(where, how.label_column, of_cells, "label_column")
-        y, class_names = _labels(where, cells.obs[how.label_column], how.label_column, known)
+        y, class_names = _labels(where, cells.obs[how.label_column], how, known)
     if wanted and tuple(wanted) != genes:
         x = x[:][:, [genes.index(name) for name in wanted]]
     found = as_data(where, Matrix(x, tuple(wanted) or genes, y, class_names), how, how.layer or "X")
@@ -110,11 +111,17 @@ def _layer(cells: Any, layer: str | None) -> tuple[Any, tuple[str, ...]]:
 
 
 def _labels(
-    where: str, column: Any, name: str, known: Mapping[str, int] | None
+    where: str, column: Any, how: Reading, known: Mapping[str, int] | None
 ) -> tuple[Tensor | None, tuple[str, ...]]:
-    if (gone := column.isna().to_numpy()).any():
-        row = int(gone.argmax()) + 1
-        raise UserError(f"{where}: label column '{name}' is empty in row {row}; leave such cells out, or name a class.")
-    values = column.to_numpy()
-    words = values if values.dtype.kind in "buif" else np.array([str(value) for value in values])
+    gone, values = column.isna().to_numpy(), column.to_numpy()
+    if gone.any() and how.unlabelled_as is None:
+        raise UserError(
+            f"{where}: label column '{how.label_column}' is empty in row {int(gone.argmax()) + 1}; {NO_CLASS}"
+        )
+    named = gone.any() or (how.unlabelled_as is not None and known)  # numbers beside such a class are names too
+    if named or values.dtype.kind not in "buif":
+        written = [f"{value:.15g}" if isinstance(value, np.floating | float) else str(value) for value in values]
+        words = np.array([how.unlabelled_as if no else word for word, no in zip(written, gone, strict=True)])
+    else:
+        words = values
     return labelled(where, words, known=known)

@@ -18,6 +18,7 @@ class Reading(NamedTuple):
         columns: what columns of a table are by their names, a key of :data:`KINDS`; others are guessed.
         label_column: the column of a table that holds the labels, or None.
         condition_columns: those that hold conditions; they leave x.
+        unlabelled_as: the class of rows whose label is not known; None refuses them.
         layer: of an .h5ad, what is read in place of X, or None.
         image_size: pixels of height and width that images are brought to, or None.
         integer_scale: what integers are divided by, 0 where they are counts or codes, or None.
@@ -31,6 +32,7 @@ class Reading(NamedTuple):
     memory: int = 2**31
     integer_scale: int | None = None
     condition_columns: tuple[str, ...] = ()
+    unlabelled_as: str | None = None
 
     def refuse_unread(self, where: str, *read: str) -> None:
         """See that nothing was said that is not read here.
@@ -52,6 +54,7 @@ _READERS = {
     "label_column": "it is for tables; an .npz has its labels in y, and images in their folders' names",
     "condition_columns": "it is for tables; an .npz has its conditions in c",
     "layer": "it is for .h5ad",
+    "unlabelled_as": "it is for the label column of a table or of cells",
     "integer_scale": "it is for the integers of an .npz or .npy",
     "image_size": "it is for folders of images",
 }

@@ -93,7 +93,7 @@ def _of_arrays(x: Any, y: Any, how: Reading) -> Observations:
 
 
 def _of_cells(cells: Any, how: Reading) -> Observations:
-    how.refuse_unread("the AnnData", "label_column", "layer")
+    how.refuse_unread("the AnnData", "label_column", "layer", "unlabelled_as")
     return read_cells(cells, how)
 
 
@@ -112,7 +112,7 @@ def _of_hugging_face(data: Any, how: Reading) -> Observations:
     """A table, or where it has images, those and the labels beside them."""
     images = [name for name, kind in data.features.items() if type(kind).__name__ in _IMAGES]
     if not images:
-        how.refuse_unread("a table of Hugging Face", "columns", "label_column", "condition_columns")
+        how.refuse_unread("a table of Hugging Face", "columns", "label_column", "condition_columns", "unlabelled_as")
         return read_frame(data.to_pandas(), how)
     how.refuse_unread("images of Hugging Face", "label_column", "integer_scale")
     found = _of_items(data.select_columns([images[0], *_classes(data, how)]), how)

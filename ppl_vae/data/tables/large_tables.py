@@ -51,6 +51,8 @@ def far_table(path: Path, how: Reading) -> Far | None:
     with file:
         if 4 * file.metadata.num_rows * file.metadata.num_columns <= how.memory:
             return None
+        if how.unlabelled_as:
+            raise UserError(f"{path}: `unlabelled_as` is for tables that memory holds; raise `data_memory`.")
         if how.condition_columns:
             raise UserError(
                 f"{path}: `condition_columns` is for tables that memory holds; raise `data_memory`, or store x, c and "

@@ -72,13 +72,13 @@ def is_frame(value: object) -> bool:
     return hasattr(kind, "columns") and any(hasattr(kind, name) for name in ("to_arrow", "itertuples", "to_batches"))
 
 
-def read_known_table(path: Path, info: "DataInfo", label_column: str | None) -> Observations:
+def read_known_table(path: Path, info: "DataInfo", how: Reading) -> Observations:
     """Read a table like the one that a run was trained on: the same columns, taken as they were.
 
     Args:
         path: of the table; it may have other columns too, and be without the labels.
         info: of the run's data.
-        label_column: of the run.
+        how: the run's table was read.
 
     Raises:
         UserError: as :func:`read_table`; or a column is not there, or holds what training never saw.
@@ -86,8 +86,10 @@ def read_known_table(path: Path, info: "DataInfo", label_column: str | None) -> 
     if not info.columns or not info.column_kinds:
         raise UserError(f"{path}: a table, where the run's data was none; give an .npz.")
     table = _opened(path)
-    label = label_column if label_column in table.rows.column_names else None
-    schema = Schema.of_names(info.columns, info.column_kinds, label, info.by_name)
+    label = how.label_column if how.label_column in table.rows.column_names else None
+    schema = Schema.of_names(info.columns, info.column_kinds, label, info.by_name)._replace(
+        unlabelled=how.unlabelled_as
+    )
     wanted = [column.name for column in schema.columns]
     if missing := [name for name in wanted if name not in table.rows.column_names]:
         raise UserError(

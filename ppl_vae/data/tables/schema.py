@@ -22,6 +22,11 @@ from ppl_vae.runtime.shown import listed
 if TYPE_CHECKING:
     import pyarrow as pa
 
+NO_CLASS = (
+    "a label that nobody knows is no class: leave such rows out, or make them a class of their own, `unlabelled_as` "
+    "unknown."
+)
+"""What is said of a label that is not there."""
 _EXACT = 2**24  # the first whole number after which float32 leaves one out
 
 
@@ -54,12 +59,14 @@ class Schema(NamedTuple):
         label: the column that holds the labels, or None.
         labels: their numbers by their names; none where labels are numbers.
         conditions: the columns that conditions are made of, in this order.
+        unlabelled: the class of rows whose label is not known; None refuses them.
     """
 
     columns: tuple[Column, ...]
     label: str | None = None
     labels: Mapping[str, int] = {}
     conditions: tuple[Column, ...] = ()
+    unlabelled: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -136,7 +143,9 @@ def decoded(where: str, block: "pa.Table", schema: Schema, name_of: NameOf) -> B
         parts.append(_encoded(where, cells, column, name_of))
         masks.append(np.broadcast_to(cells.seen[:, None], parts[-1].shape))
     x = np.concatenate(parts, axis=1, dtype=schema.dtype, casting="unsafe")
-    y = labels_in(where, block, schema.label, schema.labels or None, name_of)[0].numpy() if schema.label else None
+    y = None
+    if schema.label:
+        y = labels_in(where, block, schema.label, schema.labels or None, name_of, schema.unlabelled)[0].numpy()
     given = [_known(where, block, column, name_of) for column in schema.conditions]
     c = np.concatenate(given, axis=1, dtype=np.float32, casting="unsafe") if given else None
     return Block(x, np.concatenate(masks, axis=1), y, c)
@@ -155,7 +164,12 @@ def _known(where: str, block: "pa.Table", column: Column, name_of: NameOf) -> np
 
 
 def labels_in(
-    where: str, block: "pa.Table", label: str, known: Mapping[str, int] | None, name_of: NameOf
+    where: str,
+    block: "pa.Table",
+    label: str,
+    known: Mapping[str, int] | None,
+    name_of: NameOf,
+    unlabelled: str | None = None,
 ) -> tuple[Tensor, tuple[str, ...]]:
     """The labels of some rows, ``(N,)``, and what they are called, see :func:`ppl_vae.data.classes.labels_of`.
 
@@ -163,13 +177,14 @@ def labels_in(
         UserError: one is missing, is none of those that are known, or cannot be a class.
     """
     cells, where = cells_of(block[label]), f"{where}: label column '{label}'"
-    if not cells.seen.all():
-        raise UserError(
-            f"{where} is empty in {name_of(first(~cells.seen))}; a label that nobody knows is no class: leave such "
-            "rows out, or give them a class of their own."
-        )
+    if not cells.seen.all() and unlabelled is None:
+        raise UserError(f"{where} is empty in {name_of(first(~cells.seen))}; {NO_CLASS}")
     if cells.other:
         raise UserError(f"{where} holds {cells.other}; classes are numbers or words.")
+    if not cells.seen.all() or (unlabelled is not None and known):  # numbers beside such a class are names too
+        words = np.full(len(cells.seen), unlabelled, dtype=object)
+        words[cells.seen] = cells.written()
+        return labels_of(where, words.astype(str), known)
     y = np.array(cells.written()) if cells.truth or cells.words is not None else cells.numbers
     return labels_of(where, y, known)
 

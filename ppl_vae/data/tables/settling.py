@@ -63,7 +63,7 @@ def settled(where: str, table: "pa.Table", how: Reading, name_of: NameOf) -> Set
     class_names: tuple[str, ...] = ()
     if how.label_column is not None:
         column_called(where, how.label_column, table.column_names, "label_column")
-        class_names = labels_in(where, table, how.label_column, None, name_of)[1]
+        class_names = labels_in(where, table, how.label_column, None, name_of, how.unlabelled_as)[1]
     for name in how.condition_columns:
         column_called(where, name, table.column_names, "condition_columns")
         wrong = {
@@ -103,7 +103,7 @@ def settled(where: str, table: "pa.Table", how: Reading, name_of: NameOf) -> Set
         reasons = "; ".join(f"{each.name}: {each.words}" for each in told)
         raise UserError(f"{where}: no column is left to learn from ({reasons}).")
     labels = {name: number for number, name in enumerate(class_names)}
-    schema = Schema(tuple(columns), how.label_column, labels, tuple(conditions))
+    schema = Schema(tuple(columns), how.label_column, labels, tuple(conditions), how.unlabelled_as)
     return Settled(schema, class_names, tuple(_in_words(told)))
 
 

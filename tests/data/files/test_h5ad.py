@@ -53,6 +53,12 @@ def test_what_python_holds_is_taken_as_its_file_is(cells):
         load(held, columns={"gene 0": "real"})
 
 
+def test_cells_of_no_known_kind_may_be_a_class_of_their_own(cells):
+    found = load(cells, label_column="gone", unlabelled_as="unknown", layer="counts", test_fraction=0)
+    assert found.class_names == ("B cell", "T cell", "unknown")
+    assert (torch.cat([found.train.y, found.validation.y]) == 2).sum() == 1
+
+
 def test_the_raw_matrix_is_a_layer(cells):
     found = load(cells, layer="raw")
     assert found.kinds == ("counts",)

@@ -12,7 +12,9 @@ import torch
 from pyarrow import parquet
 
 from ppl_vae import UserError, load
+from ppl_vae.data.files.how import Reading
 from ppl_vae.data.info import DataInfo
+from ppl_vae.data.inputs import read_input
 from ppl_vae.data.tables.reading import SUFFIXES, read_known_table
 from ppl_vae.data.tables.schema import Schema, decoded
 
@@ -354,7 +356,7 @@ def test_a_table_like_that_of_a_run_is_taken_as_that_was(tmp_path: Path) -> None
     new = people().head(3).assign(extra=1)[["extra", "city", "visits", "income", "height", "smoker"]]
     new["visits"] = [1.0, None, 0.0]  # by themselves they would be bits, and there would be one city less
     new["city"] = "Oslo"
-    found = read_known_table(saved(new, tmp_path / "new.csv"), info, "plan")
+    found = read_known_table(saved(new, tmp_path / "new.csv"), info, Reading(label_column="plan"))
     assert found.columns == info.columns
     assert found.kinds == info.kinds
     assert found.y is None
@@ -369,11 +371,13 @@ def test_what_a_run_never_saw_is_refused(tmp_path: Path) -> None:
     info = DataInfo.of(load(people(), label_column="plan"))
     foreign = people().assign(city="Bergen")
     with pytest.raises(UserError, match="column 'city' holds 'Bergen' in line 2, which training never saw"):
-        read_known_table(saved(foreign, tmp_path / "foreign.csv"), info, "plan")
+        read_known_table(saved(foreign, tmp_path / "foreign.csv"), info, Reading(label_column="plan"))
     with pytest.raises(UserError, match="there is no column 'height', which the run learned from"):
-        read_known_table(saved(people().drop(columns="height"), tmp_path / "less.csv"), info, "plan")
+        read_known_table(
+            saved(people().drop(columns="height"), tmp_path / "less.csv"), info, Reading(label_column="plan")
+        )
     with pytest.raises(UserError, match="the run's data was none"):
-        read_known_table(tmp_path / "less.csv", DataInfo.of(load("digits")), None)
+        read_known_table(tmp_path / "less.csv", DataInfo.of(load("digits")), Reading())
 
 
 def test_of_an_npz_with_named_columns_too(tmp_path: Path) -> None:
@@ -382,7 +386,7 @@ def test_of_an_npz_with_named_columns_too(tmp_path: Path) -> None:
     info = DataInfo.of(load(tmp_path / "x.npz"))
     assert info.kinds == ("reals",)
     frame = pd.DataFrame({"income": x[:3, 1], "height": x[:3, 0]})
-    found = read_known_table(saved(frame, tmp_path / "new.csv"), info, None)
+    found = read_known_table(saved(frame, tmp_path / "new.csv"), info, Reading())
     np.testing.assert_allclose(found.x.numpy(), x[:3], rtol=1e-6)
 
 
@@ -399,3 +403,19 @@ def test_a_file_without_a_line_of_names_is_read_and_said(tmp_path: Path) -> None
     assert found.columns == ("column1", "column2")
     assert len(found.train) == 3
     assert "its first line holds numbers" in found.notes[0]
+
+
+@pytest.mark.parametrize(("plans", "names"), [(["a", None, "b"], ("a", "b", "who")), ([1, None, 2], ("1", "2", "who"))])
+def test_rows_without_a_label_may_be_a_class_of_their_own(tmp_path: Path, plans: list, names: tuple[str, ...]) -> None:
+    frame = pd.DataFrame({"x": np.linspace(0, 1, 30), "plan": plans * 10})
+    with pytest.raises(UserError, match=r"'plan' is empty in row 2; .* `unlabelled_as` unknown"):
+        load(frame, label_column="plan")
+    found = load(frame, label_column="plan", unlabelled_as="who", test_fraction=0.0, validation_fraction=0.0)
+    assert found.class_names == names
+    assert torch.equal(found.train.y.bincount(), torch.tensor([10, 10, 10]))
+    frame.iloc[1:2].to_csv(tmp_path / "new.csv", index=False)
+    new = read_input(tmp_path / "new.csv", DataInfo.of(found), Reading(label_column="plan", unlabelled_as="who"))
+    assert new.y.tolist() == [2]
+    frame.iloc[[2, 0]].to_csv(tmp_path / "known.csv", index=False)
+    known = read_input(tmp_path / "known.csv", DataInfo.of(found), Reading(label_column="plan", unlabelled_as="who"))
+    assert known.y.tolist() == [1, 0]
