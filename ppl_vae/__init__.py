@@ -15,7 +15,7 @@ TYPE_CHECKING = False  # as typing's, which takes milliseconds to import, in whi
 
 if TYPE_CHECKING:
     from ppl_vae.data import DataConfig, Dataset, load
-    from ppl_vae.diagnostics import calibrate, diagnose, evaluate
+    from ppl_vae.diagnostics import calibrate, diagnose, evaluate, to_datatree
     from ppl_vae.diagnostics.latents import infer_latents
     from ppl_vae.evaluation import (
         annealed_importance_bound,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 else:
     _NAMES = {
         "data": ("DataConfig", "Dataset", "load"),
-        "diagnostics": ("calibrate", "diagnose", "evaluate"),
+        "diagnostics": ("calibrate", "diagnose", "evaluate", "to_datatree"),
         "diagnostics.latents": ("infer_latents",),
         "evaluation": (
             *("annealed_importance_bound", "bidirectional_bounds", "elbo", "importance_bound", "inference_gaps"),
@@ -94,6 +94,7 @@ __all__ = [
     "posterior_predictive",
     "prior_predictive",
     "simulate",
+    "to_datatree",
 ]
 
 

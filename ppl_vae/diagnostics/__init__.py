@@ -2,6 +2,7 @@
 
 from ppl_vae.diagnostics.calibrated import Calibrated, calibrate_pair
 from ppl_vae.diagnostics.calibration import Calibration, calibrate
+from ppl_vae.diagnostics.datatree import to_datatree
 from ppl_vae.diagnostics.diagnosis import Diagnostics, diagnose
 from ppl_vae.diagnostics.evaluation import Evaluation, evaluate
 
@@ -14,4 +15,5 @@ __all__ = [
     "calibrate_pair",
     "diagnose",
     "evaluate",
+    "to_datatree",
 ]
