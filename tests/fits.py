@@ -18,7 +18,7 @@ def settings(**changes: Any) -> FitConfig:
     usual = FitConfig(
         epochs=5,
         batch_size=16,
-        kl_warmup=3,
+        kl_warmup=min(3, changes.get("epochs", 5) - 1),
         patience=4,
         optimizer=OptimizerConfig(learning_rate=0.01, schedule="cosine", clip_norm=10.0),
         seed=3,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ppl_vae import UserError, fit
 from ppl_vae.runtime import checkpoint
 from ppl_vae.runtime.interrupt import Interrupted
-from ppl_vae.svi import EagerStep, OptimizerConfig, TracedStep, engine
+from ppl_vae.svi import EagerStep, OptimizerConfig, TracedStep, engine, schedule
 from ppl_vae.tracing.capture import Engine
 from ppl_vae.training import fitting, saving
 from ppl_vae.training.metrics import EpochMetrics
@@ -120,6 +120,47 @@ def test_a_traced_run_is_the_eager_one_and_resuming_it_is_as_if_it_had_not_stopp
     assert_same(weights(model, guide), ends[1])
 
 
+MANNERS = {
+    "cosine after a warm-up": OptimizerConfig(0.01, schedule="cosine", rate_warmup=2, weight_decay=0.3),
+    "plateau": OptimizerConfig(0.3, schedule="plateau", weight_decay=0.1),
+}
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+def test_step_sizes_go_on_as_if_it_had_not_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manner: str
+) -> None:
+    """In the middle of an epoch, and under a plateau after it has been reached."""
+    monkeypatch.setattr(schedule, "PLATEAU_EPOCHS", 1)
+    chosen = settings(epochs=9, kl_warmup=1, patience=0, optimizer=MANNERS[manner])
+    rates: list[float] = []
+
+    class Recorder(EagerStep):
+        def __call__(self, index: Tensor, kl_weight: float | Tensor = 1.0) -> Tensor:
+            rates.append(self.optimizer.adam.param_groups[0]["lr"])
+            return super().__call__(index, kl_weight)
+
+    monkeypatch.setattr(fitting, "EagerStep", Recorder)
+    whole = vae_pair()
+    fit(*whole, TRAIN, VALIDATION, chosen)
+    told, path = rates.copy(), tmp_path / "cut.pt"
+    rates.clear()
+    assert len(set(told)) > 1
+    assert max(told) > 3 * min(told)
+
+    def stop(step: int) -> bool:
+        if step == 26:
+            signal.raise_signal(signal.SIGINT)
+        return False
+
+    with pytest.raises(Interrupted):
+        fit(*vae_pair(), TRAIN, VALIDATION, chosen, checkpoint_path=path, on_step=stop)
+    pair = vae_pair(seed=99)
+    fit(*pair, TRAIN, VALIDATION, chosen, checkpoint_path=path, resume=True)
+    assert rates == told
+    assert_same(weights(*pair), weights(*whole))
+
+
 @pytest.mark.parametrize("last_step", [False, True])
 def test_stopped_at_any_step_of_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last_step: bool) -> None:
     """Also after an epoch's last step, when nothing is left of it but to be reckoned up."""
@@ -221,9 +262,9 @@ def test_a_signal_in_the_last_epoch_is_not_swallowed(tmp_path: Path) -> None:
 
 def test_resuming_for_fewer_epochs_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.pt"
-    fit(*vae_pair(), TRAIN, settings=settings(patience=0, epochs=3), checkpoint_path=path)
+    fit(*vae_pair(), TRAIN, settings=settings(patience=0, epochs=3, kl_warmup=0), checkpoint_path=path)
     with pytest.raises(UserError, match=r"has 3 epochs already"):
-        fit(*vae_pair(), TRAIN, settings=settings(patience=0, epochs=2), checkpoint_path=path, resume=True)
+        fit(*vae_pair(), TRAIN, settings=settings(patience=0, epochs=2, kl_warmup=0), checkpoint_path=path, resume=True)
 
 
 def test_a_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
@@ -241,7 +282,7 @@ def test_a_checkpoint_is_not_overwritten(tmp_path: Path) -> None:
 def test_resuming_needs_what_was_begun_with(tmp_path: Path, changes: dict[str, Any], rows: int, what: str) -> None:
     path = tmp_path / "run.pt"
     fit(*vae_pair(), TRAIN, settings=settings(patience=0, epochs=1), checkpoint_path=path)
-    other = settings(**{"patience": 0, "epochs": 2, **changes})
+    other = settings(**{"patience": 0, "epochs": 2, "kl_warmup": 0, **changes})
     with pytest.raises(UserError, match=f"{what} differ from the checkpoint's"):
         fit(*vae_pair(), stripes_data(rows), settings=other, checkpoint_path=path, resume=True)
 
@@ -265,5 +306,5 @@ def test_resuming_needs_a_checkpoint_of_this_pair(tmp_path: Path) -> None:
         fit(*vae_pair(), TRAIN, settings=settings(patience=0), checkpoint_path=path, resume=True)
     fit(*vae_pair(hidden=(7,)), TRAIN, settings=settings(patience=0, epochs=1), checkpoint_path=path)
     with pytest.raises(UserError, match="of another model or guide") as caught:
-        fit(*vae_pair(), TRAIN, settings=settings(patience=0), checkpoint_path=path, resume=True)
+        fit(*vae_pair(), TRAIN, settings=settings(patience=0, kl_warmup=0), checkpoint_path=path, resume=True)
     assert "\n" not in str(caught.value)

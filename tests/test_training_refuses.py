@@ -43,6 +43,8 @@ def test_a_diverging_run_is_an_error_and_the_checkpoint_stays_sound(tmp_path: Pa
         ({"optimizer": OptimizerConfig(clip_norm=0.0)}, "clip_norm"),
         ({"optimizer": OptimizerConfig(clip_norm=float("nan"))}, "clip_norm"),
         ({"optimizer": OptimizerConfig(schedule="linear")}, "schedule"),
+        ({"optimizer": OptimizerConfig(weight_decay=-0.1)}, "weight_decay"),
+        ({"optimizer": OptimizerConfig(rate_warmup=-1)}, "rate_warmup"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -80,6 +82,29 @@ def test_a_pair_without_parameters_is_refused() -> None:
 def test_patience_needs_validation_data() -> None:
     with pytest.raises(UserError, match="patience needs validation data"):
         fit(*vae_pair(), TRAIN, settings=settings(patience=3))
+
+
+def test_a_plateau_needs_validation_data() -> None:
+    plateau = settings(patience=0, optimizer=OptimizerConfig(schedule="plateau"))
+    with pytest.raises(UserError, match=r"^`schedule` plateau needs validation data; .* or `schedule` cosine"):
+        fit(*vae_pair(), TRAIN, settings=plateau)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epochs": 2, "kl_warmup": 2}, "`kl_warmup` 2 is no shorter than the training, `epochs` 2: the KL has"),
+        ({"epochs": 2, "rate_warmup": 3}, "`rate_warmup` 3 is no shorter than the training, `epochs` 2: step sizes"),
+        ({"schedule": "plateau", "patience": 5}, "`patience` 5 ends training before `schedule` plateau"),
+    ],
+)
+def test_what_never_comes_to_its_end_is_warned_of_in_one_line(changes: dict[str, Any], words: str) -> None:
+    said: list[str] = []
+    usual = {"epochs": 3, "kl_warmup": 1, "patience": 0, "rate_warmup": 1, "schedule": "constant"}
+    fit(*vae_pair(), TRAIN, VALIDATION, settings(), warn=said.append, **{**usual, **changes})
+    (line,) = said
+    assert line.startswith(words)
+    assert "\n" not in line
 
 
 def test_a_pair_that_does_not_match_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def longer_training(run: Run, history: History) -> Step | None:
         return None
     settings = run.record.config
     epochs = max(2 * len(history), math.ceil(_FEW_STEPS / _steps_of_epoch(run)))
-    if settings.fit.optimizer.schedule == "constant":
+    if not settings.fit.optimizer.has_end:
         command = command_on("train", resume=run.path, epochs=epochs)
     else:
         again = replace(settings, fit=replace(settings.fit, epochs=epochs))

@@ -134,7 +134,7 @@ def continued(
         if fixed:
             names = ", ".join(f"`{name}`" for name in fixed)
             raise UserError(f"{names} cannot change when a run goes on; start a new run for that, with `out`.")
-        if "epochs" in changed and settings.fit.optimizer.schedule != "constant":
+        if "epochs" in changed and settings.fit.optimizer.has_end:
             raise UserError("`epochs` cannot change under `schedule` cosine, which is laid out over all epochs.")
         settings = replace(settings, data=settings.data.absolute())
         download = "data_root" in changed

@@ -154,7 +154,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
             labels = numbers_of(labels_in(y, x), self.classes_) if _reads_labels(self) else None
         else:
             fitted, _, x, labels = self._begun(said, X, y, classes)
-        if said.fit.optimizer.schedule != "constant":
+        if said.fit.optimizer.has_end:
             raise UserError(f"`schedule` {said.fit.optimizer.schedule} has an end, and partial_fit none; leave it out.")
         engine = "eager" if said.fit.engine == "auto" else said.fit.engine  # an epoch is not worth compiling
         config = replace(said.fit, epochs=len(fitted.history) + 1, engine=engine)

@@ -1,18 +1,19 @@
 """The optimizer of a pair: one torch optimizer over all parameters (Pyro makes one for each, at a cost on every step),
 and Adam row by row over the tables of per-datapoint guides."""
 
-import math
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import Doc
 
 from ppl_vae.programs.rows import Leaf, tables_of
-from ppl_vae.runtime.config import Rate, config
+from ppl_vae.runtime.config import CountOrZero, Rate, config
 from ppl_vae.svi.adam import Moments, adam, scales_at
 from ppl_vae.svi.row_adam import RowAdam
+from ppl_vae.svi.schedule import PLATEAU_EPOCHS, Schedule
 from ppl_vae.tracing.compiler_cache import secure_compiler_cache
 
 # What torch calls the moments.
@@ -27,12 +28,27 @@ class OptimizerConfig:
     """Step size of Adam (Kingma and Ba 2015)."""
     row_learning_rate: Rate = 0.05
     """Step size of Adam for the rows of a per-datapoint guide, each of which is visited once an epoch."""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """How the step sizes go on: as they are, or down to zero along half a cosine."""
+    schedule: Annotated[
+        Schedule,
+        Doc(
+            "How the step sizes go on: constant, down to zero along half a cosine, or plateau: half as long after each "
+            f"{PLATEAU_EPOCHS} epochs without a better validation bound."
+        ),
+    ] = "constant"
+    rate_warmup: CountOrZero = 0
+    """Epochs over which the step sizes rise linearly from zero, before their schedule."""
+    weight_decay: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Share of each weight matrix, times the step size, that a step takes away (AdamW: Loshchilov and Hutter 2019);
+    vectors, such as biases and scales, and rows of a per-datapoint guide keep all."""
     adam_epsilon: Rate = 1e-8
     """What Adam adds to the root of the second moment (Burda et al. use 1e-4)."""
     clip_norm: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """Largest norm of the gradient, rows apart; longer ones are scaled down to it. None: no limit."""
+
+    @property
+    def has_end(self) -> bool:
+        """Whether the schedule is laid out over all epochs, so that a training cannot be made longer later."""
+        return self.schedule == "cosine"
 
 
 class PairOptimizer:
@@ -60,9 +76,8 @@ class PairOptimizer:
         self.row_adam = RowAdam(self.tables, settings.row_learning_rate, settings.adam_epsilon)
         self.steps = 0  # taken; torch counts them too, in a tensor for each parameter, for which we would have to wait
 
-    def set_progress(self, fraction: float) -> None:
-        """Set the step sizes for this fraction of all steps, from 0 to 1."""
-        factor = 1.0 if self.settings.schedule == "constant" else 0.5 * (1 + math.cos(math.pi * fraction))
+    def scale_rates(self, factor: float) -> None:
+        """Set the step sizes to the settings' times a factor, of :func:`ppl_vae.svi.schedule.rate_factor`."""
         for group in self.adam.param_groups if self.adam else ():
             group["lr"] = self.settings.learning_rate * factor
         self.row_adam.learning_rate = self.settings.row_learning_rate * factor
@@ -81,9 +96,18 @@ class PairOptimizer:
         if self.adam:
             if self.settings.clip_norm is not None:
                 nn.utils.clip_grad_norm_(self.shared, self.settings.clip_norm)
+            self._decay()
             self.adam.step()
         self.row_adam.step(leaves)
         self.steps += 1
+
+    @torch.no_grad()
+    def _decay(self) -> None:
+        """Take away from the matrices that this step moves what the weight decay says."""
+        assert self.adam
+        moved: list[Tensor] = [param for param in self.shared if param.grad is not None and _decays(param)]
+        if self.settings.weight_decay and moved:
+            torch._foreach_mul_(moved, 1 - self.adam.param_groups[0]["lr"] * self.settings.weight_decay)
 
     def state_tensors(self) -> list[Tensor]:
         """All that a step moves: what is shared, then the rows."""
@@ -140,7 +164,9 @@ class PairOptimizer:
             if gradient is None:
                 continue
             known_at = None if late else scales
-            value, after = adam(param, gradient * scale, before, rate, self.settings.adam_epsilon, known_at)
+            decays = self.settings.weight_decay and _decays(param)
+            start = param * (1 - rate * self.settings.weight_decay) if decays else param
+            value, after = adam(start, gradient * scale, before, rate, self.settings.adam_epsilon, known_at)
             param.copy_(value)
             for old, new in zip(before, after, strict=True):
                 old.copy_(new)
@@ -180,3 +206,8 @@ class PairOptimizer:
                     mine.copy_(moments[name])
             self.steps = max((int(of_one["step"]) for of_one in self.adam.state.values()), default=0)
         self.row_adam.load_state_dict(state["rows"])
+
+
+def _decays(param: Tensor) -> bool:
+    """Whether weight decay is for this parameter: a matrix, or a convolution's kernels."""
+    return param.dim() >= 2

@@ -16,6 +16,7 @@ from ppl_vae.programs.rows import tables_of
 from ppl_vae.runtime.config import Count, CountOrZero, Seed, config, refuse_unread
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.svi import OptimizerConfig
+from ppl_vae.svi.schedule import PLATEAU_EPOCHS
 from ppl_vae.tracing.capture import Engine
 
 
@@ -61,12 +62,53 @@ class FitConfig:
             refuse_unread(self, ["row_learning_rate"], "per-datapoint guides", named)
 
 
-def doubts_about(settings: FitConfig) -> list[str]:
-    """What settings do that their names do not say, in words."""
+def doubts_about(settings: FitConfig, goes_on: bool = False) -> list[str]:
+    """What settings do that their names do not say, in words.
+
+    Args:
+        settings: of the fit.
+        goes_on: whether others are to follow it, so that its epochs are not all of the training.
+    """
+    found = []
     several = OBJECTIVES[settings.objective].tightens
     if several and settings.num_particles == 1:
-        return [f"`objective` {settings.objective} with 1 draw of z is the ELBO; give `num_particles` 5 or more."]
-    return []
+        found.append(f"`objective` {settings.objective} with 1 draw of z is the ELBO; give `num_particles` 5 or more.")
+    epochs, of_rates = settings.epochs, settings.optimizer
+    for name, length, what in (
+        ("kl_warmup", settings.kl_warmup, "the KL has its"),
+        ("rate_warmup", of_rates.rate_warmup, "step sizes have their"),
+    ):
+        if length >= epochs and not goes_on:
+            found.append(
+                f"`{name}` {length} is no shorter than the training, `epochs` {epochs}: {what} full size in its "
+                "last step at most; give fewer epochs of it."
+            )
+    if of_rates.schedule == "plateau" and 0 < settings.patience <= PLATEAU_EPOCHS:
+        found.append(
+            f"`patience` {settings.patience} ends training before `schedule` plateau, which waits {PLATEAU_EPOCHS} "
+            "epochs, has lowered the step sizes; give more."
+        )
+    return found
+
+
+def refuse_unvalidated(settings: FitConfig, guide: nn.Module, validation: object) -> None:
+    """See that what waits for a better validation bound has one.
+
+    Raises:
+        UserError: there is no validation data, or the guide has a q for its training data only.
+    """
+    plateau = settings.optimizer.schedule == "plateau"
+    for name, asked, without in (
+        ("patience", settings.patience, "patience 0"),
+        ("`schedule` plateau", plateau, "`schedule` cosine"),
+    ):
+        if asked and validation is None:
+            raise UserError(f"{name} needs validation data; give a validation fraction above 0, or {without}.")
+        if asked and tables_of(guide):
+            raise UserError(
+                f"{name} needs a guide with a q for unseen data; a per-datapoint guide has one for its training data "
+                "only."
+            )
 
 
 def final_kl_weight(settings: FitConfig) -> float:

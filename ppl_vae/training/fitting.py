@@ -23,7 +23,7 @@ from ppl_vae.runtime.processes import current
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.turns import turn
 from ppl_vae.svi import EagerStep
-from ppl_vae.training.config import FitConfig, doubts_about, loss_in_words, objective_of
+from ppl_vae.training.config import FitConfig, doubts_about, loss_in_words, objective_of, refuse_unvalidated
 from ppl_vae.training.earlier import Earlier
 from ppl_vae.training.loop import Loop
 from ppl_vae.training.metrics import EpochMetrics, History
@@ -119,18 +119,13 @@ def fit(
     if earlier and resume:
         raise UserError("`resume` goes on from a file and `earlier` from memory; give one of them.")
     check_rows_are_there(train, validation)
-    for words in [] if objective else doubts_about(settings):
+    for words in doubts_about(settings, goes_on=earlier is not None):
         warn(words)
     checkpoint_path, weights_path = (Path(path) if path else None for path in (checkpoint_path, weights_path))
     if weights_path and (checkpoint_path is None or weights_path.parent != checkpoint_path.parent):
         raise UserError(f"`weights_path` {weights_path}: name a file in the folder of `checkpoint_path`.")
     validation = validation if validation is not None and len(validation) else None
-    if settings.patience and validation is None:
-        raise UserError("patience needs validation data; give a validation fraction above 0, or patience 0.")
-    if settings.patience and tables_of(guide):
-        raise UserError(
-            "patience needs a guide with a q for unseen data; a per-datapoint guide has one for its training data only."
-        )
+    refuse_unvalidated(settings, guide, validation)
     for path in (checkpoint_path, weights_path):
         if path and path.exists() and not resume:
             raise UserError(f"{path} exists; resume it, or choose another path.")

@@ -20,6 +20,7 @@ from ppl_vae.runtime.seeding import reseed, stream
 from ppl_vae.svi import EagerStep, choose_step
 from ppl_vae.svi.distributed import DistributedStep
 from ppl_vae.svi.engine import Step, after_callback, begins_eagerly
+from ppl_vae.svi.schedule import halvings, rate_factor
 from ppl_vae.training.config import FitConfig, final_kl_weight
 from ppl_vae.training.metrics import EpochMetrics
 from ppl_vae.training.saving import Saver
@@ -65,6 +66,7 @@ class Loop:
         self.eager = self.distributed or step
         self.of_point = of_point
         self.saver = Saver(state, checkpoint_path, weights_path, group, self.distributed)
+        self.halved = 0  # how often a plateau has been reached
         self.validation_seconds = 0.0  # what the last one took, during which nothing is saved
 
     def run(
@@ -132,13 +134,17 @@ class Loop:
             self.group.copy_first([state.order])
             state.step = 0
             state.sums.zero_()
+        self.halved = halvings(state.followed_bounds())
         seed = stream(settings.seed, f"order of epoch {state.epoch}")
         return self.feed.batches(state.order, settings.batch_size, state.step, seed)
 
     def _prepare_step(self) -> float:
         """Set the step size of the coming step, and the noise of processes but the first; return its KL weight."""
         settings, steps, count = self.settings, self.state.steps_per_epoch, self.state.steps_done
-        self.state.optimizer.set_progress(count / (settings.epochs * steps))
+        how = settings.optimizer
+        self.state.optimizer.scale_rates(
+            rate_factor(how.schedule, count, how.rate_warmup * steps, settings.epochs * steps, self.halved)
+        )
         if not self.group.is_first:  # by the step, so that no checkpoint need hold a generator for each process
             reseed(stream(settings.seed, f"training, rank {self.group.rank}, step {count}"), self.step.data.device)
         return kl_weight_at(count, settings.kl_warmup * steps, final_kl_weight(settings))

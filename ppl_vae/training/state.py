@@ -83,6 +83,11 @@ class TrainingState:
         """Whether early stopping looks at this epoch."""
         return bool(self.settings.patience) and row.validation_bound is not None and row.epoch > self.settings.kl_warmup
 
+    def followed_bounds(self) -> list[float]:
+        """The validation bounds of the epochs after both warm-ups, which a plateau is looked for in."""
+        warm = max(self.settings.kl_warmup, self.settings.optimizer.rate_warmup)
+        return [row.validation_bound for row in self.history[warm:] if row.validation_bound is not None]
+
     def end_epoch(self, row: EpochMetrics) -> None:
         """Close an epoch, and keep its weights if its validation bound is the best so far."""
         self.order, self.step = None, 0

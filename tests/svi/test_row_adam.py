@@ -144,16 +144,14 @@ def test_a_loaded_state_is_a_copy() -> None:
 def test_pair_optimizer_keeps_rows_to_row_adam() -> None:
     """The table is not among Adam's parameters; its rate is its own and follows the schedule."""
     guide = nn.Sequential(nn.Linear(2, 2), table_of())
-    optimizer = PairOptimizer(
-        nn.Linear(1, 1), guide, OptimizerConfig(learning_rate=0.3, row_learning_rate=0.2, schedule="cosine")
-    )
+    optimizer = PairOptimizer(nn.Linear(1, 1), guide, OptimizerConfig(learning_rate=0.3, row_learning_rate=0.2))
     assert optimizer.tables == [guide[1]]
     assert optimizer.adam is not None
     assert all(param is not guide[1].weight for group in optimizer.adam.param_groups for param in group["params"])
     assert sum(len(group["params"]) for group in optimizer.adam.param_groups) == 4
-    optimizer.set_progress(0.0)
+    optimizer.scale_rates(1.0)
     assert optimizer.row_adam.learning_rate == 0.2
-    optimizer.set_progress(0.5)
+    optimizer.scale_rates(0.5)
     assert abs(optimizer.row_adam.learning_rate - 0.1) < 1e-12
 
 

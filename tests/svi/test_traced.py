@@ -188,16 +188,22 @@ def test_the_noise_follows_the_seed() -> None:
     assert not torch.equal(outcomes[0], outcomes[2])
 
 
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_weight_decay(clip_norm: float | None) -> None:
+    pair, data = oracle_pair()
+    assert_equal(pair, data, settings=OptimizerConfig(learning_rate=0.01, weight_decay=0.5, clip_norm=clip_norm))
+
+
 @pytest.mark.slow
 def test_a_step_size_may_change_on_the_way() -> None:
     pair, data = oracle_pair()
-    for fraction in (0.0, 1.0):
-        (step, (model, _)) = both(pair, data, TraceELBO(), OptimizerConfig(schedule="cosine"))[1]
+    for factor in (1.0, 0.0):
+        (step, (model, _)) = both(pair, data, TraceELBO(), OptimizerConfig())[1]
         step(torch.arange(BATCH))
         before = model.weight.detach().clone()
-        step.optimizer.set_progress(fraction)
+        step.optimizer.scale_rates(factor)
         step(torch.arange(BATCH))
-        assert torch.equal(model.weight, before) == (fraction == 1.0)
+        assert torch.equal(model.weight, before) == (factor == 0.0)
 
 
 def test_building_a_step_changes_nothing() -> None:

@@ -147,6 +147,8 @@ def may_be(at: Place, what: str) -> bool:
             return what in ("missing", "None", "NaN", "infinite", "below", "above")
         case ("settings", "device"):
             return what == "a string"
+        case ("settings", "optimizer", "rate_warmup" | "weight_decay"):  # earlier versions had none
+            return what == "missing"
         case ("optimizer", "shared", "state"):  # a parameter that has had no gradient has no moments
             return what == "a dictionary"
         case ("optimizer", "shared", "state", int()):
