@@ -16,10 +16,11 @@ from ppl_vae.evaluation import EvaluateConfig
 from ppl_vae.evaluation.named import names_of
 from ppl_vae.reports.next_steps import ended_too_soon
 from ppl_vae.reports.outcome import closing_of
-from ppl_vae.runs.evaluating import data_for
+from ppl_vae.reports.tables import check_table, write_table
+from ppl_vae.runs.evaluating import data_for, write_calibration
 from ppl_vae.runs.opened import OpenedRun, SplitName, open_run
 from ppl_vae.runs.opening import Opening
-from ppl_vae.runs.paths import numbered, refuse_existing_file, write_figure, write_new
+from ppl_vae.runs.paths import refuse_existing_file
 from ppl_vae.runtime.config import config
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import CannotWriteError, write_text
@@ -59,11 +60,14 @@ class Evaluate:
     per_datapoint: Path | None = None
     """Write what was found of each datapoint as CSV: index, elbo, reconstruction, kl, log_px, what else the estimator
     finds, k_hat, ess."""
+    table: Path | None = None
+    """Write the table for a paper: a new .tex or .csv."""
     json: bool = False
     """Print JSON instead of a table."""
 
     def run(self) -> None:
         """Evaluate and print."""
+        check_table(self.table)
         if self.per_datapoint:
             if self.settings.simulates:
                 given = names_of(lambda way: way.num_simulated is None)
@@ -88,6 +92,7 @@ class Evaluate:
             print(f"warning: {words}", file=sys.stderr)
         if self.per_datapoint:
             write_text(self.per_datapoint, found.to_csv(), new=True)
+        write_table(self.table, found)
         if self.per_datapoint and not self.json:
             print(f"{self.per_datapoint}: {found.of_each}")
         print(json.dumps(found.to_dict()) if self.json else as_flags(f"{found}{closing_of(opened, found)}", self))
@@ -95,23 +100,11 @@ class Evaluate:
     def _calibrate(self, opened: OpenedRun) -> None:
         data = data_for(opened, self.settings, self.split)
         found = calibrate_pair(*opened.pair, data, self.settings, opened.origin(self.split or "test"))
-        figure, folder = found.figure(opened.run.path.name), opened.run.figures
-        picture, problem = None, None
-        try:
-            picture = write_new(
-                None,
-                lambda: numbered(folder, "calibration", ".png", ".svg"),
-                lambda path: write_figure(path, figure),
-            )
-        except CannotWriteError as error:
-            problem = error  # a folder that cannot be written to must not cost the verdict
-        if self.json:
-            plain = found.to_dict()
-            protocol = plain.pop("protocol")
-            print(json.dumps({**plain, "picture": picture and str(picture), "protocol": protocol}), flush=True)
-        else:
-            print(as_flags(str(found), self), flush=True)
-        if problem:
-            raise problem
-        if not self.json:
-            print(f"picture  {picture}")
+        write_table(self.table, found)
+        written = write_calibration(found, opened.run)
+        failed = isinstance(written, CannotWriteError)
+        plain = found.to_dict() | {"picture": None if failed else str(written)}
+        text = as_flags(str(found), self) if failed else f"{as_flags(str(found), self)}\npicture  {written}"
+        print(json.dumps(plain) if self.json else text, flush=True)
+        if isinstance(written, CannotWriteError):
+            raise written

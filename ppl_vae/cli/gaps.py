@@ -15,6 +15,7 @@ from ppl_vae.programs.latents import Latents
 from ppl_vae.registry.local_families import fitted_alone, local_families
 from ppl_vae.reports.gaps import as_json, write_gaps
 from ppl_vae.reports.outcome import as_named, closing_of_gaps
+from ppl_vae.reports.tables import check_table, write_table
 from ppl_vae.runs.opened import OpenedRun, SplitName, open_run
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import refuse_existing_folder
@@ -58,11 +59,14 @@ class Gaps:
     """The folder to make; by default the next free RUN/gaps-N."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+    table: Path | None = None
+    """Write the table for a paper: a new .tex or .csv."""
     json: bool = False
     """Print JSON instead of a table."""
 
     def run(self) -> None:
         """Measure, print, write."""
+        check_table(self.table)
         if self.out:
             refuse_existing_folder(self.out)
         if not self.splits or len(set(self.splits)) < len(self.splits):
@@ -74,6 +78,7 @@ class Gaps:
         found = inference_gaps(*opened.pair, families, data, self.settings, self.infer, **as_named(opened))
         print(as_json(found) if self.json else as_flags(str(found), self))
         out = write_gaps(found, opened, self.out)
+        write_table(self.table, found)
         if not self.json:
             print(closing_of_gaps(opened, found, out))
 

@@ -78,6 +78,10 @@ class Evaluation(Shown):
         """A row for each estimate."""
         return rows_of(self.results)
 
+    def footnotes(self) -> list[str]:
+        """Which errors the numbers have, and the protocol."""
+        return [errors_line(self.results.values()), *self.protocol.in_words()]
+
     def per_datapoint(self) -> dict[str, Tensor]:
         """What was found of each datapoint, see :func:`ppl_vae.diagnostics.per_datapoint.per_datapoint`."""
         return per_datapoint(self.results, self.weights)

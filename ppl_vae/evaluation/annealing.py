@@ -16,7 +16,7 @@ expectation holds: on the oracle the "upper" bound was seen 0.05 to 0.26 nats be
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -27,6 +27,7 @@ from ppl_vae.data.dataset import Dataset
 from ppl_vae.estimates.estimate import Estimate
 from ppl_vae.estimates.streams import dealt, log_mean_over_draws
 from ppl_vae.evaluation import hmc
+from ppl_vae.evaluation.annealed import Annealed
 from ppl_vae.evaluation.over_draws import NO_WEIGHTS
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.density import is_drawn, refuse_points
@@ -73,18 +74,6 @@ class AnnealingConfig:
     def total(self) -> int:
         """Temperatures that each datapoint passes in all, what a progress bar counts."""
         return self.temperatures + self.pilot
-
-
-class Annealed(NamedTuple):
-    """The outcome of a run of chains.
-
-    Args:
-        log_px: the bound, per datapoint.
-        acceptance: mean probability of acceptance of all transitions; NaN if there was none (T = 1).
-    """
-
-    log_px: Estimate
-    acceptance: float
 
 
 def temperatures(count: int, schedule: str = "sigmoid") -> Tensor:

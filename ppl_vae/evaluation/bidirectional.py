@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.estimates.estimate import Estimate, rows_of, table_of
 from ppl_vae.estimates.order import refuse_disorder
-from ppl_vae.evaluation.annealing import Annealed, AnnealingConfig, annealed_importance_bound, reverse_annealed_bound
+from ppl_vae.evaluation.annealed import Annealed
+from ppl_vae.evaluation.annealing import AnnealingConfig, annealed_importance_bound, reverse_annealed_bound
 from ppl_vae.programs.latents import Latents
 from ppl_vae.runtime.config import Count, Seed, in_range
 from ppl_vae.runtime.shown import Row, Shown

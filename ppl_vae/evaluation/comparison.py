@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ppl_vae.estimates.significance import errors_of_chance
+from ppl_vae.runtime.shown import Row, Shown, with_error
 
 # Of every interval; those of the differences hold all together.
 LEVEL = 0.95
@@ -50,6 +51,8 @@ class Difference:
         mean: of the difference, from 0.
         over_trainings: margin over seeds, on these datapoints; NaN for one seed.
         over_datapoints: margin over datapoints, of these trainings; NaN for one datapoint.
+        stderr_over_trainings: standard error over seeds; NaN for one seed.
+        stderr_over_datapoints: standard error over datapoints; NaN for one datapoint.
     """
 
     better: str
@@ -57,12 +60,18 @@ class Difference:
     mean: float
     over_trainings: float
     over_datapoints: float
+    stderr_over_trainings: float
+    stderr_over_datapoints: float
+
+    @property
+    def stderr(self) -> float:
+        """Of trainings and datapoints together, the root of the sum of their squares; NaN if there is neither."""
+        return _together(self.stderr_over_trainings, self.stderr_over_datapoints, math.nan)
 
     @property
     def margin(self) -> float:
         """Both margins together, the root of the sum of their squares (Zou and Donner 2008); ∞ if there is neither."""
-        known = [margin for margin in (self.over_trainings, self.over_datapoints) if not math.isnan(margin)]
-        return math.hypot(*known) if known else math.inf
+        return _together(self.over_trainings, self.over_datapoints, math.inf)
 
     @property
     def tied(self) -> bool:
@@ -70,9 +79,14 @@ class Difference:
         return not self.mean > self.margin
 
 
+def _together(one: float, other: float, unknown: float) -> float:
+    known = [error for error in (one, other) if not math.isnan(error)]
+    return math.hypot(*known) if known else unknown
+
+
 @dataclass(frozen=True)
-class Ranking:
-    """Guides in order, and how much of that order is known.
+class Ranking(Shown):
+    """Guides in order, and how much of that order is known; as a table, their paired differences.
 
     Args:
         guides: the best mean first.
@@ -85,6 +99,43 @@ class Ranking:
     differences: tuple[Difference, ...]
     level: float
     seeds: int
+
+    def rows(self) -> list[Row]:
+        """A row for each pair: the difference, its standard error over trainings and datapoints together and over each,
+        the margin that holds for all pairs together, whether it is a tie, and of how many comparisons it is one."""
+        return [
+            {
+                "better": each.better,
+                "worse": each.worse,
+                "difference": each.mean,
+                "difference_stderr": each.stderr,
+                "over_trainings": each.stderr_over_trainings,
+                "over_datapoints": each.stderr_over_datapoints,
+                "margin": each.margin,
+                "tied": "yes" if each.tied else "no",
+                "comparisons": len(self.differences),
+            }
+            for each in self.differences
+        ]
+
+    def __str__(self) -> str:
+        """A line for each pair, and of what kind the margins are."""
+        pairs = [
+            f"{each.better} − {each.worse}: {with_error(each.mean, each.stderr)} (margin {each.margin:.3g}"
+            f"{', a tie' if each.tied else ''})"
+            for each in self.differences
+        ]
+        return "\n".join([*pairs, *self.footnotes()])
+
+    def footnotes(self) -> list[str]:
+        """What ± and margin are, and how many comparisons were made."""
+        count = len(self.differences)
+        made = "1 comparison" if count == 1 else f"{count} comparisons"
+        held = "hold" if count == 1 else "hold for all of them together"
+        return [
+            f"Paired differences, ± standard error over trainings and datapoints together, of {made}; margins "
+            f"{held} at {100 * self.level:.0f} %{' (Bonferroni)' if count > 1 else ''}."
+        ]
 
     def ranks(self, guide: str) -> tuple[int, int]:
         """The best and the worst rank that a guide may have, from 1: guides that are clearly better, or worse, counted.
@@ -145,4 +196,7 @@ def ranking_of(values: Mapping[str, Tensor], level: float = LEVEL) -> Ranking:
 def _difference(values: Mapping[str, Tensor], better: str, worse: str, level: float) -> Difference:
     between = values[better] - values[worse]  # (seeds, datapoints)
     over_trainings, over_datapoints = mean_of(between.mean(1), level), mean_of(between.mean(0), level)
-    return Difference(better, worse, over_trainings.mean, over_trainings.margin, over_datapoints.margin)
+    margins, errors = (
+        [getattr(each, name) for each in (over_trainings, over_datapoints)] for name in ("margin", "stderr")
+    )
+    return Difference(better, worse, over_trainings.mean, *margins, *errors)

@@ -93,6 +93,11 @@ class InferenceGaps(Shown):
         """A row for each family on each data."""
         return [{"data": name, **row} for name, each in self.measured.items() for row in each.gaps.rows()]
 
+    def footnotes(self) -> list[str]:
+        """Which errors the numbers have, and each data's protocol."""
+        errors = errors_line(each.gaps.inference for each in self.measured.values())
+        return [errors, *(words for each in self.measured.values() for words in each.protocol.in_words())]
+
     def __str__(self) -> str:
         lines = []
         for name, each in self.measured.items():

@@ -12,11 +12,12 @@ from ppl_vae import figures
 from ppl_vae.data import DataConfig, Splits
 from ppl_vae.data.torchvision_sets import NAMES
 from ppl_vae.diagnostics.references import references
+from ppl_vae.evaluation.comparison import Ranking
 from ppl_vae.registry.pair_config import offered_to
 from ppl_vae.registry.settings import given
 from ppl_vae.registry.trust import hashes_of, remember
 from ppl_vae.reports.comparison import warnings_of, write_comparison_report
-from ppl_vae.reports.comparison_table import Table, as_csv, as_markdown, as_terminal, of_comparisons, summarise
+from ppl_vae.reports.comparison_table import Table, as_csv, as_markdown, as_terminal, narrow, of_comparisons, summarise
 from ppl_vae.reports.next_steps import Step
 from ppl_vae.runs.command_line import command, command_on
 from ppl_vae.runs.comparison import check_jobs, run_jobs
@@ -75,6 +76,21 @@ class Comparison(Shown):
             parts = found or dict.fromkeys(("mean", "stderr", "margin"))
             cells |= {name: parts["mean"], f"{name}_stderr": parts["stderr"], f"{name}_margin": parts["margin"]}
         return cells
+
+    @property
+    def ranking(self) -> Ranking:
+        """Who is above whom, and the paired differences; a table of its own."""
+        return self.table.ranking
+
+    def tables(self) -> dict[str, list[Row]]:
+        """The guides, ± standard error over seeds, and the paired differences of each two."""
+        differences = self.ranking.rows()
+        return {"": narrow(self.rows())} | ({"differences": differences} if differences else {})
+
+    def footnotes(self) -> list[str]:
+        """What was compared, what ± is, and how many comparisons were made."""
+        units = "Nats per test datapoint, bigger is better, except for the KL; ± standard error over trainings."
+        return [f"{self.caption}.", units, *self.ranking.footnotes()]
 
     def __str__(self) -> str:
         return as_terminal(self.table)

@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +14,7 @@ from ppl_vae.evaluation.comparison import Difference, Ranking, mean_of, ranking_
 from ppl_vae.figures import Row
 from ppl_vae.runs.comparison import NATS, Result
 from ppl_vae.runtime.errors import UserError
-from ppl_vae.runtime.shown import error_alone, in_columns, with_error
+from ppl_vae.runtime.shown import Cell, error_alone, in_columns, with_error
 
 
 class Table(NamedTuple):
@@ -69,6 +69,7 @@ class Table(NamedTuple):
                 "better": each.better,
                 "worse": each.worse,
                 "mean": _number(each.mean),
+                "stderr": _number(each.stderr),
                 "margin": _number(each.margin),
                 "over_trainings": _number(each.over_trainings),
                 "over_datapoints": _number(each.over_datapoints),
@@ -148,6 +149,13 @@ def cells(row: Row) -> list[str]:
         else:
             cells.append(with_error(figure[0], figure[2], digits=2 if name in NATS else 1))
     return cells
+
+
+def narrow(rows: Sequence[Mapping[str, Cell]]) -> list[Mapping[str, Cell]]:
+    """Of rows that have everything, what a paper shows: ranks, and the figures of :data:`COLUMNS` with their errors."""
+    kept = ["guide", "best_rank", "worst_rank", "seeds"]
+    kept += [f"{name}{error}" for name in COLUMNS for error in ("", "_stderr")]
+    return [{name: row[name] for name in kept} for row in rows]
 
 
 def difference_cells(difference: Difference) -> list[str]:

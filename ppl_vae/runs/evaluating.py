@@ -1,10 +1,16 @@
-"""An evaluation of a run: its pair on a split of its own data, and where that comes from."""
+"""An evaluation of a run: its pair on a split of its own data, where that comes from, what is kept of it."""
+
+from pathlib import Path
 
 from ppl_vae.data import Dataset
+from ppl_vae.diagnostics import Calibrated
 from ppl_vae.evaluation import EvaluateConfig, Evaluated, estimates
 from ppl_vae.predictive.rendering import takes_conditions, takes_labels
 from ppl_vae.runs.opened import OpenedRun, SplitName
+from ppl_vae.runs.paths import numbered, write_figure, write_new
+from ppl_vae.runs.run import Run
 from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.files import CannotWriteError
 
 
 def evaluate_run(
@@ -45,3 +51,20 @@ def data_for(opened: OpenedRun, settings: EvaluateConfig, split: SplitName | Non
     if not settings.simulates:
         return opened.split(split, settings.limit)
     return opened.split(split) if info.num_classes or info.conditions or holes else Dataset(opened.example.x)
+
+
+def write_calibration(found: Calibrated, run: Run) -> Path | CannotWriteError:
+    """Write the picture of a calibration into the next free ``figures/calibration-N`` of a run, PNG and SVG.
+
+    Returns:
+        the PNG; or why it cannot be written, which must not cost the verdict.
+    """
+    figure = found.figure(run.path.name)
+    try:
+        return write_new(
+            None,
+            lambda: numbered(run.figures, "calibration", ".png", ".svg"),
+            lambda path: write_figure(path, figure),
+        )
+    except CannotWriteError as error:
+        return error

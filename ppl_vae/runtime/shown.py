@@ -3,6 +3,8 @@
 Numbers have one rule for pictures, tables, reports and the terminal.
 """
 
+import csv
+import io
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,12 +19,25 @@ if TYPE_CHECKING:
 Cell = float | int | str | None
 Row = Mapping[str, Cell]
 
+_NOTHING = "{--}"
+_FORMULAS = {
+    "elbo": "ELBO",
+    "kl": "KL",
+    "log_px": r"$\log p(x)$",
+    "log_px_upper": r"$\log p(x)$, upper",
+}
+_ESCAPED = {
+    **{letter: f"\\{letter}" for letter in "&%$#{}"},
+    **{"_": " ", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
+    **{"−": "$-$", "–": "{--}", "±": r"$\pm$", "≥": r"$\geq$", "<": r"$<$", ">": r"$>$"},
+}
 _ROUNDING, _MOST_DECIMALS = 1e-6, 7
 _LISTED = 8  # names in a sentence
 
 
 class Shown(Protocol):
-    """A result of rows: ``print`` shows its text, a notebook its table, ``to_frame`` gives it to pandas."""
+    """A result of rows: ``print`` shows its text, a notebook its table, ``to_frame`` gives it to pandas, ``to_latex``
+    to a paper."""
 
     @abstractmethod
     def rows(self) -> Sequence[Row]:
@@ -44,6 +59,20 @@ class Shown(Protocol):
             raise UserError("a data frame needs pandas; install it: pip install pandas") from None
         return DataFrame(list(self.rows()))
 
+    def tables(self) -> Mapping[str, Sequence[Row]]:
+        """Its rows as a paper has them, by the name of the table; of most results one, with the empty name."""
+        return {"": self.rows()}
+
+    def footnotes(self) -> Sequence[str]:
+        """What has to be said of the numbers, a line each: units, errors, protocol."""
+        return ()
+
+    def to_latex(self) -> str:
+        """Its :meth:`tables` as LaTeX: a ``tabular`` each, with booktabs' rules, means ± standard errors in one column,
+        the :meth:`footnotes` as comments above."""
+        notes = "".join(f"% {line}\n" for note in self.footnotes() for line in note.splitlines())
+        return notes + "\n".join(as_latex(rows) for rows in self.tables().values())
+
     def _repr_html_(self) -> str:
         return as_html(self.rows())
 
@@ -61,6 +90,55 @@ def _cell(value: Cell) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     return f"{value:.6g}" if isinstance(value, float) else escape(str(value))
+
+
+def as_csv(rows: Sequence[Row]) -> str:
+    """Rows as CSV with a header; an empty cell for what is not known."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(rows[0] if rows else [])
+    writer.writerows([None if value != value else value for value in row.values()] for row in rows)
+    return text.getvalue()
+
+
+def as_latex(rows: Sequence[Row]) -> str:
+    """Rows as a ``tabular`` with booktabs' rules; a number beside its ``stderr`` becomes mean ± error."""
+    lines = [_merged(row) for row in rows]
+    if not lines:
+        return ""
+    numbers = [all(line[name].startswith(("$", _NOTHING)) for line in lines) for name in lines[0]]
+    body = [" & ".join(cells) + r" \\" for cells in ([_in_latex(name) for name in lines[0]], *map(dict.values, lines))]
+    begin = rf"\begin{{tabular}}{{{''.join('r' if number else 'l' for number in numbers)}}}"
+    return "\n".join([begin, r"\toprule", body[0], r"\midrule", *body[1:], r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _merged(row: Row) -> dict[str, str]:
+    """Cells in LaTeX, errors with their numbers."""
+    errors = {name: f"{name}_stderr" for name in row if f"{name}_stderr" in row}
+    if "mean" in row and "stderr" in row:
+        errors["mean"] = "stderr"
+    cells = {}
+    for name, value in row.items():
+        if name in errors.values():
+            continue
+        error = row[errors[name]] if name in errors else None
+        if value is None or value != value:
+            cells[name] = _NOTHING
+        elif isinstance(value, bool | str):
+            cells[name] = _in_latex(str(value))
+        else:
+            known = error if isinstance(error, float) and math.isfinite(error) and error > 0 else None
+            plain = f"{value:.0f}" if float(value).is_integer() else f"{value:.6g}"
+            text = plain if known is None else with_error(value, known)
+            cells[name] = f"${text.replace('±', chr(92) + 'pm')}$"
+    return cells
+
+
+def _in_latex(text: str) -> str:
+    """Text with what LaTeX reads as commands written out; our short names as formulas."""
+    if text in _FORMULAS:
+        return _FORMULAS[text]
+    return "".join(_ESCAPED.get(letter, letter) for letter in text)
 
 
 def in_columns(lines: Iterable[Sequence[str]]) -> list[str]:

@@ -456,3 +456,22 @@ def test_a_figure_that_is_not_there():
 )
 def test_split_guide(name, parts):
     assert split_guide(name) == parts
+
+
+def test_its_tables_are_written_for_a_paper(cli, compared, tmp_path):
+    """The guides', and how far each is above each other, with standard errors and the number of comparisons."""
+    again = ["compare", *TERMS, "--out", compared, "--table"]
+    for name in ("table.tex", "table.csv"):
+        status, _, err = cli(*again, tmp_path / name)
+        assert status == 0, err
+    text = (tmp_path / "table.tex").read_text()
+    assert text.count(r"\begin{tabular}") == 2
+    assert "± standard error over trainings" in text
+    assert "of 1 comparison;" in text
+    stored = json.loads((compared / "table.json").read_text())["ranking"]
+    (difference,) = csv.DictReader((tmp_path / "table-differences.csv").read_text().splitlines())
+    assert float(difference["difference_stderr"]) == pytest.approx(stored["differences"][0]["stderr"])
+    assert difference["comparisons"] == "1" == str(stored["comparisons"])
+    guides = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
+    assert {row["guide"] for row in guides} == set(GUIDES)
+    assert all(float(row["log_px_stderr"]) > 0 for row in guides)

@@ -522,3 +522,13 @@ def test_what_an_estimator_does_not_read_is_refused(cli, trained, flags, said):
     status, out, err = cli("evaluate", trained, *flags)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert err.startswith(f"ppl-vae: {said}")
+
+
+def test_its_table_is_written_for_a_paper(cli, trained, tmp_path):
+    flags = ["--estimator", "elbo", "--limit", 20, "--num-samples", 4, "--no-diagnose"]
+    status, out, err = cli("evaluate", trained, *flags, "--table", tmp_path / "elbo.csv", "--json")
+    assert status == 0, err
+    rows = list(csv.DictReader((tmp_path / "elbo.csv").read_text().splitlines()))
+    assert [row["name"] for row in rows] == ["elbo", "reconstruction", "kl"]
+    assert float(rows[0]["mean"]) == json.loads(out)["elbo"]
+    refused(cli("evaluate", trained, *flags, "--table", tmp_path / "elbo.md"), "elbo.md", ".tex or .csv")

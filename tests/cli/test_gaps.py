@@ -268,3 +268,14 @@ def test_fits_that_were_stopped_early_are_doubted_in_words(cli, trained, tmp_pat
     flags = text.replace("--infer-steps", "`infer_steps`").replace("--infer-rate", "`infer_rate`")
     assert "raise --infer-steps" in text
     assert all(f"warning: {warning}" in flags for warning in warnings)
+
+
+def test_its_table_is_written_for_a_paper(cli, trained, tmp_path):
+    flags = [*BRIEF, "--families", "diagonal", "--splits", "test", "--out", tmp_path / "gaps"]
+    status, _, err = cli("gaps", trained, *flags, "--table", tmp_path / "gaps.tex")
+    assert status == 0, err
+    text = (tmp_path / "gaps.tex").read_text()
+    assert text.startswith("% nats per datapoint, ± standard error over datapoints")
+    assert r"data & family & local & approximation & amortization \\" in text
+    assert text.count(r" \pm ") == 3
+    refused(cli("gaps", trained, *flags, "--table", tmp_path / "gaps.tex"), "gaps.tex exists", "--table")

@@ -16,8 +16,8 @@ from ppl_vae.data import Dataset
 from ppl_vae.diagnostics.calibration import simulate as simulated
 from ppl_vae.estimates import Estimate
 from ppl_vae.evaluation import annealing, hmc, importance_bound
+from ppl_vae.evaluation.annealed import Annealed
 from ppl_vae.evaluation.annealing import (
-    Annealed,
     AnnealingConfig,
     annealed_importance_bound,
     reverse_annealed_bound,

@@ -144,6 +144,10 @@ def test_difference_is_paired():
     assert difference.over_trainings == pytest.approx(T[1] * 2**0.5 / 2**0.5, rel=1e-4)
     assert difference.over_datapoints == pytest.approx(T[2] * np.std([2.5, 3.5, 6], ddof=1) / 3**0.5, rel=1e-4)
     assert difference.margin == pytest.approx(math.hypot(difference.over_trainings, difference.over_datapoints))
+    assert difference.stderr_over_trainings == pytest.approx(difference.over_trainings / T[1], rel=1e-4)
+    assert difference.stderr == pytest.approx(
+        math.hypot(difference.stderr_over_trainings, difference.stderr_over_datapoints)
+    )
     assert difference.tied
 
 

@@ -12,7 +12,7 @@ from ppl_vae import UserError
 from ppl_vae.data import Dataset
 from ppl_vae.estimates import Estimate
 from ppl_vae.evaluation import Gaps, GapsConfig, gaps, take_apart
-from ppl_vae.evaluation.annealing import Annealed
+from ppl_vae.evaluation.annealed import Annealed
 from ppl_vae.guides import Amortized, Diagonal, Family, FullRank, PerDatapoint, Planar
 from ppl_vae.models import LinearGaussian
 from ppl_vae.programs.latents import Latents

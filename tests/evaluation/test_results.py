@@ -13,7 +13,7 @@ from ppl_vae.data import Dataset
 from ppl_vae.estimates import Estimate, Origin, Protocol
 from ppl_vae.estimates.estimate import errors_line
 from ppl_vae.evaluation import Bidirectional, ElboParts, EvaluateConfig, GapsConfig, estimates, inference_gaps
-from ppl_vae.evaluation.annealing import Annealed
+from ppl_vae.evaluation.annealed import Annealed
 from ppl_vae.evaluation.local_gaps import below_mean_field
 from ppl_vae.guides import Diagonal, Family, FullRank, InverseAutoregressive, PerDatapoint, Planar, Point
 from ppl_vae.inference.fitting import InferConfig

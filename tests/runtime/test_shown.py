@@ -1,12 +1,13 @@
 """Results show themselves as text, HTML and a data frame, numbers with their errors."""
 
 import builtins
+import math
 from typing import Any
 
 import pytest
 
 from ppl_vae import UserError
-from ppl_vae.runtime.shown import Row, Shown, as_html, with_error
+from ppl_vae.runtime.shown import Row, Shown, as_csv, as_html, with_error
 
 
 class Found(Shown):
@@ -59,3 +60,42 @@ def test_a_frame_has_the_rows_or_says_what_to_install(monkeypatch: pytest.Monkey
 )
 def test_errors_have_two_digits(stderr: float, text: str) -> None:
     assert with_error(-24.12345, stderr, 2) == text
+
+
+# --- For a paper ------------------------------------------------------------------------------------------------------
+
+
+class Measured(Shown):
+    def rows(self) -> list[Row]:
+        return [
+            {"guide": "a_b & 50 %", "log_px": -24.1234, "log_px_stderr": 0.12, "n": 3, "margin": None},
+            {"guide": "c − d", "log_px": 1.0, "log_px_stderr": math.nan, "n": 12, "margin": 0.5},
+        ]
+
+    def footnotes(self) -> list[str]:
+        return ["nats, ± standard error", "on\ntest"]
+
+    def __str__(self) -> str:
+        return ""
+
+
+def test_latex_has_errors_with_their_means_and_no_command_from_a_name() -> None:
+    assert Measured().to_latex().splitlines() == [
+        "% nats, ± standard error",
+        "% on",
+        "% test",
+        r"\begin{tabular}{lrrr}",
+        r"\toprule",
+        r"guide & $\log p(x)$ & n & margin \\",
+        r"\midrule",
+        r"a b \& 50 \% & $-24.12 \pm 0.12$ & $3$ & {--} \\",
+        r"c $-$ d & $1$ & $12$ & $0.5$ \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+def test_csv_has_every_number_and_nothing_where_there_is_none() -> None:
+    lines = as_csv(Measured().rows()).splitlines()
+    assert lines[0] == "guide,log_px,log_px_stderr,n,margin"
+    assert lines[1:] == ["a_b & 50 %,-24.1234,0.12,3,", "c − d,1.0,,12,0.5"]
