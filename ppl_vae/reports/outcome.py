@@ -17,7 +17,7 @@ from ppl_vae.reports.next_steps import Step, after_evaluation, after_gaps
 from ppl_vae.runs.opened import OpenedRun, split_shown
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime.shown import with_error
-from ppl_vae.training.config import FitConfig
+from ppl_vae.training.config import FitConfig, weights_in_words
 from ppl_vae.training.metrics import History
 
 
@@ -44,10 +44,11 @@ def trained(run: Run, pair: Pair, history: History) -> str:
 
 def for_how_long(run: Run, history: History) -> str:
     """Epochs and seconds, which epoch was kept, and what the loss was where it was not simply minus the bound."""
-    loss = f"; {history.loss}" if history.loss else ""
+    said = (history.loss, weights_in_words(run.record.config.fit))
+    more = "".join(f"; {words}" for words in said if words)
     seconds = sum(epoch.seconds for epoch in history)
     kept = f" (kept: epoch {history.best.epoch}, the best by validation)" if run.record.config.fit.patience else ""
-    return f"{len(history)} epoch{'' if len(history) == 1 else 's'}{kept} in {seconds:.1f} seconds{loss}"
+    return f"{len(history)} epoch{'' if len(history) == 1 else 's'}{kept} in {seconds:.1f} seconds{more}"
 
 
 def numbers_of(history: History, fit: FitConfig) -> list[tuple[str, str]]:
@@ -66,6 +67,8 @@ def numbers_of(history: History, fit: FitConfig) -> list[tuple[str, str]]:
     if kept.validation_bound is not None:
         rows.append(("validation" if history.of_point else "validation bound", f"{kept.validation_bound:.2f}"))
     rows += [("loss", history.loss.removeprefix("the loss is "))] if history.loss else []
+    if averaged := weights_in_words(fit):
+        rows.append(("weights", averaged.removeprefix("weights: ")))
     return [*rows, ("time", f"{sum(epoch.seconds for epoch in history):.1f} seconds")]
 
 

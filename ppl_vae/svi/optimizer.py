@@ -40,6 +40,9 @@ class OptimizerConfig:
     weight_decay: Annotated[float, Field(ge=0, le=100)] = 0.0
     """Share of each weight matrix, times the step size, that a step takes away (AdamW: Loshchilov and Hutter 2019);
     vectors, such as biases and scales, and rows of a per-datapoint guide keep all."""
+    weight_average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the past, 0.99 for instance, in a running mean of the weights over steps (Polyak and Juditsky 1992),
+    which is then what is validated and kept; 0: the weights themselves."""
     adam_epsilon: Rate = 1e-8
     """What Adam adds to the root of the second moment (Burda et al. use 1e-4)."""
     clip_norm: Annotated[float, Field(gt=0, le=1e9)] | None = None

@@ -91,8 +91,8 @@ def doubts_about(settings: FitConfig, goes_on: bool = False) -> list[str]:
     return found
 
 
-def refuse_unvalidated(settings: FitConfig, guide: nn.Module, validation: object) -> None:
-    """See that what waits for a better validation bound has one.
+def refuse_unfit(settings: FitConfig, guide: nn.Module, validation: object) -> None:
+    """See that what waits for a better validation bound has one, and that weights that are averaged move at each step.
 
     Raises:
         UserError: there is no validation data, or the guide has a q for its training data only.
@@ -109,6 +109,11 @@ def refuse_unvalidated(settings: FitConfig, guide: nn.Module, validation: object
                 f"{name} needs a guide with a q for unseen data; a per-datapoint guide has one for its training data "
                 "only."
             )
+    if settings.optimizer.weight_average and tables_of(guide):
+        raise UserError(
+            "`weight_average` needs a guide without rows per datapoint: each moves once an epoch, and a mean would lag "
+            "behind by many."
+        )
 
 
 def final_kl_weight(settings: FitConfig) -> float:
@@ -154,3 +159,9 @@ def objective_of(settings: FitConfig) -> Objective:
             f"`drop` {settings.drop}: `objective` {settings.objective} has no such term; use `objective` elbo."
         )
     return make(settings.num_particles, reconstruct=settings.drop != "reconstruction")
+
+
+def weights_in_words(settings: FitConfig) -> str:
+    """Which weights a fit keeps, in words, where they are not simply those of its last or best epoch; else nothing."""
+    decay = settings.optimizer.weight_average
+    return f"weights: their running mean over steps, with decay {decay:g}" if decay else ""

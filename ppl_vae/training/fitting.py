@@ -23,7 +23,7 @@ from ppl_vae.runtime.processes import current
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.turns import turn
 from ppl_vae.svi import EagerStep
-from ppl_vae.training.config import FitConfig, doubts_about, loss_in_words, objective_of, refuse_unvalidated
+from ppl_vae.training.config import FitConfig, doubts_about, loss_in_words, objective_of, refuse_unfit
 from ppl_vae.training.earlier import Earlier
 from ppl_vae.training.loop import Loop
 from ppl_vae.training.metrics import EpochMetrics, History
@@ -60,9 +60,11 @@ def fit(
     """Train a pair by stochastic variational inference (Hoffman et al. 2013; Kingma and Welling 2014).
 
     The pair is moved to the device and changed in place, and comes back in evaluation mode. With ``patience`` it ends
-    with the best epoch's weights; patience begins after the KL's warm-up. One thread trains or evaluates at a time, and
-    the caller's autocast, inference mode and Pyro handlers stay outside. A second call goes on with the weights alone:
-    with another optimizer, from its first step, and its epochs are counted from 1 again; with ``earlier`` it goes on.
+    with the best epoch's weights, with ``weight_average`` with their mean over steps, which is what is validated, while
+    callbacks see the weights that move; patience begins after the KL's warm-up. One thread trains or evaluates at a
+    time, and the caller's autocast, inference mode and Pyro handlers stay outside. A second call goes on with the
+    weights alone: with another optimizer, from its first step, and its epochs are counted from 1 again; with
+    ``earlier`` it goes on.
 
     Inside ``with ppl_vae.runtime.processes.joined()``, under ``torchrun``, all processes call this together, with the
     same arguments; each computes its part of every minibatch, and they begin with the first one's weights.
@@ -118,6 +120,8 @@ def fit(
         raise UserError(f"`{unread[0]}` is read by objectives that are named; give it to your own when you make it.")
     if earlier and resume:
         raise UserError("`resume` goes on from a file and `earlier` from memory; give one of them.")
+    if earlier and settings.optimizer.weight_average:
+        raise UserError("`weight_average` is of one fit alone, and `earlier` makes several one; leave it out.")
     check_rows_are_there(train, validation)
     for words in doubts_about(settings, goes_on=earlier is not None):
         warn(words)
@@ -125,7 +129,7 @@ def fit(
     if weights_path and (checkpoint_path is None or weights_path.parent != checkpoint_path.parent):
         raise UserError(f"`weights_path` {weights_path}: name a file in the folder of `checkpoint_path`.")
     validation = validation if validation is not None and len(validation) else None
-    refuse_unvalidated(settings, guide, validation)
+    refuse_unfit(settings, guide, validation)
     for path in (checkpoint_path, weights_path):
         if path and path.exists() and not resume:
             raise UserError(f"{path} exists; resume it, or choose another path.")

@@ -92,6 +92,7 @@ class Loop:
                     with told(f"step {state.step + 1} of epoch {state.epoch}", _ADVICE, *self._pair):
                         state.sums += take_step(index, self._prepare_step())
                     state.step += 1
+                    state.average.update(state.steps_done)
                     bar.update()
                     looked = on_step is None or on_step(state.steps_done) is False
                     if self._save_or_stop(interrupt, changed=not looked):
@@ -118,6 +119,8 @@ class Loop:
         for program in self._pair:
             program.train()
             self.group.copy_first([*program.parameters(), *program.buffers()])
+        if not self.state.steps_done:
+            self.state.average.restart()
 
     @contextmanager
     def _bar(self, progress: bool | None) -> Iterator[Bar]:
@@ -213,7 +216,8 @@ class Loop:
 
     def _validated(self, data: Dataset) -> Validated:
         seed = stream(self.settings.seed, "validation")  # the same every epoch: what changes is the pair
-        with told(f"the validation after epoch {self.state.epoch}", _ADVICE, *self._pair):
+        where = f"the validation after epoch {self.state.epoch}"
+        with self.state.average.in_place(), told(where, _ADVICE, *self._pair):
             return self.step.objective.validated(*self._pair, data, seed)
 
     def _begins_eagerly(self) -> bool:
@@ -234,7 +238,8 @@ class Loop:
         return step
 
     def _keep_the_best(self) -> None:
-        """With patience, the best epoch's weights."""
+        """With patience, the best epoch's weights, and of these or the last ones their mean where one is asked for."""
+        self.state.average.put()
         if self.settings.patience and self.state.best:
             for name, program in zip(("model", "guide"), self._pair, strict=True):
                 program.load_state_dict(self.state.best[name])

@@ -24,7 +24,7 @@ from ppl_vae.training.metrics import EpochMetrics
 # Settings that may differ between a run and its continuation.
 _MAY_CHANGE = ("epochs", "device", "engine")
 # Settings that checkpoints of earlier versions do not have, whose fits were as by default.
-_ADDED = {"optimizer": ("rate_warmup", "weight_decay")}
+_ADDED = {"optimizer": ("rate_warmup", "weight_decay", "weight_average")}
 
 
 def check_settings(found: Found, mine: Mapping[str, Any]) -> None:
@@ -129,16 +129,29 @@ def check_best(found: Found, model: nn.Module, guide: nn.Module, history: list[E
     return {"bound": bound, "epoch": epoch, **weights}
 
 
+def check_average(found: Found, model: nn.Module, guide: nn.Module, wanted: bool) -> dict[str, Any] | None:
+    """The mean of the weights, where the settings ask for one."""
+    if found.value is None and not wanted:
+        return None
+    if not wanted:
+        raise found.wrong("a mean of the weights, which the settings ask for none of")
+    entries = found.entries(("model", "guide"))
+    return {name: check_weights(entries[name], program) for name, program in (("model", model), ("guide", guide))}
+
+
 def check_outcome(path: Path, state: dict[str, Any], model: nn.Module, guide: nn.Module) -> dict[str, Any]:
     """What a fit came to.
 
     Returns:
-        the weights of the best epoch, or without early stopping of the last one, by ``"model"`` and ``"guide"``.
+        the weights of the best epoch, or without early stopping of the last one, their mean over steps where there is
+        one; by ``"model"`` and ``"guide"``.
     """
-    found = Found(path, state)
+    found = Found(path, {"average": None, **state})
     history = check_history(found.entry("history"))
     last = {name: check_weights(found.entry(name), program) for name, program in (("model", model), ("guide", guide))}
-    return check_best(found.entry("best"), model, guide, history) or last
+    average = found.entry("average")
+    mean = check_average(average, model, guide, average.value is not None)
+    return check_best(found.entry("best"), model, guide, history) or mean or last
 
 
 def load_weights(path: Path, program: nn.Module, weights: dict[str, Any]) -> None:

@@ -66,7 +66,11 @@ class Saver:
         """The weights that a fit which ends now ends with."""
         if self.weights_path is None:
             return None
-        return checkpoint.Apart(self.weights_path, ("best",) if self.state.best else (), ("model", "guide"))
+        if self.state.best:
+            at: tuple[str, ...] = ("best",)
+        else:
+            at = ("average",) if self.state.average.decay else ()
+        return checkpoint.Apart(self.weights_path, at, ("model", "guide"))
 
     def refuse_divergence(self, sums: Tensor) -> None:
         """See that nothing has become infinite or NaN. Waits for the device.

@@ -1,6 +1,5 @@
 """What a fit has come to: all that its checkpoint holds, and that it goes on from."""
 
-import copy
 import math
 from dataclasses import asdict
 from pathlib import Path
@@ -15,9 +14,11 @@ from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import rng_state, set_rng_state
 from ppl_vae.runtime.untrusted import Found
 from ppl_vae.svi import PairOptimizer
+from ppl_vae.training.average import Average
 from ppl_vae.training.config import FitConfig
 from ppl_vae.training.metrics import EpochMetrics
 from ppl_vae.training.resume import (
+    check_average,
     check_best,
     check_history,
     check_optimizer,
@@ -49,6 +50,7 @@ class TrainingState:
         self.num_data, self.device = len(data), data.device
         self.num_parts = data.num_parts
         self.optimizer = PairOptimizer(model, guide, settings.optimizer)
+        self.average = Average(model, guide, settings.optimizer.weight_average)
         self.history: list[EpochMetrics] = []
         self.best: checkpoint.State | None = None  # {"bound", "epoch", "model", "guide"}
         # Where the current epoch stands: the order of its parts, how many steps are done, Σ of what a step returns.
@@ -93,8 +95,7 @@ class TrainingState:
         self.order, self.step = None, 0
         self.history.append(row)
         if self.counts(row) and (self.best is None or row.validation_bound > self.best["bound"]):
-            weights = copy.deepcopy({"model": self.model.state_dict(), "guide": self.guide.state_dict()})
-            self.best = {"bound": row.validation_bound, "epoch": row.epoch, **weights}
+            self.best = {"bound": row.validation_bound, "epoch": row.epoch, **self.average.state()}
 
     def stopped_early(self) -> bool:
         """Whether ``patience`` has run out."""
@@ -139,6 +140,7 @@ class TrainingState:
             "rng": rng_state(self.device),
             "history": [asdict(metrics) for metrics in self.history],
             "best": self.best,
+            "average": self.average.state() if self.average.decay else None,
             "order": self.order,
             "step": self.step,
             "sums": sums,
@@ -151,12 +153,18 @@ class TrainingState:
             UserError: there is none, or it is damaged, of another pair, of other data or of other settings.
         """
         checked = self.check(path)
-        load_weights(path, self.model, checked["model"])
-        load_weights(path, self.guide, checked["guide"])
+        if checked["average"]:
+            self._put(path, checked["average"])
+            self.average.restart()
+        self._put(path, checked)
         self.optimizer.load_state_dict(checked["optimizer"])
         self.history, self.best, self.order = checked["history"], checked["best"], checked["order"]
         self.step, self.sums = checked["step"], checked["sums"]
         set_rng_state(checked["rng"], self.device)
+
+    def _put(self, path: Path, weights: checkpoint.State) -> None:
+        load_weights(path, self.model, weights["model"])
+        load_weights(path, self.guide, weights["guide"])
 
     def check(self, path: Path) -> checkpoint.State:
         """See that this fit can go on from a checkpoint, changing nothing.
@@ -172,7 +180,7 @@ class TrainingState:
 
     def checked(self, path: Path, state: checkpoint.State) -> checkpoint.State:
         """The same for a state that was read; see :meth:`check`."""
-        found = Found(path, state).entries(_KEYS)
+        found = Found(path, {"average": None, **state}).entries(_KEYS)  # earlier versions had none
         check_settings(found["settings"], self.begun_with)
         if found["num_data"].integer(0, 2**63) != self.num_data:
             raise UserError(
@@ -192,6 +200,7 @@ class TrainingState:
             "model": model,
             "guide": guide,
             "best": best,
+            "average": check_average(found["average"], self.model, self.guide, bool(self.average.decay)),
             "history": history,
             "order": order,
             "step": step,
@@ -203,5 +212,5 @@ class TrainingState:
 
 _KEYS = (
     *("format", "settings", "num_data", "model", "guide", "optimizer", "rng"),
-    *("history", "best", "order", "step", "sums"),
+    *("history", "best", "average", "order", "step", "sums"),
 )

@@ -17,6 +17,7 @@ from ppl_vae.guides import Diagonal, PerDatapoint
 from ppl_vae.programs.latents import Latents
 from ppl_vae.runtime import checkpoint
 from ppl_vae.runtime.interrupt import Interrupted
+from ppl_vae.svi import OptimizerConfig
 from ppl_vae.training.config import FitConfig
 from ppl_vae.training.state import TrainingState
 from tests.fits import TRAIN, VALIDATION, assert_same, settings, weights
@@ -54,6 +55,7 @@ class Kind:
 KINDS = {
     "early stopping": Kind(vae_pair, VALIDATION, settings(kl_warmup=1)),
     "rows": Kind(per_datapoint_pair, None, settings(patience=0)),
+    "averaged": Kind(vae_pair, None, settings(patience=0, optimizer=OptimizerConfig(weight_average=0.9))),
 }
 
 
@@ -147,7 +149,9 @@ def may_be(at: Place, what: str) -> bool:
             return what in ("missing", "None", "NaN", "infinite", "below", "above")
         case ("settings", "device"):
             return what == "a string"
-        case ("settings", "optimizer", "rate_warmup" | "weight_decay"):  # earlier versions had none
+        case ("settings", "optimizer", "rate_warmup" | "weight_decay" | "weight_average"):  # earlier versions had none
+            return what == "missing"
+        case ("average",):  # nor this
             return what == "missing"
         case ("optimizer", "shared", "state"):  # a parameter that has had no gradient has no moments
             return what == "a dictionary"
