@@ -87,13 +87,13 @@ class Diagnostics(Shown):
             size = with_error(ess.mean, ess.stderr, 1)
             lines.append(f"  effective sample size {size} of {self.num_samples} draws")
             if rise := self.weights.log_px.rise:
-                lines.append(f"  importance bound of half of the draws {rise} nats lower")
+                lines.append(f"  of {self.num_samples // 2} draws, the importance bound is {rise} nats lower")
             if self.left_out:
                 more = 100 * self.left_out.share
                 lines.append(f"  draws from the prior have more weight than the guide's on {more:.0f} % of datapoints")
             lines.append(
-                f"  PSIS k̂ median {khat(0.5):.2f}, 95 % below {khat(0.95):.2f}; above 0.7 on "
-                f"{100 * self.weights.unreliable:.0f} % of datapoints"
+                f"  PSIS k̂ median {khat(0.5):.2f}, 95 % below {khat(0.95):.2f}; above {KHAT_RELIABLE:g}, where weights "
+                f"are no longer to be relied on, on {100 * self.weights.unreliable:.0f} % of datapoints"
             )
         lines.append(f"  active units {self.units.num_active} of {len(self.units.names)}")
         lines += [f"  {line}" for line in self.aggregate.in_words()] if self.aggregate else []

@@ -26,7 +26,7 @@ from ppl_vae.runtime.errors import UserError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_MOST_IN_BLOCK, _BLOCK_COLUMNS = 30, 10  # images of a kind
+_MOST_IN_BLOCK, _BLOCK_COLUMNS = 64, 16  # images of a kind
 _MOST_SEQUENCES = 6  # and their reconstructions
 _PAIR = ("original", "reconstruction")
 
@@ -176,10 +176,12 @@ def shows_noise(model: nn.Module, info: DataInfo) -> bool:
 
 def blocks_of(info: DataInfo, parts: Mapping[str, Tensor], caption: str) -> "Figure":
     """Several kinds of images of the same datapoints or latents, ``(n, *event)`` each by what it is: a block for each,
-    of the first thirty."""
+    of the first 64."""
     first = next(iter(parts.values()))
     caption += not_seen(info, *parts.values())
     num = min(len(first), _MOST_IN_BLOCK)
+    if num < len(first):
+        caption += f" The first {num} of {len(first):,}."
     columns = min(_BLOCK_COLUMNS, num)
     rows = -(-num // columns)
     arranged = {}

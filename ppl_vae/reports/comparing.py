@@ -18,13 +18,22 @@ from ppl_vae.registry.settings import given
 from ppl_vae.registry.trust import hashes_of, remember
 from ppl_vae.reports.comparison import warnings_of, write_comparison_report
 from ppl_vae.reports.comparison_table import Table, as_csv, as_markdown, as_terminal, narrow, of_comparisons, summarise
-from ppl_vae.reports.next_steps import Step
+from ppl_vae.reports.next_steps import Step, enough_epochs, haste_of
 from ppl_vae.runs.command_line import command, command_on
 from ppl_vae.runs.comparison import check_jobs, run_jobs
 from ppl_vae.runs.opened import open_run
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.paths import numbered
-from ppl_vae.runs.terms import CompareConfig, check_named, jobs_of, names_of, refuse_other_terms, resolved, shared_terms
+from ppl_vae.runs.run import Run
+from ppl_vae.runs.terms import (
+    CompareConfig,
+    check_named,
+    jobs_of,
+    names_of,
+    refuse_other_terms,
+    resolved,
+    shared_terms,
+)
 from ppl_vae.runtime.config import Few, changed, checked, field_names, in_range
 from ppl_vae.runtime.errors import UserError, unknown_name, warned
 from ppl_vae.runtime.files import write_text
@@ -46,6 +55,7 @@ class Comparison(Shown):
         table: the numbers, with the ranking and the protocol.
         weights: fingerprints of model and guide, by the folder of each run.
         doubts: what is to be known of single runs, in words.
+        too_soon: how many trainings ended too soon to be judged, in words; empty where none did.
         references: Pyro's own inference beside ours, where it was asked for: a title, and a text by name.
         files: what was written that is worth a look, by kind; none of a temporary folder.
     """
@@ -56,13 +66,14 @@ class Comparison(Shown):
     table: Table
     weights: dict[str, dict[str, str]]
     doubts: tuple[str, ...] = ()
+    too_soon: str = ""
     references: dict[str, Any] | None = None
     files: dict[str, Path] = field(default_factory=dict)
 
     @property
     def warnings(self) -> list[str]:
         """What is to be known before the numbers are used, in words."""
-        return [*self.doubts, *warnings_of(self.table)]
+        return [*self.doubts, *warnings_of(self.table), *filter(None, [self.too_soon])]
 
     def rows(self) -> list[Row]:
         """One a guide, the best first: ranks, and each figure's mean, its standard error and the 95 % margin over
@@ -135,6 +146,12 @@ class Comparison(Shown):
             return None
         out = self.files["table"].parent
         best, settings = ranking.guides[0], self.terms.settings
+        if self.too_soon:
+            run = Run.open(out / jobs_of(self.terms)[0].folder)
+            fit = replace(self.asked.settings.fit, epochs=enough_epochs(run, settings.fit.epochs))
+            longer = replace(self.asked, settings=replace(self.asked.settings, fit=fit))
+            again = command("compare", longer, CompareConfig(), Path(f"{out}-longer"), settings.data.data in NAMES)
+            return Step(again, self.too_soon)
         if ranking.tied_with(best):
             more = replace(self.asked, seeds=2 * self.terms.seeds)
             again = command("compare", more, CompareConfig(), Path(f"{out}-more"), settings.data.data in NAMES)
@@ -264,7 +281,9 @@ def run_comparison(
                 job.folder: {name: result.protocol[name] for name in ("model", "guide")}
                 for job, result in zip(jobs, results, strict=True)
             }
-            found = Comparison(terms, asked, shared_terms(terms, jobs), summarise(results), weights, tuple(doubts))
+            shared, table = shared_terms(terms, jobs), summarise(results)
+            soon = haste_of([Run.open(claim.path / job.folder) for job in jobs])
+            found = Comparison(terms, asked, shared, table, weights, tuple(doubts), soon)
             if on_table:
                 on_table(found)
             if terms.references:

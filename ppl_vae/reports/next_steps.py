@@ -1,6 +1,7 @@
 """What to do next, as a command that can be typed: after a training, an evaluation, an analysis of the gaps."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -47,13 +48,28 @@ def ended_too_soon(run: Run, history: History) -> str:
     return "the bound still rose when training ended" if history.still_rising else ""
 
 
+def enough_epochs(run: Run, epochs: int) -> int:
+    """Twice as many, or what a bound takes to rise at all."""
+    return max(2 * epochs, math.ceil(_FEW_STEPS / _steps_of_epoch(run)))
+
+
+def haste_of(runs: Sequence[Run]) -> str:
+    """How many of these trainings ended too soon to be ranked, in words; nothing where none did."""
+    early = sum(bool(ended_too_soon(run, run.history())) for run in runs)
+    if not early:
+        return ""
+    return (
+        f"{early} of {len(runs)} trainings were short, or their bounds still rose when they ended: train longer before "
+        "you choose by this ranking"
+    )
+
+
 def longer_training(run: Run, history: History) -> Step | None:
     """The command that goes on with a training that has ended too soon, to twice its length or what a bound takes to
     rise at all; None where it has not. Under a schedule that is laid out over all epochs it begins anew."""
     if not (why := ended_too_soon(run, history)):
         return None
-    settings = run.record.config
-    epochs = max(2 * len(history), math.ceil(_FEW_STEPS / _steps_of_epoch(run)))
+    settings, epochs = run.record.config, enough_epochs(run, len(history))
     if not settings.fit.optimizer.has_end:
         command = command_on("train", resume=run.path, epochs=epochs)
     else:
