@@ -52,7 +52,7 @@ class DataConfig:
 
     columns: str | None = None
     """What columns of a table are, where the guess is wrong: age=real,city=category,id=drop. Kinds are real, count,
-    bit, category, drop."""
+    bit, category, drop; * names all others: age=real,*=drop."""
     label_column: str | None = None
     """The column of a table, or of an .h5ad's obs, that holds the labels; by default there are none."""
     unlabelled_as: str | None = None

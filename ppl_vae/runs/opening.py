@@ -4,10 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from ppl_vae.data import DataConfig, Splits
+from ppl_vae.data.files.how import DROP, KINDS, OTHERS, columns_said
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.loading import read_data
 from ppl_vae.data.sources import names_file, reads
 from ppl_vae.data.streaming.streamed import Streamed
+from ppl_vae.data.tables.schema import columns_of
 from ppl_vae.data.torchvision_sets import NAMES, folder_of
 from ppl_vae.runtime.config import config
 from ppl_vae.runtime.errors import UserError
@@ -34,6 +36,13 @@ class Opening:
         return read_again(run, info, settings, download=self.data_root is not None)
 
 
+def _taken_for(info: DataInfo) -> dict[str, str]:
+    """What the columns of a run's table were taken for, and that it knew no others."""
+    words = {kind: word for word, kind in KINDS.items()}
+    columns = columns_of(info.columns, info.column_kinds)
+    return {OTHERS: DROP} | {column.name: words[column.kind] for column in columns}
+
+
 def read_again(run: Path, info: DataInfo, settings: DataConfig, *, download: bool = False) -> Splits:
     """The data of a run.
 
@@ -56,6 +65,8 @@ def read_again(run: Path, info: DataInfo, settings: DataConfig, *, download: boo
         )
     if info.scale != 1 and reads(settings.data, "integer_scale"):  # as decided then, by whatever rule
         settings = replace(settings, integer_scale=info.scale)
+    if info.columns and info.column_kinds and reads(settings.data, "columns"):
+        settings = replace(settings, columns=columns_said({**settings.reading.columns, **_taken_for(info)}))
     splits = read_data(settings)
     if info.num_classes > splits.num_classes:  # of a version that took a label for its own number
         splits = splits.unnumbered()

@@ -6,6 +6,9 @@ import yaml
 from sklearn.datasets import load_digits
 
 from ppl_vae.data import loading
+from ppl_vae.data.files.how import DROP
+from ppl_vae.data.tables import settling
+from ppl_vae.data.tables.guessing import Guess
 from ppl_vae.runs.run import Run
 
 LEVELS = load_digits().images[:40]  # 0 to 16, float64
@@ -110,3 +113,17 @@ def test_a_run_that_held_what_would_now_stay_in_its_file_opens(cli, npz, tmp_pat
     status, out, err = cli("evaluate", run, "--num-samples", 1, "--no-diagnose")
     assert (status, err) == (0, "")
     assert "on all 800 test datapoints" in out
+
+
+def test_a_table_is_read_again_as_it_was_whatever_would_be_guessed_now(cli, tmp_path, monkeypatch):
+    rows = [f"{n % 7 / 3},{['no', 'yes'][n % 2]},{['red', 'green', 'blue'][n % 3]},{n % 9}" for n in range(60)]
+    table, run, other = tmp_path / "table.csv", tmp_path / "run", tmp_path / "other"
+    table.write_text("\n".join(["a,on,colour,number", *rows]) + "\n")
+    assert cli("train", "--data", table, *SMALL, "--no-report", "--out", run)[0] == 0
+    assert "number" in Run.open(run).record.info.columns
+    monkeypatch.setattr(settling, "guessed", lambda *_: Guess(DROP, "by another rule"))
+    status, _, err = cli("evaluate", run, "--num-samples", 1, "--no-diagnose")
+    assert (status, err) == (0, "")
+    only = ("--columns", "a=real,*=drop")
+    assert cli("train", "--data", table, *only, *SMALL, "--no-report", "--out", other)[0] == 0
+    assert Run.open(other).record.info.columns == ("a",)

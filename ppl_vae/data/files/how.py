@@ -7,6 +7,7 @@ from typing import NamedTuple
 from ppl_vae.runtime.errors import UserError, nearest
 
 DROP = "drop"
+OTHERS = "*"  # all columns that are not named
 KINDS = {"real": "reals", "count": "counts", "bit": "bits", "category": "category", DROP: DROP}
 """What a column may be said to be, and the :data:`ppl_vae.data.kinds.Column` that is meant."""
 
@@ -15,7 +16,8 @@ class Reading(NamedTuple):
     """How a file is to be read.
 
     Args:
-        columns: what columns of a table are by their names, a key of :data:`KINDS`; others are guessed.
+        columns: what columns of a table are by their names, a key of :data:`KINDS`; under :data:`OTHERS` what all
+            others but labels and conditions are, which are guessed without it.
         label_column: the column of a table that holds the labels, or None.
         condition_columns: those that hold conditions; they leave x.
         unlabelled_as: the class of rows whose label is not known; None refuses them.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ppl_vae.data.files.how import DROP, KINDS, Reading
+from ppl_vae.data.files.how import DROP, KINDS, OTHERS, Reading
 from ppl_vae.data.tables.cells import Cells, NameOf, cells_of
 from ppl_vae.data.tables.guessing import Guess, guessed
 from ppl_vae.data.tables.schema import Column, Schema, check_cells, labels_in
@@ -58,7 +58,7 @@ def settled(where: str, table: "pa.Table", how: Reading, name_of: NameOf) -> Set
     Raises:
         UserError: a column that was named is not there, one cannot be what it was said to be, or none is left.
     """
-    for name in how.columns:
+    for name in how.columns.keys() - {OTHERS}:
         column_called(where, name, table.column_names, "columns")
     class_names: tuple[str, ...] = ()
     if how.label_column is not None:
@@ -80,7 +80,8 @@ def settled(where: str, table: "pa.Table", how: Reading, name_of: NameOf) -> Set
         if name == how.label_column:
             told.append(_Told(name, "labels", f"classes {listed(class_names)}" if class_names else "classes"))
             continue
-        said = KINDS.get(how.columns.get(name, ""))
+        others = "" if name in how.condition_columns else how.columns.get(OTHERS, "")
+        said = KINDS.get(how.columns.get(name, others))
         if said == DROP:
             told.append(_Told(name, "left out", "as was said"))
             continue
