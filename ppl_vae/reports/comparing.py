@@ -18,8 +18,8 @@ from ppl_vae.registry.settings import given
 from ppl_vae.registry.trust import hashes_of, remember
 from ppl_vae.reports.comparison import warnings_of, write_comparison_report
 from ppl_vae.reports.comparison_table import Table, as_csv, as_markdown, as_terminal, narrow, of_comparisons, summarise
-from ppl_vae.reports.next_steps import Step, enough_epochs, haste_of
-from ppl_vae.runs.command_line import command, command_on
+from ppl_vae.reports.next_steps import Step, after_comparison, haste_of
+from ppl_vae.runs.command_line import command
 from ppl_vae.runs.comparison import check_jobs, run_jobs
 from ppl_vae.runs.opened import open_run
 from ppl_vae.runs.opening import Opening
@@ -141,23 +141,9 @@ class Comparison(Shown):
     @property
     def next_step(self) -> Step | None:
         """The command that tells most of what is not known yet; None where nothing was ranked, or nothing is kept."""
-        ranking = self.table.ranking
-        if not ranking.differences or not self.files:
+        if not self.table.ranking.differences or not self.files:
             return None
-        out = self.files["table"].parent
-        best, settings = ranking.guides[0], self.terms.settings
-        if self.too_soon:
-            run = Run.open(out / jobs_of(self.terms)[0].folder)
-            fit = replace(self.asked.settings.fit, epochs=enough_epochs(run, settings.fit.epochs))
-            longer = replace(self.asked, settings=replace(self.asked.settings, fit=fit))
-            again = command("compare", longer, CompareConfig(), Path(f"{out}-longer"), settings.data.data in NAMES)
-            return Step(again, self.too_soon)
-        if ranking.tied_with(best):
-            more = replace(self.asked, seeds=2 * self.terms.seeds)
-            again = command("compare", more, CompareConfig(), Path(f"{out}-more"), settings.data.data in NAMES)
-            return Step(again, "more trainings tell more of what may be chance")
-        first = next(job.folder for job in jobs_of(self.terms) if job.guide == best)
-        return Step(command_on("gaps", out / first), f"what {best} still misses, and why")
+        return after_comparison(self.files["table"].parent, self.asked, self.terms, self.table.ranking, self.too_soon)
 
     def write(self, out: Path) -> dict[str, Path]:
         """Write ``table.csv``, ``table.json``, ``table.md``, ``comparison.png`` and ``.svg`` and ``report.html``.

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ppl_vae.data import Splits
+from ppl_vae.data.torchvision_sets import NAMES
 from ppl_vae.diagnostics.evaluation import Evaluation
 from ppl_vae.estimates.significance import beyond_chance, still_rising
 from ppl_vae.evaluation import InferenceGaps
+from ppl_vae.evaluation.comparison import Ranking
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.build import Pair
-from ppl_vae.runs.command_line import command_on, train_command
+from ppl_vae.runs.command_line import command, command_on, train_command
 from ppl_vae.runs.opened import OpenedRun, split_shown
 from ppl_vae.runs.run import Run
+from ppl_vae.runs.terms import CompareConfig, jobs_of
 from ppl_vae.training.metrics import FEWEST_EPOCHS, History
 
 _FEW_STEPS = 500  # with which even a small network has hardly left where it began
@@ -141,6 +144,32 @@ def after_gaps(opened: OpenedRun, found: InferenceGaps) -> Step | None:
     if pair == settings.pair:  # it is what would be advised already
         return None
     return Step(train_command(replace(settings, pair=pair), Path(f"{opened.run.path}-{name}")), why)
+
+
+def after_comparison(out: Path, asked: CompareConfig, terms: CompareConfig, ranking: Ranking, haste: str) -> Step:
+    """Longer trainings where some ended too soon; more of them where the best may be so by chance; else a look at what
+    the best still misses.
+
+    Args:
+        out: the folder of the runs.
+        asked: what was to be compared, before anything was chosen by the data.
+        terms: what was compared.
+        ranking: of two guides or more.
+        haste: as :func:`haste_of`.
+    """
+    best, jobs, settings = ranking.guides[0], jobs_of(terms), terms.settings
+    if haste:
+        epochs = enough_epochs(Run.open(out / jobs[0].folder), settings.fit.epochs)
+        longer = replace(asked.settings, fit=replace(asked.settings.fit, epochs=epochs))
+        again, suffix, why = replace(asked, settings=longer), "longer", haste
+    elif ranking.tied_with(best):
+        again, suffix = replace(asked, seeds=2 * terms.seeds), "more"
+        why = "more trainings tell more of what may be chance"
+    else:
+        first = next(job.folder for job in jobs if job.guide == best)
+        return Step(command_on("gaps", out / first), f"what {best} still misses, and why")
+    named = settings.data.data in NAMES
+    return Step(command("compare", again, CompareConfig(), Path(f"{out}-{suffix}"), named), why)
 
 
 def _steps_of_epoch(run: Run) -> int:
