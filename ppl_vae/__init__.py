@@ -7,7 +7,15 @@ programs live in their modules and never in the global parameter store, so that 
 What the package offers is imported when it is first asked for: ``import ppl_vae`` alone does not wait for torch.
 """
 
+import sys
 from importlib import import_module
+
+if "ipykernel" in sys.modules:  # Pyro makes tqdm look for widgets, and a red warning say that there are none
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "IProgress not found")
+        import tqdm.auto  # noqa: F401
 
 __version__ = "0.1.0"
 
@@ -16,7 +24,7 @@ TYPE_CHECKING = False  # as typing's, which takes milliseconds to import, in whi
 if TYPE_CHECKING:
     from ppl_vae.data import DataConfig, Dataset, load
     from ppl_vae.diagnostics import calibrate, diagnose, evaluate, to_datatree
-    from ppl_vae.diagnostics.latents import infer_latents
+    from ppl_vae.diagnostics.latents import encode, infer_latents
     from ppl_vae.evaluation import (
         annealed_importance_bound,
         bidirectional_bounds,
@@ -40,7 +48,7 @@ else:
     _NAMES = {
         "data": ("DataConfig", "Dataset", "load"),
         "diagnostics": ("calibrate", "diagnose", "evaluate", "to_datatree"),
-        "diagnostics.latents": ("infer_latents",),
+        "diagnostics.latents": ("encode", "infer_latents"),
         "evaluation": (
             *("annealed_importance_bound", "bidirectional_bounds", "elbo", "importance_bound", "inference_gaps"),
             "simulate",
@@ -82,6 +90,7 @@ __all__ = [
     "compiled",
     "diagnose",
     "elbo",
+    "encode",
     "evaluate",
     "fit",
     "importance_bound",

@@ -43,7 +43,7 @@ def test_what_is_no_data_set_is_said_by_all_alike(wrong: str) -> None:
     splits = pv.load("digits")
     data: Any = splits if wrong == "splits" else splits.train.x
     for call in (
-        lambda: pv.fit(model, guide, data),
+        lambda: pv.fit(model, guide, splits.train.x),
         lambda: pv.elbo(model, guide, data),
         lambda: pv.importance_bound(model, guide, data, 2),
         lambda: pv.annealed_importance_bound(model, guide, data, 2),

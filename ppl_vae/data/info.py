@@ -83,8 +83,10 @@ class DataInfo:
             )
 
     @classmethod
-    def of(cls, data: Splits | Dataset) -> "DataInfo":
-        """Read it off the data: what :func:`ppl_vae.load` gives, or a data set of one's own."""
+    def of(cls, data: "Described") -> "DataInfo":
+        """Read it off the data: what :func:`ppl_vae.load` gives, or a data set of one's own; what is known stays."""
+        if isinstance(data, DataInfo):
+            return data
         splits = splits_of(data)
         sizes = splits.train.event_shape, splits.num_classes, len(splits.train)
         train = splits.train.some()
@@ -185,6 +187,10 @@ class DataInfo:
         other = DataInfo.of(splits)
         names = ("event_shape", "num_data", "fingerprint", "layout", "alphabet")
         return all(getattr(self, name) == getattr(other, name) for name in names)
+
+
+Described = DataInfo | Splits | Dataset
+"""What a pair needs to know of its data, or that data."""
 
 
 def example(info: DataInfo, device: torch.device | None = None) -> Batch:

@@ -76,7 +76,7 @@ def calibrate_pair(
             over and over; on the pair's device.
         settings: how many simulations (``limit``) and draws (``num_samples``), the seed, and those of local inference.
         origin: where the data comes from, for the protocol.
-        progress: show a progress bar; None shows it on a terminal only.
+        progress: show a progress bar; None shows it on a terminal and in a notebook.
 
     Raises:
         UserError: the guide is a point, or as :func:`ppl_vae.diagnostics.calibrate`.

@@ -194,7 +194,7 @@ def evaluate(
         train: gives the training data, on which n-grams are counted; called only for a model of sequences.
         layout: of an observation.
         unfinished: why training has not ended, in words, if it has not; see :func:`ppl_vae.diagnostics.diagnose`.
-        progress: show progress bars; None shows them on a terminal only.
+        progress: show progress bars; None shows them on a terminal and in a notebook.
         named: settings by name, in place of those in ``settings``: ``estimator="iwae", num_samples=500``.
 
     Raises:

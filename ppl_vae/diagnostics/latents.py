@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 
 from ppl_vae.data import Dataset
 from ppl_vae.data.checks import check_rows_are_there
+from ppl_vae.data.inputs import as_dataset
 from ppl_vae.evaluation import elbo
 from ppl_vae.guides.unseen import Fitted, LocalFit, doubts_about, fit_locally, fitted_for, notes_on
 from ppl_vae.inference.fitting import InferConfig, Inferred
@@ -19,10 +21,13 @@ from ppl_vae.programs.density import has_density
 from ppl_vae.programs.holes import reads_stand_ins
 from ppl_vae.programs.parts import factored
 from ppl_vae.runtime.config import Count, Seed, in_range
-from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.errors import UserError, warned
 from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.shown import Row, Shown
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 _BATCH_SIZE = 256
 _OF_HOLES = (
@@ -82,7 +87,7 @@ class InferredLatents(Shown):
 def infer_latents(
     model: nn.Module,
     guide: nn.Module,
-    data: Dataset,
+    data: "Dataset | ArrayLike",
     settings: InferConfig | None = None,
     *,
     num_samples: Count = 10,
@@ -96,17 +101,19 @@ def infer_latents(
     Args:
         model: p(x, z), trained.
         guide: trained with it.
-        data: not dynamic, on the device of the pair. Rows that no split has begin at
-            :data:`ppl_vae.programs.batch.UNSEEN`.
+        data: not dynamic, on the device of the pair, where rows that no split has begin at
+            :data:`ppl_vae.programs.batch.UNSEEN`; or new observations, an array or a tensor ``(N, *event)`` of the
+            numbers that the pair was trained on.
         settings: of local inference, where it is needed; the defaults if None.
         num_samples: draws of z for each observation.
         seed: of the draws.
-        progress: show a progress bar; None shows it on a terminal only.
+        progress: show a progress bar; None shows it on a terminal and in a notebook.
         holes: whether the guide was trained on data with holes, and has learned to read what stands in for them.
 
     Raises:
         UserError: the pair cannot be used on this data.
     """
+    data = as_dataset(data, model)
     check_rows_are_there(data)
     settings = settings or InferConfig()
     with bar(len(data), "datapoint", "inferring", progress) as done:
@@ -129,6 +136,41 @@ def infer_latents(
         arrays[f"{name}_std"] = torch.cat([part[name].std for part in moments]).cpu().numpy()
         arrays[f"{name}_samples"] = torch.cat([part[name] for part in samples], dim=1).cpu().numpy()
     return InferredLatents(arrays, fits, settings, tuple(advice))
+
+
+def encode(
+    model: nn.Module,
+    guide: nn.Module,
+    x: "Dataset | ArrayLike",
+    settings: InferConfig | None = None,
+    *,
+    progress: bool | None = None,
+    holes: bool = False,
+) -> NDArray[np.floating]:
+    """The codes of observations: the mean of q(z | x), all latents of the model side by side.
+
+    :func:`infer_latents` has standard deviations and draws beside the means, and a bound on log p(x) of each row.
+
+    Args:
+        model: p(x, z), trained.
+        guide: trained with it; where it has no answer to x, one of its family is fitted to x, the model frozen.
+        x: an array or a tensor ``(N, *event)`` of the numbers that the pair was trained on, NaN where one is missing,
+            or a data set that is not dynamic.
+        settings: of local inference, where it is needed; the defaults if None.
+        progress: show a progress bar; None shows it on a terminal and in a notebook.
+        holes: whether the guide was trained on data with holes.
+
+    Returns:
+        ``(N, latent_dim)``, of several latents as many numbers as all of them have.
+
+    Raises:
+        UserError: x is no array of numbers, or the pair cannot be used on it.
+    """
+    found = infer_latents(model, guide, x, settings, num_samples=1, progress=progress, holes=holes)
+    for words in found.warnings:
+        warned(words)
+    means = [values.reshape(len(values), -1) for name, values in found.arrays.items() if name.endswith("_mean")]
+    return np.concatenate(means, axis=1)
 
 
 def _fitted_to_seen(

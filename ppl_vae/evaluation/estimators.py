@@ -137,7 +137,7 @@ def estimates(
         settings: what to estimate, and how; not ``sbc``, which is no estimate
             (:func:`ppl_vae.diagnostics.calibrate_pair`). The defaults if None.
         origin: where the data comes from, for the protocol.
-        progress: show a progress bar; None shows it on a terminal only.
+        progress: show a progress bar; None shows it on a terminal and in a notebook.
 
     Raises:
         UserError: the guide is a point and the estimator needs its density, the pair cannot run on this data, or a

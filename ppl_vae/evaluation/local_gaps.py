@@ -180,7 +180,7 @@ def inference_gaps(
         infer: of the fits; the defaults if None.
         origin: where the data of a name comes from, for the protocol.
         called: what the result calls the guide.
-        progress: show progress bars; None shows them on a terminal only.
+        progress: show progress bars; None shows them on a terminal and in a notebook.
         named: settings of the estimates and of the fits by name, in place of those in ``settings`` and ``infer``:
             ``chains=8, infer_steps=500``.
 

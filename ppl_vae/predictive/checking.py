@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from ppl_vae import figures
 from ppl_vae.data.checks import check_runs
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.data.info import DataInfo
+from ppl_vae.data.info import DataInfo, Described
 from ppl_vae.predictive.judging import FEWEST, judge
 from ppl_vae.predictive.latent_space.codes import GuideFor
 from ppl_vae.predictive.statistics import CORRELATION, MEAN, SHARE, SPREAD, ZEROS, Statistics
@@ -215,7 +215,7 @@ def predictive_checks(
     model: nn.Module,
     guide: nn.Module,
     data: Dataset,
-    info: DataInfo,
+    info: Described,
     latents: Latents = "posterior",
     num_replicates: Replicates = 200,
     split: str = "test",
@@ -228,7 +228,7 @@ def predictive_checks(
         model: p(x, z).
         guide: q(z | x); without a part in it where z comes from the prior.
         data: rows of reals, counts, bits or categories; where it has a mask, so have the replicated data sets.
-        info: of the training data.
+        info: of the training data, or what :func:`ppl_vae.load` gave.
         latents: "posterior" for z ~ q(z | x) of each row, "prior" for z ~ p(z).
         num_replicates: R, replicated data sets, at least 20; p-values are at least 2 / (R + 1).
         split: what the data is called.
@@ -238,6 +238,7 @@ def predictive_checks(
     Raises:
         UserError: the data is no table, or the guide has rows for other datapoints.
     """
+    info = DataInfo.of(info)
     data = data.fixed(seed)
     statistics = Statistics.of(info, data.some())
     if latents == "posterior":

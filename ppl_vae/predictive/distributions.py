@@ -8,7 +8,7 @@ from torch import nn
 
 from ppl_vae.data.conditions import chosen, in_list
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.data.info import DataInfo
+from ppl_vae.data.info import DataInfo, Described
 from ppl_vae.data.labels import Label, number_of, rows_of
 from ppl_vae.predictive.draws import label_sheet, posterior_predictive, prior_predictive
 from ppl_vae.predictive.latent_space.codes import GuideFor
@@ -38,17 +38,18 @@ _SHEET_COLUMNS = 12
 
 
 @in_range
-def prior(model: nn.Module, info: DataInfo, num_samples: Count = 64) -> Samples:
+def prior(model: nn.Module, info: Described, num_samples: Count = 64) -> Samples:
     """z ~ p(z), x ~ p(x | z), from torch's own generator: the latents by site, means, x, and a sheet of the means.
 
     Args:
         model: p(x, z).
-        info: of its training data.
+        info: of its training data, or what :func:`ppl_vae.load` gave.
         num_samples: how many draws.
 
     Raises:
         UserError: the model reads labels or conditions, and has no distribution to draw them from.
     """
+    info = DataInfo.of(info)
     if takes_labels(model, info):
         raise UserError("this model is conditional on labels, and has no p(y) of them; draw from `conditional`.")
     if takes_conditions(model, info):
@@ -73,7 +74,7 @@ def posterior(
     model: nn.Module,
     guide: nn.Module,
     data: Dataset,
-    info: DataInfo,
+    info: Described,
     split: str = "test",
     seed: int = 0,
     unseen: GuideFor | None = None,
@@ -84,7 +85,7 @@ def posterior(
         model: p(x, z).
         guide: q(z | x).
         data: the observations, each of which is drawn for once.
-        info: of the training data.
+        info: of the training data, or what :func:`ppl_vae.load` gave.
         split: what the caption calls the data.
         seed: of the bits of grey levels.
         unseen: gives the guide for datapoints that this one may have no answer to, for instance by local inference.
@@ -92,25 +93,25 @@ def posterior(
     Raises:
         UserError: the guide has rows for other datapoints.
     """
+    info = DataInfo.of(info)
     if unseen is None:
         check_rows(guide, data.first, len(data))
     data = data.fixed(seed)
     batch = data.batch(torch.arange(len(data), device=data.device))
     draws = posterior_predictive(model, unseen(data) if unseen else guide, batch)
-    latents = {name: value[0] for name, value in draws.latents.items()}
     drawn = is_drawn(model, info)
-    reconstructed = draws.x[0] if drawn else draws.means[0]
+    reconstructed = draws.x if drawn else draws.means
     what = "x ~ p(x | z)" if drawn else centre(model, info)
 
     x = with_gaps(batch.x, batch.mask)
-    kinds = {"x": x, "E[x | z], z ~ q(z | x)": draws.means[0], "x ~ p(x | z) for the same z": draws.x[0]}
+    kinds = {"x": x, "E[x | z], z ~ q(z | x)": draws.means, "x ~ p(x | z) for the same z": draws.x}
     noisy = shows_noise(model, info)
 
     def drawn_under(caption: str) -> "Figure":
         return blocks_of(info, kinds, caption) if noisy else pairs_of(info, x, reconstructed, caption)
 
     return Samples(
-        {"observations": x, **latents, "means": draws.means[0], "x": draws.x[0]},
+        {"observations": x, **draws.latents, "means": draws.means, "x": draws.x},
         info,
         f"{split} data; below, {what} for one z ~ q(z | x){', and x ~ p(x | z)' if noisy else ''}.",
         drawn_under,
@@ -121,7 +122,7 @@ def posterior(
 @in_range
 def conditional(
     model: nn.Module,
-    info: DataInfo,
+    info: Described,
     num_samples: Count = 64,
     label: Label | None = None,
     at: Mapping[str, float | str] | None = None,
@@ -133,7 +134,7 @@ def conditional(
 
     Args:
         model: p(z) p(x | z, y, c).
-        info: of its training data.
+        info: of its training data, or what :func:`ppl_vae.load` gave.
         num_samples: how many draws; of the sheet, how many columns, at most 12.
         label: y, as the data has it.
         at: conditions by name, such as ``{"age": 40}``, of a category one of its values; the others are at their mean
@@ -146,6 +147,7 @@ def conditional(
         UserError: the model reads no such thing, or training saw no such label; there is no condition of that name, or
             its value is no number.
     """
+    info = DataInfo.of(info)
     labels, conditioned = takes_labels(model, info), takes_conditions(model, info)
     if not labels and not conditioned:
         raise UserError("this run's model takes no labels and no conditions; train one with `model` conditional.")

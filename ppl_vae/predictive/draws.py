@@ -1,13 +1,18 @@
 """Predictive distributions: what the model generates, from the prior, from the posterior and from chosen latents."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from pyro import poutine
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
+from ppl_vae.data.checks import check_runs
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.data.info import Described
+from ppl_vae.data.inputs import as_dataset
+from ppl_vae.data.splits import Splits
 from ppl_vae.predictive.centre import centre_of
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.contract import no_x, trace_in_plate
@@ -17,6 +22,9 @@ from ppl_vae.programs.structure import reads_labels
 from ppl_vae.runtime.config import Count, in_range
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import preserved
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 Given = Tensor | None  # labels or conditions, where the model reads them
 
@@ -35,16 +43,24 @@ class Draws(NamedTuple):
     means: Tensor
     x: Tensor
 
+    def __repr__(self) -> str:
+        shapes = {**self.latents, "means": self.means, "x": self.x}
+        return f"Draws({', '.join(f'{name} {tuple(value.shape)}' for name, value in shapes.items())})"
+
 
 @in_range
 def prior_predictive(
-    model: nn.Module, event_shape: tuple[int, ...], num_samples: Count, y: Given = None, c: Given = None
+    model: nn.Module,
+    event_shape: tuple[int, ...] | Described,
+    num_samples: Count = 1,
+    y: Given = None,
+    c: Given = None,
 ) -> Draws:
     """z ~ p(z), x ~ p(x | z), or x ~ p(x | z, y, c).
 
     Args:
         model: p(x, z).
-        event_shape: shape of one observation.
+        event_shape: shape of one observation, or data that has it: what :func:`ppl_vae.load` gave.
         num_samples: n, at least 1.
         y, c: labels, ``(n,)``, and conditions, ``(n, C)`` or ``(C,)``, for a conditional model.
 
@@ -54,6 +70,8 @@ def prior_predictive(
     Raises:
         UserError: the model reads labels, and there are none.
     """
+    if isinstance(event_shape, Described):
+        event_shape = (event_shape.train if isinstance(event_shape, Splits) else event_shape).event_shape
     with frozen(model):
         blank = _blank(model, num_samples, event_shape, y, c)
         try:
@@ -75,23 +93,33 @@ def _reads_labels(model: nn.Module, labelled: Batch) -> bool:
 
 
 @in_range
-def posterior_predictive(model: nn.Module, guide: nn.Module, batch: Batch, num_samples: Count = 1) -> Draws:
+def posterior_predictive(
+    model: nn.Module, guide: nn.Module, batch: "Batch | Dataset | ArrayLike", num_samples: Count | None = None
+) -> Draws:
     """z ~ q(z | x), x' ~ p(x' | z): what the model makes of given observations.
 
     Args:
         model: p(x, z).
         guide: q(z | x).
-        batch: the observations.
-        num_samples: draws of z for each of them, at least 1.
+        batch: the observations, as a batch, a data set, or an array or tensor ``(batch, *event)`` of the numbers that
+            the pair was trained on.
+        num_samples: draws of z for each of them, at least 1; None for one, without a dimension for it.
 
     Returns:
-        draws of shape ``(num_samples, batch, ...)``, from torch's own generator.
+        draws of shape ``(num_samples, batch, ...)``, or ``(batch, ...)``, from torch's own generator.
+
+    Raises:
+        UserError: they are no observations, or the pair cannot run on them.
     """
+    if not isinstance(batch, Batch):
+        data = as_dataset(batch, model)
+        check_runs(data, model, guide)
+        batch = data.batch(torch.arange(len(data), device=data.device))
     with frozen(model, guide):
-        guide_trace = trace_in_plate(guide, batch, in_particles(guide, num_samples))
-        given = poutine.replay(in_particles(_unobserved(model), num_samples), trace=guide_trace)
+        guide_trace = trace_in_plate(guide, batch, in_particles(guide, num_samples or 1))
+        given = poutine.replay(in_particles(_unobserved(model), num_samples or 1), trace=guide_trace)
         draws = _draws(model, given, batch)
-    if num_samples > 1:
+    if num_samples != 1:
         return draws
     latents = {name: value.unsqueeze(0) for name, value in draws.latents.items()}
     return Draws(latents, draws.means.unsqueeze(0), draws.x.unsqueeze(0))

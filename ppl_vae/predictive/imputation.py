@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ppl_vae.data.checks import check_runs
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.data.info import DataInfo
+from ppl_vae.data.info import DataInfo, Described
 from ppl_vae.predictive.centre import centre_of, is_averaged
 from ppl_vae.predictive.latent_space.codes import GuideFor
 from ppl_vae.predictive.profiles import table_of
@@ -132,7 +132,7 @@ def impute(
     model: nn.Module,
     guide: nn.Module,
     data: Dataset,
-    info: DataInfo,
+    info: Described,
     num_samples: Count = 500,
     num_draws: Few = 20,
     probability: Probability = 0.9,
@@ -148,7 +148,7 @@ def impute(
         model: p(x, z).
         guide: q(z | x).
         data: with holes.
-        info: of the training data.
+        info: of the training data, or what :func:`ppl_vae.load` gave.
         num_samples: draws of z for each datapoint.
         num_draws: whole observations to draw of each.
         probability: of the intervals from lower to upper.
@@ -159,6 +159,7 @@ def impute(
     Raises:
         UserError: nothing is missing, or the guide has rows for other datapoints.
     """
+    info = DataInfo.of(info)
     if unseen is None:
         check_rows(guide, data.first, len(data))
     data = data.fixed(seed)

@@ -152,7 +152,7 @@ def _reconstructions(subject: _Subject) -> "Figure":
         f"{subject.title}. {subject.split} data, and below each what the model makes of it after q(z | x) has seen it: "
         f"{what}, z ~ q(z | x)."
     )
-    shown = draws.x[0] if drawn else draws.means[0]
+    shown = draws.x if drawn else draws.means
     return pairs_of(info, with_gaps(subject.grey.values(slice(len(shown))), few.mask), shown, caption)
 
 

@@ -22,7 +22,7 @@ def evaluate_run(
         opened: the run.
         settings: what to estimate.
         split: of the run's data; None for the test split.
-        progress: show a progress bar; None shows it on a terminal only.
+        progress: show a progress bar; None shows it on a terminal and in a notebook.
     """
     return estimates(
         *opened.pair, data_for(opened, settings, split), settings, opened.origin(split or "test"), progress

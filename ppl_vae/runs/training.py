@@ -178,7 +178,7 @@ def train_run(
         training: of :func:`begun` or :func:`continued`.
         tensorboard: also write TensorBoard events.
         film: also take the frames of a film.
-        progress: show a progress bar; None shows it on a terminal only.
+        progress: show a progress bar; None shows it on a terminal and in a notebook.
         on_engine: called with the engine that was chosen, and why, in words.
         warn: called, in words, with settings that do other than their names say, and if the run opens as another pair
             than was trained.

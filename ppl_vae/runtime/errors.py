@@ -2,11 +2,13 @@
 
 import errno
 import re
+import sys
 import textwrap
 import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_WITHIN = ("ppl_vae", "torch", "contextlib")  # whose decorators stand between
 _LONGEST_REASON = 500  # characters of somebody else's words in one line of ours
 
 
@@ -19,8 +21,12 @@ class PictureWarning(UserWarning):
 
 
 def warned(message: str) -> None:
-    """Warn in Python's own way: what a function of the library calls where nobody has said how to warn."""
-    warnings.warn(message, stacklevel=3)
+    """Warn in Python's own way, of the line that called the library: what its functions call where nobody has said how
+    to warn."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _WITHIN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, stacklevel=level - 1)
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:

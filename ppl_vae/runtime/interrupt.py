@@ -4,6 +4,7 @@ Imports nothing that takes time: the command line answers to signals before anyt
 """
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,11 @@ Handler = Callable[[int, FrameType | None], object]
 
 class Interrupted(KeyboardInterrupt):
     """Training was stopped between two steps, and everything up to there is saved."""
+
+
+def at_a_prompt() -> bool:
+    """Whether somebody types line by line, in Python, IPython or a notebook, and goes on after what was stopped."""
+    return hasattr(sys, "ps1")
 
 
 def answer_with(handler: Handler) -> dict[int, Any]:

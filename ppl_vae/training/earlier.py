@@ -21,25 +21,27 @@ class Earlier:
         history: the epochs so far; none before the first fit.
         optimizer: moments and counts, on the CPU.
         rng: the states of the generators.
+        best: the best epoch's weights, where early stopping was looking for it when a fit was stopped.
     """
 
     history: list[EpochMetrics] = field(default_factory=list)
     optimizer: dict[str, Any] = field(default_factory=dict)
     rng: dict[str, Tensor] = field(default_factory=dict)
+    best: dict[str, Any] | None = None
 
     def put_into(self, state: TrainingState) -> None:
-        """Have a fit that begins go on from here; nothing before the first one.
+        """Have a fit that begins go on from here; nothing before the first step.
 
         Raises:
             UserError: these were fits of another pair.
         """
-        if not self.history:
+        if not self.optimizer:
             return
         shapes = {number: param.shape for number, param in enumerate(state.optimizer.shared)}
         if any(shapes.get(number) != each["exp_avg"].shape for number, each in self._moments().items()):
             raise UserError("what an earlier fit has come to is of another pair; begin anew.")
         state.optimizer.load_state_dict(self.optimizer)
-        state.history = list(self.history)
+        state.history, state.best = list(self.history), self.best
         set_rng_state(self.rng, state.device)
 
     def take_from(self, state: TrainingState) -> None:
@@ -47,6 +49,8 @@ class Earlier:
         self.history = list(state.history)
         self.optimizer = _copied(state.optimizer.state_dict())
         self.rng = rng_state(state.device)
+        unfinished = len(state.history) < state.settings.epochs and not state.stopped_early()
+        self.best = _copied(state.best) if unfinished else None
 
     def _moments(self) -> dict[int, dict[str, Tensor]]:
         """Those of each parameter, by its number; a pair of formulas has none."""

@@ -1,6 +1,7 @@
 """Fitting a pair: what is looked at before the first step, and what is handed to the loop."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from ppl_vae.programs.rows import check_rows, tables_of
 from ppl_vae.runtime.ambient import apart
 from ppl_vae.runtime.config import changed, checked, to_plain
 from ppl_vae.runtime.errors import UserError, warned
+from ppl_vae.runtime.interrupt import Interrupted, at_a_prompt
 from ppl_vae.runtime.processes import current
 from ppl_vae.runtime.seeding import seeded, stream
 from ppl_vae.runtime.turns import turn
@@ -41,7 +43,7 @@ _OF_AN_OBJECTIVE = ("objective", "num_particles", "drop")
 def fit(
     model: nn.Module,
     guide: nn.Module,
-    train: Dataset,
+    train: Dataset | Splits,
     validation: Dataset | None = None,
     settings: FitConfig | None = None,
     *,
@@ -49,7 +51,7 @@ def fit(
     checkpoint_path: Path | str | None = None,
     weights_path: Path | str | None = None,
     resume: bool = False,
-    earlier: Earlier | None = None,
+    earlier: Earlier | History | None = None,
     on_epoch: Callable[[EpochMetrics], object] | None = None,
     on_step: Callable[[int], object] | None = None,
     on_engine: Callable[[str], object] | None = None,
@@ -66,13 +68,17 @@ def fit(
     weights alone: with another optimizer, from its first step, and its epochs are counted from 1 again; with
     ``earlier`` it goes on.
 
+    At a prompt or in a notebook Ctrl-C and the stop button end it between two steps: the pair keeps what it has
+    learned, and the history of the epochs that are done is returned, which ``earlier`` takes. Elsewhere, and where
+    there is a checkpoint, it raises :class:`ppl_vae.runtime.interrupt.Interrupted`.
+
     Inside ``with ppl_vae.runtime.processes.joined()``, under ``torchrun``, all processes call this together, with the
     same arguments; each computes its part of every minibatch, and they begin with the first one's weights.
 
     Args:
         model: p(x, z); the contract is in ``models/base.py``.
         guide: q(z | x); the contract is in ``guides/base.py``.
-        train: the data.
+        train: the data; what :func:`ppl_vae.load` gives is taken for its training and validation data.
         validation: for the validation bound and early stopping.
         settings: how; the defaults of :class:`FitConfig` if None.
         objective: what to maximise: a name, as in the settings, or an objective of your own, which is given again when
@@ -84,14 +90,15 @@ def fit(
         resume: go on from ``checkpoint_path``, in as many processes as you like. On the CPU, in as many as before, the
             weights are bit for bit those of never having stopped; of one process, all is.
         earlier: what fits of this pair have come to so far, in memory: the optimizer, the epochs, which count as done,
-            and the generators. This fit goes on from there, on this data, and moves it on.
+            and the generators. This fit goes on from there, on this data, and moves it on. The history of an earlier
+            fit holds it, and stays as it is.
         on_epoch: called with the metrics after each epoch, in every process; what it changes of the pair counts from
             then on (weights, settings of the modules, which parameters are moved).
         on_step: called with the number of steps done, before the first one and after each, in every process; the
             pair's parameters then are that step's. What it changes counts too, unless it returns False: to look for
             changes takes as long as a small step.
         on_engine: called with the engine that was chosen, and why, in words.
-        progress: show a progress bar; None shows it on a terminal only.
+        progress: show a progress bar; None shows it on a terminal and in a notebook.
         warn: called, in words, with each setting that does other than its name says.
         named: fields of :class:`FitConfig` and of its optimizer by name, in place of the settings': ``epochs=50``.
 
@@ -101,8 +108,9 @@ def fit(
     Raises:
         UserError: settings out of range, a pair that does not match, a foreign checkpoint; a pair that fails at a step
             or diverges. The last checkpoint is whole.
-        Interrupted: Ctrl-C, SIGTERM or a closed terminal, after the checkpoint has been written. A second one, and one
-            while a step is compiled, is a bare KeyboardInterrupt, and the checkpoint the last one that was written.
+        Interrupted: Ctrl-C, SIGTERM or a closed terminal, after the checkpoint has been written; not at a prompt. A
+            second one, and one while a step is compiled, is a bare KeyboardInterrupt, and the checkpoint the last one
+            that was written.
         LostContactError: another process is gone; the last checkpoint is whole.
     """
     if isinstance(objective, str):
@@ -118,10 +126,12 @@ def fit(
         unread := [name for name in _OF_AN_OBJECTIVE if getattr(settings, name) != getattr(FitConfig(), name)]
     ):
         raise UserError(f"`{unread[0]}` is read by objectives that are named; give it to your own when you make it.")
-    if earlier and resume:
+    if earlier is not None and resume:
         raise UserError("`resume` goes on from a file and `earlier` from memory; give one of them.")
     if earlier and settings.optimizer.weight_average:
         raise UserError("`weight_average` is of one fit alone, and `earlier` makes several one; leave it out.")
+    if isinstance(train, Splits):
+        validation, train = validation or train.validation, train.train
     check_rows_are_there(train, validation)
     for words in doubts_about(settings, goes_on=earlier is not None):
         warn(words)
@@ -134,6 +144,7 @@ def fit(
         if path and path.exists() and not resume:
             raise UserError(f"{path} exists; resume it, or choose another path.")
     group = current()
+    in_memory = _in_memory(earlier, checkpoint_path, group.size)
     if group.size > 1:
         here = Splits(train.to(torch.device("cpu")), validation and validation.to(torch.device("cpu")), None, 0)
         group.agree(**to_plain(settings), resume=resume, data=here.fingerprint())
@@ -165,12 +176,42 @@ def fit(
             sizes = sizes_to_come(len(train), settings.batch_size, group)
             try_steps(model, guide, objective, train, sizes, settings.precision)
         try:
-            if earlier:
-                earlier.put_into(state)
-            loop.run(on_epoch, on_step, on_engine, progress)
-            if earlier:
-                earlier.take_from(state)
+            if in_memory:
+                in_memory.put_into(state)
+            try:
+                loop.run(on_epoch, on_step, on_engine, progress)
+            except Interrupted:
+                if checkpoint_path or not in_memory or not at_a_prompt():
+                    raise
+                warn(_stopped(len(state.history), settings.epochs))
+            if in_memory:
+                in_memory.take_from(state)
         finally:
             model.eval()
             guide.eval()
-    return History(state.history, settings.kl_warmup, of_point, loss_in_words(settings, of_point))
+    return History(state.history, settings.kl_warmup, of_point, loss_in_words(settings, of_point), in_memory)
+
+
+def _in_memory(earlier: Earlier | History | None, checkpoint_path: Path | None, processes: int) -> Earlier | None:
+    """What a fit goes on from in memory, and is to move on; None where a file holds it.
+
+    Raises:
+        UserError: a history that holds nothing of the kind.
+    """
+    if not isinstance(earlier, History):
+        return earlier or (Earlier() if checkpoint_path is None and processes == 1 else None)
+    if earlier.earlier is None:
+        raise UserError(
+            "`earlier` is a history without what a fit goes on from, as that of a run; resume the run, or leave it out "
+            "to go on with the weights alone."
+        )
+    return replace(earlier.earlier)
+
+
+def _stopped(done: int, epochs: int) -> str:
+    """What is said of a fit that was stopped at a prompt."""
+    return (
+        f"training was stopped after {done} of {epochs} epochs; the pair keeps what it has learned, and fit can be "
+        "called again to go on. Given the history that this call returns, as `earlier`, it goes on with the same "
+        f"optimizer, to the last of the {epochs}."
+    )

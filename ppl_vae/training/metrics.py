@@ -14,6 +14,8 @@ from ppl_vae.runtime.shown import Row, Shown, in_columns
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ppl_vae.training.earlier import Earlier
+
 FEWEST_EPOCHS = 8
 """From so few on a climb can be told from the scatter of epochs."""
 _SHARE = 0.05  # of the whole climb: a bound that nears its end exponentially is then 4 % of it away
@@ -64,13 +66,20 @@ class History(list[EpochMetrics], Shown):
         kl_warmup: epochs of the KL's warm-up, none of which can be the best.
         of_point: whether the guide is a point: then there is a reconstruction, and no bound on log p(x).
         loss: what the loss was, in words, where it is not simply minus the bound.
+        earlier: what a later fit goes on from, where it is in memory: the argument ``earlier`` of
+            :func:`ppl_vae.fit` takes this history for it.
     """
 
     def __init__(
-        self, epochs: Iterable[EpochMetrics] = (), kl_warmup: int = 0, of_point: bool = False, loss: str = ""
+        self,
+        epochs: Iterable[EpochMetrics] = (),
+        kl_warmup: int = 0,
+        of_point: bool = False,
+        loss: str = "",
+        earlier: "Earlier | None" = None,
     ) -> None:
         super().__init__(epochs)
-        self.kl_warmup, self.of_point, self.loss = kl_warmup, of_point, loss
+        self.kl_warmup, self.of_point, self.loss, self.earlier = kl_warmup, of_point, loss, earlier
 
     @property
     def best(self) -> EpochMetrics:

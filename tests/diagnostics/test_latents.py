@@ -1,14 +1,16 @@
 """The latents of given observations, of a guide that has an answer to them and of one that has none."""
 
+import warnings
+
 import pyro
 import pyro.distributions as dist
 import pytest
 import torch
 from pyro.nn import PyroModule
 
-from ppl_vae import Batch, UserError, build_guide
+from ppl_vae import Batch, UserError, build_guide, build_model
 from ppl_vae.data import Dataset
-from ppl_vae.diagnostics.latents import infer_latents
+from ppl_vae.diagnostics.latents import encode, infer_latents
 from ppl_vae.guides import Diagonal, FullRank, PerDatapoint
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.programs.batch import UNSEEN
@@ -32,6 +34,29 @@ def test_it_has_moments_draws_and_an_elbo_of_each() -> None:
     rows = found.rows()
     assert list(rows[0])[:2] == ["elbo", "z_mean_0"]
     assert [row["z_std_2"] for row in rows] == std[:, 2].tolist()
+
+
+def test_a_code_is_the_mean_whatever_the_observations_come_in() -> None:
+    guide = optimal(MODEL, FullRank)
+    x, expected = DATA.values(), infer_latents(MODEL, guide, DATA).arrays["z_mean"]
+    for given in (DATA, x, x.numpy(), x.tolist()):
+        assert (encode(MODEL, guide, given) == expected).all()
+    assert abs(expected - MODEL.posterior(x).mean.detach().numpy()).max() < 1e-6
+
+
+def test_codes_of_two_layers_stand_side_by_side_and_holes_are_not_seen() -> None:
+    model = pca().float()
+    x = torch.randn(6, SIZE, generator=torch.Generator().manual_seed(1))
+    guide = build_guide("amortized", model, Dataset(x), family="full-rank", hidden=(4,))
+    x[:, 0] = torch.nan
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = encode(model, guide, x, InferConfig(infer_steps=2, infer_starts=1))
+    assert any("the guide has no input for what is missing" in str(each.message) for each in told)
+    assert found.shape == (6, sum(site.size for site in guide.latents.sites))
+    data = Dataset(torch.zeros(3, 8))
+    layers = build_model("hierarchical", data, latent_dim=3, upper_latent_dim=2)
+    assert encode(layers, build_guide("amortized", layers, data), data).shape == (3, 5)
 
 
 def test_where_the_guide_has_no_answer_one_is_fitted_and_said_to_be_unfinished() -> None:

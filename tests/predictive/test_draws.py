@@ -6,7 +6,10 @@ import pytest
 import torch
 from pyro.nn import PyroModule
 
-from ppl_vae import Batch, UserError
+from ppl_vae import Batch, UserError, figures
+from ppl_vae.data import Dataset
+from ppl_vae.data.info import DataInfo
+from ppl_vae.data.splits import splits_of
 from ppl_vae.guides import Amortized, Diagonal, FullRank
 from ppl_vae.models import VAE, LinearGaussian
 from ppl_vae.networks.dense import Decoder, Encoder
@@ -71,9 +74,35 @@ def test_posterior_predictive_shapes(pair, num_samples):
     assert draws.means.shape == draws.x.shape == (num_samples, 5, 4, 4)
 
 
+def test_a_single_draw_is_shaped_as_the_observations_and_drawn_as_it_is(pair):
+    model, guide, batch = pair
+    draws = posterior_predictive(model, guide, batch)
+    assert draws.latents["z"].shape == (5, 2)
+    assert draws.means.shape == draws.x.shape == (5, 4, 4)
+    assert figures.reconstructions(batch.x, draws.means).axes
+
+
+def test_observations_may_be_arrays_or_data(pair):
+    """In float64 too, whatever the pair has, and as booleans; draws are those of the same batch."""
+    model, guide, batch = pair
+    found = []
+    for given in (batch, batch.x, batch.x.double().numpy(), batch.x.bool(), Dataset(batch.x)):
+        torch.manual_seed(0)
+        found.append(posterior_predictive(model, guide, given).means)
+    assert all(torch.equal(each, found[0]) for each in found)
+
+
+def test_the_shape_of_an_observation_is_read_off_data(pair):
+    model, _, batch = pair
+    data = Dataset(batch.x)
+    for given in ((4, 4), data, splits_of(data), DataInfo.of(data)):
+        assert prior_predictive(model, given, 3).x.shape == (3, 4, 4)
+    assert repr(prior_predictive(model, data, 3)) == "Draws(z (3, 2), means (3, 4, 4), x (3, 4, 4))"
+
+
 def test_the_observation_itself_is_not_returned(pair):
     model, guide, batch = pair
-    assert not torch.equal(posterior_predictive(model, guide, batch).x[0], batch.x)
+    assert not torch.equal(posterior_predictive(model, guide, batch).x, batch.x)
 
 
 def test_decode_is_the_mean_of_the_likelihood(oracle):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ppl_vae import Batch, FitConfig, UserError, check_pair, fit, infer_latents, posterior_predictive
+from ppl_vae import Batch, FitConfig, UserError, check_pair, encode, fit, infer_latents, posterior_predictive
 from ppl_vae.data import Dataset
 from ppl_vae.diagnostics import diagnose
 from ppl_vae.evaluation import annealed_importance_bound, elbo, importance_bound
@@ -85,10 +85,18 @@ def test_what_is_no_data_set_is_named(given):
     model, guide = vae_pair()
     with pytest.raises(UserError, match=rf"the data is a {type(given).__name__}; make it a ppl_vae\.data\.Dataset"):
         fit(model, guide, given, settings=FitConfig(epochs=1, device="cpu"))
-    with pytest.raises(UserError, match=rf"the data is a {type(given).__name__}; make it a ppl_vae\.data\.Dataset"):
-        infer_latents(model, guide, given)
-    with pytest.raises(UserError, match=rf"^a {type(given).__name__} is no batch; take ppl_vae\.Batch"):
-        posterior_predictive(model, guide, given)
+
+
+@pytest.mark.parametrize("given", ["digits", None, [[0.0], [1.0, 2.0]], {"x": 1.0}])
+def test_what_is_no_array_is_named(given):
+    model, guide = vae_pair()
+    for read in (encode, infer_latents, posterior_predictive):
+        with pytest.raises(UserError, match=rf"^a {type(given).__name__} is no array of numbers; give an array"):
+            read(model, guide, given)
+        with pytest.raises(UserError, match=r"^x holds int64; give the numbers that the pair was trained on, as float"):
+            read(model, guide, np.zeros((4, 3, 4), np.int64))
+        with pytest.raises(UserError, match=r"^x has shape \(4,\); it must be \(N, \*event\)"):
+            read(model, guide, [0.0, 1.0, 1.0, 0.0])
 
 
 def test_data_without_a_row_is_refused():

@@ -3,6 +3,9 @@
 import logging
 import os
 import pty
+import sys
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -60,6 +63,58 @@ def test_who_asks_for_a_bar_or_for_none_has_no_lines(
         done.update(10)
     assert caplog.messages == []
     assert ("training" in capsys.readouterr().err) == shown
+
+
+class Output:
+    """What a cell of a notebook shows: each state of its one output."""
+
+    def __init__(self) -> None:
+        self.shown = list[dict[str, str]]()
+
+    def display(self, data: dict[str, str], **_: Any) -> "Output":
+        assert not self.shown, "a second output"
+        self.shown.append(data)
+        return self
+
+    def update(self, data: dict[str, str], **_: Any) -> None:
+        self.shown.append(data)
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> Output:
+    output = Output()
+    shell = SimpleNamespace(kernel=object())
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=output.display))
+    return output
+
+
+def test_in_a_notebook_it_is_one_output_without_widgets_and_without_a_terminal(
+    notebook: Output, clock: list[float], caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress.Bar(1000, "step", "training", mininterval=0) as done:
+        for step in range(1000):
+            done.set_postfix_str(f"epoch {step // 100}, bound < 0", refresh=False)
+            done.update()
+    assert 2 <= len(notebook.shown) < 100
+    first, last = notebook.shown[0], notebook.shown[-1]
+    assert first["text/plain"] == "training: 0 of 1,000 steps, 00:00"
+    assert last["text/plain"] == "training: 1,000 of 1,000 steps, 00:00, epoch 9, bound < 0"
+    assert '<progress value="1000" max="1000"' in last["text/html"]
+    assert "bound &lt; 0" in last["text/html"]
+    assert (caplog.messages, *capsys.readouterr()) == ([], "", "")
+
+
+def test_in_a_notebook_what_is_to_go_is_gone_and_what_is_not_asked_for_not_there(notebook: Output) -> None:
+    with bar(10, "step", "training", shown=False) as done:
+        done.update(10)
+    assert notebook.shown == []
+    with bar(10, "step", "training", delay=60) as done:
+        done.update(10)
+    assert notebook.shown == []
+    with bar(10, "step", "training") as done:
+        done.update(10)
+    assert notebook.shown[-1] == {"text/html": "", "text/plain": ""}
 
 
 def test_a_terminal_without_a_width_has_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:

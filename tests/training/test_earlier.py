@@ -1,10 +1,17 @@
 """Fits that go on from what earlier ones have come to, in memory."""
 
+import signal
+import sys
+from pathlib import Path
+
 import pytest
 
 from ppl_vae import UserError, fit
+from ppl_vae.data.splits import splits_of
+from ppl_vae.runtime.interrupt import Interrupted
 from ppl_vae.svi import OptimizerConfig
 from ppl_vae.training.earlier import Earlier
+from ppl_vae.training.metrics import EpochMetrics, History
 from tests.fits import TRAIN, VALIDATION, settings
 from tests.pairs import vae_pair
 
@@ -33,3 +40,64 @@ def test_without_it_a_second_fit_begins_anew() -> None:
         fit(*vae_pair(latent_dim=3), TRAIN, settings=settings(patience=0, epochs=2), earlier=earlier)
     with pytest.raises(UserError, match="`resume` goes on from a file and `earlier` from memory"):
         fit(*pair, TRAIN, settings=once, checkpoint_path="run.pt", resume=True, earlier=earlier)
+
+
+def test_a_history_is_gone_on_from_and_stays_as_it_is() -> None:
+    whole, parts = vae_pair(), vae_pair()
+    constant = settings(patience=0, optimizer=OptimizerConfig(learning_rate=0.01))
+    history = fit(*whole, TRAIN, VALIDATION, constant)
+    first = fit(*parts, TRAIN, VALIDATION, constant, epochs=2)
+    found = fit(*parts, TRAIN, VALIDATION, constant, earlier=first)
+    assert len(first) == 2
+    assert first.earlier is not None
+    assert len(first.earlier.history) == 2
+    assert [each.validation_bound for each in found] == [each.validation_bound for each in history]
+    with pytest.raises(UserError, match="`earlier` is a history without what a fit goes on from"):
+        fit(*parts, TRAIN, VALIDATION, constant, earlier=History(found))
+
+
+def stop_after_two(metrics: EpochMetrics) -> None:
+    if metrics.epoch == 2:
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_stopped_at_a_prompt_it_keeps_what_was_learned_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    pair, said = vae_pair(), list[str]()
+    before = {name: value.clone() for name, value in pair[0].state_dict().items()}
+    history = fit(*pair, TRAIN, VALIDATION, settings(), on_epoch=stop_after_two, warn=said.append)
+    assert [each.epoch for each in history] == [1, 2]
+    assert said[0].startswith("training was stopped after 2 of 5 epochs; the pair keeps what it has learned")
+    assert not pair[0].training
+    assert any((value != before[name]).any() for name, value in pair[0].state_dict().items())
+    found = fit(*pair, TRAIN, VALIDATION, settings(), earlier=history)
+    assert [each.epoch for each in found] == [1, 2, 3, 4, 5]
+    assert found[:2] == history
+
+
+def test_early_stopping_remembers_its_best_epoch_over_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which, at a step size that makes it worse and worse, is the second."""
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    worse = settings(kl_warmup=0, patience=2, optimizer=OptimizerConfig(learning_rate=0.5))
+    whole, parts = vae_pair(), vae_pair()
+    fit(*whole, TRAIN, VALIDATION, worse, epochs=2)
+    history = fit(*parts, TRAIN, VALIDATION, worse, on_epoch=stop_after_two, warn=list[str]().append)
+    found = fit(*parts, TRAIN, VALIDATION, worse, earlier=history)
+    assert (len(history), len(found), found.best.epoch) == (2, 4, 2)
+    for name, value in whole[0].state_dict().items():
+        assert (parts[0].state_dict()[name] == value).all(), name
+
+
+def test_elsewhere_and_with_a_checkpoint_it_raises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delattr(sys, "ps1", raising=False)
+    with pytest.raises(Interrupted):
+        fit(*vae_pair(), TRAIN, VALIDATION, settings(), on_epoch=stop_after_two)
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    with pytest.raises(Interrupted):
+        fit(*vae_pair(), TRAIN, VALIDATION, settings(), on_epoch=stop_after_two, checkpoint_path=tmp_path / "run.pt")
+
+
+def test_what_was_loaded_is_training_and_validation_data() -> None:
+    splits = splits_of(TRAIN)._replace(validation=VALIDATION)
+    found, expected = (fit(*vae_pair(), *data, settings=settings()) for data in ((splits,), (TRAIN, VALIDATION)))
+    assert [each.validation_bound for each in found] == [each.validation_bound for each in expected]

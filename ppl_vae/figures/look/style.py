@@ -133,11 +133,11 @@ def new_figure(width: float, height: float, caption: str) -> "Figure":
         caption: what was done. It is not drawn: the files hold it (:func:`rendered`), and a page writes it below.
 
     Returns:
-        the figure, with constrained layout and without axes; its label is the caption.
+        the figure, with constrained layout and without axes; its label is the caption. A notebook shows it.
     """
-    from matplotlib.figure import Figure
+    from ppl_vae.figures.look.picture import Picture
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Picture(figsize=(width, height), layout="constrained")
     figure.set_label(caption.encode("utf-8", "replace").decode())  # bytes of a path that are no characters
     return figure
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.data.info import DataInfo
+from ppl_vae.data.info import DataInfo, Described
 from ppl_vae.data.labels import Label, number_of
 from ppl_vae.predictive.latent_space.codes import GuideFor, decode_ways, encode, labels_for, rows_among, saw_bits
 from ppl_vae.predictive.rendering import centre, strips_of, takes_labels
@@ -24,7 +24,7 @@ def arithmetic(
     model: nn.Module,
     guide: nn.Module,
     data: Dataset,
-    info: DataInfo,
+    info: Described,
     from_label: Label | None = None,
     to_label: Label | None = None,
     subtract: Sequence[int] = (),
@@ -44,7 +44,7 @@ def arithmetic(
         model: p(x, z).
         guide: q(z | x).
         data: where the observations come from.
-        info: of the training data.
+        info: of the training data, or what :func:`ppl_vae.load` gave.
         from_label: subtract the mean code of this label.
         to_label: add the mean code of this label.
         subtract: subtract the mean code of these rows.
@@ -60,6 +60,7 @@ def arithmetic(
         UserError: no direction is named, or two; rows or labels that the data has not; labels, of a model that is given
             them, so that z is not to hold them.
     """
+    info = DataInfo.of(info)
     labels = takes_labels(model, info)
     if all((subtract, add)) and (from_label, to_label) == (None, None):
         start, end = (rows_among(rows, data, name) for rows, name in ((subtract, "subtract"), (add, "add")))

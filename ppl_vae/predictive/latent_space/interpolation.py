@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.data.info import DataInfo
+from ppl_vae.data.info import DataInfo, Described
 from ppl_vae.data.labels import Label
 from ppl_vae.predictive.latent_space.codes import (
     GuideFor,
@@ -30,7 +30,7 @@ def interpolate(
     model: nn.Module,
     guide: nn.Module,
     data: Dataset,
-    info: DataInfo,
+    info: Described,
     images: Sequence[int] = (),
     path: Path = "linear",
     codes: CodeKind = "means",
@@ -46,7 +46,7 @@ def interpolate(
         model: p(x, z).
         guide: q(z | x).
         data: where the observations come from.
-        info: of the training data.
+        info: of the training data, or what :func:`ppl_vae.load` gave.
         images: rows of the data, two or more; by default the first and the next one of another label.
         path: the straight line, or a great circle; see :func:`ways`.
         codes: means of q(z | x), or samples of it, from torch's own generator.
@@ -59,6 +59,7 @@ def interpolate(
     Raises:
         UserError: fewer than two rows, or none of that number; a label that the model does not know.
     """
+    info = DataInfo.of(info)
     number = label_number(model, info, label)
     rows = rows_among(images, data, "images") if images else _two_unlike(data)
     if len(rows) < 2:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.data.info import DataInfo
+from ppl_vae.data.info import DataInfo, Described
 from ppl_vae.predictive.latent_space.codes import GuideFor, encode, rows_among, saw_bits
 from ppl_vae.predictive.rendering import strips_of
 from ppl_vae.predictive.samples import Samples
@@ -21,7 +21,7 @@ def neighbours(
     model: nn.Module,
     guide: nn.Module,
     data: Dataset,
-    info: DataInfo,
+    info: Described,
     among: Dataset | None = None,
     images: Sequence[int] = (0, 1, 2, 3, 4, 5),
     count: Few = 10,
@@ -37,7 +37,7 @@ def neighbours(
         model: p(x, z).
         guide: q(z | x).
         data: where the observations come from.
-        info: of the training data.
+        info: of the training data, or what :func:`ppl_vae.load` gave.
         among: other data that is looked through; the same if None, where no observation is its own neighbour.
         images: rows of the data whose neighbours are looked for.
         count: neighbours of each.
@@ -50,6 +50,7 @@ def neighbours(
     Raises:
         UserError: no such row, or more neighbours than datapoints.
     """
+    info = DataInfo.of(info)
     rows = rows_among(images, data, "images")
     queries = encode(model, guide, data, rows, "means", seed, unseen)
     own = int(among is None)

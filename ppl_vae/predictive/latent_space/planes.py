@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ppl_vae import figures
 from ppl_vae.data.conditions import means_of
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.data.info import DataInfo, example
+from ppl_vae.data.info import DataInfo, Described, example
 from ppl_vae.data.labels import Label
 from ppl_vae.predictive.draws import decode, has_standard_normal_prior, latent_grid, plane_site
 from ppl_vae.predictive.latent_space.codes import label_number
@@ -34,7 +34,7 @@ NumPlaces = Annotated[int, Field(ge=1, le=40)]
 @in_range
 def grid(
     model: nn.Module,
-    info: DataInfo,
+    info: Described,
     steps: Steps = 20,
     span: Span = 3.0,
     spacing: Spacing = "equal",
@@ -44,7 +44,7 @@ def grid(
 
     Args:
         model: p(x, z), with one latent of size 2.
-        info: of its training data.
+        info: of its training data, or what :func:`ppl_vae.load` gave.
         steps: points in each direction, at least 2.
         span: with equal spacing, from -span to span in each direction.
         spacing: points equally spaced, or at quantiles of the prior N(0, 1), each with as much mass around it.
@@ -53,6 +53,7 @@ def grid(
     Raises:
         UserError: the latent is no plane; a label is missing, or there is none of it; quantiles of another prior.
     """
+    info = DataInfo.of(info)
     number = label_number(model, info, label)
     c = means_of(info.conditions)
     if not plane_site(model, info.event_shape, c):

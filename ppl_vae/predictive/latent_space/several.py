@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.data.info import DataInfo
+from ppl_vae.data.info import DataInfo, Described
 from ppl_vae.data.labels import Label
 from ppl_vae.predictive.latent_space.codes import (
     GuideFor,
@@ -30,7 +30,7 @@ def several_codes(
     model: nn.Module,
     guide: nn.Module,
     data: Dataset,
-    info: DataInfo,
+    info: Described,
     images: Sequence[int] = (),
     num_draws: Count = 8,
     label: Label | None = None,
@@ -47,7 +47,7 @@ def several_codes(
         model: p(x, z).
         guide: q(z | x); of a point all codes are the same.
         data: where the observations come from.
-        info: of the training data.
+        info: of the training data, or what :func:`ppl_vae.load` gave.
         images: rows of the data; by default the first five.
         num_draws: S, how many codes of each.
         label: that a conditional model decodes with; by default the observation's own.
@@ -58,6 +58,7 @@ def several_codes(
     Raises:
         UserError: no such row; a label that the model does not know.
     """
+    info = DataInfo.of(info)
     number = label_number(model, info, label)
     rows = rows_among(images or range(min(_SHOWN, len(data))), data, "images")
     found = encode(model, guide, data, rows, "samples", seed, unseen, num_draws)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.data.info import DataInfo
+from ppl_vae.data.info import DataInfo, Described
 from ppl_vae.data.labels import Label
 from ppl_vae.predictive.latent_space.codes import GuideFor, decode_ways, encode, label_number, labels_for, rows_among
 from ppl_vae.predictive.latent_space.walks import Span, Steps
@@ -25,7 +25,7 @@ def traverse(
     model: nn.Module,
     guide: nn.Module,
     data: Dataset,
-    info: DataInfo,
+    info: Described,
     used: "Units",
     image: CountOrZero | None = None,
     num_units: Few = 10,
@@ -42,7 +42,7 @@ def traverse(
         model: p(x, z).
         guide: q(z | x).
         data: where the image comes from.
-        info: of the training data.
+        info: of the training data, or what :func:`ppl_vae.load` gave.
         used: what each unit is used for, of some of the same data: :func:`ppl_vae.diagnostics.units.units`.
         image: row of the data whose code the other units keep; by default they are 0, the prior's mean.
         num_units: how many, those of largest KL first; where q is a point, of largest variance of its places.
@@ -56,6 +56,7 @@ def traverse(
     Raises:
         UserError: no such row; a label is missing, or the model does not know it.
     """
+    info = DataInfo.of(info)
     number = label_number(model, info, label)
     if label is None and image is None and takes_labels(model, info):
         raise UserError("this model is conditional on labels; say which by `label`, or name an `image`.")

@@ -13,7 +13,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from ppl_vae import figures
-from ppl_vae.figures.look.style import CATEGORICAL, class_colors, new_figure
+from ppl_vae.figures.look.style import CATEGORICAL, class_colors, new_figure, rendered
 from ppl_vae.programs.anatomy.drawing import Reparameterisation
 from ppl_vae.programs.anatomy.layers import Box, Fold, Networks, Row
 from ppl_vae.programs.structure import GraphicalModel, Variable
@@ -193,3 +193,15 @@ def test_class_colors_are_distinct() -> None:
     for count in (1, 10, 11, 100):
         assert len(set(class_colors(count))) == count
     assert not set(class_colors(11)) & set(CATEGORICAL)
+
+
+@pytest.mark.parametrize("name", [name for name in DRAW if name != "film_frame"])
+def test_a_notebook_shows_it(name: str) -> None:
+    """As many pixels as its size says, and as the file has it: nothing of the figure is changed by being looked at."""
+    figure = DRAW[name]("what was done")
+    before = rendered(figure) if name == "sheet" else {}
+    shown = Image.open(BytesIO(figure._repr_png_()))  # type: ignore[attr-defined]
+    assert shown.size == pytest.approx([side * figure.dpi for side in figure.get_size_inches()], abs=1)
+    assert shown.info["Description"] == "what was done"
+    if before:
+        assert rendered(figure) == before
