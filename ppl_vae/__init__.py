@@ -30,13 +30,13 @@ if TYPE_CHECKING:
         bidirectional_bounds,
         elbo,
         importance_bound,
-        inference_gaps,
         simulate,
     )
     from ppl_vae.inference.fitting import InferConfig, infer
     from ppl_vae.predictive.draws import posterior_predictive, prior_predictive
     from ppl_vae.programs.batch import Batch
     from ppl_vae.programs.check import check_pair
+    from ppl_vae.registry.local_families import inference_gaps
     from ppl_vae.registry.pairs import build_guide, build_model
     from ppl_vae.reports.comparing import compare
     from ppl_vae.runs.handed_on.packing import pack
@@ -49,14 +49,12 @@ else:
         "data": ("DataConfig", "Dataset", "load"),
         "diagnostics": ("calibrate", "diagnose", "evaluate", "to_datatree"),
         "diagnostics.latents": ("encode", "infer_latents"),
-        "evaluation": (
-            *("annealed_importance_bound", "bidirectional_bounds", "elbo", "importance_bound", "inference_gaps"),
-            "simulate",
-        ),
+        "evaluation": (*("annealed_importance_bound", "bidirectional_bounds", "elbo", "importance_bound", "simulate"),),
         "inference.fitting": ("InferConfig", "infer"),
         "predictive.draws": ("posterior_predictive", "prior_predictive"),
         "programs.batch": ("Batch",),
         "programs.check": ("check_pair",),
+        "registry.local_families": ("inference_gaps",),
         "registry.pairs": ("build_guide", "build_model"),
         "reports.comparing": ("compare",),
         "runs.handed_on.packing": ("pack",),

@@ -223,7 +223,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "structure.graphical_model": lambda on: [
         structure.graphical_model(program, on.batch) for program in (on.model, on.guide)
     ],
-    "local_gaps.inference_gaps": lambda on: local_gaps.inference_gaps(
+    "local_gaps.gaps_by_family": lambda on: local_gaps.gaps_by_family(
         on.model, on.guide, {"own": Diagonal(2)}, on.data, _GAPS, _FITS
     ),
     "estimators.estimates": lambda on: estimators.estimates(on.model, on.guide, on.data, EvaluateConfig(num_samples=2)),
@@ -366,7 +366,7 @@ QUESTIONS = {
     "bidirectional.bidirectional_bounds",
     *("bounds.importance_bound", "calibration.calibrate", "simulation.simulate", "diagnosis.diagnose"),
     *("estimators.estimates", "estimators.fitted_to", "estimators.refuse_point", "estimators.protocol_of"),
-    *("per_step.has_steps", "evaluation.evaluate", "calibrated.calibrate_pair", "local_gaps.inference_gaps"),
+    *("per_step.has_steps", "evaluation.evaluate", "calibrated.calibrate_pair", "local_gaps.gaps_by_family"),
     *("gaps.take_apart", "fitting.infer", "unseen.fit_locally", "unseen.fitted_for", "unseen.guide_for"),
     *("walks.draws_along", "ends.judged", "starts.placing", "over_draws.sums_over_draws"),
 }

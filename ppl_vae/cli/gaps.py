@@ -9,10 +9,9 @@ from tyro.conf import Positional
 
 from ppl_vae.cli.flags import as_flags
 from ppl_vae.data import Dataset
-from ppl_vae.evaluation import GapsConfig, inference_gaps
+from ppl_vae.evaluation import GapsConfig
 from ppl_vae.inference.fitting import InferConfig
-from ppl_vae.programs.latents import Latents
-from ppl_vae.registry.local_families import fitted_alone, local_families
+from ppl_vae.registry.local_families import fitted_alone, inference_gaps
 from ppl_vae.reports.gaps import as_json, write_gaps
 from ppl_vae.reports.outcome import as_named, closing_of_gaps
 from ppl_vae.reports.tables import check_table, write_table
@@ -73,9 +72,7 @@ class Gaps:
             raise UserError("`splits`: name each split once, at least one.")
         opened = open_run(self.run_directory, self.device, self.opening)
         data: dict[str, Dataset] = {split: _split(opened, split, self.limit) for split in self.splits}
-        latents = Latents.of(opened.pair.model, next(iter(data.values())).probe())
-        families = local_families(opened.pair.guide, latents, self.families)
-        found = inference_gaps(*opened.pair, families, data, self.settings, self.infer, **as_named(opened))
+        found = inference_gaps(*opened.pair, self.families, data, self.settings, self.infer, **as_named(opened))
         print(as_json(found) if self.json else as_flags(str(found), self))
         out = write_gaps(found, opened, self.out)
         write_table(self.table, found)

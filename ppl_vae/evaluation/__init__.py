@@ -6,7 +6,7 @@ from ppl_vae.evaluation.bounds import ElboParts, elbo, importance_bound
 from ppl_vae.evaluation.comparison import Difference, Mean, Ranking, mean_of, ranking_of
 from ppl_vae.evaluation.estimators import EvaluateConfig, Evaluated, estimates
 from ppl_vae.evaluation.gaps import Gaps, GapsConfig, take_apart
-from ppl_vae.evaluation.local_gaps import InferenceGaps, inference_gaps
+from ppl_vae.evaluation.local_gaps import InferenceGaps, gaps_by_family
 from ppl_vae.evaluation.simulation import simulate
 
 __all__ = [
@@ -25,8 +25,8 @@ __all__ = [
     "bidirectional_bounds",
     "elbo",
     "estimates",
+    "gaps_by_family",
     "importance_bound",
-    "inference_gaps",
     "mean_of",
     "ranking_of",
     "reverse_annealed_bound",

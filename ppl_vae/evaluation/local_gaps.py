@@ -155,7 +155,7 @@ def _title(name: str, measured: Measured) -> str:
     return f"{_TITLES.get(name, name)}, {measured.protocol.num_datapoints} datapoints"
 
 
-def inference_gaps(
+def gaps_by_family(
     model: nn.Module,
     guide: nn.Module,
     families: Mapping[str, Family],

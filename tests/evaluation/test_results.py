@@ -12,7 +12,7 @@ from ppl_vae import UserError
 from ppl_vae.data import Dataset
 from ppl_vae.estimates import Estimate, Origin, Protocol
 from ppl_vae.estimates.estimate import errors_line
-from ppl_vae.evaluation import Bidirectional, ElboParts, EvaluateConfig, GapsConfig, estimates, inference_gaps
+from ppl_vae.evaluation import Bidirectional, ElboParts, EvaluateConfig, GapsConfig, estimates, gaps_by_family
 from ppl_vae.evaluation.annealed import Annealed
 from ppl_vae.evaluation.local_gaps import below_mean_field
 from ppl_vae.guides import Diagonal, Family, FullRank, InverseAutoregressive, PerDatapoint, Planar, Point
@@ -107,7 +107,7 @@ def test_a_point_with_rows_for_others_is_known_for_one() -> None:
         with pytest.raises(UserError, match=advice):
             estimates(MODEL, guide, data, EvaluateConfig(estimator=settings))  # type: ignore[arg-type]
     with pytest.raises(UserError, match="no gap to log p"):
-        inference_gaps(MODEL, guide, {"diagonal": Diagonal(2)}, data)
+        gaps_by_family(MODEL, guide, {"diagonal": Diagonal(2)}, data)
 
 
 @pytest.mark.parametrize(
@@ -128,22 +128,22 @@ def test_a_point_with_rows_for_others_is_known_for_one() -> None:
 )
 def test_what_is_no_family_over_the_latents_is_refused(families: Any, line: str) -> None:
     with pytest.raises(UserError, match=f"^{re.escape(line)}"):
-        inference_gaps(MODEL, optimal(MODEL, Diagonal), families, Dataset(simulate(MODEL, 3)))
+        gaps_by_family(MODEL, optimal(MODEL, Diagonal), families, Dataset(simulate(MODEL, 3)))
 
 
 def test_settings_of_gaps_and_of_their_fits_are_given_by_name() -> None:
     data, guide, families = Dataset(simulate(MODEL, 3)), optimal(MODEL, Diagonal), {"diagonal": Diagonal(2)}
     named = to_plain(FEW) | to_plain(SHORT)
-    found = inference_gaps(MODEL, guide, families, data, **named)
-    assert found.to_dict() == inference_gaps(MODEL, guide, families, data, FEW, SHORT).to_dict()
+    found = gaps_by_family(MODEL, guide, families, data, **named)
+    assert found.to_dict() == gaps_by_family(MODEL, guide, families, data, FEW, SHORT).to_dict()
     with pytest.raises(UserError, match=r"did you mean 'num_samples'\?$"):
-        inference_gaps(MODEL, guide, families, data, num_sample=3)
+        gaps_by_family(MODEL, guide, families, data, num_sample=3)
 
 
 def test_gaps_of_several_data_are_one_result() -> None:
     data = {name: Dataset(simulate(MODEL, 5, seed)) for name, seed in (("test", 1), ("mine", 2))}
     guide, families = optimal(MODEL, Diagonal), {"diagonal": Diagonal(2), "full-rank": FullRank(2)}
-    found = inference_gaps(MODEL, guide, families, data, FEW, SHORT)
+    found = gaps_by_family(MODEL, guide, families, data, FEW, SHORT)
     text = str(found)
     assert text.startswith("test data, 5 datapoints\n")
     assert "\nmine, 5 datapoints\n" in text
@@ -164,7 +164,7 @@ def test_gaps_of_several_data_are_one_result() -> None:
     assert isinstance(gaps.figure(), Figure)
     assert [row["family"] for row in gaps.rows()] == list(families)
     assert str(gaps).startswith("  log p(x) ≥")
-    alone = inference_gaps(MODEL, guide, families, data["test"], FEW, SHORT)
+    alone = gaps_by_family(MODEL, guide, families, data["test"], FEW, SHORT)
     assert alone.to_dict()["splits"]["data"]["inference"] == found.to_dict()["splits"]["test"]["inference"]
 
 

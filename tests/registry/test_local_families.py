@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from ppl_vae import UserError
+from ppl_vae.data import Dataset
 from ppl_vae.data.info import DataInfo
-from ppl_vae.guides import Diagonal, Family
+from ppl_vae.guides import Diagonal, Family, FullRank
 from ppl_vae.registry import factories
 from ppl_vae.registry.build import build_pair
-from ppl_vae.registry.local_families import fitted_alone, local_families
+from ppl_vae.registry.local_families import fitted_alone, inference_gaps, local_families
 from ppl_vae.registry.pair_config import PairConfig
 from tests.cli import own_parts
-from tests.pairs import vae_pair
+from tests.pairs import optimal, oracle, simulate, vae_pair
 
 OWN = str(Path(own_parts.__file__))
 
@@ -97,3 +98,31 @@ def test_the_guides_own_is_its_own_object_also_by_file() -> None:
     guide: Any = model.guide
     for name in ("Heavy", f"{OWN}:Heavy"):
         assert local_families(guide, guide.latents, (name,)) == {"Heavy": guide.family}
+
+
+def test_the_gap_is_taken_apart_by_names_classes_or_families() -> None:
+    model: Any = oracle(size=3, latent_dim=2)
+    guide, data = optimal(model, Diagonal), Dataset(simulate(model, 3))
+    few: dict[str, Any] = {
+        "elbo_samples": 5,
+        "num_samples": 5,
+        "chains": 2,
+        "temperatures": 2,
+        "prior_temperatures": 2,
+        "leapfrog": 1,
+    }
+    short: dict[str, Any] = {"infer_starts": 1, "infer_steps": 4, "infer_window": 2, "engine": "eager"}
+    made = {"diagonal": guide.family, "full-rank": FullRank(2)}
+    expected = inference_gaps(model, guide, made, data, **few, **short).to_dict()
+    for families in (["diagonal", "full-rank"], (Diagonal, FullRank), [], ["diagonal", FullRank]):
+        assert inference_gaps(model, guide, families, data, **few, **short).to_dict() == expected
+    alone = inference_gaps(model, guide, "diagonal", {"mine": data}, **few, **short)
+    assert [row["family"] for row in alone.rows()] == ["diagonal"]
+    assert alone.own == "diagonal"
+
+    class Mine(Diagonal):
+        pass
+
+    assert [*local_families(guide, guide.latents, (Mine, Diagonal))] == ["Mine", "diagonal"]
+    with pytest.raises(UserError, match="name each family once"):
+        local_families(guide, guide.latents, (Diagonal, "diagonal"))

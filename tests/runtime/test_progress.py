@@ -11,7 +11,7 @@ import pytest
 
 from ppl_vae.data import Dataset
 from ppl_vae.diagnostics import evaluate
-from ppl_vae.evaluation import GapsConfig, inference_gaps
+from ppl_vae.evaluation import GapsConfig, gaps_by_family
 from ppl_vae.guides import Diagonal
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.runtime import progress
@@ -139,6 +139,6 @@ def test_what_evaluates_and_what_takes_gaps_apart_says_how_far_it_is(
     few = GapsConfig(
         elbo_samples=5, num_samples=5, chains=2, temperatures=2, prior_temperatures=2, leapfrog=1, engine="eager"
     )
-    inference_gaps(model, guide, {"diagonal": Diagonal(2)}, data, few, short)
+    gaps_by_family(model, guide, {"diagonal": Diagonal(2)}, data, few, short)
     told = [words.split()[0] for words in caplog.messages if "after" in words]
     assert list(dict.fromkeys(told)) == ["evaluating", "fitting", "annealing"]
