@@ -94,6 +94,7 @@ def load(settings: "DataConfig | Path | str | Any" = "digits", y: Any = None, **
         binarization=parts.binarization,
         notes=found.notes,
         warnings=_warnings(settings, *map(len, parts.datasets)),
+        settings=settings if frame is None and reader is None else None,
     )
 
 

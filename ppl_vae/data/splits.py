@@ -101,6 +101,7 @@ class Splits(NamedTuple):
         binarization: what became of the grey levels.
         notes: what was decided in reading it, a line each.
         warnings: why nothing will come of it, a line or none.
+        settings: what it was read by; None of data that was given, not named.
     """
 
     train: Dataset
@@ -118,6 +119,7 @@ class Splits(NamedTuple):
     columns: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     condition_names: tuple[str, ...] = ()
+    settings: DataConfig | None = None
 
     def __repr__(self) -> str:
         parts = ((name, getattr(self, name)) for name in ("train", "validation", "test"))

@@ -160,7 +160,9 @@ class Assembly:
             "family": self._family_of_guide,
             "conditioned": lambda: reads_conditions(self.model, example(self.info)),
         }
-        return self._made("guide", self._of_data | self._parts | of_guide)
+        guide = self._made("guide", self._of_data | self._parts | of_guide)
+        _MADE_WITH[guide] = self.settled(), self.makers
+        return guide
 
     def settled(self) -> PairConfig:
         """The pair's settings as it has read them, the defaults too."""
@@ -248,10 +250,13 @@ class Assembly:
         return typed({setting.name: setting}, {setting.name: value})[setting.name]
 
 
-_MADE_WITH: WeakKeyDictionary[nn.Module, tuple[PairConfig, Mapping[str, Factory]]] = WeakKeyDictionary()
+Made = tuple[PairConfig, Mapping[str, Factory]]
+"""What a program was made with: settings as it has read them, and what made its parts."""
+
+_MADE_WITH: WeakKeyDictionary[nn.Module, Made] = WeakKeyDictionary()
 
 
-def made_with(model: nn.Module, info: DataInfo) -> tuple[PairConfig, Mapping[str, Factory]]:
+def made_with(model: nn.Module, info: DataInfo) -> Made:
     """The settings that a model was made with, so that a guide can be made with the same, and what made its parts.
 
     Of a model that was not made here, the sizes that its latents show: z, or z1 and z2.
@@ -265,6 +270,11 @@ def made_with(model: nn.Module, info: DataInfo) -> tuple[PairConfig, Mapping[str
     sizes = [site.size for site in Latents.of(model, example(info)).sites]
     shown = dict(zip(("latent_dim", "upper_latent_dim"), reversed(sizes), strict=False))
     return PairConfig(settings=shown), makers_of(PairConfig())
+
+
+def recipe_of(program: nn.Module) -> Made | None:
+    """What a model or a guide was made with, settings as it has read them; None if it was not made here."""
+    return _MADE_WITH.get(program)
 
 
 def _unit_scale(conditions: Sequence[Condition]) -> Scaling | None:

@@ -1,5 +1,6 @@
 """Models and guides from their classes, for data: what a notebook calls."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, cast
@@ -10,9 +11,9 @@ from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.splits import Splits, splits_of
 from ppl_vae.networks.architecture import Net
-from ppl_vae.registry.build import Assembly, made_with
+from ppl_vae.registry.build import Assembly, made_with, recipe_of
 from ppl_vae.registry.factories import TABLES, Factory
-from ppl_vae.registry.files import find
+from ppl_vae.registry.files import find, names_file
 from ppl_vae.registry.pair_config import AUTO, OPTIONAL_PARTS, PairConfig, makers_of, unread_error
 from ppl_vae.registry.settings import given
 from ppl_vae.registry.suited import suited
@@ -105,6 +106,53 @@ def build_guide(
         made = assembly.make_guide()
     _refuse_unread(assembly, replace(asked, net=net or PairConfig.net), ("family", "net", "seed"))
     return made
+
+
+def config_of(model: nn.Module, guide: nn.Module) -> PairConfig:
+    """The names and settings by which a pair can be made again, anywhere.
+
+    Args:
+        model: of :func:`build_model`.
+        guide: of :func:`build_guide`, made for this model.
+
+    Raises:
+        UserError: one of them was made otherwise, or of a class that is in no file; or they have unlike settings.
+    """
+    of_model, of_guide = recipe_of(model), recipe_of(guide)
+    if of_model is None or of_guide is None:
+        kind, program = ("model", model) if of_model is None else ("guide", guide)
+        raise UserError(
+            f"`{kind}`, a {type(program).__name__}, was not made by build_{kind}, which knows how to make it again; "
+            "make it by that."
+        )
+    (first, makers), (second, others) = of_model, of_guide
+    for name, value in first.settings.items():
+        if second.settings.get(name, value) != value:
+            raise UserError(
+                f"`{name}` is {value} of the model and {second.settings[name]} of the guide; a run has one: build both "
+                "with the same."
+            )
+    if first.net != second.net:
+        raise UserError(f"`net` is {first.net} of the model and {second.net} of the guide; build both with the same.")
+    made = {kind: makers for kind in ("model", "likelihood", "prior")} | {kind: others for kind in ("guide", "family")}
+    names: dict[str, Any] = {
+        kind: _findable(kind, getattr(second if found is others else first, kind), found[kind])
+        for kind, found in made.items()
+    }
+    return replace(first, **names, settings=first.settings | second.settings)
+
+
+def _findable(kind: str, name: str, maker: Factory) -> str:
+    """The name of a part by which it is found in another process."""
+    if names_file(name) or TABLES[kind].get(name) is maker:
+        return name
+    try:
+        return f"{inspect.getfile(cast(type, maker))}:{maker.__name__}"
+    except (OSError, TypeError):
+        raise UserError(
+            f"{kind} {name} is in no file, and a run has to find it when it is opened; put it into one, and build with "
+            f"'path/to/file.py:{name}' in its place."
+        ) from None
 
 
 def _asked(

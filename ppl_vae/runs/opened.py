@@ -73,6 +73,9 @@ class OpenedRun(NamedTuple):
     device: torch.device
     opening: Opening = AS_RECORDED
 
+    def __repr__(self) -> str:
+        return f"OpenedRun({self.run.path}: {self.settings.in_words}, on {Path(self.settings.data.data).name})"
+
     @property
     def model(self) -> nn.Module:
         """p(x, z), in evaluation mode."""

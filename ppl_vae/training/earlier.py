@@ -22,12 +22,14 @@ class Earlier:
         optimizer: moments and counts, on the CPU.
         rng: the states of the generators.
         best: the best epoch's weights, where early stopping was looking for it when a fit was stopped.
+        stopped_in: where the epoch stood in which a fit was stopped: its order, the steps done, their sums.
     """
 
     history: list[EpochMetrics] = field(default_factory=list)
     optimizer: dict[str, Any] = field(default_factory=dict)
     rng: dict[str, Tensor] = field(default_factory=dict)
     best: dict[str, Any] | None = None
+    stopped_in: dict[str, Any] | None = None
 
     def put_into(self, state: TrainingState) -> None:
         """Have a fit that begins go on from here; nothing before the first step.
@@ -42,6 +44,9 @@ class Earlier:
             raise UserError("what an earlier fit has come to is of another pair; begin anew.")
         state.optimizer.load_state_dict(self.optimizer)
         state.history, state.best = list(self.history), self.best
+        if self.stopped_in and self.stopped_in["of"] == (state.num_data, state.steps_per_epoch):
+            state.order, state.sums = (self.stopped_in[name].to(state.device) for name in ("order", "sums"))
+            state.step = self.stopped_in["step"]
         set_rng_state(self.rng, state.device)
 
     def take_from(self, state: TrainingState) -> None:
@@ -51,6 +56,10 @@ class Earlier:
         self.rng = rng_state(state.device)
         unfinished = len(state.history) < state.settings.epochs and not state.stopped_early()
         self.best = _copied(state.best) if unfinished else None
+        self.stopped_in = None
+        if state.order is not None:
+            stands = {"order": _copied(state.order), "step": state.step, "sums": _copied(state.sums)}
+            self.stopped_in = {"of": (state.num_data, state.steps_per_epoch), **stands}
 
     def _moments(self) -> dict[int, dict[str, Tensor]]:
         """Those of each parameter, by its number; a pair of formulas has none."""

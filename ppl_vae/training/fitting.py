@@ -189,7 +189,8 @@ def fit(
         finally:
             model.eval()
             guide.eval()
-    return History(state.history, settings.kl_warmup, of_point, loss_in_words(settings, of_point), in_memory)
+    words = loss_in_words(settings, of_point)
+    return History(state.history, settings.kl_warmup, of_point, words, in_memory, settings if in_memory else None)
 
 
 def _in_memory(earlier: Earlier | History | None, checkpoint_path: Path | None, processes: int) -> Earlier | None:
@@ -212,6 +213,6 @@ def _stopped(done: int, epochs: int) -> str:
     """What is said of a fit that was stopped at a prompt."""
     return (
         f"training was stopped after {done} of {epochs} epochs; the pair keeps what it has learned, and fit can be "
-        "called again to go on. Given the history that this call returns, as `earlier`, it goes on with the same "
-        f"optimizer, to the last of the {epochs}."
+        "called again to go on. Given the history that this call returns, as `earlier`, it goes on as if it had not "
+        f"been stopped, to the last of the {epochs}."
     )

@@ -14,6 +14,7 @@ from ppl_vae.runtime.shown import Row, Shown, in_columns
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ppl_vae.training.config import FitConfig
     from ppl_vae.training.earlier import Earlier
 
 FEWEST_EPOCHS = 8
@@ -68,6 +69,7 @@ class History(list[EpochMetrics], Shown):
         loss: what the loss was, in words, where it is not simply minus the bound.
         earlier: what a later fit goes on from, where it is in memory: the argument ``earlier`` of
             :func:`ppl_vae.fit` takes this history for it.
+        settings: of the fit, where it was in memory.
     """
 
     def __init__(
@@ -77,9 +79,11 @@ class History(list[EpochMetrics], Shown):
         of_point: bool = False,
         loss: str = "",
         earlier: "Earlier | None" = None,
+        settings: "FitConfig | None" = None,
     ) -> None:
         super().__init__(epochs)
-        self.kl_warmup, self.of_point, self.loss, self.earlier = kl_warmup, of_point, loss, earlier
+        self.kl_warmup, self.of_point, self.loss = kl_warmup, of_point, loss
+        self.earlier, self.settings = earlier, settings
 
     @property
     def best(self) -> EpochMetrics:
