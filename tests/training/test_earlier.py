@@ -18,7 +18,7 @@ from tests.pairs import vae_pair
 
 def test_several_fits_are_one_bit_for_bit() -> None:
     whole, parts, earlier = vae_pair(), vae_pair(), Earlier()
-    constant = settings(patience=0, optimizer=OptimizerConfig(learning_rate=0.01))
+    constant = settings(patience=0, kl_warmup=0, optimizer=OptimizerConfig(learning_rate=0.01))
     history = fit(*whole, TRAIN, VALIDATION, constant)
     for epochs in (1, 2, 5):
         found = fit(*parts, TRAIN, VALIDATION, constant, epochs=epochs, earlier=earlier)
@@ -32,7 +32,7 @@ def test_several_fits_are_one_bit_for_bit() -> None:
 def test_without_it_a_second_fit_begins_anew() -> None:
     """What the test above would not see if an optimizer made no difference."""
     pair, earlier = vae_pair(), Earlier()
-    once = settings(patience=0, epochs=1)
+    once = settings(patience=0, kl_warmup=0, epochs=1)
     for _ in range(2):
         assert len(fit(*pair, TRAIN, settings=once)) == 1
     fit(*pair, TRAIN, settings=once, earlier=earlier)
@@ -44,7 +44,7 @@ def test_without_it_a_second_fit_begins_anew() -> None:
 
 def test_a_history_is_gone_on_from_and_stays_as_it_is() -> None:
     whole, parts = vae_pair(), vae_pair()
-    constant = settings(patience=0, optimizer=OptimizerConfig(learning_rate=0.01))
+    constant = settings(patience=0, kl_warmup=0, optimizer=OptimizerConfig(learning_rate=0.01))
     history = fit(*whole, TRAIN, VALIDATION, constant)
     first = fit(*parts, TRAIN, VALIDATION, constant, epochs=2)
     found = fit(*parts, TRAIN, VALIDATION, constant, earlier=first)
