@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ppl_vae.registry.local_families import inference_gaps
     from ppl_vae.registry.pairs import build_guide, build_model
     from ppl_vae.reports.comparing import compare
-    from ppl_vae.reports.saving import save
+    from ppl_vae.reports.ending.saving import save
     from ppl_vae.runs.handed_on.packing import pack
     from ppl_vae.runs.opened import opened as open
     from ppl_vae.runtime.errors import UserError
@@ -58,7 +58,7 @@ else:
         "registry.local_families": ("inference_gaps",),
         "registry.pairs": ("build_guide", "build_model"),
         "reports.comparing": ("compare",),
-        "reports.saving": ("save",),
+        "reports.ending.saving": ("save",),
         "runs.handed_on.packing": ("pack",),
         "runs.opened": ("open",),
         "runtime.errors": ("UserError",),
