@@ -33,6 +33,7 @@ _ESCAPED = {
 }
 _ROUNDING, _MOST_DECIMALS = 1e-6, 7
 _LISTED = 8  # names in a sentence
+_MOST_ROWS = 20  # of a table in a notebook
 
 
 class Shown(Protocol):
@@ -78,12 +79,18 @@ class Shown(Protocol):
 
 
 def as_html(rows: Sequence[Row]) -> str:
-    """Rows as an HTML table, numbers to six digits; what is text is escaped."""
+    """Rows as an HTML table, numbers to six digits; what is text is escaped. Of many rows the first and the last ones,
+    and how many there are."""
     if not rows:
         return "<table></table>"
     head = "".join(f"<th>{escape(str(name))}</th>" for name in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row.values()) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    many = len(rows) > _MOST_ROWS
+    lines = ["".join(f"<td>{_cell(value)}</td>" for value in row.values()) for row in rows]
+    if many:
+        lines = [*lines[: _MOST_ROWS // 2], f'<td colspan="{len(rows[0])}">…</td>', *lines[-_MOST_ROWS // 2 :]]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<div>{table}<p>{len(rows):,} rows</p></div>" if many else table
 
 
 def _cell(value: Cell) -> str:

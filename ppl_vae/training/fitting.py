@@ -69,8 +69,8 @@ def fit(
     ``earlier`` it goes on.
 
     At a prompt or in a notebook Ctrl-C and the stop button end it between two steps: the pair keeps what it has
-    learned, and the history of the epochs that are done is returned, which ``earlier`` takes. Elsewhere, and where
-    there is a checkpoint, it raises :class:`ppl_vae.runtime.interrupt.Interrupted`.
+    learned, and the history of the epochs that are done is returned, which ``earlier`` takes. Elsewhere, where there
+    is a checkpoint and with ``weight_average``, it raises :class:`ppl_vae.runtime.interrupt.Interrupted`.
 
     Inside ``with ppl_vae.runtime.processes.joined()``, under ``torchrun``, all processes call this together, with the
     same arguments; each computes its part of every minibatch, and they begin with the first one's weights.
@@ -144,7 +144,8 @@ def fit(
         if path and path.exists() and not resume:
             raise UserError(f"{path} exists; resume it, or choose another path.")
     group = current()
-    in_memory = _in_memory(earlier, checkpoint_path, group.size)
+    of_one_fit = checkpoint_path is not None or group.size > 1 or settings.optimizer.weight_average
+    in_memory = _in_memory(earlier, bool(of_one_fit))
     if group.size > 1:
         here = Splits(train.to(torch.device("cpu")), validation and validation.to(torch.device("cpu")), None, 0)
         group.agree(**to_plain(settings), resume=resume, data=here.fingerprint())
@@ -193,14 +194,14 @@ def fit(
     return History(state.history, settings.kl_warmup, of_point, words, in_memory, settings if in_memory else None)
 
 
-def _in_memory(earlier: Earlier | History | None, checkpoint_path: Path | None, processes: int) -> Earlier | None:
-    """What a fit goes on from in memory, and is to move on; None where a file holds it.
+def _in_memory(earlier: Earlier | History | None, of_one_fit: bool) -> Earlier | None:
+    """What a fit goes on from in memory, and is to move on; None where a file holds it, or it is of one fit alone.
 
     Raises:
         UserError: a history that holds nothing of the kind.
     """
     if not isinstance(earlier, History):
-        return earlier or (Earlier() if checkpoint_path is None and processes == 1 else None)
+        return earlier or (None if of_one_fit else Earlier())
     if earlier.earlier is None:
         raise UserError(
             "`earlier` is a history without what a fit goes on from, as that of a run; resume the run, or leave it out "

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import TYPE_CHECKING
 
 import torch
 
 from ppl_vae import figures
 from ppl_vae.estimates.significance import errors_of_chance
-from ppl_vae.runtime.shown import Row, Shown, in_columns
+from ppl_vae.runtime.shown import Row, Shown, as_html, in_columns
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -123,6 +124,14 @@ class History(list[EpochMetrics], Shown):
         """One for each epoch, its columns the fields of :class:`EpochMetrics`."""
         return [asdict(epoch) for epoch in self]
 
+    def _repr_html_(self) -> str:
+        """What ``print`` shows, as a table: of a hundred epochs nobody reads each."""
+        if not self:
+            return "<p>no epoch yet</p>"
+        head, *lines, unit = self._told()
+        named = [dict(zip(["", *head[1:]], line, strict=True)) for line in lines]
+        return f"<div>{as_html(named)}<p>{escape(unit[0])}</p></div>"
+
     def figure(self, caption: str = "") -> "Figure":
         """The training curves, see :func:`ppl_vae.figures.training_curves`."""
         return figures.training_curves(self, caption, of_point=self.of_point)
@@ -136,6 +145,11 @@ class History(list[EpochMetrics], Shown):
     def __str__(self) -> str:
         if not self:
             return "no epoch yet"
+        *lines, unit = self._told()
+        return "\n".join([*in_columns(lines), *unit])
+
+    def _told(self) -> list[list[str]]:
+        """The first, the best and the last epoch as lines of cells, the head above; and a line that says the unit."""
         names: dict[int, list[str]] = {}
         for name, epoch in (("first", self[0]), ("best", self.best), ("last", self[-1])):
             if name != "best" or epoch.validation_bound is not None:
@@ -160,4 +174,4 @@ class History(list[EpochMetrics], Shown):
         ]
         of_kl = ", except for the KL" if "kl" in columns else ""
         unit = f"nats per datapoint, bigger is better{of_kl}{f'; {self.loss}' if self.loss else ''}"
-        return "\n".join([*in_columns([["", "epoch", *columns], *lines]), unit])
+        return [["", "epoch", *columns], *lines, [unit]]

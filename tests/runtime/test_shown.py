@@ -99,3 +99,16 @@ def test_csv_has_every_number_and_nothing_where_there_is_none() -> None:
     lines = as_csv(Measured().rows()).splitlines()
     assert lines[0] == "guide,log_px,log_px_stderr,n,margin"
     assert lines[1:] == ["a_b & 50 %,-24.1234,0.12,3,", "c − d,1.0,,12,0.5"]
+
+
+def test_of_many_rows_a_notebook_shows_the_ends() -> None:
+    """And of a few all."""
+    rows = [{"row": number, "value": number / 2} for number in range(1000)]
+    html = as_html(rows)
+    assert html.count("<tr>") == 22
+    assert "<td>9</td>" in html
+    assert "<td>10</td>" not in html
+    assert "<td>990</td>" in html
+    assert "1,000 rows" in html
+    assert as_html(rows[:20]).count("<tr>") == 21
+    assert "rows" not in as_html(rows[:20])

@@ -1,6 +1,7 @@
 """A training's history: a list of epochs that prints, draws and tabulates itself."""
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,7 +107,12 @@ def test_a_checkpoint_of_before_validation_had_parts_goes_on_and_is_drawn(tmp_pa
 def test_it_is_a_table_and_a_picture() -> None:
     history = History(VALIDATED)
     assert [row["validation_bound"] for row in history.rows()] == [-8.0, -5.0, -5.5]
-    assert history._repr_html_().count("<tr>") == 4
+    many = [replace(VALIDATED[0], epoch=number, validation_bound=-abs(number - 50.0)) for number in range(1, 101)]
+    html = History(many)._repr_html_()
+    assert html.count("<tr>") == 4
+    assert "<td>best</td>" in html
+    assert "nats per datapoint" in html
+    assert History()._repr_html_() == "<p>no epoch yet</p>"
     assert {axes.get_label() for axes in history.figure("three epochs").axes} == {"bound", "reconstruction", "kl"}
     with pytest.raises(ValueError, match="history is empty"):
         History().figure()

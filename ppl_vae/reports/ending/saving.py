@@ -85,8 +85,8 @@ def _fit_of(history: History) -> tuple[FitConfig, Earlier]:
     """How the pair was trained, and what that came to."""
     if not isinstance(history, History) or history.settings is None or history.earlier is None:
         raise UserError(
-            "`history` is to be what fit returned, of a fit in memory, without a checkpoint: save(model, guide, "
-            "history, data)."
+            "`history` is to be what fit returned, of a fit in memory, without a checkpoint or `weight_average`: "
+            "save(model, guide, history, data)."
         )
     if not history:
         raise UserError("no epoch was trained; fit the pair first.")
