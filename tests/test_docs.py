@@ -37,6 +37,7 @@ SMALLER = {
 }
 # What Python blocks say, and what is run in its place.
 SMALLER_PYTHON = {
+    "epochs=40, seeds=1": "epochs=1, seeds=1, limit=4, num_samples=10, workers=1",
     "epochs=40": "epochs=2",
     "num_samples=500": "num_samples=20",
     "infer_starts=2": "infer_starts=1, infer_steps=5",
