@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ppl_vae.registry.pairs import build_guide, build_model
     from ppl_vae.reports.comparing import compare
     from ppl_vae.reports.ending.saving import save
+    from ppl_vae.reports.tuning import tune
     from ppl_vae.runs.handed_on.packing import pack
     from ppl_vae.runs.opened import opened as open
     from ppl_vae.runtime.errors import UserError
@@ -59,6 +60,7 @@ else:
         "registry.pairs": ("build_guide", "build_model"),
         "reports.comparing": ("compare",),
         "reports.ending.saving": ("save",),
+        "reports.tuning": ("tune",),
         "runs.handed_on.packing": ("pack",),
         "runs.opened": ("open",),
         "runtime.errors": ("UserError",),
@@ -105,6 +107,7 @@ __all__ = [
     "save",
     "simulate",
     "to_datatree",
+    "tune",
 ]
 
 

@@ -32,6 +32,7 @@ SMALLER = {
     "--infer-steps 5 --engine eager",
     "compare": "--guides amortized mean-field --seeds 1 --epochs 1 --hidden 16 --batch-size 1294 --limit 4 "
     "--num-samples 10 --infer-steps 5",
+    "tune": "--trials 2 --epochs 1 --hidden 16 --batch-size 1294 --num-samples 5",
     "explore": "--num-images 5",
     "bench": "--sizes digits --contenders eager --repeats 1 --steps 1 --device cpu",
 }
@@ -39,6 +40,7 @@ SMALLER = {
 SMALLER_PYTHON = {
     "epochs=40, seeds=1": "epochs=1, seeds=1, limit=4, num_samples=10, workers=1",
     "epochs=40": "epochs=2",
+    "trials=20": "trials=2, epochs=1",
     "num_samples=500": "num_samples=20",
     "infer_starts=2": "infer_starts=1, infer_steps=5",
     "chains=2)": 'chains=2, temperatures=3, prior_temperatures=3, engine="eager")',

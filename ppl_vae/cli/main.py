@@ -3,7 +3,6 @@
 Imports nothing that takes time: ``ppl-vae --help`` answers at once, and so does a Ctrl-C.
 """
 
-import errno
 import io
 import os
 import sys
@@ -19,11 +18,10 @@ from ppl_vae.cli.flags import as_flags, common_flags
 from ppl_vae.cli.surroundings import (
     Signals,
     news_said,
-    refuse_too_little_memory,
     say,
     settle_environment,
 )
-from ppl_vae.runtime.errors import PictureWarning, UserError, is_out_of_memory, says, unknown_name
+from ppl_vae.runtime.errors import PictureWarning, UserError, in_words, refuse_too_little_memory, unknown_name
 from ppl_vae.runtime.streams import Steady, steady_streams
 
 if TYPE_CHECKING:
@@ -38,6 +36,7 @@ COMMANDS = {
     ),
     "report": ("ppl_vae.cli.report:Report", "draw a run's pictures and report again, from more datapoints"),
     "compare": ("ppl_vae.cli.compare:Compare", "one model under several guides, side by side"),
+    "tune": ("ppl_vae.cli.tune:Tune", "a study of settings by the validation bound"),
     "gaps": ("ppl_vae.cli.gaps:Gaps", "what inference loses: the approximation gap and the amortization gap"),
     "pack": ("ppl_vae.cli.pack:Pack", "a run as one file, which opens anywhere"),
     "infer": ("ppl_vae.cli.infer:Infer", "latents of new observations"),
@@ -147,7 +146,7 @@ def _run_in(group: "Group", arguments: list[str], signals: Signals) -> int:
         sys.stdout.flush()
         os._exit(1)  # an exit in good order would wait for the collective that cannot end
     except BaseException as error:
-        message, status = _words_for(error, bool(signals.count))
+        message, status = in_words(error, interrupted=bool(signals.count))
         return _complain(as_flags(message, command), status, group)
     return 0
 
@@ -167,24 +166,6 @@ def _pictures_warn_once() -> Iterator[None]:
         usual, warnings.showwarning = warnings.showwarning, show
         warnings.simplefilter("always", PictureWarning)
         yield
-
-
-def _words_for(error: BaseException, interrupted: bool) -> tuple[str, int]:
-    """What to say of what a command has raised, and the exit status; what only a bug can raise is raised again."""
-    if isinstance(error, KeyboardInterrupt):
-        return (str(error.args[0]) if error.args else "interrupted"), 130
-    if interrupted:  # a library has made something else of it
-        return "interrupted", 130
-    if isinstance(error, UserError):
-        return str(error), 2
-    if is_out_of_memory(error):
-        return "out of memory; take smaller batches, fewer samples or datapoints, or a smaller model.", 2
-    if says(error, errno.EAGAIN, "start new thread"):
-        return "the system starts no more threads or processes (ulimit -u); end others, or set OMP_NUM_THREADS=1.", 2
-    if isinstance(error, OSError):
-        what = f"cannot read or write {os.fsdecode(error.filename)}" if error.filename else "a file or device failed"
-        return f"{what}: {error.strerror or error}", 2
-    raise error
 
 
 def _complain(message: str, status: int, group: "Group | None" = None) -> int:
@@ -256,14 +237,17 @@ def _default_and_pair(name: str, command: Any, arguments: list[str]) -> tuple[di
 
     With ``--resume RUN`` the settings that are not given are the run's, with ``--preset NAME`` the preset's.
     """
-    if name not in ("train", "compare"):
+    if name not in ("train", "compare", "tune"):
         return {}, None
     from ppl_vae.cli.pair_flags import flags_of_run, named_in, pair_flags, pairs_compared, value_of
+    from ppl_vae.runs.run import TrainConfig
 
     if name == "compare":
         return {}, pair_flags(command, pairs_compared(arguments), arguments)
+    if name == "tune":
+        return {}, pair_flags(command, [named_in(arguments, TrainConfig().pair)], arguments)
     from ppl_vae.registry.presets import PRESETS
-    from ppl_vae.runs.run import Run, TrainConfig
+    from ppl_vae.runs.run import Run
 
     path, preset = (value_of(flag, arguments) for flag in ("--resume", "--preset"))
     if path is not None and preset is not None:

@@ -31,7 +31,7 @@ def one_line(box: str, command: str, arguments: Sequence[str]) -> str:
     if choice and (meant := nearest(choice[1], re.findall(r"'([^']*)'", choice[2]))):
         return f"{complaint.rstrip('.')}; did you mean '{meant}'?"
     unknown = re.match(r"Unrecognized options: --(?:no-)?([\w-]+)", complaint)
-    pairs = pairs_compared(arguments) if command in ("train", "compare") else []
+    pairs = pairs_compared(arguments) if command in ("train", "compare", "tune") else []
     why = unknown and as_flags(why_none(unknown[1].replace("-", "_"), pairs), None)
     return "; ".join(filter(None, (complaint.rstrip("."), why, f"see ppl-vae {command} --help.")))
 

@@ -13,13 +13,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ppl_vae.cli.flags import as_flags
-from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.interrupt import answer_with, hand_back
 
 if TYPE_CHECKING:
     from ppl_vae.data import Splits
-
-_PLENTY = 8 * 2**30  # of address space; torch with CUDA takes 3.2 GiB of it before anything is done
 
 
 def say(message: str) -> None:
@@ -106,31 +103,6 @@ class Signals:
         if isinstance(found.exc_value, KeyboardInterrupt):
             self._leave()
         sys.__unraisablehook__(found)
-
-
-def refuse_too_little_memory() -> None:
-    """See that a memory limit leaves room for torch: where it does not, loading torch can abort the whole process.
-
-    Whether it does is tried in another process, for a small limit only: it takes as long as the import.
-
-    Raises:
-        UserError: it does not.
-    """
-    try:
-        import resource
-    except ImportError:  # Windows has no such limits
-        return
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit == resource.RLIM_INFINITY or limit > _PLENTY:
-        return
-    import subprocess
-
-    tried = subprocess.run([sys.executable, "-c", "import torch"], capture_output=True, text=True)
-    if tried.returncode and any(word in tried.stderr for word in ("map segment", "bad_alloc", "emory")):
-        raise UserError(
-            f"the memory limit of {limit / 2**30:.1f} GiB (ulimit -v) is too small to load torch; raise it, "
-            f"{_PLENTY / 2**30:.0f} GiB are enough."
-        )
 
 
 def settle_environment() -> None:

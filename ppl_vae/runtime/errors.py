@@ -1,7 +1,9 @@
 """Errors that the user can mend: one sentence on what is wrong, one on what to do."""
 
 import errno
+import os
 import re
+import subprocess
 import sys
 import textwrap
 import warnings
@@ -9,6 +11,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 _WITHIN = ("ppl_vae", "torch", "contextlib")  # whose decorators stand between
+_PLENTY = 8 * 2**30  # of address space; torch with CUDA takes 3.2 GiB of it before anything is done
 _LONGEST_REASON = 500  # characters of somebody else's words in one line of ours
 
 
@@ -66,3 +69,49 @@ def says(error: BaseException, number: int, words: str) -> bool:
     if isinstance(error, OSError):
         return error.errno == number
     return isinstance(error, RuntimeError | ImportError) and bool(re.search(words, str(error)))
+
+
+def in_words(error: BaseException, interrupted: bool) -> tuple[str, int]:
+    """What to say of what a command has raised, and its exit status; what only a bug can raise is raised again.
+
+    Args:
+        error: that ended it.
+        interrupted: whether a signal has come.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return (str(error.args[0]) if error.args else "interrupted"), 130
+    if interrupted:  # a library has made something else of it
+        return "interrupted", 130
+    if isinstance(error, UserError):
+        return str(error), 2
+    if is_out_of_memory(error):
+        return "out of memory; take smaller batches, fewer samples or datapoints, or a smaller model.", 2
+    if says(error, errno.EAGAIN, "start new thread"):
+        return "the system starts no more threads or processes (ulimit -u); end others, or set OMP_NUM_THREADS=1.", 2
+    if isinstance(error, OSError):
+        what = f"cannot read or write {os.fsdecode(error.filename)}" if error.filename else "a file or device failed"
+        return f"{what}: {error.strerror or error}", 2
+    raise error
+
+
+def refuse_too_little_memory() -> None:
+    """See that a memory limit leaves room for torch: where it does not, loading torch can abort the whole process.
+
+    Whether it does is tried in another process, for a small limit only: it takes as long as the import.
+
+    Raises:
+        UserError: it does not.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits
+        return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY or limit > _PLENTY:
+        return
+    tried = subprocess.run([sys.executable, "-c", "import torch"], capture_output=True, text=True)
+    if tried.returncode and any(word in tried.stderr for word in ("map segment", "bad_alloc", "emory")):
+        raise UserError(
+            f"the memory limit of {limit / 2**30:.1f} GiB (ulimit -v) is too small to load torch; raise it, "
+            f"{_PLENTY / 2**30:.0f} GiB are enough."
+        )

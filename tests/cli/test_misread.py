@@ -82,7 +82,7 @@ def flags_in(text):
     return set(re.findall(r"^  (--[a-z][a-z-]*)", text, re.MULTILINE))
 
 
-@pytest.mark.parametrize("command", ["train", "compare", "evaluate", "gaps", "infer", "baseline", "explore"])
+@pytest.mark.parametrize("command", ["train", "compare", "tune", "evaluate", "gaps", "infer", "baseline", "explore"])
 def test_help_has_the_common_flags_and_all_of_them_where_they_are_asked_for(command, capsys):
     told = {}
     for flag in ("-h", "--help", "--help-all"):

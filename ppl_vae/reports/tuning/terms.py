@@ -1,0 +1,172 @@
+"""The terms of a study: the settings as they are given, which of them are searched and where."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import field, fields, replace
+from typing import Any, NamedTuple
+
+import yaml
+
+from ppl_vae.data import DataConfig
+from ppl_vae.registry.pair_config import offered_to, split_guide
+from ppl_vae.registry.settings import given
+from ppl_vae.runs.run import TrainConfig
+from ppl_vae.runtime.config import Count, changed, checked, config, field_names, to_plain
+from ppl_vae.runtime.errors import UserError, unknown_name
+
+# By other values of these a validation bound is of another thing, or of other draws.
+_SAME_FOR_ALL = ("objective", "num_particles", "drop", "likelihood", "seed", "device")
+# A range over so much more than its beginning is searched evenly in its logarithm.
+_DECADE = 10
+
+
+@config
+class TuneConfig:
+    """What is searched, from where, and how long."""
+
+    search: tuple[str, ...] = (
+        "learning-rate=3e-4..1e-2",
+        "batch-size=32,64,128",
+        "latent-dim=5..40",
+        "schedule=constant,cosine",
+        "weight-average=0,0.99",
+    )
+    """Settings to search, each as NAME=LOW..HIGH (evenly in the logarithm where that is a decade or more) or
+    NAME=VALUE,VALUE: any that train takes, as guide=amortized,amortized:full-rank or hidden="256 256,512 512"."""
+    trials: Count = 20
+    """How many trainings there are to be in the study, the first with the settings as they are given."""
+    settings: TrainConfig = field(default_factory=TrainConfig)
+    """The settings as they are given."""
+    num_samples: Count = 100
+    """Draws of z for the ELBO of the test data."""
+
+    @property
+    def recorded(self) -> str:
+        """What ``tune.yaml`` holds."""
+        return yaml.safe_dump(to_plain(self), sort_keys=False)
+
+
+class Searched(NamedTuple):
+    """One setting that is searched.
+
+    Args:
+        name: of the setting.
+        choices: its values by their text; none where it is a range.
+        low: of a range.
+        high: likewise; whole numbers where the range is of these.
+    """
+
+    name: str
+    choices: dict[str, Any]
+    low: float = 0
+    high: float = 0
+
+    @property
+    def in_logarithm(self) -> bool:
+        """Whether a range is searched evenly in its logarithm."""
+        return self.low > 0 and self.low * _DECADE <= self.high
+
+    def valued(self, drawn: Any) -> Any:
+        """The value of what was drawn: a choice by its text, a number with the three digits that are told of it."""
+        if self.choices:
+            return self.choices[drawn]
+        return float(f"{drawn:.3g}") if isinstance(drawn, float) else drawn
+
+    @property
+    def ends(self) -> list[Any]:
+        """The values that all others are between, or all there are."""
+        return list(self.choices.values()) or [self.low, self.high]
+
+
+def searched_by(terms: TuneConfig) -> list[Searched]:
+    """The settings that a study searches, each of whose values a training takes.
+
+    Raises:
+        UserError: there is no such setting or value, or it has to be the same for all trials.
+    """
+    found: list[Searched] = []
+    for text in terms.search:
+        name, equals, values = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not equals or not values.strip():
+            raise UserError(f"`search`: '{text}' is no NAME=LOW..HIGH or NAME=VALUE,VALUE.")
+        if name in _SAME_FOR_ALL or name in {each.name for each in fields(DataConfig)}:
+            raise UserError(f"`search`: validation bounds with another `{name}` are not comparable; set it for all.")
+        found.append(_searched(name, values.strip(), text))
+    names = [each.name for each in found]
+    if not names or len(set(names)) < len(names):
+        raise UserError("`search`: name each setting once, at least one.")
+    for each in found:
+        for value in each.ends:
+            with_values(terms.settings, {each.name: value})
+    return found
+
+
+def _searched(name: str, values: str, text: str) -> Searched:
+    if range_ := re.fullmatch(r"(\S+)\.\.(\S+)", values):
+        low, high = map(_value, range_.groups())
+        if not isinstance(low, int | float) or not isinstance(high, int | float) or not low < high:
+            raise UserError(f"`search`: '{text}' is no range from a number to a greater one.")
+        whole = isinstance(low, int) and isinstance(high, int) and not isinstance(_usual(name), float)
+        return Searched(name, {}, *((low, high) if whole else (float(low), float(high))))
+    return Searched(name, {each.strip(): _value(each.strip()) for each in values.split(",")})
+
+
+def _usual(name: str) -> Any:
+    """The default of a setting of a training; None where it is one of a pair."""
+    plain = to_plain(TrainConfig())
+    parts = [plain["fit"], plain["fit"]["optimizer"]]
+    return next((part[name] for part in parts if name in part), None)
+
+
+def _value(text: str) -> Any:
+    """A value as it is written; several of several have spaces between them."""
+    if len(words := text.split()) > 1:
+        return [_value(word) for word in words]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return {"none": None, "true": True, "false": False}.get(text.lower(), text)
+
+
+def with_values(settings: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
+    """Settings of a training with others of these values, by the names of their flags.
+
+    Raises:
+        UserError: there is no such setting, or it cannot have that value.
+    """
+    values = dict(values)
+    if isinstance(guide := values.get("guide"), str):
+        values |= dict(zip(("guide", "family"), split_guide(guide), strict=True))
+    named = {name: values.pop(name) for name in list(values) if name in field_names(settings)}
+    found = checked(changed(settings, named))
+    if unknown := [name for name in values if name not in (offered := offered_to(found.pair))]:
+        raise unknown_name("setting", unknown[0], {*offered, *field_names(settings)} - {"settings"})
+    pair = replace(found.pair, settings=found.pair.settings | given(values))
+    return checked(replace(found, pair=pair))
+
+
+def in_words(search: Mapping[str, Sequence[Any] | tuple[Any, Any]]) -> tuple[str, ...]:
+    """A search as Python has it, as :class:`TuneConfig` does.
+
+    Args:
+        search: by the name of a setting a range, the tuple of its ends, or a list of values.
+
+    Raises:
+        UserError: one is neither.
+    """
+    said = []
+    for name, values in search.items():
+        if isinstance(values, tuple) and len(values) == 2 and all(isinstance(end, int | float) for end in values):
+            said.append(f"{name}={values[0]}..{values[1]}")
+        elif isinstance(values, list) and values:
+            said.append(f"{name}=" + ",".join(map(_as_text, values)))
+        else:
+            raise UserError(f"`search`: `{name}` is {values!r}; give a tuple of two numbers, or a list of values.")
+    return tuple(said)
+
+
+def _as_text(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

@@ -1,0 +1,178 @@
+"""The trials of a study, in Optuna's journal: what each is suggested, how it trains, when it is ended early.
+
+Suggestions are those of a tree-structured Parzen estimator (Bergstra et al. 2011), and a training is ended early where
+its validation bound is below the median of the others' at the same epoch; both are Optuna's (Akiba et al. 2019). What
+a trial is suggested depends on those before it and on the seed alone.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ppl_vae.data import Splits
+from ppl_vae.data.info import DataInfo
+from ppl_vae.registry.build import build_pair, settled
+from ppl_vae.reports.tuning.result import Trial
+from ppl_vae.reports.tuning.terms import Searched, TuneConfig, with_values
+from ppl_vae.runs.run import TrainConfig
+from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.files import writing
+from ppl_vae.runtime.progress import Bar
+from ppl_vae.runtime.seeding import stream
+from ppl_vae.training import fit
+from ppl_vae.training.metrics import EpochMetrics
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+    from optuna.trial import Trial as Suggested
+
+_AT_RANDOM = 6  # trials before the others are learned from
+_UNPRUNED = 0.2  # share of the epochs in which none is ended early
+
+
+def needs_optuna() -> None:
+    """See that it is there, and says no more than it has to.
+
+    Raises:
+        UserError: it is not.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise UserError("Optuna is not installed; pip install 'ppl_vae[tune]'.") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def trials_of(
+    terms: TuneConfig,
+    searched: Sequence[Searched],
+    base: TrainConfig,
+    splits: Splits,
+    out: Path,
+    progress: bool | None,
+    warn: Callable[[str], object],
+) -> tuple[Trial, ...]:
+    """The trials of a study, those of before and as many more as are still to come."""
+    with _study(out / "study.log", splits, base.fit.epochs) as study:
+        done = _finished(study)
+        with Bar(terms.trials, "trial", "tuning", progress, len(done)) as bar:
+            while len(done := _finished(study)) < terms.trials:
+                _try_one(study, searched, base, splits, len(done), warn)
+                bar.update()
+        by_name = {each.name: each for each in searched}
+        return tuple(_told(number, found, by_name) for number, found in enumerate(done))
+
+
+@contextmanager
+def _study(path: Path, splits: Splits, epochs: int) -> "Iterator[Study]":
+    """The study in that journal; a trial that a kill has left half-done is done again."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.trial import TrialState
+
+    with writing(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        study = optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(path))),
+            study_name="ppl_vae",
+            direction="maximize",
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(_AT_RANDOM, round(_UNPRUNED * epochs)),
+        )
+        if study.user_attrs.get("data", splits.fingerprint()) != splits.fingerprint():
+            raise UserError(f"the data is not what {path.parent} was begun with; choose another `out`.")
+        study.set_user_attr("data", splits.fingerprint())
+        for half in study.get_trials(states=(TrialState.RUNNING,)):
+            study.tell(half.number, state=TrialState.FAIL)
+        yield study
+
+
+def _finished(study: "Study") -> "list[FrozenTrial]":
+    from optuna.trial import TrialState
+
+    return study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def _try_one(
+    study: "Study",
+    searched: Sequence[Searched],
+    base: TrainConfig,
+    splits: Splits,
+    number: int,
+    warn: Callable[[str], object],
+) -> None:
+    from optuna import TrialPruned
+    from optuna.samplers import TPESampler
+    from optuna.trial import TrialState
+
+    # By the trial's place, so that a study that goes on is suggested what one that has not stopped is.
+    seed = stream(base.fit.seed, f"trial {number}") % 2**32
+    study.sampler = TPESampler(n_startup_trials=_AT_RANDOM, seed=seed)
+    trial = study.ask()
+
+    def follow(metrics: EpochMetrics) -> None:
+        if metrics.validation_bound is None:
+            raise UserError("a study needs guides with a q for unseen data; a per-datapoint guide has none.")
+        trial.report(metrics.validation_bound, metrics.epoch)
+        if number and trial.should_prune():
+            raise TrialPruned
+
+    try:
+        settings = with_values(base, _suggested(trial, searched) if number else {})
+        bound = _bound_of(settings, splits, follow, (lambda _: None) if number else warn)
+    except TrialPruned:
+        study.tell(trial, state=TrialState.PRUNED)
+    except UserError as error:
+        if "diverged" not in str(error) or not number:
+            study.tell(trial, state=TrialState.FAIL)
+            raise
+        # Told from what was merely worse; it counts, or a search among settings that diverge had no end.
+        trial.set_user_attr("ended", "diverged")
+        study.tell(trial, state=TrialState.PRUNED)
+    except BaseException:
+        study.tell(trial, state=TrialState.FAIL)
+        raise
+    else:
+        study.tell(trial, bound)
+
+
+def _suggested(trial: "Suggested", searched: Sequence[Searched]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for each in searched:
+        if each.choices:
+            drawn: Any = trial.suggest_categorical(each.name, list(each.choices))
+        elif isinstance(each.low, int) and isinstance(each.high, int):
+            drawn = trial.suggest_int(each.name, each.low, each.high, log=each.in_logarithm)
+        else:
+            drawn = trial.suggest_float(each.name, each.low, each.high, log=each.in_logarithm)
+        values[each.name] = each.valued(drawn)
+    return values
+
+
+def _bound_of(
+    settings: TrainConfig,
+    splits: Splits,
+    follow: Callable[[EpochMetrics], object],
+    warn: Callable[[str], object],
+) -> float:
+    """The validation bound of the weights that a training with these settings keeps."""
+    info, seed = DataInfo.of(splits), settings.fit.seed
+    pair = build_pair(settled(settings.pair, info), info, splits.train, seed)
+    settings.fit.refuse_unread(*pair)
+    history = fit(*pair, splits.train, splits.validation, settings.fit, on_epoch=follow, progress=False, warn=warn)
+    if history.of_point:
+        raise UserError("a study needs a bound on log p(x), which a guide that is a point has none of.")
+    kept = history.best if settings.fit.patience else history[-1]
+    assert kept.validation_bound is not None  # or it was refused after the first epoch
+    return kept.validation_bound
+
+
+def _told(number: int, found: "FrozenTrial", searched: Mapping[str, Searched]) -> Trial:
+    """A trial as it stands in the journal."""
+    values = {name: searched[name].valued(value) for name, value in found.params.items() if name in searched}
+    early = "" if found.value is not None and found.state.name == "COMPLETE" else "early"
+    return Trial(number, values, found.value, (found.last_step or 0), found.user_attrs.get("ended", early))
