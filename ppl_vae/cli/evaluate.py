@@ -14,7 +14,7 @@ from ppl_vae.data.labels import unseen_among
 from ppl_vae.diagnostics import calibrate_pair, evaluate
 from ppl_vae.evaluation import EvaluateConfig
 from ppl_vae.evaluation.named import names_of
-from ppl_vae.reports.next_steps import ended_too_soon
+from ppl_vae.reports.next_steps import not_collapsed
 from ppl_vae.reports.outcome import closing_of
 from ppl_vae.reports.tables import check_table, write_table
 from ppl_vae.runs.evaluating import data_for, write_calibration
@@ -86,7 +86,7 @@ class Evaluate:
             origin=opened.origin(self.split or "test"),
             train=lambda: opened.split("train"),
             layout=opened.info.layout,
-            unfinished=ended_too_soon(opened.run, opened.history),
+            unfinished=not_collapsed(opened.run, opened.history),
         )
         for words in unseen_among(opened.info, f"{found.protocol.split} data", found.estimated.data.y):
             print(f"warning: {words}", file=sys.stderr)

@@ -96,7 +96,10 @@ class Diagnostics(Shown):
                 f"are no longer to be relied on, on {100 * self.weights.unreliable:.0f} % of datapoints"
             )
         lines.append(f"  active units {self.units.num_active} of {len(self.units.names)}")
-        lines += [f"  {line}" for line in self.aggregate.in_words()] if self.aggregate else []
+        if self.aggregate:
+            num = self.aggregate.num_datapoints
+            of = "" if num == self.num_datapoints else f" (of {num:,} datapoints)"
+            lines += [f"  {line}{of}" for line in self.aggregate.in_words()]
         return [*lines, *(f"  {note}" for note in self.notes)]
 
     def __str__(self) -> str:
@@ -138,8 +141,8 @@ def diagnose(
         advance: called with the number of datapoints whose weights are done, for a progress bar.
         num_datapoints: only the first so many for everything but the aggregate posterior, whose cost grows less with
             them; all if None.
-        unfinished: why training has not ended, in words, if it has not: units that are not active yet are then not
-            called collapsed.
+        unfinished: why units that are not active are not to be called collapsed, in words: training has not ended, or
+            its loss does not ask for any.
 
     Raises:
         UserError: too few draws or datapoints, or a guide that has no row for them.
@@ -187,10 +190,7 @@ def _judge(by_unit: Units, over_data: Aggregate | None, unfinished: str) -> list
     active, total = by_unit.num_active, len(by_unit.names)
     rule = f"variance of the posterior mean over the data above {ACTIVE_VARIANCE}"
     if unfinished and active < _FEW_ACTIVE * total:
-        return [
-            f"{active} of {total} units are active so far ({rule}). That is no posterior collapse yet: {unfinished}. "
-            "Train longer, then look again."
-        ]
+        return [f"{active} of {total} units are active so far ({rule}). That is no posterior collapse: {unfinished}."]
     if active == 0:
         found.append(
             f"posterior collapse: 0 of {total} units are active ({rule}); the decoder ignores z: try KL warm-up, a "

@@ -193,7 +193,7 @@ def evaluate(
         origin: where the data comes from, for the protocol.
         train: gives the training data, on which n-grams are counted; called only for a model of sequences.
         layout: of an observation.
-        unfinished: why training has not ended, in words, if it has not; see :func:`ppl_vae.diagnostics.diagnose`.
+        unfinished: why inactive units are no collapse, in words; see :func:`ppl_vae.diagnostics.diagnose`.
         progress: show progress bars; None shows them on a terminal and in a notebook.
         named: settings by name, in place of those in ``settings``: ``estimator="iwae", num_samples=500``.
 

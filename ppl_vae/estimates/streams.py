@@ -96,13 +96,29 @@ def log_mean_over_draws(log_sums: Tensor, num_samples: int) -> Estimate:
     kept, noise = value.to(log_sums.dtype), _noise(value, without, counts)
     if num_samples < 2:
         return Estimate(kept)
-    rise, rise_without = value, without
+    rise, moved = value, _moved(value, without, counts)
     for parity in (0, 1):
-        half, half_without = _log_means(exact[parity::2], counts[parity::2])
-        both = half.expand_as(without).clone()  # a stream of the other half is not missed
-        both[parity::2] = half_without
-        rise, rise_without = rise - half / 2, rise_without - both / 2
-    return Estimate(kept, noise, Estimate(rise, _noise(rise, rise_without, counts)))
+        own = slice(parity, None, 2)
+        half, half_without = _log_means(exact[own], counts[own])
+        rise = rise - half / 2
+        moved[own] -= _moved(half, half_without, counts[own]) / 2
+        # About the half's own mean, as its streams are drawn: what moves the whole and its halves alike is no noise of
+        # their difference.
+        used = counts[own].squeeze(1) > 0
+        moved[own] = torch.where(used.unsqueeze(1), moved[own] - moved[own][used].mean(0), 0.0)
+    if num_samples < 4:  # half of two draws less one is none
+        return Estimate(kept, noise, Estimate(rise))
+    terms = moved * (NUM_STREAMS / (NUM_STREAMS - 2)) ** 0.5  # spreads of G / 2 streams
+    return Estimate(kept, noise, Estimate(rise, terms.float()))
+
+
+def _moved(value: Tensor, without: Tensor, counts: Tensor) -> Tensor:
+    """What each stream adds to an estimate of all, to first order and up to what all add alike, ``(streams, N)``."""
+    share = counts / counts.sum()
+    used = counts.squeeze(1) > 0
+    found = torch.zeros(len(counts), *value.shape, dtype=value.dtype)
+    found[used] = value - (1 - share[used]) * without[used]
+    return found
 
 
 def _counts(num_samples: int) -> Tensor:

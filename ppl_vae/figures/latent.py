@@ -82,8 +82,7 @@ def latent_scatter(
             directions, shares = _principal_components(points)
             points, sample = points @ directions.T, None if sample is None else sample @ directions.T
             axis_names = [
-                f"{place} principal component ({s:.0f} % of variance)"
-                for place, s in zip(("1st", "2nd"), shares, strict=True)
+                f"{place} component ({s:.0f} % of variance)" for place, s in zip(("1st", "2nd"), shares, strict=True)
             ]
         else:
             axis_names = ["z1", "z2"]
@@ -97,7 +96,9 @@ def latent_scatter(
     if labels is not None and len(names) > len(CATEGORICAL):
         colour_bar(figure, names)
     if handles:
-        figure.legend(handles=handles, loc="outside upper left", ncols=3 if points.shape[1] > 1 else 4)
+        figure.legend(
+            handles=handles, loc="outside upper left", ncols=max(3 if points.shape[1] > 1 else 4, -(-len(handles) // 3))
+        )
     return figure
 
 
@@ -157,7 +158,7 @@ def circles(axes: "Axes") -> "list[Line2D | Patch]":
 
     for radius in _PRIOR_RADII:
         axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor=_CIRCLE, linewidth=1.5, zorder=1.5))
-    return [Line2D([], [], color=_CIRCLE, linewidth=1.5, label="|z| = 1, 2, 3")]
+    return [Line2D([], [], color=_CIRCLE, linewidth=1.5, label="radius 1, 2, 3")]
 
 
 def _draw_marginals(axes: "Axes", draws: NDArray[np.float64], standard_normal: bool) -> "list[Line2D | Patch]":

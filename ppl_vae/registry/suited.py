@@ -119,6 +119,12 @@ def _reads_likelihood(maker: Callable[..., object]) -> bool:
     return "likelihood" in parameters_of(maker)
 
 
+_SINCE = {
+    "dynamic": "the model takes bits alone",
+    "static": "a guide with parameters for each image is to see the same bits at every visit",
+}
+
+
 def suited(
     pair: PairConfig, data: Splits, binarization: str = "none", maker: Callable[..., object] | None = None
 ) -> Suited:
@@ -166,7 +172,7 @@ def suited(
     if by_column:
         why = "x has columns of several kinds" if len(kinds) > 1 else "x holds categories"
     if "binarization" in flags and data.binarization != ("dynamic" if kind == "grey levels" else "none"):
-        takes = f"the model takes {'bits alone' if data.binarization == 'dynamic' else 'other numbers than bits'}"
+        takes = _SINCE.get(data.binarization, "the model takes other numbers than bits")
         why = takes if flags == ["binarization"] else f"{takes}, and {why}"
     words = f"{', '.join(said)}, since {why} (to choose yourself: {', '.join(f'`{each}`' for each in flags)})"
     return Suited(replace(pair, **found), chosen, words if said else "", tuple(flags), why)

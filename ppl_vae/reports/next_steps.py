@@ -21,6 +21,7 @@ from ppl_vae.runs.run import Run
 from ppl_vae.runs.terms import CompareConfig, jobs_of
 from ppl_vae.training.metrics import FEWEST_EPOCHS, History
 
+_LEFT_OUT = {"kl": "the KL", "reconstruction": "the reconstruction"}
 _FEW_STEPS = 500  # with which even a small network has hardly left where it began
 
 
@@ -56,6 +57,14 @@ def enough_epochs(run: Run, epochs: int) -> int:
     return max(2 * epochs, math.ceil(_FEW_STEPS / _steps_of_epoch(run)))
 
 
+def not_collapsed(run: Run, history: History) -> str:
+    """Why latents that nothing is learned of yet are no collapse, in words; nothing where they would be one."""
+    if run.record.config.fit.drop == "reconstruction":
+        return "the reconstruction was left out of the loss, as was asked, and nothing else has z tell of x"
+    why = ended_too_soon(run, history)
+    return f"{why}; train longer, then look again" if why else ""
+
+
 def haste_of(runs: Sequence[Run]) -> str:
     """How many of these trainings ended too soon to be ranked, in words; nothing where none did."""
     early = sum(bool(ended_too_soon(run, run.history())) for run in runs)
@@ -83,6 +92,9 @@ def longer_training(run: Run, history: History) -> Step | None:
 
 def after_training(run: Run, pair: Pair, splits: Splits, history: History) -> Step:
     """The command that tells most of what is not known yet, or goes on with a training that has not ended."""
+    if (left_out := run.record.config.fit.drop) != "nothing":
+        why = f"the loss is without {_LEFT_OUT[left_out]}: see what that does in figures/latent.png"
+        return Step(command_on("report", run.path), why)
     if longer := longer_training(run, history):
         return longer
     split = split_shown(pair, splits)

@@ -17,7 +17,7 @@ from ppl_vae.programs.rows import tables_of
 from ppl_vae.reports.chosen import all_settings, changed_settings
 from ppl_vae.reports.effort import FULL, QUIET_SECONDS, Effort
 from ppl_vae.reports.ending.card import Cells, Estimated, cells_of, rows_of_parts, write_card
-from ppl_vae.reports.next_steps import after_training, ended_too_soon
+from ppl_vae.reports.next_steps import after_training, not_collapsed
 from ppl_vae.reports.outcome import for_how_long, named, numbers_of, result_of, what_estimates_are_of
 from ppl_vae.reports.page import (
     beside_each_other,
@@ -192,7 +192,7 @@ class _Report:
 
     def _diagnose(self, advance: Callable[[int], object]) -> Diagnostics:
         data, effort = self.data.head(self.effort.codes), self.effort
-        num, unfinished = min(effort.datapoints, len(data)), ended_too_soon(self.run, self.opened.history)
+        num, unfinished = min(effort.datapoints, len(data)), not_collapsed(self.run, self.opened.history)
         return diagnose(*self.pair, data, effort.draws, _SEED, advance, num, unfinished)
 
     def _reproduction(self) -> str:

@@ -61,6 +61,16 @@ def test_rise_is_that_from_its_halves(num_samples: int) -> None:
         assert (rise.values >= 0).all()
 
 
+@pytest.mark.parametrize("spread", [0.3, 2.0])
+def test_the_error_of_a_rise_is_the_spread_over_draws(spread: float) -> None:
+    """The halves' difference has no first order, so that the jackknife's variance is up to twice as large."""
+    torch.manual_seed(0)
+    found = [log_mean_over_draws(dealt(spread * torch.randn(64, 200), log=True), 64).rise for _ in range(60)]
+    means, errors = torch.tensor([(rise.mean, rise.monte_carlo_stderr) for rise in found if rise]).T
+    assert 0.9 < errors.mean() / means.std() < 2.2  # of 60 the standard deviation is known to a tenth
+    assert abs(means - means.mean()).max() < 4 * errors.mean()
+
+
 def test_chunks_deal_the_same_draws_to_the_same_streams() -> None:
     draws = torch.randn(41, 2, 7, dtype=torch.float64)
     for log in (True, False):

@@ -37,7 +37,7 @@ def test_circles_show_the_scale_of_the_prior() -> None:
     assert [circle.get_radius() for circle in circles] == [1, 2, 3]
     assert all(circle.get_center() == (0, 0) for circle in circles)
     assert axes.get_xlim()[0] < -3 < 3 < axes.get_xlim()[1]
-    assert "|z| = 1, 2, 3" in legend_of(figure)
+    assert "radius 1, 2, 3" in legend_of(figure)
 
 
 def test_more_dimensions_are_projected_on_principal_components() -> None:
@@ -48,14 +48,14 @@ def test_more_dimensions_are_projected_on_principal_components() -> None:
     assert abs(np.corrcoef(points[:, 0], codes[:, 1])[0, 1]) > 0.999
     assert abs(np.corrcoef(points[:, 1], codes[:, 3])[0, 1]) > 0.999
     np.testing.assert_allclose(points.std(axis=0), [3.0, 1.0], rtol=0.05)
-    assert axes.get_xlabel() == "1st principal component (90 % of variance)"
-    assert axes.get_ylabel() == "2nd principal component (10 % of variance)"
+    assert axes.get_xlabel() == "1st component (90 % of variance)"
+    assert axes.get_ylabel() == "2nd component (10 % of variance)"
     assert axes.get_aspect() == 1.0
 
 
 def test_collapsed_codes_have_no_components_but_a_picture() -> None:
     (axes,) = latent_scatter(np.ones((5, 3))).axes
-    assert axes.get_xlabel() == "1st principal component (0 % of variance)"
+    assert axes.get_xlabel() == "1st component (0 % of variance)"
 
 
 @pytest.mark.parametrize("names", [["0", "1", "2"], ["cat", "$dog", "owl"]])
@@ -121,7 +121,7 @@ def test_margins_are_the_draws_beside_the_prior() -> None:
     assert np.asarray(prior.get_ydata()).max() == pytest.approx(0.3989, abs=1e-4)
     (prior,) = beside.lines
     assert np.asarray(prior.get_xdata()).max() == pytest.approx(0.3989, abs=1e-4)
-    assert legend_of(figure) == ["|z| = 1, 2, 3", "draws of q(z | x)", "prior N(0, 1)"]
+    assert legend_of(figure) == ["radius 1, 2, 3", "draws of q(z | x)", "prior N(0, 1)"]
 
 
 def test_margins_line_up_with_the_scatter() -> None:
@@ -163,7 +163,7 @@ def test_many_labels_have_a_colour_bar() -> None:
     ticks = [text.get_text() for text in bar.get_xticklabels()]
     assert ticks == [str(2 * place) for place in range(0, 30, 3)]
     assert list(bar.get_xticks()) == list(range(0, 30, 3))
-    assert legend_of(figure) == ["|z| = 1, 2, 3"]
+    assert legend_of(figure) == ["radius 1, 2, 3"]
 
 
 def test_ten_classes_are_few_and_eleven_many() -> None:

@@ -189,6 +189,7 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "latent, all at one place": lambda: scatter(CLASSES, 2, spread=0.0),
     "latent, forty classes": lambda: scatter([f"{LONG} {n}" for n in range(40)], 2),
     "latent of many dimensions": lambda: scatter(CLASSES, 8, scale=1e6),
+    "latent of many dimensions, all at one place": lambda: scatter([*"0123456789"], 8, spread=0.0, scale=0.3),
     "latent of one dimension": lambda: scatter(CLASSES, 1),
     "latent without labels": lambda: scatter(None, 2, scale=1e-6, prior=False),
     "holes": lambda: holes(["autoencoder", "vae"], [str(n) for n in range(10)]),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, NamedTuple
 
 from ppl_vae.figures.look.style import FAINT, INK, WIDTH, new_figure, styled
@@ -19,6 +19,7 @@ _INSIDE = 2.6  # that boxes of a row share; what is left is for "× 8"
 _HEIGHT, _LINE = 0.36, 0.19  # of a box, and of another line in it
 _GAP = 0.22  # from a row to the next
 _BETWEEN = 0.14  # of boxes side by side
+_INSET = 0.15  # of an arrow's end from the corner of a box
 _LETTER = 0.09  # of 11.5 points
 _SIZE = 11.5
 _MOST = 24  # rows of a panel; of a longer network the middle is left out
@@ -60,10 +61,13 @@ def networks(found: "Networks", caption: str = "") -> "Figure":
         axes.set(xticks=[], yticks=[])  # which would be measured, though they are not seen
         axes.set_axis_off()
         axes.set_title(name)
-        for row, (top, bottom) in zip(rows, places[name], strict=True):
-            _draw_row(axes, row, (top + bottom) / 2)
-        for (_, start), (end, _) in pairwise(places[name]):
-            _draw_arrow(axes, start, end)
+        drawn = [
+            (_draw_row(axes, row, (top + bottom) / 2), top, bottom)
+            for row, (top, bottom) in zip(rows, places[name], strict=True)
+        ]
+        for (above, _, start), (below, end, _) in pairwise(drawn):
+            for x, towards in _arrows(above, below):
+                _draw_arrow(axes, (x, start), (towards, end))
         for first, last, times in bars:
             _draw_bar(axes, places[name][first][0], places[name][last][1], times)
     return figure
@@ -144,18 +148,36 @@ def _height(row: _Line) -> float:
     return _HEIGHT + _LINE * (lines - 1)
 
 
-def _draw_row(axes: "Axes", row: _Line, y: float) -> None:
+def _draw_row(axes: "Axes", row: _Line, y: float) -> list[tuple[float, float]]:
+    """Draw it; the left and the right end of each of its boxes."""
     if not row.boxes:
         axes.text(0, y, row.words, ha="center", va="center", size=_SIZE, color=FAINT)
-        return
+        return [(-_INSIDE / 2, _INSIDE / 2)]
     texts = _texts(row)
     widths = [_width(text) for text in texts]
     if _all_wide(texts) > _INSIDE:
         widths = [(_INSIDE + _BETWEEN) / len(widths) - _BETWEEN] * len(widths)
     left = -(sum(widths) + _BETWEEN * (len(widths) - 1)) / 2
+    ends = []
     for text, width in zip(texts, widths, strict=True):
         _draw_box(axes, text, left, y, width, _height(row))
+        ends.append((left, left + width))
         left += width + _BETWEEN
+    return ends
+
+
+def _arrows(above: Sequence[tuple[float, float]], below: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Where arrows leave the boxes of a row and where they reach those of the next: from each to each, of as many
+    boxes in both from each to the one below it, upright where the two lie above each other."""
+    pairs = list(zip(above, below, strict=True)) if len(above) == len(below) else list(product(above, below))
+    return [_arrow(*pair) for pair in pairs]
+
+
+def _arrow(start: tuple[float, float], end: tuple[float, float]) -> tuple[float, float]:
+    narrow, wide = sorted((start, end), key=lambda each: each[1] - each[0])
+    at = sum(narrow) / 2
+    other = min(max(at, wide[0] + _INSET), wide[1] - _INSET)
+    return (at, other) if narrow is start else (other, at)
 
 
 def _draw_box(axes: "Axes", text: _Text, left: float, y: float, width: float, height: float) -> None:
@@ -187,11 +209,11 @@ def _shape(size: Sequence[int]) -> str:
     return " × ".join(f"{number:,}" for number in size) or "1"
 
 
-def _draw_arrow(axes: "Axes", start: float, end: float) -> None:
+def _draw_arrow(axes: "Axes", start: tuple[float, float], end: tuple[float, float]) -> None:
     from matplotlib.patches import FancyArrowPatch
 
     arrow = FancyArrowPatch(
-        (0, start), (0, end), arrowstyle="-|>", mutation_scale=11, linewidth=1.2, color=INK, shrinkA=0, shrinkB=0,
+        start, end, arrowstyle="-|>", mutation_scale=11, linewidth=1.2, color=INK, shrinkA=0, shrinkB=0,
         zorder=2,
     )  # fmt: skip
     axes.add_patch(arrow)

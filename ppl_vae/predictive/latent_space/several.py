@@ -74,7 +74,9 @@ def several_codes(
         info,
         f"{centre(model, info, given, drawn='x' in made)} of {num_draws} draws z ~ q(z | x) of each datapoint; first "
         f"the datapoint itself{saw_bits(data, info)}.",
-        lambda caption: strips_of(info, strips, names, ["x", *(f"z {n + 1}" for n in range(num_draws))], caption, (0,)),
+        lambda caption: strips_of(
+            info, strips, names, ["x", *(f"draw {n + 1}" for n in range(num_draws))], caption, (0,)
+        ),
         (_spread(info, made["means"]),) if num_draws > 1 and shows_means(model, info) else (),
         {f"{place:02d}": x for place, x in enumerate(strips.unbind(1))},
     )
