@@ -1,7 +1,7 @@
 """A training and its run directory: begun, or gone on with, and trained."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,6 @@ from ppl_vae.runs.command_line import command_on
 from ppl_vae.runs.film import Camera, check_film
 from ppl_vae.runs.leftovers import clear_partials, has_learned, refuse_existing_run
 from ppl_vae.runs.opening import read_again
-from ppl_vae.runs.recorder import Recorder
 from ppl_vae.runs.reopening import build_to_reopen, changes_unkept
 from ppl_vae.runs.run import Record, Run, TrainConfig
 from ppl_vae.runtime.errors import UserError, warned
@@ -30,6 +29,7 @@ from ppl_vae.runtime.processes import LostContactError, current
 from ppl_vae.training import fit
 from ppl_vae.training.metrics import History
 from ppl_vae.training.state import TrainingState
+from ppl_vae.training.tracking import TensorBoard, Tracker
 
 # What may differ between a run and its continuation: nothing that would make its first part another run.
 _MAY_CHANGE = {"epochs", "device", "engine", "data", "data_root"}
@@ -170,6 +170,7 @@ def train_run(
     film: bool = False,
     progress: bool | None = None,
     on_engine: Callable[[str], object] | None = None,
+    trackers: Iterable[Tracker] = (),
     warn: Callable[[str], object] = warned,
 ) -> History:
     """Train the pair that a run directory records, from its beginning or from its checkpoint.
@@ -180,6 +181,7 @@ def train_run(
         film: also take the frames of a film.
         progress: show a progress bar; None shows it on a terminal and in a notebook.
         on_engine: called with the engine that was chosen, and why, in words.
+        trackers: who else follows it, see :func:`ppl_vae.training.fit`.
         warn: called, in words, with settings that do other than their names say, and if the run opens as another pair
             than was trained.
 
@@ -194,33 +196,34 @@ def train_run(
     run, splits, resumed, _ = training
     settings, group = run.record.config, current()
     pair = build_pair(settings.pair, run.record.info, splits.train, settings.fit.seed)
-    with ExitStack() as stack:
-        record = None
-        with group.together():
-            if group.is_first:
-                clear_partials(run.path)
-                run.write_metrics(run.history() if resumed else [])
-                record = stack.enter_context(closing(Recorder(run, tensorboard)))
-        camera = Camera(run, pair, splits) if film else None
-        history = fit(
-            *pair,
-            splits.train,
-            splits.validation,
-            settings.fit,
-            checkpoint_path=run.checkpoint,
-            weights_path=run.weights,
-            resume=resumed,
-            on_epoch=record,
-            on_step=camera,
-            on_engine=on_engine if group.is_first else None,
-            progress=progress,
-            warn=warn,
-        )
-        if camera and settings.fit.patience:
-            camera.finish(history.best.epoch)
-        if group.is_first and (words := changes_unkept(run, pair, splits.train)):
-            warn(words)
-        return history
+    followed_by = list(trackers)
+    with group.together():
+        if group.is_first:
+            clear_partials(run.path)
+            if tensorboard:
+                followed_by.append(TensorBoard(run.path / "tensorboard"))
+            run.write_metrics(run.history() if resumed else [])
+    camera = Camera(run, pair, splits) if film else None
+    history = fit(
+        *pair,
+        splits.train,
+        splits.validation,
+        settings.fit,
+        checkpoint_path=run.checkpoint,
+        weights_path=run.weights,
+        resume=resumed,
+        on_epoch=run.append_metrics if group.is_first else None,
+        on_step=camera,
+        on_engine=on_engine if group.is_first else None,
+        trackers=followed_by,
+        progress=progress,
+        warn=warn,
+    )
+    if camera and settings.fit.patience:
+        camera.finish(history.best.epoch)
+    if group.is_first and (words := changes_unkept(run, pair, splits.train)):
+        warn(words)
+    return history
 
 
 @contextmanager

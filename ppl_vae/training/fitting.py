@@ -1,6 +1,6 @@
 """Fitting a pair: what is looked at before the first step, and what is handed to the loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from ppl_vae.training.earlier import Earlier
 from ppl_vae.training.loop import Loop
 from ppl_vae.training.metrics import EpochMetrics, History
 from ppl_vae.training.state import TrainingState
+from ppl_vae.training.tracking import Tracker, tracked
 from ppl_vae.training.trial import refuse_untrainable, sizes_to_come, try_steps
 
 __all__ = ["FitConfig", "fit", "objective_of"]
@@ -55,6 +56,7 @@ def fit(
     on_epoch: Callable[[EpochMetrics], object] | None = None,
     on_step: Callable[[int], object] | None = None,
     on_engine: Callable[[str], object] | None = None,
+    trackers: Iterable[Tracker] = (),
     progress: bool | None = None,
     warn: Callable[[str], object] = warned,
     **named: object,
@@ -98,6 +100,7 @@ def fit(
             pair's parameters then are that step's. What it changes counts too, unless it returns False: to look for
             changes takes as long as a small step.
         on_engine: called with the engine that was chosen, and why, in words.
+        trackers: told of the settings, each epoch and the end, as :class:`ppl_vae.training.tracking.Tracker` says.
         progress: show a progress bar; None shows it on a terminal and in a notebook.
         warn: called, in words, with each setting that does other than its name says.
         named: fields of :class:`FitConfig` and of its optimizer by name, in place of the settings': ``epochs=50``.
@@ -128,7 +131,7 @@ def fit(
         raise UserError(f"`{unread[0]}` is read by objectives that are named; give it to your own when you make it.")
     if earlier is not None and resume:
         raise UserError("`resume` goes on from a file and `earlier` from memory; give one of them.")
-    if earlier and settings.optimizer.weight_average:
+    if earlier is not None and settings.optimizer.weight_average:
         raise UserError("`weight_average` is of one fit alone, and `earlier` makes several one; leave it out.")
     if isinstance(train, Splits):
         validation, train = validation or train.validation, train.train
@@ -180,7 +183,8 @@ def fit(
             if in_memory:
                 in_memory.put_into(state)
             try:
-                loop.run(on_epoch, on_step, on_engine, progress)
+                with tracked(trackers if group.is_first else (), settings, state.history) as following:
+                    loop.run(on_epoch, on_step, on_engine, progress, following)
             except Interrupted:
                 if checkpoint_path or not in_memory or not at_a_prompt():
                     raise

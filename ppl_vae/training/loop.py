@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from ppl_vae.training.config import FitConfig, final_kl_weight
 from ppl_vae.training.metrics import EpochMetrics
 from ppl_vae.training.saving import Saver
 from ppl_vae.training.state import TrainingState
+from ppl_vae.training.tracking import Tracker
 from ppl_vae.training.trial import told
 
 Say = Callable[[str], object]
@@ -75,6 +76,7 @@ class Loop:
         on_step: Callable[[int], object] | None,
         on_engine: Say | None,
         progress: bool | None,
+        trackers: Sequence[Tracker] = (),
     ) -> None:
         """Train to the last epoch, or to the end of patience; the arguments are those of :func:`ppl_vae.fit`."""
         state = self.state
@@ -99,6 +101,8 @@ class Loop:
                         take_step = after_callback(take_step, on_engine)
                 metrics = self._end_epoch(start)
                 bar.set_postfix_str(self._summary(metrics), refresh=False)
+                for tracker in trackers:
+                    tracker.epoch(metrics)
                 if on_epoch:
                     on_epoch(metrics)
                 if any(self.group.any(on_epoch is not None)):

@@ -266,6 +266,14 @@ def test_linear_gaussian_by_name(cli, tmp_path):
     assert Run.open(tmp_path / "run").record.config.pair.settings["hidden"] == []
 
 
+def test_which_weights_are_kept_is_said_and_a_warm_up_that_never_ends_is_warned_of(cli, tmp_path):
+    flags = [*SMALL, "--epochs", "2", "--weight-average", "0.9", "--kl-warmup", "2", "--out", tmp_path / "run"]
+    status, out, err = cli("train", *flags)
+    assert status == 0
+    assert "; weights: their running mean over steps, with decay 0.9\n" in out
+    assert "warning: --kl-warmup 2 is no shorter than the training, --epochs 2: the KL has its full size" in err
+
+
 def test_tensorboard_events(cli, tmp_path):
     pytest.importorskip("tensorboard")
     assert cli("train", *SMALL, "--epochs", "1", "--tensorboard", "--out", tmp_path / "run")[0] == 0
