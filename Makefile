@@ -1,4 +1,4 @@
-# make demo · make test · make figures · make bench · make gpu-check · make lint — each sets itself up on a fresh machine.
+# make demo · make test · make figures · make docs · make bench · make gpu-check · make lint — each sets itself up on a fresh machine.
 # VENV=path reuses an environment (the package is installed into it, editable).
 VENV ?= .venv
 PYTHON ?= python3
@@ -8,7 +8,7 @@ PARALLEL := -n auto --maxprocesses 8 --dist loadfile
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ppl_vae-$(shell printf %s "$(CURDIR)" | cksum | cut -d' ' -f1)
 
-.PHONY: setup demo figures test test-all test-wheel bench gpu-check lint format clean
+.PHONY: setup demo figures docs test test-all test-wheel bench gpu-check lint format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -27,6 +27,10 @@ demo: setup ## train a VAE on the embedded digits and draw what it learned
 
 figures: setup ## every picture of README and docs, about ten minutes; NAMES="grid.png film.gif" for some, DATA_ROOT=folder of MNIST
 	$(BIN)/python docs/pictures/make.py --data-root $(DATA_ROOT) $(NAMES)
+
+docs: setup ## the site, README, pages, notebooks and reference, into build/site; a warning is an error
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs]'
+	$(BIN)/python -m sphinx -W --keep-going --quiet -c docs/site -b html . build/site
 
 test: setup ## the tests, without the slow ones
 	$(BIN)/python -m pytest $(PARALLEL)

@@ -9,6 +9,7 @@ from ppl_vae.data.kinds import kind_of
 from ppl_vae.programs.layout import Layout
 
 Binarization = Literal["auto", "dynamic", "static", "threshold", "none"]
+"""How grey levels become bits; ``auto`` is what suits the data."""
 
 
 def binarized(

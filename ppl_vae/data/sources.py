@@ -147,6 +147,7 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "digits": digits,
     **{name: partial(_torchvision, name) for name in torchvision_sets.NAMES},
 }
+"""Data sets by name: each a function of the folder where its files are, or go."""
 
 
 def names_file(name: str) -> bool:

@@ -86,10 +86,14 @@ class Ahead(NamedTuple):
 
 
 Layer = Dense | Activation | Shift | Convolution | Ahead
+"""A layer that the page computes."""
 
 
 def layers_of(network: nn.Sequential) -> list[Layer]:
     """The layers of a network of ``nn.Linear`` and activations.
+
+    Args:
+        network: the modules, in their order.
 
     Raises:
         ValueError: another module is among them, or an activation with settings of its own.

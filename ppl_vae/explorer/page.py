@@ -86,6 +86,9 @@ class Contents(NamedTuple):
 def html(contents: Contents) -> str:
     """The whole page, one self-contained file.
 
+    Args:
+        contents: what it shows.
+
     Raises:
         ValueError: an event that is no image.
     """

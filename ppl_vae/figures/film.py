@@ -94,7 +94,12 @@ def _short(name: str) -> str:
 
 
 def save_frame(figure: "Figure", path: Path) -> None:
-    """Write a frame as PNG, of the same size in pixels as every other, whatever the user's settings."""
+    """Write a frame as PNG, of the same size in pixels as every other, whatever the user's settings.
+
+    Args:
+        figure: the frame.
+        path: where to.
+    """
     png = BytesIO()
     with look():
         figure.savefig(png, dpi=_DPI, format="png")
@@ -103,6 +108,9 @@ def save_frame(figure: "Figure", path: Path) -> None:
 
 def film_palette(num_classes: int) -> NDArray[np.uint8]:
     """The colours of a frame: greys, and each class's colour in steps towards white.
+
+    Args:
+        num_classes: of the labels, from 0 for none.
 
     Returns:
         RGB from 0 to 255, ``(at most 256, 3)``.

@@ -118,7 +118,6 @@ class Assembly:
 
     Attributes:
         offered: the settings that there are.
-        read: the names of settings and parts that were asked for.
     """
 
     def __init__(

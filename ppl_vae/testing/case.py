@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ppl_vae.programs.batch import Batch
 
 Pair = tuple[nn.Module, nn.Module]
+"""A model and a guide."""
 
 
 class Case(NamedTuple):

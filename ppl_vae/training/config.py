@@ -144,6 +144,9 @@ def loss_in_words(settings: FitConfig, of_point: bool = False) -> str:
 def objective_of(settings: FitConfig) -> Objective:
     """The objective that the settings name.
 
+    Args:
+        settings: of the fit.
+
     Raises:
         UserError: terms of a bound that has none are to be dropped, or a factor is set of a term that is.
     """
