@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.pycode import parser
 
@@ -19,7 +21,7 @@ import ppl_vae
 
 sys.path.insert(0, str(Path(__file__).parent))
 from docstrings import as_rst
-from reference import pages
+from reference import offered, pages
 from signatures import signatures
 
 project, author, release = "ppl_vae", "the ppl_vae authors", ppl_vae.__version__
@@ -41,6 +43,7 @@ nb_execution_mode = "force"
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 
+toc_object_entries_show_parents = "hide"
 default_role = "code"  # settings stand in single backticks
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
@@ -51,6 +54,9 @@ suppress_warnings = ["ref.python"]  # a word of a type, such as Networks, that t
 parser.ast_unparse = lambda node, *_: node and ast.unparse(node)  # Sphinx's own stumbles over f"{...}" in a type
 # "What: more of it" is a sentence of ours, and no type.
 GoogleDocstring._consume_inline_attribute = lambda self: ("", self._dedent(self._consume_to_end()))
+GoogleDocstring._consume_returns_section = lambda self, _=False: [
+    ("", "", self._dedent(self._consume_to_next_section()))
+]
 
 _PAGES = ["docs/tutorial", "docs/ideas", "docs/how-to", "docs/compiled", "docs/glossary"]
 _TREES = {
@@ -80,11 +86,22 @@ def _with_contents(app: Sphinx, name: str, source: list[str]) -> None:
         )
 
 
+def _at_home(app: Sphinx, env: BuildEnvironment, node: Any, content: nodes.Element) -> nodes.Element | None:
+    """A name that a room offers leads to where it is described."""
+    room, _, name = node.get("reftarget", "").rpartition(".")
+    if node.get("refdomain") != "py" or not re.fullmatch(r"ppl_vae(\.\w+)?", room):
+        return None
+    home = offered(room.partition(".")[2]).get(name)
+    found = home and env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, "obj", home, node, content)
+    return found or None
+
+
 def _short_types(app: Sphinx, domain: str, kind: str, content: nodes.Element) -> None:
     """Types without what holds their range: ``Annotated[int, ...]`` is int."""
-    for text in list(content.parent.findall(nodes.Text)):
-        if "Annotated[" in text:
-            text.parent.replace(text, nodes.Text(re.sub(r"Annotated\[(\w+), .*\]", r"\1", text)))
+    for annotation in list(content.parent.findall(addnodes.desc_annotation)):
+        if found := re.match(r": Annotated\[([\w.]+)", annotation.astext()):
+            annotation.clear()
+            annotation += nodes.Text(f": {found[1]}")
 
 
 def _docstring(app: Sphinx, kind: str, name: str, value: object, options: object, lines: list[str]) -> None:
@@ -113,8 +130,9 @@ def _signature(
 
 
 def _skipped(app: Sphinx, kind: str, name: str, value: object, skip: bool, options: object) -> bool | None:
-    """scikit-learn's own, which it describes."""
-    return True if name.startswith("set_") and name.endswith("_request") else None
+    """scikit-learn's own, which it describes, and fields of tuples, which their class describes."""
+    is_its = name.startswith("set_") and name.endswith("_request")
+    return True if is_its or str(getattr(value, "__doc__", "")).startswith("Alias for field") else None
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -124,5 +142,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", _docstring, priority=400)  # before Args are read
     app.connect("autodoc-process-signature", _signature)
     app.connect("autodoc-skip-member", _skipped)
+    app.connect("missing-reference", _at_home)
     app.connect("object-description-transform", _short_types)
     return {"parallel_read_safe": True}

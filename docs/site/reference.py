@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import re
+from functools import cache
 from pathlib import Path
 
 import ppl_vae
@@ -34,6 +35,7 @@ def modules(room: str) -> list[str]:
     return sorted(names, key=lambda name: (name.count(".") > 1, name))
 
 
+@cache
 def offered(room: str) -> dict[str, str]:
     """The names that a room's ``__all__`` offers, or the package's where the room is "", each with its dotted home."""
     module = importlib.import_module(f"ppl_vae.{room}" if room else "ppl_vae")
@@ -82,5 +84,8 @@ def _page(room: str) -> str:
     parts = [f"# {room}", f"```{{eval-rst}}\n.. automodule:: ppl_vae.{room}\n   {members}\n```"]
     parts += [f"It offers:\n\n{names}"] if names else []
     for module in modules(room)[1:]:
-        parts += [f"## {module.removeprefix(f'ppl_vae.{room}.')}", f"```{{eval-rst}}\n.. automodule:: {module}\n```"]
+        parts += [
+            f"## {module.removeprefix(f'ppl_vae.{room}.')}",
+            f"```{{eval-rst}}\n.. automodule:: {module}\n   :ignore-module-all:\n```",
+        ]
     return "\n\n".join(parts) + "\n"
