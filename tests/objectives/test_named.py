@@ -143,7 +143,7 @@ def test_what_is_no_objective_is_refused(objective):
 
 def test_a_fit_by_an_objective_of_ones_own_goes_on_with_one_of_that_class_only(tmp_path):
     own, whole = vae_pair(), vae_pair()
-    alike = {"patience": 0, "optimizer": OptimizerConfig(learning_rate=0.01)}
+    alike = {"patience": 0, "kl_warmup": 0, "optimizer": OptimizerConfig(learning_rate=0.01)}
     first, both = settings(epochs=1, **alike), settings(epochs=2, **alike)
     path = tmp_path / "checkpoint.pt"
     fit(*own, TRAIN, settings=first, objective=_HalfOfTheKL(), checkpoint_path=path, progress=False)
