@@ -41,6 +41,7 @@ myst_heading_anchors = 4
 myst_links_external_new_tab = False
 nb_execution_mode = "force"
 nb_execution_timeout = 300
+nb_execution_in_temp = True  # what notebooks write is gone with it
 nb_execution_raise_on_error = True
 
 toc_object_entries_show_parents = "hide"
@@ -130,9 +131,10 @@ def _signature(
 
 
 def _skipped(app: Sphinx, kind: str, name: str, value: object, skip: bool, options: object) -> bool | None:
-    """scikit-learn's own, which it describes, and fields of tuples, which their class describes."""
-    is_its = name.startswith("set_") and name.endswith("_request")
-    return True if is_its or str(getattr(value, "__doc__", "")).startswith("Alias for field") else None
+    """What scikit-learn and matplotlib add to classes, and fields of tuples, which their class describes."""
+    made = str(getattr(value, "__module__", "")).startswith("matplotlib.")
+    added = made or (name.startswith("set_") and name.endswith("_request"))
+    return True if added or str(getattr(value, "__doc__", "")).startswith("Alias for field") else None
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
