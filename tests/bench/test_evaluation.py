@@ -24,6 +24,7 @@ def at_odds(found, expected):
     return float(difference.mean().abs() / (difference.std() / len(difference) ** 0.5))
 
 
+@pytest.mark.slow
 def test_numpyro_finds_the_same():
     pytest.importorskip("numpyro", reason="NumPyro is a benchmark extra and not installed")
     torch.manual_seed(0)

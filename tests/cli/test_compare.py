@@ -458,6 +458,7 @@ def test_split_guide(name, parts):
     assert split_guide(name) == parts
 
 
+@pytest.mark.slow
 def test_its_tables_are_written_for_a_paper(cli, compared, tmp_path):
     """The guides', and how far each is above each other, with standard errors and the number of comparisons."""
     again = ["compare", *TERMS, "--out", compared, "--table"]

@@ -17,7 +17,7 @@ from ppl_vae.estimates.fingerprint import fingerprint_of
 from ppl_vae.estimates.significance import still_rising
 from ppl_vae.evaluation import EvaluateConfig, estimators, named
 from ppl_vae.models import ConditionalVAE
-from ppl_vae.reports.next_steps import ended_too_soon
+from ppl_vae.reports.next_steps import not_collapsed
 from ppl_vae.runs.opened import open_run
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime.shown import error_alone, with_error
@@ -198,8 +198,8 @@ def test_diagnostics_are_of_as_many_as_were_asked_for(plain, trained, monkeypatc
 def test_python_says_what_the_command_says(cli, plain, trained):
     opened = open_run(trained, "cpu")
     settings = {"origin": opened.origin("test"), "limit": 20, "num_samples": 4, "seed": 3}
-    settings["unfinished"] = ended_too_soon(opened.run, opened.history)
-    assert settings["unfinished"] == "4 epochs of training, 44 steps, are few"
+    settings["unfinished"] = not_collapsed(opened.run, opened.history)
+    assert settings["unfinished"] == "4 epochs of training, 44 steps, are few; train longer, then look again"
     found = diagnostics.evaluate(*opened.pair, opened.split("test"), **settings)
     flags = [trained, "--limit", 20, "--num-samples", 4, "--seed", 3]
     lines = cli("evaluate", *flags)[1].splitlines()

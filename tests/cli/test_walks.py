@@ -223,7 +223,7 @@ def test_a_picture_that_cannot_be_written_leaves_no_arrays(cli, trained, tmp_pat
     def fails(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fails)
+    monkeypatch.setattr("matplotlib.backends.backend_agg.FigureCanvasAgg.print_png", fails)
     status, _, err = cli("sample", trained, "prior", "--num-samples", "2", "--out", tmp_path / "prior.npz")
     assert status == 2
     assert "No space left" in err

@@ -147,7 +147,12 @@ def test_what_is_missing_counts_for_nothing(name: str) -> None:
     assert found[3] == 0
 
 
-@pytest.mark.parametrize("name", LIKELIHOODS)
+_QUICK = "negative-binomial"  # one that has it all: parameters of its own, counts, a mask
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == _QUICK else pytest.param(name, marks=pytest.mark.slow) for name in LIKELIHOODS]
+)
 def test_a_compiled_step_is_the_eager_one(name: str) -> None:
     likelihood, x = made(name), LIKELIHOODS[name].x.repeat(3, 1)
     torch.manual_seed(0)

@@ -29,7 +29,9 @@ from tests.svi.recording.beside_pyro import COUNT, assert_recorded, outcome, rec
 # --- Pyro's examples --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "deep Markov model" else name for name in EXAMPLES]
+)
 @pytest.mark.usefixtures("double")
 def test_examples(name: str) -> None:
     assert_recorded(EXAMPLES[name], 22)

@@ -289,6 +289,7 @@ def as_it_is(graph: Any, _: object) -> Any:
     return graph
 
 
+@pytest.mark.slow
 def test_a_guide_of_pyros_has_few_places() -> None:
     """They are looked at before every step."""
 
@@ -420,7 +421,9 @@ def forget(_: nn.Linear) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:weight was not registered")  # Pyro, of what is frozen
-@pytest.mark.parametrize("change", [freeze, hook_gradients, swap, replace, leave_gradients, forget])
+@pytest.mark.parametrize(
+    "change", [freeze, pytest.param(hook_gradients, marks=pytest.mark.slow), swap, replace, leave_gradients, forget]
+)
 def test_parameters_that_are_meddled_with(change: Callable[[nn.Linear], None]) -> None:
     def run(wrap: Callable[[SVI], Any]) -> tuple[list[float], Any]:
         pyro.clear_param_store()
