@@ -1,8 +1,9 @@
-"""Whether there is data, and whether a pair runs on it: for one line on what goes wrong, before anything is begun."""
+"""Whether there is data, whether a pair runs on it, and what is to be said of the two before anything is begun."""
 
 from torch import nn
 
 from ppl_vae.data.dataset import Dataset
+from ppl_vae.programs.check import advice_on_likelihood, advice_on_scale
 from ppl_vae.programs.contract import hold_to_x, trace_in_plate
 from ppl_vae.programs.holes import hold_to_mask
 from ppl_vae.programs.pair import frozen
@@ -29,6 +30,22 @@ def check_runs(data: Dataset, model: nn.Module, guide: nn.Module | None = None) 
             trace_in_plate(guide, probe)
         hold_to_x(trace_in_plate(model, probe), probe)
         hold_to_mask(model, probe)
+
+
+def advice_on(data: Dataset, model: nn.Module, guide: nn.Module) -> list[str]:
+    """What to do where a pair's numbers on these data will be no log-likelihoods, or its scale suits few of the
+    columns, in words.
+
+    Args:
+        data: the training data.
+        model: p(x, z).
+        guide: q(z | x).
+
+    Raises:
+        UserError: the pair cannot be used on this data at all, and its numbers would be no log-likelihoods.
+    """
+    probe = data.probe()
+    return [*advice_on_likelihood(model, guide, probe), *advice_on_scale(model, probe, data.spread())]
 
 
 def check_rows_are_there(data: object, *more: object) -> None:

@@ -158,9 +158,16 @@ def names_file(name: str) -> bool:
 
 
 def reads(name: str, setting: str) -> bool:
-    """Whether a data set of that name is read from a file, by that setting of :class:`Reading`."""
-    adapter = _FILES.get(Path(name).suffix.lower()) if names_file(name) and not Path(name).is_dir() else None
+    """Whether a data set of that name is read from a file or a folder, by that setting of :class:`Reading`."""
+    adapter = _adapter_of(Path(name)) if names_file(name) else None
     return adapter is not None and setting in adapter.settings
+
+
+def _adapter_of(path: Path) -> _Adapter | None:
+    """What reads a file or a folder; None of a kind that nothing reads."""
+    if path.is_dir():
+        return _OF_HUGGING_FACE if is_hugging_face(path) else _OF_IMAGES
+    return _FILES.get(path.suffix.lower())
 
 
 def canonical(name: str) -> str:
@@ -212,12 +219,9 @@ def read_source(name: str, root: Path | str, how: Reading = Reading()) -> Source
     """
     if names_file(name):
         path = Path(name)
-        adapter = _FILES.get(path.suffix.lower())
-        if path.is_dir():
-            adapter = _OF_HUGGING_FACE if is_hugging_face(path) else _OF_IMAGES
         if not path.exists():
             raise UserError(f"{name}: no such file or folder; {_meant(path)}")
-        if adapter is None:
+        if (adapter := _adapter_of(path)) is None:
             raise _no_kind(name)
         how.refuse_unread(name, *adapter.settings)
         found = adapter.read(path, how)

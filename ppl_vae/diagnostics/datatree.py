@@ -82,7 +82,7 @@ def to_datatree(
         num_candidates: K, draws of the guide of which each draw of the posterior is one, at least 1.
         seed: of the binarization, if the data is dynamic, and of the draws; the caller's generators are left alone.
         origin: where the data comes from, for the protocol.
-        progress: show a progress bar; None shows it on a terminal only.
+        progress: show a progress bar; None shows it on a terminal and in a notebook.
 
     Returns:
         groups, whose variables have dimensions ``chain`` (1), ``draw`` (S), ``datapoint`` (N) and those of a value:
@@ -101,9 +101,7 @@ def to_datatree(
     try:
         from arviz_base import from_dict
     except ImportError:
-        raise UserError(
-            "ArviZ is not installed; install it: pip install arviz-base 'arviz-stats[xarray]' arviz-plots"
-        ) from None
+        raise UserError("ArviZ is not installed; pip install 'ppl_vae[arviz]'.") from None
     check_origin(origin)
     check_rows_are_there(data)
     check_rows(guide, data.first, len(data))

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ppl_vae.data import Dataset, Splits, load
+from ppl_vae.data.checks import advice_on
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import unseen_in
 from ppl_vae.data.loading import read_data
@@ -23,7 +24,6 @@ from ppl_vae.evaluation.prior_draws import left_out
 from ppl_vae.evaluation.weight_tails import weight_tails
 from ppl_vae.guides.unseen import counts_of, doubts_about, notes_on
 from ppl_vae.inference.fitting import InferConfig, Inferred
-from ppl_vae.programs.check import advice_on_likelihood, advice_on_scale
 from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.build import settled_together
@@ -148,9 +148,7 @@ def check_jobs(
     for job, run in begun:
         names = job.settings.pair.parts.values()
         check_trusted(run.path, names, run.record.files, consent=True)  # named by the user; may have changed
-    train = splits.train
-    advice = (*advice_on_likelihood(*pair, train.probe()), *advice_on_scale(pair.model, train.probe(), train.spread()))
-    for words in (*advice, *unseen_in(splits)):
+    for words in (*advice_on(splits.train, *pair), *unseen_in(splits)):
         warn(words)
     if on_data:
         on_data(splits)

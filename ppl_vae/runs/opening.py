@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ppl_vae.data import DataConfig, Splits
-from ppl_vae.data.files.how import DROP, KINDS, OTHERS, columns_said
+from ppl_vae.data.files.how import DROP, OTHERS, WORDS, columns_said
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.loading import read_data
 from ppl_vae.data.sources import names_file, reads
@@ -38,9 +38,7 @@ class Opening:
 
 def _taken_for(info: DataInfo) -> dict[str, str]:
     """What the columns of a run's table were taken for, and that it knew no others."""
-    words = {kind: word for word, kind in KINDS.items()}
-    columns = columns_of(info.columns, info.column_kinds)
-    return {OTHERS: DROP} | {column.name: words[column.kind] for column in columns}
+    return {OTHERS: DROP} | {each.name: WORDS[each.kind] for each in columns_of(info.columns, info.column_kinds)}
 
 
 def read_again(run: Path, info: DataInfo, settings: DataConfig, *, download: bool = False) -> Splits:
@@ -63,10 +61,11 @@ def read_again(run: Path, info: DataInfo, settings: DataConfig, *, download: boo
             f"{run}: {settings.data} is not in '{settings.data_root}'; pass `data_root` FOLDER where {folder} holds "
             "its files."
         )
-    if info.scale != 1 and reads(settings.data, "integer_scale"):  # as decided then, by whatever rule
-        settings = replace(settings, integer_scale=info.scale)
+    # As it was decided then, by whatever rule.
     if info.columns and info.column_kinds and reads(settings.data, "columns"):
         settings = replace(settings, columns=columns_said({**settings.reading.columns, **_taken_for(info)}))
+    elif info.scale != 1 and reads(settings.data, "integer_scale"):
+        settings = replace(settings, integer_scale=info.scale)
     splits = read_data(settings)
     if info.num_classes > splits.num_classes:  # of a version that took a label for its own number
         splits = splits.unnumbered()

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import torch
 
 from ppl_vae.data import Splits
+from ppl_vae.data.checks import advice_on
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import unseen_in
-from ppl_vae.programs.check import advice_on_likelihood, advice_on_scale
 from ppl_vae.registry.build import Pair, build_pair, settled
 from ppl_vae.registry.suited import data_for, suited
 from ppl_vae.registry.trust import remember
@@ -157,9 +157,7 @@ def continued(
 
 
 def _warn_of(pair: Pair, splits: Splits, warn: Callable[[str], object]) -> None:
-    train = splits.train
-    advice = (*advice_on_likelihood(*pair, train.probe()), *advice_on_scale(pair.model, train.probe(), train.spread()))
-    for words in (*advice, *unseen_in(splits)):
+    for words in (*advice_on(splits.train, *pair), *unseen_in(splits)):
         warn(words)
 
 

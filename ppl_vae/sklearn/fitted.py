@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ppl_vae.data import Binarization, Dataset, Splits
+from ppl_vae.data.checks import advice_on
 from ppl_vae.data.info import DataInfo, example
 from ppl_vae.guides.unseen import guide_for
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.predictive.draws import prior_predictive
 from ppl_vae.predictive.rendering import takes_labels
-from ppl_vae.programs.check import advice_on_likelihood, advice_on_scale
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.build import build_pair, settled
@@ -86,11 +86,7 @@ class Fitted:
             settings = settled(suited(configs.pair, splits, configs.data.binarization).pair.absolute(), info)
             pair = build_pair(settings, info, splits.train, configs.fit.seed)
             configs.fit.refuse_unread(*pair)
-            probe = splits.train.probe()
-            for words in (
-                *advice_on_likelihood(*pair, probe),
-                *advice_on_scale(pair.model, probe, splits.train.spread()),
-            ):
+            for words in advice_on(splits.train, *pair):
                 warned(words)
             counts = np.zeros(num_classes if takes_labels(pair.model, info) else 0)
         return cls(*pair, settings, info, splits.binarization, configs.fit.seed, counts), splits

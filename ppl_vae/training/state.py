@@ -31,6 +31,10 @@ from ppl_vae.training.resume import (
 )
 
 
+class DivergedError(UserError):
+    """Training came to what is no finite number."""
+
+
 class TrainingState:
     """The pair and its optimizer, the epochs that are done, the best of them, and where the current one stands.
 
@@ -75,9 +79,9 @@ class TrainingState:
         """The number of the current epoch, from 1."""
         return len(self.history) + 1
 
-    def diverged(self, what: str) -> UserError:
+    def diverged(self, what: str) -> DivergedError:
         """The error that says so."""
-        return UserError(
+        return DivergedError(
             f"training diverged in epoch {self.epoch} ({what}); lower the learning rate or set a clip norm."
         )
 

@@ -115,10 +115,17 @@ def test_a_run_that_held_what_would_now_stay_in_its_file_opens(cli, npz, tmp_pat
     assert "on all 800 test datapoints" in out
 
 
-def test_a_table_is_read_again_as_it_was_whatever_would_be_guessed_now(cli, tmp_path, monkeypatch):
-    rows = [f"{n % 7 / 3},{['no', 'yes'][n % 2]},{['red', 'green', 'blue'][n % 3]},{n % 9}" for n in range(60)]
-    table, run, other = tmp_path / "table.csv", tmp_path / "run", tmp_path / "other"
-    table.write_text("\n".join(["a,on,colour,number", *rows]) + "\n")
+@pytest.mark.parametrize("kind", ["csv", "hugging-face"])
+def test_a_table_is_read_again_as_it_was_whatever_would_be_guessed_now(cli, tmp_path, monkeypatch, kind):
+    rows = [(n % 7 / 3, ["no", "yes"][n % 2], ["red", "green", "blue"][n % 3], n % 9) for n in range(60)]
+    names, run, other = ("a", "on", "colour", "number"), tmp_path / "run", tmp_path / "other"
+    table = tmp_path / ("table.csv" if kind == "csv" else "table")
+    if kind == "csv":
+        table.write_text("\n".join([",".join(names), *(",".join(map(str, row)) for row in rows)]) + "\n")
+    else:
+        datasets = pytest.importorskip("datasets")
+        columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+        datasets.Dataset.from_dict(columns).save_to_disk(str(table))
     assert cli("train", "--data", table, *SMALL, "--no-report", "--out", run)[0] == 0
     assert "number" in Run.open(run).record.info.columns
     monkeypatch.setattr(settling, "guessed", lambda *_: Guess(DROP, "by another rule"))

@@ -127,5 +127,5 @@ def test_without_arviz_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
         return real(name, *rest, **more)
 
     monkeypatch.setattr(builtins, "__import__", none_of_it)
-    with pytest.raises(pv.UserError, match=r"^ArviZ is not installed; install it: pip install arviz-base"):
+    with pytest.raises(pv.UserError, match=r"^ArviZ is not installed; pip install 'ppl_vae\[arviz\]'\.$"):
         pv.to_datatree(*vae_pair(), stripes_data(5), 3, 2)

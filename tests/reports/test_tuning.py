@@ -169,3 +169,17 @@ def test_the_gain_is_beyond_chance_or_not(shift: float, beyond: bool) -> None:
     assert ("is not beyond chance" not in tuning.verdict) == beyond
     assert "trial 1 less trial 0 on 100 test datapoints" in tuning.verdict
     assert dataclasses.replace(tuning, gain=None).verdict.startswith("no trial")
+
+
+def test_a_trial_without_a_bound_is_the_last_and_words_with_commas_are_one_cell(tmp_path: Path) -> None:
+    made = [
+        Trial(0, {}, -9.0, 2),
+        Trial(1, {"guide": "a,b"}, None, 0, "diverged"),
+        Trial(2, {"guide": "c"}, -8.5, 1, "early"),
+        Trial(3, {"guide": "d"}, 4.0, 2),
+    ]
+    tuning = Tuning(TuneConfig(), tuple(made), None)
+    assert tuning.best.number == 3
+    assert [row["trial"] for row in tuning.rows()] == [3, 0, 2, 1]
+    table = csv.DictReader(tuning.write(tmp_path).read_text().splitlines())
+    assert [row["guide"] for row in table] == ["d", "", "c", "a,b"]

@@ -9,6 +9,7 @@ from ppl_vae.runtime.errors import UserError, nearest
 DROP = "drop"
 OTHERS = "*"  # all columns that are not named
 KINDS = {"real": "reals", "count": "counts", "bit": "bits", "category": "category", DROP: DROP}
+WORDS = {kind: word for word, kind in KINDS.items()}
 """What a column may be said to be, and the :data:`ppl_vae.data.kinds.Column` that is meant."""
 
 

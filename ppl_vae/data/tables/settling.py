@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ppl_vae.data.files.how import DROP, KINDS, OTHERS, Reading
+from ppl_vae.data.files.how import DROP, KINDS, OTHERS, WORDS, Reading
 from ppl_vae.data.tables.cells import Cells, NameOf, cells_of
 from ppl_vae.data.tables.guessing import Guess, guessed
 from ppl_vae.data.tables.schema import Column, Schema, check_cells, labels_in
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _MOST_VALUES = 1_000  # of a category, each a column of x
 _EACH = 24  # columns that are shown each on a line of its own
 _LONG, _SHORT = 40, 20  # characters of a name and of a value there
-_WORDS = {kind: word for word, kind in KINDS.items()}
 _RESOLVED = 2.0**-17  # of the largest number: below it float32 has fewer than a hundred steps
 
 
@@ -99,7 +98,7 @@ def settled(where: str, table: "pa.Table", how: Reading, name_of: NameOf) -> Set
         given = name in how.condition_columns
         (conditions if given else columns).append(found)
         words = _described(found, cells) + (f"; {guess.doubt}" if guess.doubt else "")
-        told.append(_Told(name, f"{_WORDS[found.kind]}{', a condition' if given else ''}", words, bool(guess.doubt)))
+        told.append(_Told(name, f"{WORDS[found.kind]}{', a condition' if given else ''}", words, bool(guess.doubt)))
     if not columns:
         reasons = "; ".join(f"{each.name}: {each.words}" for each in told)
         raise UserError(f"{where}: no column is left to learn from ({reasons}).")
@@ -191,5 +190,5 @@ def _in_words(told: Sequence[_Told]) -> list[str]:
         line for line, each in zip(lines, told, strict=True) if each.kind in ("left out", "labels") or each.doubted
     ]
     out = [f"  {line}" for line in in_columns(alone)]
-    kinds = {word: [name for name, found, _ in lines if found == word] for word in _WORDS.values()}
+    kinds = {word: [name for name, found, _ in lines if found == word] for word in WORDS.values()}
     return [*(f"  {word}: {listed(names)}" for word, names in kinds.items() if names), *out[:_EACH]]

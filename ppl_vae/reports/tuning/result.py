@@ -1,5 +1,6 @@
 """What a study has found: its trials, and the best one beside the settings as they were given."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from ppl_vae.reports.next_steps import Step
 from ppl_vae.reports.tuning.terms import TuneConfig, with_values
 from ppl_vae.runs.command_line import train_command
 from ppl_vae.runtime.files import write_text
-from ppl_vae.runtime.shown import Cell, Row, Shown, in_columns, with_error
+from ppl_vae.runtime.shown import Cell, Row, Shown, as_csv, in_columns, with_error
 
 _SHOWN = 10  # trials in what is printed
 
@@ -33,6 +34,11 @@ class Trial(NamedTuple):
     bound: float | None
     epochs: int
     ended: str = ""
+
+    @property
+    def height(self) -> float:
+        """The bound; below every other where there is none."""
+        return -math.inf if self.bound is None else self.bound
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Tuning(Shown):
 
     def rows(self) -> list[Row]:
         """One a trial, the best first, those that were ended early last."""
-        ranked = sorted(self.trials, key=lambda each: (bool(each.ended), -(each.bound or 0.0)))
+        ranked = sorted(self.trials, key=lambda each: (bool(each.ended), -each.height))
         names = {name: None for each in self.trials for name in each.values}
         return [
             {
@@ -111,16 +117,14 @@ class Tuning(Shown):
         Returns:
             the table.
         """
-        rows = self.rows()
-        lines = [",".join(rows[0]), *(",".join(_quoted(cell) for cell in row.values()) for row in rows)]
-        write_text(out / "trials.csv", "\n".join(lines) + "\n")
+        write_text(out / "trials.csv", as_csv(self.rows()))
         write_text(out / "tune.txt", f"{self}\n\n{self.next_step}\n")
         return out / "trials.csv"
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:
     """The trial with the best validation bound among those that ran to their end."""
-    return max((each for each in trials if not each.ended), key=lambda each: each.bound or 0.0)
+    return max((each for each in trials if not each.ended), key=lambda each: each.height)
 
 
 def _cell(value: Any) -> Cell:
@@ -130,16 +134,6 @@ def _cell(value: Any) -> Cell:
 
 
 def _text(cell: Cell) -> str:
-    if cell is None:
-        return "–"
-    return (
-        f"{cell:.4g}"
-        if isinstance(cell, float) and abs(cell) < 1
-        else f"{cell:.2f}"
-        if isinstance(cell, float)
-        else str(cell)
-    )
-
-
-def _quoted(cell: Cell) -> str:
-    return "" if cell is None else f'"{cell}"' if isinstance(cell, str) and "," in cell else str(cell)
+    if not isinstance(cell, float):
+        return "–" if cell is None else str(cell)
+    return f"{cell:.4g}" if abs(cell) < 1 else f"{cell:.2f}"

@@ -81,7 +81,7 @@ def run_study(
         out: the folder to make, or to go on in; None for the next free ``runs/tune-N``.
         on_data: called with the data before anything is written.
         on_folder: called with the folder when it is there.
-        progress: show a progress bar; None shows it on a terminal only.
+        progress: show a progress bar; None shows it on a terminal and in a notebook.
         warn: called with each thing that is to be known of the numbers to come, in words.
     """
     needs_optuna()

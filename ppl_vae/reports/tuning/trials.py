@@ -23,6 +23,7 @@ from ppl_vae.runtime.progress import Bar
 from ppl_vae.runtime.seeding import stream
 from ppl_vae.training import fit
 from ppl_vae.training.metrics import EpochMetrics
+from ppl_vae.training.state import DivergedError
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -126,8 +127,8 @@ def _try_one(
         bound = _bound_of(settings, splits, follow, (lambda _: None) if number else warn)
     except TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
-    except UserError as error:
-        if "diverged" not in str(error) or not number:
+    except DivergedError:
+        if not number:
             study.tell(trial, state=TrialState.FAIL)
             raise
         # Told from what was merely worse; it counts, or a search among settings that diverge had no end.
