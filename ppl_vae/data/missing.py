@@ -6,6 +6,8 @@ from torch import Tensor
 
 from ppl_vae.runtime.errors import UserError
 
+_TOLD = 0.001  # the least share that is told as a number
+
 
 def without_holes(
     where: str, x: np.ndarray, seen: np.ndarray | None = None
@@ -40,11 +42,17 @@ def without_holes(
         values = np.sort(rows[known, column]) if known.any() else np.zeros(1, dtype=x.dtype)
         rows[~known, column] = values[(len(values) - 1) // 2]
     empty = int((~marks.any(axis=1)).sum())
-    said = f"{1 - there.mean():.1%} of the numbers in x are missing: what was seen is learned from, the rest inferred"
+    share = share_in_words(1 - there.mean())
+    said = f"{share} of the numbers in x are missing: what was seen is learned from, the rest inferred"
     never = int((~marks.any(axis=0)).sum())
     none = [f"{count:,} {name}{'s' * (count > 1)}" for count, name in ((empty, "row"), (never, "column")) if count]
     said += f" ({' and '.join(none)} without any)" if none else ""
     return rows.reshape(x.shape), torch.from_numpy(there), (f"{where}: {said}.",)
+
+
+def share_in_words(missing: float) -> str:
+    """A share above 0 of numbers that are missing, in per cent; a small one is not told as none."""
+    return f"{missing:.1%}" if missing >= _TOLD else f"less than {_TOLD:.1%}"
 
 
 def ends_of(x: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -36,6 +38,17 @@ def test_planes_stand_side_by_side_with_their_images_below() -> None:
     assert axes["autoencoder"].get_window_extent().x1 < axes["VAE"].get_window_extent().x0
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["|z| = 3", "0", "1", "2"]
+
+
+def test_a_legend_of_ten_classes_fills_its_rows_and_begins_at_the_edge() -> None:
+    figure = latent_holes([AE, VAE], np.arange(60) % 10)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.legends[0].get_texts()]
+    rows = Counter(round(box.y0 / 10) for box in boxes)
+    assert len(boxes) == 11
+    assert len(rows) > 1
+    assert max(rows.values()) - min(rows.values()) <= 1
+    assert figure.bbox.height - max(box.y1 for box in boxes) < 0.3 * figure.dpi
 
 
 def test_without_labels() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ppl_vae.data.arrays import Observations, observed, short
 from ppl_vae.data.binarization import Binarization, suiting
 from ppl_vae.data.dataset import Dataset, as_float
+from ppl_vae.data.missing import share_in_words
 from ppl_vae.data.streaming.stored import Stored
 from ppl_vae.data.streaming.streamed import Decode, Kept, Moments, Source, Streamed
 from ppl_vae.data.streaming.summary import Summary, summary_of
@@ -158,8 +159,8 @@ def _told(far: Far, rows: np.ndarray, summary: Summary) -> tuple[Observations, D
     else:
         found = observed(where, known, columns=far.columns, scale=far.scale)
     if holes:
-        share = summary.missing / (far.stored.num_bytes // far.stored.dtype.itemsize)
-        said = f"{short(where)}: {share:.1%} of the numbers in x are missing: what was seen is learned from."
+        missing = share_in_words(summary.missing / (far.stored.num_bytes // far.stored.dtype.itemsize))
+        said = f"{short(where)}: {missing} of the numbers in x are missing: what was seen is learned from."
         found = found._replace(notes=(*found.notes, said))
     moved = found.x.shape[1:] != far.stored.shape[1:]
     within = not far.kinds and found.x.is_floating_point() and bool((found.x >= 0).all() and (found.x <= 1).all())

@@ -80,7 +80,10 @@ def _fit_legends(figure: "Figure") -> bool:
             columns = legend._ncols  # type: ignore[attr-defined]
             changed = True
             if columns > 1:
-                _rearrange(legend, max(1, min(columns - 1, int(columns * room / wide))))
+                most = max(1, min(columns - 1, int(columns * room / wide)))
+                num = len(legend.get_texts())
+                rows = -(-num // most)
+                _rearrange(legend, -(-num // rows))  # so many that no row is nearly empty
                 figure.draw_without_rendering()
                 width, height = figure.get_size_inches()
                 more = legend.get_window_extent().height - before
@@ -99,6 +102,7 @@ def _rearrange(legend: "Legend", columns: int) -> None:
     labels = [text.get_text() for text in legend.get_texts()]
     legend.set_ncols(columns)
     legend._init_legend_box(legend.legend_handles, labels)  # type: ignore[attr-defined]
+    legend.set_title(None)  # type: ignore[arg-type]  # the new box has an empty one, which would take a line
     legend._set_loc(legend._loc_real)  # type: ignore[attr-defined]
     for text in legend.get_texts():
         text.set_parse_math(False)

@@ -389,6 +389,10 @@ def test_holes_are_masked_and_filled_with_what_x_takes(path: Path) -> None:
     assert found.mask.tolist() == (~np.isnan(x)).tolist()
     assert found.x.tolist() == [[1.0, 7.0, 5.0], [2.0, 7.0, 5.0], [9.0, 7.0, 5.0]]
     assert "44.4% of the numbers in x are missing" in found.notes[0]
+    few = np.random.default_rng(0).normal(size=(60, 50))
+    few[3, 4] = np.nan
+    np.savez(path, x=few)
+    assert "less than 0.1% of the numbers in x are missing" in read_npz(path).notes[0]
     seen = np.array([[True, False], [True, True], [False, False]])
     np.savez(path, x=np.array([[0, 9], [1, 1], [9, 0]], dtype=np.uint8), mask=seen)
     found = read_npz(path)  # what was not seen has no say in what the integers are
