@@ -186,6 +186,7 @@ EVALUATIONS: dict[str, Callable[[Given], object]] = {
     "simulation.simulate": lambda on: simulation.simulate(on.model, on.event, 3),
     "check.advice_on_scale": lambda on: check.advice_on_scale(on.model, on.batch, torch.tensor([1.0, 100.0])),
     "check.advice_on_likelihood": lambda on: check.advice_on_likelihood(on.model, on.guide, on.batch),
+    "checks.advice_on": lambda on: checks.advice_on(on.data, on.model, on.guide),
     "check.check_pair": lambda on: check.check_pair(on.model, on.guide, on.batch),
     "checks.check_runs": lambda on: checks.check_runs(on.data, on.model, on.guide),
     "check.seeded_log_weights": lambda on: check.seeded_log_weights(on.model, on.guide, on.batch),
