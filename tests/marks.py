@@ -11,6 +11,13 @@ def slow_after(quick: int, cases: Iterable[Any]) -> list[Any]:
     return [case if number < quick else _slow(case) for number, case in enumerate(cases)]
 
 
+def slow_but(quick: Iterable[str], names: Iterable[str]) -> list[Any]:
+    """Cases by name: these as they are, the rest with the slow tests."""
+    wanted, found = set(quick), list(names)
+    assert wanted <= set(found), wanted - set(found)
+    return [name if name in wanted else _slow(name) for name in found]
+
+
 def _slow(case: Any) -> Any:
     if hasattr(case, "marks"):  # a pytest.param
         return pytest.param(*case.values, marks=[*case.marks, pytest.mark.slow], id=case.id)

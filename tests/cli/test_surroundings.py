@@ -10,6 +10,7 @@ import time
 import pytest
 
 from ppl_vae.cli import train as train_module
+from tests.marks import slow_after
 
 SMALL = ["train", "--epochs", "1", "--hidden", "8", "--latent-dim", "2"]
 
@@ -94,7 +95,7 @@ def test_a_signal_while_torch_is_imported(tmp_path, number):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("also", [None, RuntimeError("a library's own words")])
+@pytest.mark.parametrize("also", slow_after(1, [None, RuntimeError("a library's own words")]))
 def test_a_signal_in_the_pictures(cli, tmp_path, monkeypatch, also):
     def stopped(*args):
         try:

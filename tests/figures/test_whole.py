@@ -255,10 +255,19 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "checks that are far off": lambda: checks(CLASSES[:5], 1.0, 1e6),
     "units, few": lambda: units(CLASSES[:6], 1e-6),
 }  # fmt: skip
+LARGE = {
+    *("blocks of lines with columns", "blocks with many columns", "latent, forty classes", "holes of three"),
+    *("networks, deep", "posteriors of many classes", "calibration of many", "confusion of many", "checks of many"),
+    *("rows of a table, many panels", "rows of a table, many columns", "rows of a table, thousands"),
+    *("rows of a table, long names", "pieces of music, long names", "checks of long names", "strips, many columns"),
+}
+assert set(PICTURES) > LARGE
 
 
 @pytest.mark.filterwarnings("ignore::ppl_vae.runtime.errors.PictureWarning")
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in PICTURES]
+)
 def test_it_is_whole(name: str) -> None:
     rng.bit_generator.state = START  # the same picture whichever tests are run
     assert faults(PICTURES[name]()) == []

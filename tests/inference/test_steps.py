@@ -18,6 +18,7 @@ from ppl_vae.models import ConditionalVAE
 from ppl_vae.networks.dense import Decoder
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.pair import frozen
+from tests.marks import slow_after
 from tests.pairs import bits, oracle, simulate, vae_pair
 
 BRIEF = InferConfig(infer_steps=8, infer_window=4, infer_starts=2)
@@ -53,7 +54,7 @@ def conditional() -> tuple[nn.Module, Dataset]:
 
 
 @pytest.mark.usefixtures("uncompiled")
-@pytest.mark.parametrize("make", [Diagonal, FullRank, Planar])
+@pytest.mark.parametrize("make", slow_after(2, [Diagonal, FullRank, Planar]))
 def test_traced_steps_are_the_eager_ones(make: Callable[[int], Family]) -> None:
     torch.manual_seed(0)
     agree(*both(oracle(), make(3).double(), Dataset(simulate(oracle(), 7))), 1e-9)
@@ -108,7 +109,7 @@ def test_a_step_is_adams_of_each_row() -> None:
     assert (expected - params).abs().min() > 1e-3
 
 
-@pytest.mark.parametrize("num", [1, 4, 5, 11])
+@pytest.mark.parametrize("num", slow_after(2, [5, 4, 1, 11]))
 def test_more_rows_are_taken_in_turn_and_fewer_with_copies(monkeypatch: pytest.MonkeyPatch, num: int) -> None:
     """Rows that a step has not enough of are copies of the first of its slice, and draw noise of their own."""
     monkeypatch.setattr(blocks, "_FEWEST", 4)

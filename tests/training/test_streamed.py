@@ -8,6 +8,7 @@ from ppl_vae import build_guide, build_model, fit, load
 from ppl_vae.data.streaming import stored
 from ppl_vae.svi import TracedStep, engine
 from ppl_vae.training import saving
+from tests.marks import slow_after
 
 
 @pytest.fixture
@@ -27,7 +28,9 @@ def weights(programs):
     return torch.cat([value.flatten() for program in programs for value in program.state_dict().values()])
 
 
-@pytest.mark.parametrize(("guide", "how"), [("amortized", "eager"), ("mean-field", "eager"), ("amortized", "traced")])
+@pytest.mark.parametrize(
+    ("guide", "how"), slow_after(2, [("mean-field", "eager"), ("amortized", "traced"), ("amortized", "eager")])
+)
 def test_a_fit_that_was_stopped_in_a_window_goes_on_as_if_it_had_not_been(data, tmp_path, monkeypatch, guide, how):
     monkeypatch.setattr(engine, "TracedStep", lambda *a: TracedStep(*a, compile_graph=lambda graph, examples: graph))
     settings = {"epochs": 3, "batch_size": 64, "engine": how, "progress": False, "objective": "elbo"}

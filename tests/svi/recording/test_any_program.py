@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 import ppl_vae
+from tests.marks import slow_but
 from tests.svi.pyro_examples import EXAMPLES, Example
 from tests.svi.recording.beside_pyro import COUNT, assert_recorded, outcome, recorded, regression
 
@@ -77,7 +78,7 @@ LOSSES: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", slow_but(["one particle", "importance", "graph"], LOSSES))
 @pytest.mark.usefixtures("double")
 def test_losses(name: str) -> None:
     assert_recorded(lambda: regression(LOSSES[name](), pyro.optim.Adam({"lr": 0.05})))
@@ -98,7 +99,7 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", slow_but(["Adam", "a rate for each", "ClippedAdam", "SGD"], OPTIMIZERS))
 @pytest.mark.usefixtures("double")
 def test_optimizers(name: str) -> None:
     assert_recorded(lambda: regression(Trace_ELBO(), OPTIMIZERS[name]()))

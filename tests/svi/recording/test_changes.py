@@ -19,6 +19,7 @@ from torch import nn
 from torch.distributions import constraints
 
 from ppl_vae.svi.recording.any_program import CompiledSVI
+from tests.marks import slow_after
 from tests.svi.pyro_examples import EXAMPLES, Example, vae
 from tests.svi.recording.beside_pyro import (
     COUNT,
@@ -57,7 +58,7 @@ def test_a_float_may_follow_a_schedule(kind: Callable[[float], float]) -> None:
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize("kind", [int, np.int64, np.uint8, np.float32])
+@pytest.mark.parametrize("kind", slow_after(1, [int, np.int64, np.uint8, np.float32]))
 def test_other_numbers_have_a_record_each(kind: Callable[[int], float]) -> None:
     def make() -> Example:
         weights = iter([1, 1, 1, 2, 2, 2] * 20)
@@ -106,6 +107,7 @@ def test_attributes_modes_closures_and_globals_are_seen_to_change() -> None:
     torch.testing.assert_close(losses, with_pyro, rtol=1e-9, atol=0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double")
 def test_taking_turns_with_pyros_own_steps() -> None:
     class Turns:
@@ -130,7 +132,7 @@ def bound_anew() -> None:
     pyro.get_param_store()._constraints["scale"] = constraints.greater_than(0.5)
 
 
-@pytest.mark.parametrize("change", [set_anew, bound_anew])
+@pytest.mark.parametrize("change", slow_after(1, [set_anew, bound_anew]))
 @pytest.mark.usefixtures("double")
 def test_parameters_that_were_set_anew_are_the_ones_that_move(change: Callable[[], None]) -> None:
     def run(wrap: Callable[[SVI], Any]) -> list[float]:
