@@ -15,6 +15,7 @@ from ppl_vae.explorer.page import _SCRIPTS
 from ppl_vae.guides import Diagonal, FullRank, LowRank, Point
 from ppl_vae.networks.convolutional import ConvDecoder, ConvEncoder
 from ppl_vae.networks.dense import Decoder, Encoder
+from tests.marks import slow_after
 
 FAMILIES = {"diagonal": Diagonal, "low-rank": LowRank, "full-rank": FullRank, "point": Point}
 TOLERANCE = 2e-5  # a fifth of what a forgotten floor of q's scale would come to
@@ -89,7 +90,7 @@ class Subject:
 @pytest.mark.parametrize(
     "subject",
     [
-        *(Subject(activation=name) for name in ("relu", "tanh", "softplus", "gelu", "silu", "elu")),
+        *slow_after(2, [Subject(activation=name) for name in ("relu", "softplus", "tanh", "gelu", "silu", "elu")]),
         *(Subject(family=name, num_classes=3) for name in FAMILIES),
         Subject(size=1, event_shape=(6,)),
         Subject(size=2, event_shape=(4, 3, 1), link="identity"),

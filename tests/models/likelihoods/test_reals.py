@@ -51,6 +51,7 @@ def test_the_decoder_knows_where_the_noise_is_wide() -> None:
     assert trained(x, noise_scale="decoder")[1] > trained(x, noise_scale="feature")[1] + 1
 
 
+@pytest.mark.slow
 def test_students_degrees_of_freedom_are_learned_from_outliers() -> None:
     torch.manual_seed(0)
     with_outliers = torch.distributions.StudentT(2.5).sample((1500, 3)) * 10
