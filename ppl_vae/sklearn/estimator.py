@@ -19,7 +19,7 @@ from ppl_vae.objectives.named import ObjectiveName
 from ppl_vae.registry.pair_config import PairConfig
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.sklearn.fitted import Fitted
-from ppl_vae.sklearn.given import Labels, labels_in, numbers_of, rows_in, seed_of
+from ppl_vae.sklearn.given import Labels, classes_in, known_classes, labels_in, numbers_of, rows_in, seed_of
 from ppl_vae.sklearn.parameters import Configs, WithSettings, asks_for_labels, configs
 from ppl_vae.svi import OptimizerConfig
 from ppl_vae.training import FitConfig
@@ -43,9 +43,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
 
     ``transform`` is the mean of q(z | x), ``inverse_transform`` the mean of x at z, ``score_samples`` a lower bound on
     log p(x) in nats and ``score`` its mean; of two scores the larger is better, where both are of the same X and
-    likelihood. All of them are functions of a row: what has to be drawn for it is drawn from a seed made of
-    ``random_state`` and its own numbers. What nobody sets is chosen by the numbers in X, as ``ppl-vae train`` chooses;
-    rows need not be standardised, and NaN is a number that is missing, learned around.
+    likelihood. With a guide that reads x all of them are functions of a row: what has to be drawn for it is drawn from
+    a seed made of ``random_state`` and its own numbers. What nobody sets is chosen by the numbers in X, as ``ppl-vae
+    train`` chooses; rows need not be standardised, and NaN is a number that is missing, learned around.
 
     A model of x given its class, ``model="conditional"``, is fitted with y and becomes a classifier by Bayes' rule: the
     bounds on log p(x | y) under each class stand for what they bound, p(y) is how often each class was seen, and
@@ -56,7 +56,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
         model: The generative program p(x, z), by its name or as ``path/to/file.py:Class``.
         guide: The variational program q(z | x): where its parameters come from, and behind a colon its family, what q
             is; as ``amortized:full-rank``. A per-datapoint guide has no encoder, so that q is fitted to new rows, the
-            model frozen.
+            model frozen, with noise that is another for each set of rows.
         likelihood: What the decoder's output means; auto is what suits X.
         prior: p(z).
         net: Of encoder and decoder: mlp, or conv for images (``event_shape``); auto is what suits X.
@@ -73,8 +73,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
             epochs, on all of X.
         validation_fraction: Share of X that is held out for that, if ``patience`` is above 0.
         num_samples: Draws of z for each bound of ``score_samples``: the more, the tighter.
-        random_state: Of splits, weights, training and whatever is drawn later. A whole number is the seed of ``ppl-vae
-            train``.
+        random_state: Of splits, weights, training and later draws. A whole number is the seed of ``ppl-vae train``.
         verbose: Whether to show a progress bar.
         settings: Any other setting of the pair or of :class:`ppl_vae.FitConfig`, by its name: ``kl_warmup=10``,
             ``noise_scale="decoder"``; and ``integer_scale``, what integers in X are divided by.
@@ -141,7 +140,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
         Args:
             X: ``(N, features)``.
             y: as for :meth:`fit`.
-            classes: all classes that there will be, where the first call does not have them all.
+            classes: all that there will be, where the first call does not have them; later the same, or None.
 
         Raises:
             ValueError, UserError: as :meth:`fit`; or the guide has a row for each datapoint that it was made for.
@@ -151,7 +150,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
         said = configs({**self.get_params(), "patience": 0}, seed)
         if fitted:
             x = rows_in(self, X, self.event_shape)
-            labels = numbers_of(labels_in(y, x), self.classes_) if _reads_labels(self) else None
+            labels = numbers_of(labels_in(y, x), known_classes(self.classes_, classes)) if _reads_labels(self) else None
         else:
             fitted, _, x, labels = self._begun(said, X, y, classes)
         if said.fit.optimizer.has_end:
@@ -283,10 +282,11 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
     ) -> tuple[Fitted, Splits, NDArray[np.generic], Labels | None]:
         """A new pair for X, and X as data, as rows and as labels."""
         x = rows_in(self, X, self.event_shape, begin=True)
+        self.__dict__.pop("classes_", None)  # of an earlier fit, by a model that read them
         if not asks_for_labels(self.model):
             return *Fitted.begun(said, x), x, None
         known = labels_in(y, x)
-        self.classes_ = np.unique(known if classes is None else classes)
+        self.classes_ = classes_in(known if classes is None else classes)
         labels = numbers_of(known, self.classes_)
         return *Fitted.begun(said, x, labels, len(self.classes_)), x, labels
 

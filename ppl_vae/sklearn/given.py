@@ -55,8 +55,35 @@ def labels_in(y: ArrayLike | None, rows: NDArray[np.generic]) -> NDArray[Any]:
         raise ValueError("VAE requires y to be passed, but the target y is None: this `model` reads classes.")
     found: NDArray[Any] = column_or_1d(y, warn=True)
     check_consistent_length(rows, found)
+    classes_in(found)  # refuses what has no order
     check_classification_targets(found)
     return found
+
+
+def classes_in(y: ArrayLike) -> NDArray[Any]:
+    """The classes among labels, in order, each once.
+
+    Raises:
+        ValueError: they are of several types, such as names and None, and have no order.
+    """
+    try:
+        return np.unique(np.asarray(y))
+    except TypeError:
+        kinds = sorted({type(each).__name__ for each in np.asarray(y, dtype=object).ravel()})
+        raise ValueError(f"y holds labels of several types, {' and '.join(kinds)}; give all of one type.") from None
+
+
+def known_classes(known: NDArray[Any], classes: ArrayLike | None) -> NDArray[Any]:
+    """The classes of an earlier call, where a later one names the same or none.
+
+    Raises:
+        ValueError: it names others.
+    """
+    if classes is not None and not np.array_equal(classes_in(classes), known):
+        raise ValueError(
+            f"`classes` are those of the first call, {', '.join(map(str, known))}; leave them out, or fit anew."
+        )
+    return known
 
 
 def numbers_of(y: NDArray[Any], classes: NDArray[Any]) -> Labels:

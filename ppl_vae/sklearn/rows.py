@@ -24,9 +24,12 @@ def data_of(x: NDArray[np.generic], info: DataInfo, binarization: Binarization, 
         y: labels, 0, 1, 2, ..., ``(N,)``.
 
     Raises:
-        ValueError: numbers are missing, and none were there.
+        ValueError: numbers are missing, and none were there; or one is too large for float32.
     """
-    values = x.astype(np.float32).reshape(len(x), *info.event_shape)
+    with np.errstate(over="ignore"):
+        values = x.astype(np.float32).reshape(len(x), *info.event_shape)
+    if np.isinf(values).any():
+        raise ValueError("X holds a number too large for float32, beyond 3.4e38; give it in larger units, as in fit.")
     if np.isnan(values).any() and not info.holes:
         raise ValueError(
             "X holds NaN and X in fit had none, so that the encoder has no input for what is missing; fit to rows with "

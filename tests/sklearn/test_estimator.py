@@ -146,6 +146,8 @@ def test_numbers_may_be_missing() -> None:
     nothing = np.full((1, 4), np.nan)  # log p of nothing is 0
     assert found.score_samples(nothing)[0] == pytest.approx(0, abs=1.0)
     assert (found.transform(np.vstack([IRIS[:1], nothing]))[1] == found.transform(nothing)[0]).all()
+    with pytest.raises(ValueError, match="X holds a number too large for float32"):
+        found.transform(IRIS * 1e38)
     with pytest.raises(ValueError, match="X in fit had none"):
         VAE(**SMALL).fit(IRIS).transform(holes)
 
@@ -292,6 +294,13 @@ def test_a_conditional_model_classifies(classifier: VAE) -> None:
     assert not hasattr(VAE(), "predict_proba")
     other = pickle.loads(pickle.dumps(classifier)).set_params(model="vae", epochs=1).fit(IRIS)
     assert not hasattr(other, "predict")
+    assert not hasattr(other, "classes_")
+
+
+def test_labels_without_an_order_are_refused() -> None:
+    names = np.array(["a", None] * 75, dtype=object)
+    with pytest.raises(ValueError, match="y holds labels of several types, NoneType and str; give all of one type"):
+        VAE(model="conditional", **SMALL).fit(IRIS, names)
 
 
 def test_a_conditional_model_encodes_and_draws(classifier: VAE) -> None:
@@ -318,6 +327,9 @@ def test_classes_may_come_one_after_the_other() -> None:
     assert (found.predict_proba(IRIS[:5])[:, 2] > 0).all()
     with pytest.raises(ValueError, match="y holds 3"):
         found.partial_fit(IRIS[:5], np.full(5, 3))
+    assert found.partial_fit(IRIS, SPECIES, classes=[2, 1, 0]).classes_.tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="`classes` are those of the first call, 0, 1, 2; leave them out, or fit anew"):
+        found.partial_fit(IRIS, SPECIES, classes=[0, 1, 2, 3])
 
 
 def test_cross_validation_by_accuracy() -> None:
