@@ -1,8 +1,9 @@
 """q(z | x) of given observations: draws from it, its moments, and of a plane its Gaussian; of whatever family it is."""
 
-from typing import Any, NamedTuple, cast
+from typing import Annotated, Any, NamedTuple
 
 import torch
+from pydantic import Field
 from pyro.distributions import Delta
 from torch import Tensor, nn
 from torch.distributions import Normal
@@ -15,6 +16,7 @@ from ppl_vae.programs.pair import frozen, in_particles, latent_sites
 from ppl_vae.runtime.config import Count, in_range
 from ppl_vae.runtime.errors import UserError
 
+_TwoOrMore = Annotated[int, Field(ge=2, lt=2**31)]
 _DRAWS = 200  # of each q whose covariance has no closed form
 
 
@@ -38,13 +40,19 @@ class Gaussians(NamedTuple):
 
 
 @in_range
-def posterior_moments(guide: nn.Module, batch: Batch, num_samples: Count = 100) -> dict[str, Moments]:
-    """Mean and standard deviation of q(z | x), by site.
+def posterior_moments(guide: nn.Module, batch: Batch, num_samples: _TwoOrMore = 100) -> dict[str, Moments]:
+    """Mean and standard deviation of q(z | x), by site; of a site that is drawn given others, with these averaged over.
 
     Args:
         guide: q(z | x).
         batch: the observations.
-        num_samples: draws to take them from, at least 2, where q has no closed form.
+        num_samples: draws to take them from, at least 2, where they have no closed form, from torch's own generator.
+
+    Returns:
+        the moments of each latent, in the units of z.
+
+    Raises:
+        UserError: a site of the guide is outside the batch's plate.
     """
     with frozen(guide):
         moments = _moments(guide, batch, num_samples)
@@ -85,10 +93,12 @@ def posterior_gaussians(model: nn.Module, guide: nn.Module, data: Dataset) -> Ga
         raise UserError("a plane needs a model with one latent of size 2")
     batch = data.batch(torch.arange(len(data), device=data.device))
     with frozen(guide):
-        q: Any = latent_sites(trace_in_plate(guide, batch))[name]["fn"]
-    if hasattr(q, "covariance_matrix"):
+        sites = latent_sites(trace_in_plate(guide, batch))
+    q: Any = sites[name]["fn"]
+    alone = len(sites) == 1  # or it is given what else was drawn
+    if alone and hasattr(q, "covariance_matrix"):
         means, covariances = q.mean, q.covariance_matrix
-    elif isinstance(getattr(q, "base_dist", q), Normal):
+    elif alone and isinstance(getattr(q, "base_dist", q), Normal):
         means, covariances = q.mean, torch.diag_embed(q.variance)
     else:
         draws = posterior_samples(guide, batch, _DRAWS)[name]
@@ -98,12 +108,22 @@ def posterior_gaussians(model: nn.Module, guide: nn.Module, data: Dataset) -> Ga
 
 
 def _moments(guide: nn.Module, batch: Batch, num_samples: int) -> dict[str, Moments]:
-    moments = {}
-    for name, site in latent_sites(trace_in_plate(guide, batch)).items():
-        if site["infer"].get("is_auxiliary"):
-            continue
-        moments[name] = _closed_form(site["fn"]) or _sample_moments(guide, batch, name, num_samples)
-    return moments
+    found, num_drawn = _closed_forms(guide, batch)
+    if num_drawn > 1 and any(found.values()):  # that of a site given others moves with what these are drawn as
+        again, _ = _closed_forms(guide, batch)
+        found = {name: moments if _same(moments, again[name]) else None for name, moments in found.items()}
+    drawn = {} if all(found.values()) else posterior_samples(guide, batch, num_samples)
+    return {
+        name: moments or Moments(drawn[name].mean(0), drawn[name].std(0))  # over (num_samples, batch, *latent_event)
+        for name, moments in found.items()
+    }
+
+
+def _closed_forms(guide: nn.Module, batch: Batch) -> tuple[dict[str, Moments | None], int]:
+    """Moments of each latent's own distribution in one run of the guide, and how many variables it has drawn."""
+    sites = latent_sites(trace_in_plate(guide, batch))
+    latents = {name: site["fn"] for name, site in sites.items() if not site["infer"].get("is_auxiliary")}
+    return {name: _closed_form(q) for name, q in latents.items()}, len(sites)
 
 
 def _closed_form(q: Any) -> Moments | None:
@@ -115,7 +135,5 @@ def _closed_form(q: Any) -> Moments | None:
         return None
 
 
-def _sample_moments(guide: nn.Module, batch: Batch, name: str, num_samples: int) -> Moments:
-    trace = trace_in_plate(guide, batch, in_particles(guide, num_samples))
-    draws = cast(Tensor, trace.nodes[name]["value"])  # (num_samples, batch, *latent_event)
-    return Moments(draws.mean(0), draws.std(0))
+def _same(one: Moments | None, other: Moments | None) -> bool:
+    return one is not None and other is not None and all(map(torch.equal, one, other))

@@ -1,12 +1,16 @@
 """Moments of q(z | x), on a model whose posterior is known (of a plane by families: tests/training/test_film.py)."""
 
+import pyro
 import pytest
 import torch
+from pyro.distributions import Normal
+from pyro.nn import PyroModule
 
 from ppl_vae import figures
 from ppl_vae.data import Dataset
 from ppl_vae.guides import FullRank
 from ppl_vae.predictive.posteriors import posterior_gaussians, posterior_moments
+from ppl_vae.programs.batch import Batch
 from ppl_vae.runtime.errors import UserError
 from tests.pairs import optimal, oracle, simulate
 
@@ -40,3 +44,27 @@ def test_moments_are_those_of_q_and_of_its_draws(monkeypatch: pytest.MonkeyPatch
     sampled = posterior_moments(guide, batch, num_samples=20_000)["z"]
     assert ((sampled.mean - exact.mean).abs() < 5 * exact.std / 20_000**0.5).all()
     assert ((sampled.std - exact.std).abs() < 5 * exact.std / 40_000**0.5).all()
+
+
+class Chained(PyroModule):
+    """z1 ~ N(x, 1), z2 given z1 ~ N(z1, 0.1), z3 ~ N(3, 1)."""
+
+    def forward(self, batch: Batch) -> None:
+        """Draw them."""
+        with pyro.plate("data", len(batch.x), dim=-1):
+            z1 = pyro.sample("z1", Normal(batch.x, torch.ones(())).to_event(1))
+            pyro.sample("z2", Normal(z1, torch.tensor(0.1)).to_event(1))
+            pyro.sample("z3", Normal(torch.full_like(batch.x, 3.0), torch.ones(())).to_event(1))
+
+
+def test_moments_of_a_latent_that_is_drawn_given_another_are_not_those_of_one_draw() -> None:
+    batch = Dataset(torch.tensor([[1.0], [-2.0]])).batch(torch.arange(2))
+    torch.manual_seed(0)
+    found = posterior_moments(Chained(), batch, num_samples=10_000)
+    assert torch.equal(found["z1"].mean, batch.x)
+    assert torch.equal(found["z3"].std, torch.ones(2, 1))
+    std = 1.01**0.5
+    assert ((found["z2"].mean - batch.x).abs() < 5 * std / 100).all()
+    assert ((found["z2"].std - std).abs() < 5 * std / 20_000**0.5).all()
+    with pytest.raises(UserError, match="num_samples"):
+        posterior_moments(Chained(), batch, num_samples=1)
