@@ -24,6 +24,8 @@ from ppl_vae.figures.posteriors import posteriors
 from ppl_vae.figures.sequences import music
 from ppl_vae.figures.strips import strips
 from ppl_vae.figures.table import table_profiles
+from ppl_vae.figures.tuning.history import trial_history
+from ppl_vae.figures.tuning.settings import Searched, trial_settings
 from ppl_vae.figures.units import kl_by_unit
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "GapBar",
     "LatentPlane",
     "Row",
+    "Searched",
     "blocks",
     "calibration",
     "column_checks",
@@ -57,4 +60,6 @@ __all__ = [
     "strips",
     "table_profiles",
     "training_curves",
+    "trial_history",
+    "trial_settings",
 ]

@@ -159,6 +159,31 @@ def checks(columns: list[str], scale: float, wide: float = 0.1, counted: float =
     return figures.column_checks(columns, centres, spreads, part(some * pixels(num), 0.1, 0.0, 1.0), pairs, CAPTION)
 
 
+def study(num: int, scale: float, early: float = 0.4) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds, some far below the others and some missing, and who ran to the end; the first did."""
+    bounds = -scale * (100 + rng.exponential(size=num))
+    bounds[1::7] *= 3
+    bounds[3::9] = np.nan
+    whole = (rng.random(num) > early) & np.isfinite(bounds)
+    whole[0] = True
+    return bounds, whole
+
+
+def trials(num: int, scale: float, early: float = 0.4) -> Figure:
+    return figures.trial_history(*study(num, scale, early), CAPTION)
+
+
+def searched(names: list[str], num: int = 30, scale: float = 1.0, early: float = 0.4, words=("a", "b")) -> Figure:
+    """A range in its logarithm, one of whole numbers, and words, in turn."""
+    kinds: list[Callable[[str], figures.Searched]] = [
+        lambda name: figures.Searched(name, [0, *10 ** rng.uniform(-4, -2, num - 1)], (), True),
+        lambda name: figures.Searched(name, [10, *rng.integers(5, 40, num - 1).tolist()]),
+        lambda name: figures.Searched(name, [None, *rng.choice(words, num - 1).tolist()], words),
+    ]
+    panels = [kinds[place % 3](name) for place, name in enumerate(names)]
+    return figures.trial_settings(panels, *study(num, scale, early), CAPTION)
+
+
 PICTURES: dict[str, Callable[[], Figure]] = {
     "sheet": lambda: figures.sheet(pixels(64, 8, 8), CAPTION),
     "sheet of one": lambda: figures.sheet(pixels(1, 8, 8), CAPTION),
@@ -254,6 +279,17 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "checks of many": lambda: checks([f"gene {n}" for n in range(200)], 1.0, counted=1.0),
     "checks that are far off": lambda: checks(CLASSES[:5], 1.0, 1e6),
     "units, few": lambda: units(CLASSES[:6], 1e-6),
+    "trials": lambda: trials(20, 1.0),
+    "trials, one": lambda: trials(1, 1.0),
+    "trials, two hundred": lambda: trials(200, 1.234567e7),
+    "trials, all but one ended early": lambda: trials(50, 1e-6, 1.0),
+    "settings of trials": lambda: searched(["learning_rate", "latent_dim", "schedule", "weight_decay", "patience"], words=("constant", "cosine")),
+    "settings of one trial": lambda: searched(["learning_rate"], 1),
+    "settings of two hundred trials": lambda: searched(["learning_rate", "latent_dim", "guide", "weight_decay"], 200, words=("amortized", "amortized:full-rank")),
+    "settings, twelve": lambda: searched([f"{LONG} {n}" for n in range(12)], 40, 1.234567e7, words=(LONG, f"{LONG} 2", "x")),
+    "settings, long words": lambda: searched(["a", "b", "c"], words=("constant", LONG, *CLASSES[:3])),
+    "settings, many words": lambda: searched(["a", "b", "c"], words=tuple(f"class {n}" for n in range(14))),
+    "settings, all but one ended early": lambda: searched(["a", "b", "c", "d"], 50, 1e-6, 1.0),
 }  # fmt: skip
 LARGE = {
     *("blocks of lines with columns", "blocks with many columns", "latent, forty classes", "holes of three"),

@@ -42,6 +42,8 @@ DRAW: dict[str, Callable[[str], Figure]] = {
     "grid": lambda c: figures.grid(PIXELS.reshape(2, 2, 5, 6), -1, 1, c),
     "blocks": lambda c: figures.blocks({"a": PIXELS[None], "b": PIXELS[None]}, ["row"], c),
     "calibration": lambda c: figures.calibration(np.arange(8).reshape(4, 2), 7, ["z1", "z2"], c),
+    "trial_history": lambda c: figures.trial_history([-3.0, -2.0], [True, True], c),
+    "trial_settings": lambda c: figures.trial_settings([figures.Searched("a", [1, 2])], [-3.0, -2.0], [True, True], c),
     "column_checks": lambda c: figures.column_checks(
         ["a", "b"], *[CHECKED] * 3, figures.Checked(*PIXELS[:4, 0, :1], [False]), c
     ),
@@ -71,6 +73,7 @@ def test_every_figure_is_tried_here() -> None:
         "GapBar",
         "LatentPlane",
         "Row",
+        "Searched",
         "film_palette",
         "mosaic",
         "save",

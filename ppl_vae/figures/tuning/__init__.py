@@ -1,0 +1,1 @@
+"""A study of settings: its trials one after the other, and against each setting."""
