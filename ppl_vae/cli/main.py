@@ -135,7 +135,7 @@ def _run_in(group: "Group", arguments: list[str], signals: Signals) -> int:
             raise UserError(f"'{arguments[0]}' runs in one process; start it without torchrun.")
         from ppl_vae.registry.files import users_errors_told
 
-        signals.begun = True
+        signals.begin()
         with news_said(), _pictures_warn_once(), users_errors_told():
             command.run()
         sys.stdout.flush()

@@ -77,6 +77,12 @@ class Signals:
         if own:
             sys.unraisablehook = self._unraisable
 
+    def begin(self) -> None:
+        """A command begins: there is something to put in order from here on."""
+        self.begun = True
+        if self.own:
+            gc.set_threshold(20_000, 20)  # a picture has thousands of parts, and at each 700 Python looks for garbage
+
     def ended(self, status: int) -> int:
         """All is said; the status."""
         self.status = status
