@@ -1,9 +1,10 @@
 """Data: where observations come from, how they are split, how grey levels become bits."""
 
+from ppl_vae.data.arrays import Observations
 from ppl_vae.data.binarization import Binarization, binarized
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.loading import load
-from ppl_vae.data.sources import SOURCES, Source, read_source
+from ppl_vae.data.sources import SOURCES, read_source
 from ppl_vae.data.splits import DataConfig, Splits
 
 __all__ = [
@@ -11,7 +12,7 @@ __all__ = [
     "Binarization",
     "DataConfig",
     "Dataset",
-    "Source",
+    "Observations",
     "Splits",
     "binarized",
     "load",

@@ -32,9 +32,9 @@ from torch import Tensor
 
 from ppl_vae.data.classes import labels_of, names_checked
 from ppl_vae.data.dataset import ROUNDING
-from ppl_vae.data.kinds import LARGEST
+from ppl_vae.data.kinds import LARGEST, as_float
 from ppl_vae.data.missing import without_holes
-from ppl_vae.programs.layout import CHANNELS, channels_first
+from ppl_vae.programs.layout import CHANNELS, Layout, channels_first
 from ppl_vae.runtime.errors import UserError
 
 # Integers that do not reach this are levels of their own; those that do are 8-bit, whether or not they reach 255.
@@ -45,32 +45,46 @@ _RARE = 50  # among so many counts above 0 the largest is at most one
 
 
 class Observations(NamedTuple):
-    """What a file holds, or what Python was given.
+    """Data as it comes: what a file holds, or what Python was given.
 
     Args:
-        x: ``(N, *event)``, float32, in [0, 1] unless the file has real numbers; bool; or integers of the smallest type
+        x: ``(N, *event)``, float32, in [0, 1] unless there are real numbers; bool; or integers of the smallest type
             that holds them.
         y: labels, ``(N,)``, int64, or None.
-        scale: what integers were, or from now on will be, divided by.
-        notes: what was decided, a line each.
+        scale: what integers are divided by, 0 where they are counts.
+        notes: what was decided in reading it, a line each.
         class_names: what the labels 0, 1, 2, ... are called; none where they have no names.
         columns: what the columns of a table are called, likewise.
         mask: which numbers of x were seen, ``(N, *event)``; None where all were.
         kinds: what each column of a table holds; none where the numbers say it.
         c: conditions, ``(N, C)``, float32, or None.
         condition_names: what they are called.
+        test_x: the set's own test observations, ``(tests, *event)``, or None where it has none.
+        test_y: their labels, ``(tests,)``, or None.
+        validation_x: the set's own observations for early stopping, or None where it has none.
+        layout: how an observation is laid out.
+        alphabet: the characters of text.
     """
 
     x: Tensor
-    y: Tensor | None
-    scale: int
-    notes: tuple[str, ...]
+    y: Tensor | None = None
+    scale: int = 1
+    notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     mask: Tensor | None = None
     kinds: tuple[str, ...] = ()
     c: Tensor | None = None
     condition_names: tuple[str, ...] = ()
+    test_x: Tensor | None = None
+    test_y: Tensor | None = None
+    validation_x: Tensor | None = None
+    layout: Layout = "plain"
+    alphabet: str = ""
+
+    def values(self) -> Tensor:
+        """The observations as float."""
+        return as_float(self.x, self.scale)
 
 
 def short(where: str) -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ppl_vae.data.conditions import check_known, conditions_like
+from ppl_vae.data.kinds import LOOKED_AT, as_float
 from ppl_vae.data.missing import ends_of
 from ppl_vae.programs.batch import Batch
 from ppl_vae.runtime.config import CountOrZero, in_range
@@ -145,12 +146,19 @@ class Dataset:
         return as_float(self.kept[rows], self.scale)
 
     def some(self) -> Tensor:
-        """Observations by which all are told for what they are, as float, all of them here; holes hold seen numbers."""
-        return self.values() if self.mask is None else torch.where(self.mask, self.values(), self.ends()[0])
+        """Observations by which all are told for what they are, as float: rows spread over all, and the first with each
+        sort of number; of data with holes, which hold seen numbers, all."""
+        if self.mask is not None:
+            return torch.where(self.mask, self.values(), self.ends()[0])
+        spread = torch.arange(0, len(self), max(1, len(self) // LOOKED_AT), device=self.device)
+        return self.values(torch.cat([spread, self._telling]).unique())
 
     def ends(self) -> tuple[Tensor, Tensor]:
         """The smallest and the largest of each number of an observation, each ``event``, over the rows that have it."""
-        return ends_of(self.values(), self.mask)
+        if self.mask is not None:
+            return ends_of(self.values(), self.mask)
+        least, largest = ends_of(self.kept, None)
+        return as_float(least, self.scale), as_float(largest, self.scale)
 
     def mean(self) -> Tensor:
         """The mean observation, ``event``, each number's over the rows where it was seen."""
@@ -277,14 +285,6 @@ def _is_grey(x: Tensor) -> Tensor:
 
 def _is_outside(x: Tensor) -> Tensor:
     return ~((x >= 0) & (x <= 1))  # NaN too
-
-
-def as_float(x: Tensor, scale: int) -> Tensor:
-    """Observations as they are kept, as float: integers divided by the scale, by nothing if it is 0 or 1."""
-    if x.is_floating_point():
-        return x
-    floats = x.to(torch.get_default_dtype())
-    return floats if scale <= 1 or x.dtype == torch.bool else floats / scale
 
 
 def as_tensor(name: str, value: object) -> str:

@@ -1,7 +1,9 @@
-"""What kind of numbers observations are; what nobody has set is chosen by it (:mod:`ppl_vae.registry.suited`)."""
+"""What kind of numbers observations are, by which is chosen what nobody has set (:mod:`ppl_vae.registry.suited`), and
+the numbers themselves where they are kept as integers."""
 
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
 from ppl_vae.programs.layout import CHANNELS, Layout
@@ -15,7 +17,9 @@ COLUMNS: tuple[str, ...] = get_args(Column)
 LARGEST = 1e15
 """Real numbers may be so large: float32, in which spreads are worked out, holds the sum of 3e8 squares of them."""
 
-_LOOKED_AT = 2000  # rows, spread over all, by which levels and tones are told
+LOOKED_AT = 2000
+"""Rows, spread over all, by which levels and tones are told."""
+
 _MOST_LEVELS = 256
 _MIDDLE = (0.1, 0.9)  # what is neither dark nor bright
 
@@ -47,7 +51,7 @@ def kind_of(x: Tensor, layout: Layout = "plain") -> Kind:
     """
     if layout != "plain":
         return "text" if layout == "text" else "music"
-    some = x[:: max(1, len(x) // _LOOKED_AT)]
+    some = x[:: max(1, len(x) // LOOKED_AT)]
     if bool(_is_bit(some).all() and _is_bit(x).all()):
         return "bits"
     if not bool(((x >= 0) & (x <= 1)).all()):
@@ -62,3 +66,11 @@ def kind_of(x: Tensor, layout: Layout = "plain") -> Kind:
 
 def _is_bit(x: Tensor) -> Tensor:
     return (x == 0) | (x == 1)
+
+
+def as_float(x: Tensor, scale: int) -> Tensor:
+    """Observations as they are kept, as float: integers divided by the scale, by nothing if it is 0 or 1."""
+    if x.is_floating_point():
+        return x
+    floats = x.to(torch.get_default_dtype())
+    return floats if scale <= 1 or x.dtype == torch.bool else floats / scale

@@ -1,7 +1,7 @@
 """Data loaded: read, split, binarized, its labels numbered."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ppl_vae.data.arrays import Observations
 from ppl_vae.data.binarization import Binarization, binarized, suiting
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.data.files.how import columns_said
 from ppl_vae.data.files.objects import reader_of
-from ppl_vae.data.sources import Source, frame_source, read_source
+from ppl_vae.data.sources import frame_source, read_source
 from ppl_vae.data.splits import DataConfig, Splits
 from ppl_vae.data.streaming.splitting import Far, Split, split_far
 from ppl_vae.data.tables.reading import is_frame
@@ -29,16 +30,17 @@ _LARGE = 2**22
 _log = logging.getLogger(__name__)
 
 
+Read = Callable[[DataConfig], Observations | Far]
+"""What reads data, by its settings: all that is to be held of it, or what stays in its file."""
+
+
 def read_data(settings: DataConfig) -> Splits:
     """The data; before a large file is read, a line of the log says so, at level INFO.
 
     Raises:
         UserError: see :func:`ppl_vae.data.load`.
     """
-    path = Path(settings.data)
-    if current().is_first and path.is_file() and (size := path.stat().st_size) > _LARGE:
-        _log.info("data     reading %s, %.0f MiB", path, size / 2**20)
-    return load(settings)
+    return split(read_named(settings), settings)
 
 
 def load(settings: "DataConfig | Path | str | Any" = "digits", y: Any = None, **named: object) -> Splits:
@@ -55,25 +57,51 @@ def load(settings: "DataConfig | Path | str | Any" = "digits", y: Any = None, **
     Raises:
         UserError: see :func:`ppl_vae.data.read_source`; too few observations to split; or no such setting.
     """
-    frame = settings if is_frame(settings) else None
-    reader = None if isinstance(settings, DataConfig | Path | str) or frame is not None else reader_of(settings, y)
-    if y is not None and reader is None:
-        raise UserError("`y` is for arrays; a file, a frame or a data set has its labels itself (`label_column`).")
+    is_named = isinstance(settings, DataConfig | Path | str)
+    read = reader_for(settings, y)
     if isinstance(settings, Path | str):
         settings = DataConfig(data=str(settings))
-    elif frame is not None or reader is not None:
+    elif not is_named:
         settings = DataConfig()
-    elif not isinstance(settings, DataConfig):
-        raise _no_name(settings)
     named = {name: columns_said(value) if isinstance(value, Mapping) else value for name, value in named.items()}
     settings = checked(changed(settings, named))
-    source: Source | Far
-    if frame is not None:
-        source = frame_source(frame, settings.reading)
-    elif reader is not None:
-        source = Source.of(reader(settings.reading))
-    else:
-        source = read_source(settings.data, settings.data_root, settings.reading)
+    found = split(read(settings), settings)
+    return found if is_named else found._replace(settings=None)
+
+
+def reader_for(data: "DataConfig | Path | str | Any", y: Any = None) -> Read:
+    """What reads the data that :func:`load` is given.
+
+    Raises:
+        UserError: it is nothing that data is made of, or has its labels itself.
+    """
+    frame, is_named = is_frame(data), isinstance(data, DataConfig | Path | str)
+    reader = None if frame or is_named else reader_of(data, y)
+    if reader is not None:
+        return lambda settings: reader(settings.reading)
+    if y is not None:
+        raise UserError("`y` is for arrays; a file, a frame or a data set has its labels itself (`label_column`).")
+    if frame:
+        return lambda settings: frame_source(data, settings.reading)
+    if is_named:
+        return read_named
+    raise _no_name(data)
+
+
+def read_named(settings: DataConfig) -> Observations | Far:
+    """What the settings name, not yet split; see :func:`read_data`."""
+    path = Path(settings.data)
+    if current().is_first and path.is_file() and (size := path.stat().st_size) > _LARGE:
+        _log.info("data     reading %s, %.0f MiB", path, size / 2**20)
+    return read_source(settings.data, settings.data_root, settings.reading)
+
+
+def split(source: Observations | Far, settings: DataConfig) -> Splits:
+    """Split and binarize data that was read, and number its labels.
+
+    Raises:
+        UserError: there are too few observations to split.
+    """
     parts = _far(source, settings) if isinstance(source, Far) else _held(source, settings)
     found = parts.source
     train, *held_out = parts.datasets
@@ -94,7 +122,7 @@ def load(settings: "DataConfig | Path | str | Any" = "digits", y: Any = None, **
         binarization=parts.binarization,
         notes=found.notes,
         warnings=_warnings(settings, *map(len, parts.datasets)),
-        settings=settings if frame is None and reader is None else None,
+        settings=settings,
     )
 
 
@@ -108,13 +136,13 @@ class _Parts(NamedTuple):
         binarization: what became of grey levels.
     """
 
-    source: Source
+    source: Observations
     datasets: list[Dataset]
     classes: tuple[int, ...]
     binarization: Binarization
 
 
-def _held(source: Source, settings: DataConfig) -> _Parts:
+def _held(source: Observations, settings: DataConfig) -> _Parts:
     """All of it held."""
     order = torch.randperm(len(source.x), generator=torch.Generator().manual_seed(settings.data_seed))
     num_test = 0 if source.test_x is not None else round(len(order) * settings.test_fraction)
@@ -150,7 +178,7 @@ def _far(far: Far, settings: DataConfig) -> _Parts:
     how = Split(settings.test_fraction, settings.validation_fraction, settings.data_seed)
     parts = split_far(far._replace(y=y), how, settings.reading.memory, settings.binarization)
     datasets: list[Dataset] = [parts.train, parts.validation, parts.test]
-    return _Parts(Source.of(parts.found), datasets, classes, parts.binarization)
+    return _Parts(parts.found, datasets, classes, parts.binarization)
 
 
 def _no_name(value: object) -> UserError:
@@ -179,7 +207,7 @@ def _warnings(settings: DataConfig, num_train: int, num_validation: int, num_tes
     return (f"{missing} split: its share of {num_train} observations is less than one.",) if missing else ()
 
 
-def _part(source: Source, rows: torch.Tensor, settings: DataConfig, first: int) -> Dataset:
+def _part(source: Observations, rows: torch.Tensor, settings: DataConfig, first: int) -> Dataset:
     y, mask, c = (None if each is None else each[rows] for each in (source.y, source.mask, source.c))
     binarization = settings.binarization if source.layout == "plain" else "none"  # sequences are bits already
     return binarized(source.x[rows], y, binarization, settings.data_seed, first, source.scale, mask, c)

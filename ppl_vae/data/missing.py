@@ -59,7 +59,7 @@ def ends_of(x: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor]:
     """The smallest and the largest of each number of an observation, whatever stands in for those that are missing.
 
     Args:
-        x: ``(N, *event)``, float.
+        x: ``(N, *event)``, float; without holes also integers or bool.
         seen: which numbers were seen, bool, likewise; None where all were.
 
     Returns:

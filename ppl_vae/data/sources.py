@@ -5,16 +5,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ppl_vae.data import torchvision_sets
 from ppl_vae.data.arrays import Observations
 from ppl_vae.data.codecs import encode_notes
-from ppl_vae.data.dataset import as_float
 from ppl_vae.data.files.h5ad import read_h5ad
 from ppl_vae.data.files.how import Reading
 from ppl_vae.data.files.images import read_images
@@ -27,68 +25,22 @@ from ppl_vae.data.files.text import alphabet_of, encoded_lines, read_lines
 from ppl_vae.data.streaming.splitting import Far
 from ppl_vae.data.tables.large_tables import far_table
 from ppl_vae.data.tables.reading import SUFFIXES, read_frame, read_table
-from ppl_vae.programs.layout import Layout
 from ppl_vae.runtime.errors import UserError, nearest
 
 
-class Source(NamedTuple):
-    """Data as it comes.
-
-    Args:
-        x: observations, ``(N, *event)``, float32, bool, or integers, which ``scale`` is for.
-        y: integer labels, ``(N,)``, or None.
-        test_x: the set's own test observations, or None where it has none.
-        test_y: their labels, or None.
-        validation_x: the set's own observations for early stopping, or None where it has none.
-        layout: how an observation is laid out.
-        alphabet: the characters of text.
-        scale: what integers are divided by, 0 where they are counts; see :mod:`ppl_vae.data.arrays`.
-        notes: what was decided in reading it, a line each.
-        class_names: what the labels 0, 1, 2, ... are called; none where they have no names.
-        columns: what the columns of a table are called, likewise.
-        mask: which numbers of x were seen, ``(N, *event)``; None where all were.
-        kinds: what each column of a table holds; none where its numbers say it.
-        c: conditions, ``(N, C)``, or None.
-        condition_names: what they are called.
-    """
-
-    x: Tensor
-    y: Tensor | None
-    test_x: Tensor | None = None
-    test_y: Tensor | None = None
-    validation_x: Tensor | None = None
-    layout: Layout = "plain"
-    alphabet: str = ""
-    scale: int = 1
-    notes: tuple[str, ...] = ()
-    class_names: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    mask: Tensor | None = None
-    kinds: tuple[str, ...] = ()
-    c: Tensor | None = None
-    condition_names: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, found: Observations) -> Self:
-        """Observations of one file, of which no part is set aside."""
-        return cls(**found._asdict())
-
-    def values(self) -> Tensor:
-        """The observations as float."""
-        return as_float(self.x, self.scale)
-
-
-def digits(_root: Path) -> Source:
+def digits(_root: Path) -> Observations:
     """The 1,797 handwritten digits that scikit-learn carries: 8 × 8 pixels, 17 grey levels, no download."""
     from sklearn.datasets import load_digits  # slow to import, and only this source needs it
 
     images, labels = load_digits(return_X_y=True)
     x = torch.from_numpy(images.astype(np.uint8)).reshape(-1, 8, 8)
-    return Source(x, torch.from_numpy(labels.astype(np.int64)), scale=16)
+    return Observations(x, torch.from_numpy(labels.astype(np.int64)), scale=16)
 
 
-def _torchvision(name: str, root: Path) -> Source:
-    return Source(*torchvision_sets.read(name, root), scale=255, class_names=torchvision_sets.CLASS_NAMES.get(name, ()))
+def _torchvision(name: str, root: Path) -> Observations:
+    x, y, test_x, test_y = torchvision_sets.read(name, root)
+    names = torchvision_sets.CLASS_NAMES.get(name, ())
+    return Observations(x, y, scale=255, class_names=names, test_x=test_x, test_y=test_y)
 
 
 def _npz(path: Path, how: Reading) -> Observations | Far:
@@ -103,17 +55,17 @@ def _npy(path: Path, how: Reading) -> Observations | Far:
     return far._replace(scale=how.integer_scale) if far else read_npy(path, how.integer_scale)
 
 
-def _text(path: Path, _: Reading) -> Source:
+def _text(path: Path, _: Reading) -> Observations:
     lines = read_lines(path)
     alphabet = alphabet_of(lines)
-    return Source(encoded_lines(path, lines, alphabet, max(map(len, lines))), None, layout="text", alphabet=alphabet)
+    return Observations(encoded_lines(path, lines, alphabet, max(map(len, lines))), layout="text", alphabet=alphabet)
 
 
-def _music(path: Path, _: Reading) -> Source:
+def _music(path: Path, _: Reading) -> Observations:
     parts = read_music(path)
     length = max(len(piece) for pieces in parts.values() for piece in pieces)
     x = {name: encode_notes(pieces, length) for name, pieces in parts.items() if pieces}
-    return Source(x["train"], None, x.get("test"), validation_x=x.get("valid"), layout="notes")
+    return Observations(x["train"], test_x=x.get("test"), validation_x=x.get("valid"), layout="notes")
 
 
 def _images(path: Path, how: Reading) -> Observations:
@@ -127,7 +79,7 @@ def _table(path: Path, how: Reading) -> Observations | Far:
 class _Adapter(NamedTuple):
     """What reads a kind of file, and the settings that it reads besides."""
 
-    read: Callable[[Path, Reading], Observations | Source | Far]
+    read: Callable[[Path, Reading], Observations | Far]
     settings: tuple[str, ...] = ()
 
 
@@ -143,7 +95,7 @@ _FILES = {
 _OF_IMAGES = _Adapter(_images, ("image_size",))
 _OF_HUGGING_FACE = _Adapter(read_hugging_face, (*_OF_TABLES, "integer_scale"))
 
-SOURCES: dict[str, Callable[[Path], Source]] = {
+SOURCES: dict[str, Callable[[Path], Observations]] = {
     "digits": digits,
     **{name: partial(_torchvision, name) for name in torchvision_sets.NAMES},
 }
@@ -175,14 +127,14 @@ def canonical(name: str) -> str:
     return name.lower() if name.lower() in SOURCES else name
 
 
-def frame_source(frame: object, how: Reading) -> Source:
+def frame_source(frame: object, how: Reading) -> Observations:
     """A frame of pandas, polars or pyarrow as data.
 
     Raises:
         UserError: a column cannot be used, or a setting is not for tables.
     """
     how.refuse_unread("a frame", *_OF_TABLES)
-    return Source.of(read_frame(frame, how))
+    return read_frame(frame, how)
 
 
 def _no_kind(name: str) -> UserError:
@@ -205,7 +157,7 @@ def _meant(path: Path, *names: str) -> str:
     return f"did you mean '{near}'?" if near else "give the path of a folder of images or of a file."
 
 
-def read_source(name: str, root: Path | str, how: Reading = Reading()) -> Source | Far:  # noqa: B008
+def read_source(name: str, root: Path | str, how: Reading = Reading()) -> Observations | Far:  # noqa: B008
     """Read a data set; of more than memory is to hold, what it is.
 
     Args:
@@ -224,8 +176,7 @@ def read_source(name: str, root: Path | str, how: Reading = Reading()) -> Source
         if (adapter := _adapter_of(path)) is None:
             raise _no_kind(name)
         how.refuse_unread(name, *adapter.settings)
-        found = adapter.read(path, how)
-        return Source.of(found) if isinstance(found, Observations) else found
+        return adapter.read(path, how)
     if (name := canonical(name)) not in SOURCES:
         if name and Path(name).exists():
             raise _no_kind(name)

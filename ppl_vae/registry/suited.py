@@ -12,7 +12,7 @@ it is what that likelihood is of. One of counts or codes is given a file's integ
 """
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 from torch import nn
@@ -20,7 +20,7 @@ from torch import nn
 from ppl_vae.data import DataConfig, Splits
 from ppl_vae.data.info import DataInfo
 from ppl_vae.data.kinds import IN_WORDS, Kind, kind_of
-from ppl_vae.data.loading import load, read_data
+from ppl_vae.data.loading import reader_for, split
 from ppl_vae.data.sources import reads
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.check import takes_bits_alone, takes_counts
@@ -28,6 +28,7 @@ from ppl_vae.registry.build import Assembly
 from ppl_vae.registry.files import find
 from ppl_vae.registry.pair_config import AUTO, PairConfig
 from ppl_vae.registry.settings import parameters_of
+from ppl_vae.runtime.config import checked
 from ppl_vae.runtime.seeding import seeded
 
 _CONVOLVED = 8  # pixels of height and width, from which convolutions see more than a dense layer does
@@ -68,12 +69,15 @@ def data_for(data: DataConfig, pair: PairConfig, x: Any = None, y: Any = None) -
         x: an array of observations in place of the data that is named, ``(N, *event)``.
         y: labels beside them, ``(N,)``.
     """
+    reader = reader_for(data if x is None else x, y)
+    held: dict[int | None, Any] = {}  # by the one setting of those changed below that reading depends on
 
     def read(**changes: Any) -> Splits:
-        config = replace(data, **changes)
-        if x is None:
-            return read_data(config)
-        return load(x, y, **{each.name: getattr(config, each.name) for each in fields(config) if each.name != "data"})
+        config = checked(replace(data, **changes))
+        if config.integer_scale not in held:
+            held[config.integer_scale] = reader(config)
+        found = split(held[config.integer_scale], config)
+        return found if x is None else found._replace(settings=None)
 
     fixed = pair.likelihood != AUTO or (pair.model != AUTO and not _reads_likelihood(find("model", pair.model)))
     if not fixed:
@@ -82,9 +86,9 @@ def data_for(data: DataConfig, pair: PairConfig, x: Any = None, y: Any = None) -
     if data.integer_scale is None and data.binarization in ("auto", "none") and scaled:
         found = read(binarization="none")
         if found.scale > 1:
-            whole = read(binarization="none", integer_scale=0)
+            whole = split(held[None]._replace(scale=0), replace(data, binarization="none"))
             if _takes(takes_counts, pair, whole):
-                return whole
+                return read(binarization="none", integer_scale=0)
     if data.binarization != "auto":
         return read()
     found = read(binarization="none")

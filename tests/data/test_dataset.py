@@ -78,6 +78,20 @@ def test_what_stands_in_for_a_hole_counts_for_nothing() -> None:
     assert kind_of(Dataset(x).some()) == "reals"
 
 
+@pytest.mark.parametrize(
+    ("value", "kind"), [(1.0, "bits"), (0.5, "grey levels"), (3.0, "counts"), (2.5, "reals"), (-1.0, "reals")]
+)
+@pytest.mark.parametrize("size", [5, 2001, 6001])
+def test_a_single_number_tells_what_all_are(size: int, value: float, kind: str) -> None:
+    x = torch.zeros(size, 4, 4)
+    x[3, 1, 2], x[4, 0, 0] = 1, value
+    data = Dataset(x)
+    assert kind_of(data.some()) == kind_of(x) == kind
+    assert len(data.some()) < 4005
+    assert torch.equal(torch.stack(data.ends()), torch.stack(x.aminmax(dim=0)))
+    assert torch.equal(Dataset(torch.tensor([[7, 2], [3, 9]]), scale=10).ends()[1], torch.tensor([0.7, 0.9]))
+
+
 def test_x_is_held_without_its_history() -> None:
     assert not Dataset(GREY.clone().requires_grad_()).kept.requires_grad
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ppl_vae import UserError
-from ppl_vae.data import DataConfig, Dataset, Source, load, sources
+from ppl_vae.data import DataConfig, Dataset, Observations, load, sources
 
 # Each row is one of a kind: row i holds (2i + 1) / 2001.
 ROWS = (2 * torch.arange(1000.0) + 1) / 2001
@@ -21,8 +21,8 @@ ROWS = (2 * torch.arange(1000.0) + 1) / 2001
 def numbered(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Load 1000 numbered rows under the given settings."""
 
-    def source(_: Path) -> Source:
-        return Source(ROWS[:, None].expand(-1, 4).clone(), torch.arange(1000) % 7)
+    def source(_: Path) -> Observations:
+        return Observations(ROWS[:, None].expand(-1, 4).clone(), torch.arange(1000) % 7)
 
     monkeypatch.setitem(sources.SOURCES, "numbered", source)
     return lambda **settings: load(DataConfig(data="numbered", binarization="none", **settings))
@@ -151,9 +151,10 @@ def test_nothing_left_to_train_on(tmp_path: Path) -> None:
 def with_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """A set that brings its own test part, all of the same grey: any difference in bits is noise."""
 
-    def source(_: Path) -> Source:
+    def source(_: Path) -> Observations:
         grey = torch.full((100, 50), 0.5)
-        return Source(grey, torch.zeros(100, dtype=torch.long), grey[:50], torch.full((50,), 4))
+        labels = torch.zeros(100, dtype=torch.long)
+        return Observations(grey, labels, test_x=grey[:50], test_y=torch.full((50,), 4))
 
     monkeypatch.setitem(sources.SOURCES, "own-test", source)
 

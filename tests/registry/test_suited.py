@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 import ppl_vae as pv
-from ppl_vae.data import DataConfig
+from ppl_vae.data import DataConfig, loading, sources
 from ppl_vae.data.kinds import Kind, kind_of
 from ppl_vae.data.splits import splits_of
 from ppl_vae.models import VAE
@@ -267,3 +267,16 @@ def test_python_has_the_same_choice(tmp_path: Path) -> None:
     assert isinstance(digits.likelihood, Bernoulli)
     table = pv.build_model(VAE, pv.Dataset(torch.randn(50, 3)))
     assert isinstance(table.likelihood, Normal)
+
+
+@pytest.mark.parametrize(("pair", "times"), [({"likelihood": "normal"}, 1), ({"likelihood": "poisson"}, 2), ({}, 1)])
+def test_a_file_is_read_anew_for_other_numbers_alone(
+    pair: dict[str, Any], times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For another binarization it is split anew."""
+    read: list[object] = []
+    monkeypatch.setattr(loading, "read_source", lambda *given: read.append(given) or sources.read_source(*given))
+    found = data_for(DataConfig(data=_written(tmp_path, "drawings of 8 bits")), replace(UNSET, **pair))
+    assert len(read) == times
+    assert found.scale == (0 if times == 2 else 255)
+    assert found.settings is not None

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ppl_vae.data.arrays import Observations, observed, short
 from ppl_vae.data.binarization import Binarization, suiting
-from ppl_vae.data.dataset import Dataset, as_float
+from ppl_vae.data.dataset import Dataset
+from ppl_vae.data.kinds import as_float
 from ppl_vae.data.missing import share_in_words
 from ppl_vae.data.streaming.stored import Stored
 from ppl_vae.data.streaming.streamed import Decode, Kept, Moments, Source, Streamed

@@ -12,9 +12,8 @@ import torch
 from ppl_vae import UserError
 from ppl_vae.data import Dataset
 from ppl_vae.data.binarization import binarized
-from ppl_vae.data.dataset import as_float
 from ppl_vae.data.files.npz import read_npz
-from ppl_vae.data.kinds import LARGEST
+from ppl_vae.data.kinds import LARGEST, as_float
 
 X = np.linspace(0, 1, 12, dtype=np.float32).reshape(4, 3)
 
