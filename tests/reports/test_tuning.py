@@ -1,8 +1,8 @@
 """A study: what it searches, that it goes on as if it had not stopped, and what it says of the best."""
 
 import csv
-import dataclasses
 import shutil
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,10 @@ import ppl_vae
 from ppl_vae import UserError
 from ppl_vae.estimates.estimate import Estimate
 from ppl_vae.reports.tuning import TuneConfig, trials
-from ppl_vae.reports.tuning.result import Trial, Tuning
-from ppl_vae.reports.tuning.terms import searched_by, with_values
+from ppl_vae.reports.tuning.importance import enough_for, importance
+from ppl_vae.reports.tuning.result import Tuning
+from ppl_vae.reports.tuning.terms import Searched, searched_by, with_values
+from ppl_vae.reports.tuning.trial import Elbos, Trial
 from ppl_vae.runs.run import TrainConfig
 
 SMALL = {"epochs": 2, "batch_size": 647, "hidden": [8], "engine": "eager", "num_samples": 5, "device": "cpu"}
@@ -50,6 +52,12 @@ def test_several_of_several_and_a_guide_with_its_family() -> None:
     found = with_values(TrainConfig(), {"guide": "amortized:full-rank", "hidden": [64, 64], "learning_rate": 0.1})
     assert (found.pair.guide, found.pair.family, found.fit.optimizer.learning_rate) == ("amortized", "full-rank", 0.1)
     assert found.pair.settings == {"hidden": [64, 64]}
+
+
+def test_guide_and_family_can_be_searched_apart() -> None:
+    found = with_values(TrainConfig(), {"guide": "semi-amortized", "family": "full-rank"})
+    assert (found.pair.guide, found.pair.family) == ("semi-amortized", "full-rank")
+    assert with_values(found, {"guide": "amortized"}).pair.family == "diagonal"
 
 
 @pytest.mark.parametrize(
@@ -112,6 +120,9 @@ def test_the_table_is_written_the_best_first(study: tuple[Path, Tuning]) -> None
         rows = list(csv.DictReader(file))
     assert int(rows[0]["trial"]) == tuning.best.number
     assert float(rows[0]["validation_bound"]) == tuning.best.bound
+    first = next(row for row in rows if row["trial"] == "0")
+    given = {"learning_rate": "0.001", "latent_dim": "10", "guide": "amortized"}
+    assert {name: first[name] for name in given} == given  # what it had, though nothing was searched there
     assert str(tuning) in (out / "tune.txt").read_text()
     assert tuning.next_step.command.startswith("ppl-vae train ")
 
@@ -139,7 +150,7 @@ def test_going_on_is_as_if_it_had_not_stopped(
 
 def test_a_folder_of_other_terms_is_refused(study: tuple[Path, Tuning], tmp_path: Path) -> None:
     out = Path(shutil.copytree(study[0], tmp_path / "copy"))
-    with pytest.raises(UserError, match="holds a study on other terms"):
+    with pytest.raises(UserError, match=r"holds a study on other terms \(`epochs`\)"):
         ppl_vae.tune(SEARCH, "digits", out=out, trials=4, **{**SMALL, "epochs": 3})
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes").touch()
@@ -147,39 +158,135 @@ def test_a_folder_of_other_terms_is_refused(study: tuple[Path, Tuning], tmp_path
         ppl_vae.tune(SEARCH, "digits", out=tmp_path / "mine", trials=4, **SMALL)
 
 
-def test_what_diverges_is_told_and_counts(tmp_path: Path) -> None:
-    wild = {"learning_rate": [1e25, 1e26]}
-    found = ppl_vae.tune(wild, "digits", out=tmp_path / "wild", trials=2, **SMALL)
-    assert found.trials[1].ended == "diverged"
-    assert found.best.number == 0
-    assert found.gain is None
-    assert "no trial had a better validation bound" in str(found)
+def test_parts_without_a_validation_bound_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    out = tmp_path / "rows"
+    with pytest.raises(UserError, match="`guide` mean-field: a study chooses by the bound on validation data"):
+        ppl_vae.tune({"guide": ["amortized", "mean-field"]}, "digits", out=out, trials=2, **SMALL)
+    with pytest.raises(UserError, match="`family` point: a study chooses by a bound on log p"):
+        ppl_vae.tune({"family": ["diagonal", "point"]}, "digits", out=out, trials=2, **SMALL)
+    with pytest.raises(UserError, match=r"^a study chooses by the bound on validation data"):
+        ppl_vae.tune({"latent_dim": [2, 3]}, "digits", out=out, guide="mean-field", trials=2, **SMALL)
+    assert not out.exists()
 
 
-def test_a_guide_of_the_training_data_alone_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="a study needs guides with a q for unseen data"):
-        ppl_vae.tune({"guide": ["mean-field"]}, "digits", out=tmp_path / "rows", trials=2, **SMALL)
+# --- What it says -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("shift", "beyond"), [(2.0, True), (0.0, False), (-2.0, False)])
-def test_the_gain_is_beyond_chance_or_not(shift: float, beyond: bool) -> None:
-    generator = torch.Generator().manual_seed(0)
-    gain = Estimate(shift + torch.randn(100, generator=generator))
-    tuning = Tuning(TuneConfig(), (Trial(0, {}, -9.0, 2), Trial(1, {"latent_dim": 3}, -8.0, 2)), gain)
+def found(*made: Trial, gain: float = 0.3, **more: object) -> Tuning:
+    """A study of these trials, whose best one gains so much on 100 test datapoints."""
+    noise = torch.randn(100, generator=torch.Generator().manual_seed(0))
+    zero, best = Estimate(torch.zeros(100)), Estimate(gain + noise)
+    number = max((each for each in made if not each.ended), key=lambda each: each.height).number
+    return Tuning(TuneConfig(), made, {number: Elbos(best, best), 0: Elbos(zero, zero)}, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("gain", "beyond"), [(2.0, True), (0.0, False), (-2.0, False)])
+def test_the_gain_is_beyond_chance_or_not(gain: float, beyond: bool) -> None:
+    tuning = found(Trial(0, {}, -9.0, 2), Trial(1, {"latent_dim": 3}, -8.0, 2), gain=gain)
     assert ("is not beyond chance" not in tuning.verdict) == beyond
     assert "trial 1 less trial 0 on 100 test datapoints" in tuning.verdict
-    assert dataclasses.replace(tuning, gain=None).verdict.startswith("no trial")
+    assert "the best of 2 that ran to their end, by 100 validation datapoints" in tuning.choice
+    none = found(Trial(0, {}, -8.0, 2), Trial(1, {"latent_dim": 3}, -9.0, 2))
+    assert none.verdict.startswith("no trial")
+    assert none.choice == ""
+    assert none.lead is None
 
 
 def test_a_trial_without_a_bound_is_the_last_and_words_with_commas_are_one_cell(tmp_path: Path) -> None:
-    made = [
+    tuning = found(
         Trial(0, {}, -9.0, 2),
         Trial(1, {"guide": "a,b"}, None, 0, "diverged"),
         Trial(2, {"guide": "c"}, -8.5, 1, "early"),
         Trial(3, {"guide": "d"}, 4.0, 2),
-    ]
-    tuning = Tuning(TuneConfig(), tuple(made), None)
+    )
     assert tuning.best.number == 3
+    assert tuning.how_many == "4 trials, 1 ended early, 1 diverged"
     assert [row["trial"] for row in tuning.rows()] == [3, 0, 2, 1]
-    table = csv.DictReader(tuning.write(tmp_path).read_text().splitlines())
+    table = csv.DictReader(tuning.write(tmp_path)["trials"].read_text().splitlines())
     assert [row["guide"] for row in table] == ["d", "", "c", "a,b"]
+
+
+def test_it_warns_of_ends_of_ranges_and_of_a_search_that_has_learned_nothing() -> None:
+    searched = (Searched("learning_rate", {}, 1e-4, 1e-2), Searched("latent_dim", {}, 2, 40))
+    few = [Trial(0, {}, -9.0, 2), Trial(1, {"learning_rate": 9.9e-3, "latent_dim": 20}, -8.0, 2)]
+    random, end = found(*few, searched=searched).warnings
+    assert "All 2 trials have settings that were given or drawn at random" in random
+    assert end.startswith("The best `learning_rate`, 0.0099, is at the upper end of its range")
+    many = [*few, *(Trial(number, few[1].values, -8.5, 2) for number in range(2, 8))]
+    assert found(*many, searched=searched).warnings == [end]
+
+
+def test_a_notebook_shows_the_trials_and_what_they_gain(study: tuple[Path, Tuning]) -> None:
+    _, tuning = study
+    shown = tuning._repr_html_()
+    assert all(escape(line) in shown for line in tuning.footnotes())
+    assert len(tuning.to_frame()) == 4
+    assert [len(figure.axes) for figure in (tuning.figure(), tuning.figure_of_settings())] == [1, 3]
+
+
+# --- Which setting matters --------------------------------------------------------------------------------------------
+
+
+def test_shares_are_told_of_enough_trials_and_name_what_matters() -> None:
+    generator = torch.Generator().manual_seed(0)
+    searched = [
+        Searched("rate", {}, 1e-4, 1e-2),
+        Searched("size", {}, 2, 40),
+        Searched("hidden", {"8 8": [8, 8], "16": 16}),
+    ]
+    trials = [Trial(0, {}, -9.0, 2)]
+    for number in range(1, 1 + enough_for(searched)):
+        share, other = torch.rand(2, generator=generator).tolist()
+        values = {
+            "rate": float(f"{1e-4 * 100**share:.3g}"),
+            "size": 2 + int(38 * other),
+            "hidden": [[8, 8], 16][number % 2],
+        }
+        trials.append(Trial(number, values, -8 - share, 2))
+    shares = importance(searched, trials)
+    assert next(iter(shares)) == "rate"
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["rate"] > 0.7
+    assert importance(searched, trials[:-1]) == {}
+    assert importance(searched[:1], trials) == {}
+    assert importance(searched, [each._replace(bound=-8.0) for each in trials]) == {}
+
+
+# --- Its page ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_report_says_what_is_best_what_it_gains_and_how_to_go_on(study: tuple[Path, Tuning]) -> None:
+    out, tuning = study
+    page = (out / "report.html").read_text()
+    assert page.count("<img ") == 2
+    assert {"trials.png", "trials.svg", "settings.png", "settings.svg"} <= {path.name for path in out.iterdir()}
+    assert escape(tuning.next_step.command) in page
+    for name, value in tuning.best_settings.items():
+        assert f'<th scope="row">{name.replace("_", " ")}</th><td>{value}</td>' in page
+    assert "Too few trials to tell" in page
+    assert "<h2>Trials</h2>\n<table>\n<tr><td></td><th" in page
+    assert escape(f"--out {out}") in page
+    assert tuning.files == {"trials": out / "trials.csv", "report": out / "report.html"}
+
+
+def test_a_study_without_a_better_trial_has_a_report_too(tmp_path: Path) -> None:
+    out = tmp_path / "wild"
+    wild = ppl_vae.tune({"learning_rate": [1e25, 1e26]}, "digits", out=out, trials=2, **SMALL)
+    assert wild.trials[1].ended == "diverged"
+    assert wild.best.number == 0
+    assert wild.gain is None
+    assert "no trial had a better validation bound" in str(wild)
+    page = (out / "report.html").read_text()
+    assert "no trial had a better validation bound" in page
+    assert wild.next_step.command.startswith("ppl-vae tune --search learning_rate=1e+25,1e+26 --trials 4")
+
+
+def test_without_a_report_there_is_no_picture_and_going_on_makes_it(study: tuple[Path, Tuning], tmp_path: Path) -> None:
+    out = Path(shutil.copytree(study[0], tmp_path / "copy"))
+    made = [*out.glob("*.png"), *out.glob("*.svg"), out / "report.html"]
+    for path in made:
+        path.unlink()
+    ppl_vae.tune(SEARCH, "digits", out=out, trials=4, report=False, **SMALL)
+    assert not any(path.exists() for path in made)
+    ppl_vae.tune(SEARCH, "digits", out=out, trials=4, **SMALL)
+    assert all(path.exists() for path in made)

@@ -23,7 +23,7 @@ _APART = 0.25  # inches, between panels
 _LETTER = 0.105  # inches
 _LINES = 3  # of a word below a panel
 _SHORTEST = 7  # letters of a word; where there is no room for so many, only some words are named
-_SPARE = 4  # letters that a name leaves between itself and the next
+_SPARE = 2  # letters that a name leaves between itself and the next
 _STRIP = 0.5  # of the way to the next value, over which the points of one are spread
 _GOLDEN = 0.618  # steps of it spread any number of points evenly
 _BREAKS = re.compile(r"([:_-])(?=.)")  # behind which a word may be broken
@@ -166,7 +166,7 @@ def _strips(axes: "Axes", searched: Searched, letters: int) -> NDArray[np.float6
     least = min(_SHORTEST, max(map(len, names)))
     step = -(-least * len(names) // letters)
     shown = range(0, len(names), step)
-    each = max(1, int(letters / len(shown) - 0.25))
+    each = max(1, letters // len(shown))
     axes.set_xticks(shown, [_wrapped(names[place], each, _LINES) for place in shown])
     axes.set_xlim(-0.5, len(names) - 0.5)
     axes.grid(visible=False, axis="x")

@@ -12,13 +12,20 @@ from typing import Any
 import yaml
 
 from ppl_vae.data import DataConfig, Splits
+from ppl_vae.data.info import DataInfo
 from ppl_vae.evaluation import EvaluateConfig
+from ppl_vae.registry.build import settled
 from ppl_vae.registry.suited import data_for, suited
-from ppl_vae.reports.tuning.result import Tuning, best_of
-from ppl_vae.reports.tuning.terms import TuneConfig, in_words, searched_by, with_values
+from ppl_vae.reports.next_steps import haste_of
+from ppl_vae.reports.tuning.bounded import refuse_unbounded
+from ppl_vae.reports.tuning.report import write_tuning_report
+from ppl_vae.reports.tuning.result import Tuning
+from ppl_vae.reports.tuning.terms import TuneConfig, in_words, searched_by, values_in, with_values
+from ppl_vae.reports.tuning.trial import Elbos, best_of
 from ppl_vae.reports.tuning.trials import needs_optuna, trials_of
+from ppl_vae.runs.command_line import changed_from
 from ppl_vae.runs.evaluating import evaluate_run
-from ppl_vae.runs.opened import open_run
+from ppl_vae.runs.opened import SplitName, open_run
 from ppl_vae.runs.paths import numbered
 from ppl_vae.runs.run import Run, TrainConfig
 from ppl_vae.runs.training import begun, continued, train_run
@@ -26,6 +33,8 @@ from ppl_vae.runtime.config import changed, checked, from_plain
 from ppl_vae.runtime.errors import UserError, warned
 from ppl_vae.runtime.files import write_text
 from ppl_vae.runtime.folders import claimed
+from ppl_vae.runtime.progress import Bar
+from ppl_vae.training import FitConfig
 
 
 def tune(
@@ -33,6 +42,7 @@ def tune(
     data: DataConfig | Path | str | None = None,
     *,
     out: Path | str | None = None,
+    report: bool = True,
     warn: Callable[[str], object] = warned,
     **named: object,
 ) -> Tuning:
@@ -45,6 +55,7 @@ def tune(
         data: its settings, or just its name or path.
         out: a folder for the study, new or of the same one, which goes on there, to more trials if more are asked for;
             None for a temporary one.
+        report: draw pictures and write ``report.html``, where there is a folder.
         warn: called with each thing that is to be known of the numbers to come, in words.
         named: fields of :class:`TuneConfig`, at any depth, and settings of the pair's parts: ``trials=50``,
             ``epochs=30``, ``latent_dim=2``.
@@ -60,15 +71,16 @@ def tune(
     own: dict[str, object] = {name: named.pop(name) for name in ("trials", "num_samples") if name in named}
     terms = checked(changed(replace(terms, settings=with_values(terms.settings, named)), own))
     if out is not None:
-        return run_study(terms, Path(out), warn=warn)
+        return run_study(terms, Path(out), report=report, warn=warn)
     with TemporaryDirectory() as folder:
-        return replace(run_study(terms, Path(folder) / "study", warn=warn), runs={})
+        return replace(run_study(terms, Path(folder) / "study", report=False, warn=warn), runs={}, files={})
 
 
 def run_study(
     terms: TuneConfig,
     out: Path | None = None,
     *,
+    report: bool = True,
     on_data: Callable[[Splits], object] | None = None,
     on_folder: Callable[[Path], object] | None = None,
     progress: bool | None = None,
@@ -79,6 +91,7 @@ def run_study(
     Args:
         terms: of the study.
         out: the folder to make, or to go on in; None for the next free ``runs/tune-N``.
+        report: draw pictures and write ``report.html``.
         on_data: called with the data before anything is written.
         on_folder: called with the folder when it is there.
         progress: show a progress bar; None shows it on a terminal and in a notebook.
@@ -105,6 +118,8 @@ def run_study(
         pair=found.pair.absolute(),
         data=replace(terms.settings.data.absolute(), binarization=splits.binarization),
     )
+    refuse_unbounded(base, searched, splits)
+    given = values_in(replace(base, pair=settled(base.pair, DataInfo.of(splits))), searched)
     if on_data:
         on_data(splits)
     with claimed(out, partial(numbered, Path("runs"), "tune"), partial(_refuse_other, terms)) as claim:
@@ -115,18 +130,25 @@ def run_study(
             trials = trials_of(terms, searched, base, splits, claim.path, progress, warn_once)
             best = best_of(trials)
             runs = {number: claim.path / f"trial-{number}" for number in sorted({0, best.number})}
-            for number, path in runs.items():
-                _train(with_values(base, trials[number].values), path, warn_once)
+            elbo: dict[int, Elbos] = {}
+            with Bar(len(runs), "run", "keeping", progress) as bar:
+                for number, path in runs.items():
+                    _train(with_values(base, trials[number].values), path, warn_once)
+                    elbo[number] = _elbos_of(path, terms.num_samples, base.fit)
+                    bar.update()
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped; the same command with `out` {claim.path} goes on") from None
-        how = EvaluateConfig(num_samples=terms.num_samples, seed=base.fit.seed)
-        elbo = {
-            number: evaluate_run(open_run(path, base.fit.device), how, progress=False) for number, path in runs.items()
-        }
-        gain = elbo[best.number].results["elbo"] - elbo[0].results["elbo"] if best.number else None
-        tuning = Tuning(replace(terms, settings=base), trials, gain, runs)
-        tuning.write(claim.path)
-        return tuning
+        soon = haste_of([Run.open(path) for path in runs.values()])
+        tuning = Tuning(terms, trials, elbo, tuple(searched), base, given, soon, runs)
+        files = tuning.write(claim.path)
+        return replace(tuning, files=files | (write_tuning_report(tuning, claim.path) if report else {}))
+
+
+def _elbos_of(path: Path, num_samples: int, fit: FitConfig) -> Elbos:
+    """The ELBO of a run on what it was chosen by, and on what had no part in that."""
+    opened, how = open_run(path, fit.device), EvaluateConfig(num_samples=num_samples, seed=fit.seed)
+    splits: tuple[SplitName, ...] = ("validation", "test")
+    return Elbos(*(evaluate_run(opened, how, split, progress=False).results["elbo"] for split in splits))
 
 
 def _refuse_other(terms: TuneConfig, out: Path) -> None:
@@ -140,8 +162,17 @@ def _refuse_other(terms: TuneConfig, out: Path) -> None:
         theirs: TuneConfig | None = from_plain(TuneConfig, yaml.safe_load(record.read_bytes()))
     except (yaml.YAMLError, ValueError, RecursionError, UserError):
         theirs = None
-    if theirs is None or replace(theirs, trials=terms.trials) != checked(terms):
-        raise UserError(f"{out} holds a study on other terms; repeat its command, or choose another `out`.")
+    asked = checked(terms)
+    if theirs is None or replace(theirs, trials=terms.trials) != asked:
+        which = f" ({', '.join(_differing(theirs, asked))})" if theirs else ""
+        raise UserError(f"{out} holds a study on other terms{which}; repeat its command, or choose another `out`.")
+
+
+def _differing(*terms: TuneConfig) -> list[str]:
+    """The names of the settings, but for the number of trials, that two studies have unlike."""
+    one, other = (dict(changed_from(each, TuneConfig())) for each in terms)
+    names = dict.fromkeys([*one, *other])
+    return [f"`{name}`" for name in names if name != "trials" and one.get(name) != other.get(name)]
 
 
 def _train(settings: TrainConfig, path: Path, warn: Callable[[str], object]) -> None:

@@ -1,5 +1,6 @@
 """The terms of a study: the settings as they are given, which of them are searched and where."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, replace
@@ -72,6 +73,20 @@ class Searched(NamedTuple):
             return self.choices[drawn]
         return float(f"{drawn:.3g}") if isinstance(drawn, float) else drawn
 
+    def drawn(self, value: Any) -> Any:
+        """The inverse of :meth:`valued`: the text of a choice, a number within the range that it was rounded in."""
+        if self.choices:
+            return next(text for text, each in self.choices.items() if each == value)
+        return min(max(value, self.low), self.high)
+
+    def nearest_end(self, value: Any, share: float) -> str:
+        """``lower`` or ``upper`` where a value is so near, as a share of the range; else nothing, as of choices."""
+        if self.choices:
+            return ""
+        low, high, place = (math.log(each) if self.in_logarithm else each for each in (self.low, self.high, value))
+        way = (place - low) / (high - low)
+        return "lower" if way <= share else "upper" if way >= 1 - share else ""
+
     @property
     def ends(self) -> list[Any]:
         """The values that all others are between, or all there are."""
@@ -107,16 +122,29 @@ def _searched(name: str, values: str, text: str) -> Searched:
         low, high = map(_value, range_.groups())
         if not isinstance(low, int | float) or not isinstance(high, int | float) or not low < high:
             raise UserError(f"`search`: '{text}' is no range from a number to a greater one.")
-        whole = isinstance(low, int) and isinstance(high, int) and not isinstance(_usual(name), float)
+        whole = (
+            isinstance(low, int) and isinstance(high, int) and not isinstance(_named(TrainConfig()).get(name), float)
+        )
         return Searched(name, {}, *((low, high) if whole else (float(low), float(high))))
     return Searched(name, {each.strip(): _value(each.strip()) for each in values.split(",")})
 
 
-def _usual(name: str) -> Any:
-    """The default of a setting of a training; None where it is one of a pair."""
-    plain = to_plain(TrainConfig())
-    parts = [plain["fit"], plain["fit"]["optimizer"]]
-    return next((part[name] for part in parts if name in part), None)
+def _named(settings: TrainConfig) -> dict[str, Any]:
+    """All settings of a training, of its pair too, by name."""
+    plain = to_plain(settings)
+    pair, fit = plain["pair"], plain["fit"]
+    return {**pair, **pair["settings"], **fit, **fit["optimizer"]}
+
+
+def values_in(settings: TrainConfig, searched: Sequence[Searched]) -> dict[str, Any]:
+    """What settings of a training have in place of what is searched, by name, as far as they have it."""
+    named = _named(settings)
+    found = {each.name: named[each.name] for each in searched if each.name in named}
+    if "guide" in found:
+        ours = settings.pair.guide, settings.pair.family
+        (guides,) = (each.choices for each in searched if each.name == "guide")
+        found["guide"] = next((name for name in guides if split_guide(name) == ours), ":".join(ours))
+    return found
 
 
 def _value(text: str) -> Any:
@@ -139,7 +167,8 @@ def with_values(settings: TrainConfig, values: Mapping[str, Any]) -> TrainConfig
     """
     values = dict(values)
     if isinstance(guide := values.get("guide"), str):
-        values |= dict(zip(("guide", "family"), split_guide(guide), strict=True))
+        name, family = split_guide(guide)
+        values = {"family": family, **values, "guide": name}
     named = {name: values.pop(name) for name in list(values) if name in field_names(settings)}
     found = checked(changed(settings, named))
     if unknown := [name for name in values if name not in (offered := offered_to(found.pair))]:

@@ -9,13 +9,16 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ppl_vae.data import Splits
 from ppl_vae.data.info import DataInfo
 from ppl_vae.registry.build import build_pair, settled
-from ppl_vae.reports.tuning.result import Trial
+from ppl_vae.reports.tuning.bounded import NO_BOUND, POINT
+from ppl_vae.reports.tuning.importance import distributions_of
+from ppl_vae.reports.tuning.result import AT_RANDOM
 from ppl_vae.reports.tuning.terms import Searched, TuneConfig, with_values
+from ppl_vae.reports.tuning.trial import Trial
 from ppl_vae.runs.run import TrainConfig
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import writing
@@ -28,9 +31,7 @@ from ppl_vae.training.state import DivergedError
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
-    from optuna.trial import Trial as Suggested
 
-_AT_RANDOM = 6  # trials before the others are learned from
 _UNPRUNED = 0.2  # share of the epochs in which none is ended early
 
 
@@ -82,7 +83,7 @@ def _study(path: Path, splits: Splits, epochs: int) -> "Iterator[Study]":
             study_name="ppl_vae",
             direction="maximize",
             load_if_exists=True,
-            pruner=optuna.pruners.MedianPruner(_AT_RANDOM, round(_UNPRUNED * epochs)),
+            pruner=optuna.pruners.MedianPruner(AT_RANDOM, round(_UNPRUNED * epochs)),
         )
         if study.user_attrs.get("data", splits.fingerprint()) != splits.fingerprint():
             raise UserError(f"the data is not what {path.parent} was begun with; choose another `out`.")
@@ -112,18 +113,19 @@ def _try_one(
 
     # By the trial's place, so that a study that goes on is suggested what one that has not stopped is.
     seed = stream(base.fit.seed, f"trial {number}") % 2**32
-    study.sampler = TPESampler(n_startup_trials=_AT_RANDOM, seed=seed)
-    trial = study.ask()
+    study.sampler = TPESampler(n_startup_trials=AT_RANDOM, seed=seed)
+    trial = study.ask(distributions_of(searched) if number else {})
+    values = {each.name: each.valued(trial.params[each.name]) for each in searched} if number else {}
 
     def follow(metrics: EpochMetrics) -> None:
         if metrics.validation_bound is None:
-            raise UserError("a study needs guides with a q for unseen data; a per-datapoint guide has none.")
+            raise UserError(NO_BOUND)
         trial.report(metrics.validation_bound, metrics.epoch)
         if number and trial.should_prune():
             raise TrialPruned
 
     try:
-        settings = with_values(base, _suggested(trial, searched) if number else {})
+        settings = with_values(base, values)
         bound = _bound_of(settings, splits, follow, (lambda _: None) if number else warn)
     except TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
@@ -141,19 +143,6 @@ def _try_one(
         study.tell(trial, bound)
 
 
-def _suggested(trial: "Suggested", searched: Sequence[Searched]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for each in searched:
-        if each.choices:
-            drawn: Any = trial.suggest_categorical(each.name, list(each.choices))
-        elif isinstance(each.low, int) and isinstance(each.high, int):
-            drawn = trial.suggest_int(each.name, each.low, each.high, log=each.in_logarithm)
-        else:
-            drawn = trial.suggest_float(each.name, each.low, each.high, log=each.in_logarithm)
-        values[each.name] = each.valued(drawn)
-    return values
-
-
 def _bound_of(
     settings: TrainConfig,
     splits: Splits,
@@ -166,7 +155,7 @@ def _bound_of(
     settings.fit.refuse_unread(*pair)
     history = fit(*pair, splits.train, splits.validation, settings.fit, on_epoch=follow, progress=False, warn=warn)
     if history.of_point:
-        raise UserError("a study needs a bound on log p(x), which a guide that is a point has none of.")
+        raise UserError(POINT)
     kept = history.best if settings.fit.patience else history[-1]
     assert kept.validation_bound is not None  # or it was refused after the first epoch
     return kept.validation_bound
