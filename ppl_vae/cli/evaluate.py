@@ -58,8 +58,8 @@ class Evaluate:
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
     diagnose: Annotated[bool, Doc(_DIAGNOSE)] = True
     per_datapoint: Path | None = None
-    """Write what was found of each datapoint as CSV: index, elbo, reconstruction, kl, log_px, what else the estimator
-    finds, k_hat, ess."""
+    """Write what was found of each datapoint as CSV: index, label, elbo, reconstruction, kl, log_px, what else the
+    estimator finds, each with its error over draws, k_hat, ess."""
     table: Path | None = None
     """Write the table for a paper: a new .tex or .csv."""
     json: bool = False

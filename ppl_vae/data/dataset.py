@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from ppl_vae.data.conditions import check_known, conditions_like
-from ppl_vae.data.kinds import LOOKED_AT, as_float
+from ppl_vae.data.kinds import LOOKED_AT, as_float, is_grey, is_outside
 from ppl_vae.data.missing import ends_of
 from ppl_vae.programs.batch import Batch
 from ppl_vae.runtime.config import CountOrZero, in_range
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
+from ppl_vae.runtime.shown import Names
 
 ROUNDING = 1e-6
 """How far probabilities may leave [0, 1]: a few units in float32's last place, which is what scaling rounds to."""
@@ -41,6 +42,7 @@ class Dataset:
             None of float and bool.
         mask: which numbers of x were seen, bool, of x's shape; None where all were. Others count for nothing.
         c: conditions, ``(N, C)``, numbers that are given beside the labels; or None.
+        names: what the columns of x and the labels are called in tables of results.
 
     Raises:
         UserError: one of them is no tensor, of another type or another shape.
@@ -55,6 +57,7 @@ class Dataset:
         scale: int | None = None,
         mask: Tensor | None = None,
         c: Tensor | None = None,
+        names: Names = Names(),  # noqa: B008
     ) -> None:
         """Lay them out in C's order: noise is drawn in the order of memory. What they hold is looked at where a pair is
         tried, by :meth:`probe`: this runs inside a traced step too."""
@@ -83,7 +86,7 @@ class Dataset:
             advice = "; make it mask.bool()." if mask.shape == x.shape else f" and of x's, {tuple(x.shape)}."
             raise UserError(f"the mask is {_name(mask)} of shape {tuple(mask.shape)}; it must be bool{advice}")
         self.kept, self.mask = x.contiguous(), None if mask is None else mask.to(x.device).contiguous()
-        self.y, self.dynamic, self.first, self.scale = y, dynamic, first, scale or 1
+        self.y, self.dynamic, self.first, self.scale, self.names = y, dynamic, first, scale or 1, names
         self.c = None if c is None else conditions_like(c, x).to(x.device, self.dtype).contiguous()
 
     def __len__(self) -> int:
@@ -138,8 +141,8 @@ class Dataset:
 
     def replace(self, **changes: Any) -> Self:
         """The same with other arguments, by name."""
-        given: dict[str, Any] = {**self.tensors, "dynamic": self.dynamic, "first": self.first, "scale": self.scale}
-        return type(self)(**(given | changes))
+        kept = {name: getattr(self, name) for name in ("dynamic", "first", "scale", "names")}
+        return type(self)(**{**self.tensors, **kept, **changes})
 
     def values(self, rows: Tensor | slice = _ALL) -> Tensor:
         """Observations as float, before anything is drawn of them, ``(rows, *event)``; by default of all rows."""
@@ -203,7 +206,7 @@ class Dataset:
     def _telling(self) -> Tensor:
         check_known("the data", self.c)
         found = torch.arange(min(2, len(self)), device=self.device)
-        grey, outside = self._first(_is_grey), self._first(_is_outside)
+        grey, outside = self._first(is_grey), self._first(is_outside)
         negative, broken = (self._first(each) for each in (lambda part: part < 0, lambda part: part != part.round()))
         if len(outside):
             self._check_values()
@@ -239,7 +242,7 @@ class Dataset:
         """The same rows, no longer dynamic: binarized once, from the seed, with bits of its own for each split."""
         if not self.dynamic:
             return self
-        if len(self._first(_is_outside)):
+        if len(self._first(is_outside)):
             self._check_values()
         with seeded(stream(seed, f"bits from {self.first}"), self.device):
             bits = torch.bernoulli(self.values().clamp(0, 1))
@@ -277,14 +280,6 @@ class Dataset:
 def _divisor(scale: CountOrZero) -> int:
     """What integers are divided by, held to its range."""
     return scale
-
-
-def _is_grey(x: Tensor) -> Tensor:
-    return (x != 0) & (x != 1)
-
-
-def _is_outside(x: Tensor) -> Tensor:
-    return ~((x >= 0) & (x <= 1))  # NaN too
 
 
 def as_tensor(name: str, value: object) -> str:

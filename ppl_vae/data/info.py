@@ -14,6 +14,7 @@ from ppl_vae.data.splits import Splits, splits_of
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.layout import NUM_NOTES, Layout
 from ppl_vae.runtime.config import Count, CountOrZero, config
+from ppl_vae.runtime.shown import Names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -114,6 +115,11 @@ class DataInfo:
     def num_conditions(self) -> int:
         """Numbers that each observation is given as conditions."""
         return len(self.conditions)
+
+    @property
+    def names(self) -> Names:
+        """What the columns and the labels are called in tables of results."""
+        return Names(self.columns, self.class_names or self.labels)
 
     @property
     def column_names(self) -> tuple[str, ...]:

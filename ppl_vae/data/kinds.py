@@ -64,13 +64,23 @@ def kind_of(x: Tensor, layout: Layout = "plain") -> Kind:
     return "photographs" if float(between) > 0.5 else "grey levels"
 
 
-def _is_bit(x: Tensor) -> Tensor:
-    return (x == 0) | (x == 1)
-
-
 def as_float(x: Tensor, scale: int) -> Tensor:
     """Observations as they are kept, as float: integers divided by the scale, by nothing if it is 0 or 1."""
     if x.is_floating_point():
         return x
     floats = x.to(torch.get_default_dtype())
     return floats if scale <= 1 or x.dtype == torch.bool else floats / scale
+
+
+def is_grey(x: Tensor) -> Tensor:
+    """Which numbers are no bits, bool of the same shape."""
+    return (x != 0) & (x != 1)
+
+
+def is_outside(x: Tensor) -> Tensor:
+    """Which numbers are no probabilities, bool of the same shape; NaN is none."""
+    return ~((x >= 0) & (x <= 1))
+
+
+def _is_bit(x: Tensor) -> Tensor:
+    return (x == 0) | (x == 1)

@@ -21,6 +21,7 @@ from ppl_vae.data.tables.reading import is_frame
 from ppl_vae.runtime.config import changed, checked
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.processes import current
+from ppl_vae.runtime.shown import Names
 
 # Fewer training rows than this are an oversight, or a trial of something else.
 _FEW = 10
@@ -104,6 +105,9 @@ def split(source: Observations | Far, settings: DataConfig) -> Splits:
     """
     parts = _far(source, settings) if isinstance(source, Far) else _held(source, settings)
     found = parts.source
+    class_names = tuple(found.class_names[label] for label in parts.classes) if found.class_names else ()
+    for part in parts.datasets:
+        part.names = Names(found.columns, class_names or parts.classes)
     train, *held_out = parts.datasets
     validation, test = (part if len(part) else None for part in held_out)
     return Splits(
@@ -114,7 +118,7 @@ def split(source: Observations | Far, settings: DataConfig) -> Splits:
         layout=found.layout,
         alphabet=found.alphabet,
         classes=parts.classes,
-        class_names=tuple(found.class_names[label] for label in parts.classes) if found.class_names else (),
+        class_names=class_names,
         columns=found.columns,
         kinds=found.kinds,
         condition_names=found.condition_names,

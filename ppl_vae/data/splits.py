@@ -144,7 +144,9 @@ class Splits(NamedTuple):
         labels, num_classes = torch.tensor(self.classes, dtype=torch.long), max(self.classes, default=-1) + 1
 
         def part(split: Dataset) -> Dataset:
-            return split if split.y is None else split.replace(y=labels[split.y])
+            if split.y is None:
+                return split
+            return split.replace(y=labels[split.y], names=split.names._replace(labels=()))
 
         return self._replace(
             train=part(self.train),

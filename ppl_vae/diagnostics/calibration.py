@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from ppl_vae import figures
 from ppl_vae.data.dataset import Dataset
-from ppl_vae.diagnostics.units import unit_names
 from ppl_vae.evaluation.simulation import simulate, with_holes_of
 from ppl_vae.predictive.posteriors import posterior_samples
 from ppl_vae.programs.batch import Batch
@@ -31,7 +30,7 @@ from ppl_vae.programs.rows import check_rows
 from ppl_vae.runtime.config import Count, Seed, in_range
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
-from ppl_vae.runtime.shown import Row, Shown
+from ppl_vae.runtime.shown import Row, Shown, unit_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

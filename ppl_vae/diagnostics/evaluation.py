@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from ppl_vae.data.checks import check_rows_are_there
 from ppl_vae.data.dataset import Dataset
 from ppl_vae.diagnostics.diagnosis import Diagnostics, diagnose
-from ppl_vae.diagnostics.per_datapoint import as_csv, per_datapoint
+from ppl_vae.diagnostics.per_datapoint import EachDatapoint, as_csv, per_datapoint
 from ppl_vae.estimates.caveats import BELOW_ZERO, POINT_IN_WORDS
 from ppl_vae.estimates.estimate import Estimate, Origin, Protocol, errors_line, rows_of, table_of
 from ppl_vae.estimates.significance import still_rising
@@ -82,9 +82,14 @@ class Evaluation(Shown):
         """Which errors the numbers have, and the protocol."""
         return [errors_line(self.results.values()), *self.protocol.in_words()]
 
-    def per_datapoint(self) -> dict[str, Tensor]:
-        """What was found of each datapoint, see :func:`ppl_vae.diagnostics.per_datapoint.per_datapoint`."""
-        return per_datapoint(self.results, self.weights)
+    def per_datapoint(self) -> EachDatapoint:
+        """What was found of each datapoint, with its row number and label: the ELBO, its parts and log p(x), each with
+        its standard error over draws; see :func:`ppl_vae.diagnostics.per_datapoint.per_datapoint`.
+
+        What the estimator does not give is by draws of the diagnostics, of as many datapoints as these were made on.
+        """
+        data = self.estimated.data
+        return per_datapoint(self.results, self.weights, data.y, data.names)
 
     def to_csv(self) -> str:
         """:meth:`per_datapoint` as text, a row for each datapoint."""

@@ -6,7 +6,6 @@ A unit u is one number of the latents' flat, unconstrained vector v; for a real 
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import torch
 from pyro import poutine
 from pyro.poutine import Trace
@@ -17,6 +16,7 @@ from ppl_vae.data.dataset import Dataset
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.latents import Latents, LatentSite
 from ppl_vae.programs.pair import frozen, in_particles, run_pair
+from ppl_vae.runtime.shown import unit_names
 
 ACTIVE_VARIANCE = 0.01
 """Variance over the data of a unit's posterior mean above which the unit is active (Burda et al. 2016)."""
@@ -105,14 +105,6 @@ def units(model: nn.Module, guide: nn.Module, data: Dataset, num_draws: int = DR
         variance_of_means=(mean.var(0) - noise.mean(0)).clamp(min=0.0),
         num_data=len(data),
     )
-
-
-def unit_names(site: str, shape: tuple[int, ...]) -> list[str]:
-    """A name for each number of a site: "rate" of a scalar, "z1", "z2", …, "w1,3"; "z2_1" of a site "z2"."""
-    if not shape:
-        return [site]
-    between = "_" if site[-1].isdigit() else ""
-    return [site + between + ",".join(str(axis + 1) for axis in place) for place in np.ndindex(shape)]
 
 
 def _sites(

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from ppl_vae.data.dataset import Dataset
@@ -61,6 +62,13 @@ class Estimate(Shown):
         found = float(self.noise.double().square().sum().sqrt() / len(self.values))
         # Draws of a point differ by rounding alone; an error that is not known stays so.
         return 0.0 if found <= 1e-12 * abs(self.mean) else found
+
+    @property
+    def stderr_of_each(self) -> Tensor:
+        """The standard error of each datapoint's value over draws, ``(N,)``; NaN where it is not known."""
+        if self.noise is None:
+            return torch.full_like(self.values, math.nan)
+        return self.noise.double().square().sum(0).sqrt()
 
     def __sub__(self, other: "Estimate") -> "Estimate":
         """The difference at each datapoint: what the two share, such as how hard an x is, is no part of its errors.

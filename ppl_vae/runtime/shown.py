@@ -9,15 +9,21 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
 
 from ppl_vae.runtime.errors import UserError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from pandas import DataFrame
+    from torch import Tensor
 
 Cell = float | int | str | None
 Row = Mapping[str, Cell]
+Columns = Mapping[str, "NDArray[Any]"]
+"""Columns of a table by name, ``(rows,)`` each."""
 
 _NOTHING = "{--}"
 _FORMULAS = {
@@ -33,7 +39,7 @@ _ESCAPED = {
 }
 _ROUNDING, _MOST_DECIMALS = 1e-6, 7
 _LISTED = 8  # names in a sentence
-_MOST_ROWS = 20  # of a table in a notebook
+_MOST_ROWS, _MOST_COLUMNS = 20, 16  # of a table in a notebook
 
 
 class Shown(Protocol):
@@ -54,11 +60,7 @@ class Shown(Protocol):
         Raises:
             UserError: pandas is not installed.
         """
-        try:
-            from pandas import DataFrame
-        except ImportError:
-            raise UserError("a data frame needs pandas; install it: pip install pandas") from None
-        return DataFrame(list(self.rows()))
+        return _as_frame(list(self.rows()))
 
     def tables(self) -> Mapping[str, Sequence[Row]]:
         """Its rows as a paper has them, by the name of the table; of most results one, with the empty name."""
@@ -78,11 +80,98 @@ class Shown(Protocol):
         return as_html(self.rows())
 
 
+class Columned(Shown, Protocol):
+    """A :class:`Shown` whose numbers are arrays: a table of many rows or columns."""
+
+    @abstractmethod
+    def columns(self) -> Columns:
+        """Its numbers by the name of the column, all of one length."""
+
+    def rows(self) -> Sequence[Row]:
+        """A mapping from column to value for each row."""
+        return in_rows(self.columns())
+
+    def to_frame(self) -> "DataFrame":
+        """The columns as a pandas data frame.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        return _as_frame(dict(self.columns()))
+
+    def __str__(self) -> str:
+        """How many rows, of which columns."""
+        columns = self.columns()
+        return f"{len(next(iter(columns.values()))):,} rows of {listed(list(columns))}"
+
+
+class Names(NamedTuple):
+    """What the numbers of a data set are called in a table.
+
+    Args:
+        columns: of x, where x is a table whose columns have names.
+        labels: what the labels 0, 1, 2, ... are called: names, or the integers that the data has for them.
+    """
+
+    columns: tuple[str, ...] = ()
+    labels: tuple[str | int, ...] = ()
+
+    def of_x(self, event_shape: tuple[int, ...]) -> list[str]:
+        """A name for each number of an observation: that of its column, or "x1", "x2", …, "x1,3" of a pixel."""
+        return list(self.columns) if self.columns else unit_names("x", event_shape)
+
+    def of_labels(self, y: "Tensor | None") -> dict[str, "NDArray[Any]"]:
+        """The column ``label``, ``(N,)``, of labels by number; none where there are no labels."""
+        if y is None:
+            return {}
+        numbers = y.cpu().numpy()
+        return {"label": np.array(self.labels)[numbers] if self.labels else numbers}
+
+
+def unit_names(site: str, shape: tuple[int, ...]) -> list[str]:
+    """A name for each number of an array: "rate" of a scalar, "z1", "z2", …, "w1,3"; "z2_1" of a site "z2"."""
+    if not shape:
+        return [site]
+    between = "_" if site[-1].isdigit() else ""
+    return [site + between + ",".join(str(axis + 1) for axis in place) for place in np.ndindex(shape)]
+
+
+def spread_out(names: Sequence[str], values: "Tensor | NDArray[Any]", ending: str = "") -> dict[str, "NDArray[Any]"]:
+    """An array of rows, ``(rows, *shape)``, as columns.
+
+    Args:
+        names: of the numbers of a row, in C's order.
+        values: the array.
+        ending: of the names of the columns.
+    """
+    array = values if isinstance(values, np.ndarray) else values.detach().cpu().numpy()
+    return {f"{name}{ending}": column for name, column in zip(names, array.reshape(len(array), -1).T, strict=True)}
+
+
+def in_rows(columns: Columns) -> list[Row]:
+    """Columns as rows."""
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in values]
+
+
+def _as_frame(table: object) -> "DataFrame":
+    try:
+        from pandas import DataFrame
+    except ImportError:
+        raise UserError("a data frame needs pandas; install it: pip install pandas") from None
+    return DataFrame(table)
+
+
 def as_html(rows: Sequence[Row]) -> str:
     """Rows as an HTML table, numbers to six digits; what is text is escaped. Of many rows the first and the last ones,
-    and how many there are."""
+    and how many there are; of many columns likewise."""
     if not rows:
         return "<table></table>"
+    size = f"{len(rows):,} rows"
+    if wide := len(rows[0]) > _MOST_COLUMNS:
+        size += f", {len(rows[0]):,} columns"
+        few = [*rows[0]][: _MOST_COLUMNS // 2], [*rows[0]][-_MOST_COLUMNS // 2 :]
+        rows = [{name: row.get(name, "…") for name in (*few[0], "…", *few[1])} for row in rows]
     head = "".join(f"<th>{escape(str(name))}</th>" for name in rows[0])
     many = len(rows) > _MOST_ROWS
     lines = ["".join(f"<td>{_cell(value)}</td>" for value in row.values()) for row in rows]
@@ -90,7 +179,7 @@ def as_html(rows: Sequence[Row]) -> str:
         lines = [*lines[: _MOST_ROWS // 2], f'<td colspan="{len(rows[0])}">…</td>', *lines[-_MOST_ROWS // 2 :]]
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f"<div>{table}<p>{len(rows):,} rows</p></div>" if many else table
+    return f"<div>{table}<p>{size}</p></div>" if many or wide else table
 
 
 def _cell(value: Cell) -> str:

@@ -261,9 +261,11 @@ def test_a_table_of_datapoints(cli, plain, trained, tmp_path, monkeypatch, flags
     found = plain(*flags, "--per-datapoint", tmp_path / "table.csv")
     with (tmp_path / "table.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["index", "elbo", "reconstruction", "kl", "log_px", "k_hat", "ess"]
+    nats = ["elbo", "reconstruction", "kl", "log_px"]
+    both = [each for name in nats for each in (name, f"{name}_stderr")]
+    assert [name for name in rows[0] if name != "label"] == ["index", *both, "k_hat", "ess"]
     assert [int(row["index"]) for row in rows] == list(range(20))
-    table = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+    table = {name: np.array([float(row[name]) for row in rows]) for name in [*nats, "k_hat", "ess"]}
     headline = next(iter(found))
     assert table[headline].mean() == pytest.approx(found[headline], abs=1e-4)
     np.testing.assert_allclose(table["elbo"], table["reconstruction"] - table["kl"], atol=1e-3)
@@ -278,8 +280,9 @@ def test_a_table_of_datapoints(cli, plain, trained, tmp_path, monkeypatch, flags
 def test_a_table_of_a_guide_without_density_or_rows(cli, plain, point, local, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation, "_DRAWS", 100)
     plain(point, "--limit", 3, "--per-datapoint", tmp_path / "point.csv")
-    _, *rows = (tmp_path / "point.csv").read_text().splitlines()
-    assert [row.split(",")[4:] for row in rows] == [["", "", ""]] * 3
+    with (tmp_path / "point.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [[row[name] for name in ("log_px", "log_px_stderr", "k_hat", "ess")] for row in rows] == [[""] * 4] * 3
     # Annealing from the prior looks at no guide; the table does.
     plain(local, "--estimator", "ais", *SHORT, *BRIEF, "--limit", 3, "--per-datapoint", tmp_path / "local.csv")
     _, *rows = (tmp_path / "local.csv").read_text().splitlines()

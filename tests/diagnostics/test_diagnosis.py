@@ -16,13 +16,13 @@ from ppl_vae import Batch
 from ppl_vae.data import Dataset
 from ppl_vae.diagnostics import Diagnostics, diagnose
 from ppl_vae.diagnostics import aggregate as aggregate_module
-from ppl_vae.diagnostics.units import unit_names
 from ppl_vae.evaluation.weight_tails import pareto_khat
 from ppl_vae.guides import Diagonal, FullRank, PerDatapoint, Point
 from ppl_vae.models import LinearGaussian, Model
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.pair import Weighted
 from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.shown import unit_names
 from ppl_vae.testing import Case
 from tests.conformance import CASES
 from tests.marks import slow_after

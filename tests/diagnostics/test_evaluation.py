@@ -46,7 +46,8 @@ def test_it_says_all_that_is_known() -> None:
     assert "<td>reconstruction</td>" in found._repr_html_()
     table = found.per_datapoint()
     assert torch.equal(table["elbo"], found.results["elbo"].values)
-    assert found.to_csv().splitlines()[0] == "index,elbo,reconstruction,kl,log_px,k_hat,ess"
+    nats = "elbo,elbo_stderr,reconstruction,reconstruction_stderr,kl,kl_stderr,log_px,log_px_stderr"
+    assert found.to_csv().splitlines()[0] == f"index,{nats},k_hat,ess"
     assert found.protocol.data == "given"
 
 

@@ -95,7 +95,7 @@ class Streamed(Dataset):
         device: torch.device | None = None,
         c: Tensor | None = None,
     ) -> None:
-        super().__init__(some.kept, None, dynamic, first, some.scale, some.mask)
+        super().__init__(some.kept, None, dynamic, first, some.scale, some.mask, names=some.names)
         self.source, self.y, self.c, self._numbers, self._device = source, y, c, numbers, device or some.device
 
     def __len__(self) -> int:
@@ -123,7 +123,7 @@ class Streamed(Dataset):
 
     def replace(self, **changes: Any) -> Self:
         """The same with other arguments, by name."""
-        some = Dataset(self.kept, None, self.dynamic, 0, self.scale, self.mask)
+        some = Dataset(self.kept, None, self.dynamic, 0, self.scale, self.mask, names=self.names)
         given: dict[str, Any] = {
             "source": self.source,
             "some": some,
@@ -230,7 +230,7 @@ class Streamed(Dataset):
         rows = rows.cpu()
         kept = self.source.decode(self.source.stored.take(self.source.places[rows.numpy()]))
         y, c = (None if each is None else each[rows.to(each.device)] for each in (self.y, self.c))
-        return Dataset(kept.x, y, self.dynamic, self.first, self.scale, kept.mask, c).to(self.device)
+        return Dataset(kept.x, y, self.dynamic, self.first, self.scale, kept.mask, c, self.names).to(self.device)
 
 
 class Window(Dataset):
