@@ -123,6 +123,16 @@ def test_a_traced_run_is_the_eager_one_and_resuming_it_is_as_if_it_had_not_stopp
 MANNERS = {
     "cosine after a warm-up": OptimizerConfig(0.01, schedule="cosine", rate_warmup=2, weight_decay=0.3),
     "plateau": OptimizerConfig(0.3, schedule="plateau", weight_decay=0.1),
+    "RMSprop": OptimizerConfig(
+        0.003,
+        schedule="cosine",
+        rate_warmup=2,
+        weight_decay=0.3,
+        weight_average=0.9,
+        clip_norm=10.0,
+        optimizer="RMSprop",
+        optimizer_options=("momentum=0.5", "centered=true"),
+    ),
 }
 
 
@@ -137,7 +147,7 @@ def test_step_sizes_go_on_as_if_it_had_not_stopped(
 
     class Recorder(EagerStep):
         def __call__(self, index: Tensor, kl_weight: float | Tensor = 1.0) -> Tensor:
-            rates.append(self.optimizer.adam.param_groups[0]["lr"])
+            rates.append(self.optimizer.of_shared.param_groups[0]["lr"])
             return super().__call__(index, kl_weight)
 
     monkeypatch.setattr(fitting, "EagerStep", Recorder)

@@ -98,7 +98,7 @@ def test_warm_up_reaches_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     class Recorder(EagerStep):
         def __call__(self, index: Tensor, kl_weight: float | Tensor = 1.0) -> Tensor:
             seen.append(float(kl_weight))
-            rates.append(self.optimizer.adam.param_groups[0]["lr"])
+            rates.append(self.optimizer.of_shared.param_groups[0]["lr"])
             return super().__call__(index, kl_weight)
 
     monkeypatch.setattr(fitting, "EagerStep", Recorder)

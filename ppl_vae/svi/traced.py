@@ -35,6 +35,8 @@ class TracedStep:
     def __init__(
         self, eager: EagerStep | DistributedStep, batch_size: int, compile_graph: CompileGraph = compiled
     ) -> None:
+        if not eager.optimizer.settings.is_traceable:
+            raise NotTraceableError("that is for the optimizer Adam without options")
         self.eager, self.batch_size = eager, batch_size
         self.model, self.guide, self.objective = eager.model, eager.guide, eager.objective
         self.optimizer, self.data = eager.optimizer, eager.data

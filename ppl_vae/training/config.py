@@ -53,13 +53,15 @@ class FitConfig:
     """Where to compute: auto (CUDA, then MPS, then the CPU), cpu, cuda, cuda:1, mps."""
 
     def refuse_unread(self, *programs: nn.Module, named: Iterable[str] = ()) -> None:
-        """See that training these models and guides reads all that was set, by a value of its own or by name.
+        """See that training these models and guides reads all that was set, by a value of its own or by name, and that
+        the optimizer can move them.
 
         Raises:
-            UserError: it does not.
+            UserError: it does not, or cannot.
         """
         if not tables_of(*programs):
             refuse_unread(self, ["row_learning_rate"], "per-datapoint guides", named)
+        self.optimizer.check(*programs)
 
 
 def doubts_about(settings: FitConfig, goes_on: bool = False) -> list[str]:
@@ -74,6 +76,7 @@ def doubts_about(settings: FitConfig, goes_on: bool = False) -> list[str]:
     if several and settings.num_particles == 1:
         found.append(f"`objective` {settings.objective} with 1 draw of z is the ELBO; give `num_particles` 5 or more.")
     epochs, of_rates = settings.epochs, settings.optimizer
+    found += of_rates.doubts
     for name, length, what in (
         ("kl_warmup", settings.kl_warmup, "the KL has its"),
         ("rate_warmup", of_rates.rate_warmup, "step sizes have their"),

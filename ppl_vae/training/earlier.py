@@ -35,13 +35,12 @@ class Earlier:
         """Have a fit that begins go on from here; nothing before the first step.
 
         Raises:
-            UserError: these were fits of another pair.
+            UserError: these were fits of another pair, or by another optimizer.
         """
         if not self.optimizer:
             return
-        shapes = {number: param.shape for number, param in enumerate(state.optimizer.shared)}
-        if any(shapes.get(number) != each["exp_avg"].shape for number, each in self._moments().items()):
-            raise UserError("what an earlier fit has come to is of another pair; begin anew.")
+        if not state.optimizer.has_made(self.optimizer):
+            raise UserError("what an earlier fit has come to is of another pair or another optimizer; begin anew.")
         state.optimizer.load_state_dict(self.optimizer)
         state.history, state.best = list(self.history), self.best
         if self.stopped_in and self.stopped_in["of"] == (state.num_data, state.steps_per_epoch):
@@ -60,11 +59,6 @@ class Earlier:
         if state.order is not None:
             stands = {"order": _copied(state.order), "step": state.step, "sums": _copied(state.sums)}
             self.stopped_in = {"of": (state.num_data, state.steps_per_epoch), **stands}
-
-    def _moments(self) -> dict[int, dict[str, Tensor]]:
-        """Those of each parameter, by its number; a pair of formulas has none."""
-        shared = self.optimizer["shared"]
-        return shared["state"] if shared else {}
 
 
 def _copied(state: Any) -> Any:

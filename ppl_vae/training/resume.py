@@ -24,7 +24,7 @@ from ppl_vae.training.metrics import EpochMetrics
 # Settings that may differ between a run and its continuation.
 _MAY_CHANGE = ("epochs", "device", "engine")
 # Settings that checkpoints of earlier versions do not have, whose fits were as by default.
-_ADDED = {"optimizer": ("rate_warmup", "weight_decay", "weight_average")}
+_ADDED = {"optimizer": ("rate_warmup", "weight_decay", "weight_average", "optimizer", "optimizer_options")}
 
 
 def check_settings(found: Found, mine: Mapping[str, Any]) -> None:
@@ -51,6 +51,8 @@ def check_settings(found: Found, mine: Mapping[str, Any]) -> None:
 def _same(mine: object, theirs: object) -> bool:
     if isinstance(mine, dict) and isinstance(theirs, dict):
         return mine.keys() == theirs.keys() and all(_same(mine[key], theirs[key]) for key in mine)
+    if isinstance(mine, list) and isinstance(theirs, list):
+        return len(mine) == len(theirs) and all(map(_same, mine, theirs))
     return type(mine) is type(theirs) and isinstance(mine, str | int | float | None) and mine == theirs
 
 
@@ -163,13 +165,14 @@ def load_weights(path: Path, program: nn.Module, weights: dict[str, Any]) -> Non
 
 
 def check_optimizer(found: Found, optimizer: PairOptimizer, steps: int) -> Any:
-    """Adam's moments and counts: each of its parameter's shape and type, none of more steps than were taken.
+    """What the optimizer remembers, moments and counts: of its parameter's shape and type, none of more steps than were
+    taken.
 
     Returns:
         what the optimizer's ``load_state_dict`` takes.
     """
     parts = found.entries(("shared", "rows"))
-    if optimizer.adam is None:
+    if optimizer.of_shared is None:
         if parts["shared"].value is not None:
             raise parts["shared"].wrong("moments, where the pair has no parameters but rows")
     else:
@@ -178,15 +181,18 @@ def check_optimizer(found: Found, optimizer: PairOptimizer, steps: int) -> Any:
         for number, entry in moments.items():
             if type(number) is not int or not 0 <= number < len(optimizer.shared):
                 raise parts["shared"].at("state", None).wrong(f"{number!r} is no parameter of the pair")
-            param = optimizer.shared[number]
-            of_one = entry.entries(("step", "exp_avg", "exp_avg_sq"))
-            _check_counts(of_one["step"], (), (torch.float32, torch.float64), steps)
-            _check_moments(of_one["exp_avg"], of_one["exp_avg_sq"], param)
+            expected = optimizer.expected_state(number)
+            for name, each in entry.entries(expected).items():
+                if name == "step":
+                    _check_counts(each, (), (torch.float32, torch.float64), steps)
+                else:  # torch calls second moments so
+                    _check_moments(each, expected[name], low=0.0 if name.endswith("_sq") else -math.inf)
     tables = parts["rows"].entries(("tables",))["tables"].items(len(optimizer.tables))
     for entry, table in zip(tables, optimizer.tables, strict=True):
         of_one = entry.entries(("steps", "mean", "square"))
         _check_counts(of_one["steps"], (len(table.weight), 1), (table.weight.dtype,), steps)
-        _check_moments(of_one["mean"], of_one["square"], table.weight)
+        _check_moments(of_one["mean"], table.weight, low=-math.inf)
+        _check_moments(of_one["square"], table.weight, low=0.0)
     return found.value
 
 
@@ -196,9 +202,8 @@ def _check_counts(found: Found, shape: tuple[int, ...], dtypes: tuple[torch.dtyp
         raise found.wrong("counts that are not whole")
 
 
-def _check_moments(mean: Found, square: Found, param: Tensor) -> None:
-    mean.tensor_within(param.shape, param.dtype, low=-math.inf, high=math.inf)
-    square.tensor_within(param.shape, param.dtype, low=0.0, high=math.inf)
+def _check_moments(found: Found, like: Tensor, low: float) -> None:
+    found.tensor_within(like.shape, like.dtype, low=low, high=math.inf)
 
 
 def check_order(found: Found, num_parts: int) -> Tensor | None:

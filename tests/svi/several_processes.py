@@ -27,6 +27,9 @@ from tests.pairs import all_of, amortized, oracle, simulate, stripes, stripes_da
 X = simulate(oracle(), 21)
 VALIDATION = simulate(oracle(), 10, seed=2)
 OPTIMIZER = OptimizerConfig(learning_rate=0.05, schedule="cosine", clip_norm=5.0)
+RMSPROP = OptimizerConfig(
+    0.01, schedule="cosine", clip_norm=5.0, weight_decay=0.1, optimizer="RMSprop", optimizer_options=("momentum=0.5",)
+)
 EXACT = FitConfig(epochs=4, batch_size=5, kl_warmup=2, patience=4, optimizer=OPTIMIZER, seed=3, device="cpu")
 TABLES = dataclasses.replace(EXACT, patience=0)
 NOISY = FitConfig(epochs=6, batch_size=16, patience=6, optimizer=OPTIMIZER, seed=3, device="cpu")
@@ -140,6 +143,7 @@ def run(folder: Path, group: Group) -> None:
         train_tables(folder / f"tables-{engine}.pt", engine=engine)
         for name in GIVEN:
             train_given(folder / f"{name}-{engine}.pt", name, engine)
+    train_exact(folder / "rmsprop.pt", optimizer=RMSPROP)
     train_noisy(folder / "noisy.pt")
     # A signal to one process stops all, and they go on as if it had not been.
     interrupted(train_noisy, folder / "noisy-again.pt", 2 if second else 0)

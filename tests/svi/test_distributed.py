@@ -100,6 +100,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The jobs' outcomes, of two processes; ``one-….pt`` are one process's."""
     path = tmp_path_factory.mktemp("jobs")
     jobs.train_exact(path / "one-exact.pt")
+    jobs.train_exact(path / "one-rmsprop.pt", optimizer=jobs.RMSPROP)
     jobs.train_tables(path / "one-tables.pt")
     for name in jobs.GIVEN:
         jobs.train_given(path / f"one-{name}.pt", name)
@@ -127,6 +128,12 @@ def test_two_processes_take_the_steps_of_one(folder: Path, name: str, engine: st
         (moments,) = one["optimizer"]["rows"]["tables"]
         assert (moments["steps"] == jobs.TABLES.epochs).all()  # each row once an epoch
         assert all(row.abs().max() > 0.01 for row in one["guide"]["table.weight"])
+
+
+def test_two_processes_take_the_steps_of_one_by_another_optimizer(folder: Path) -> None:
+    one, two = state(folder / "one-rmsprop.pt"), state(folder / "rmsprop.pt")
+    assert_close(two, one)
+    assert set(one["optimizer"]["shared"]["state"][0]) == {"step", "square_avg", "momentum_buffer"}
 
 
 @pytest.mark.parametrize("engine", jobs.ENGINES)

@@ -94,7 +94,7 @@ def test_returns_the_sums_over_the_batch() -> None:
 def descent(model: nn.Module, guide: nn.Module, rate: float = 1.0, clip_norm: float | None = None) -> PairOptimizer:
     """Plain gradient descent, whose steps are the gradients themselves."""
     optimizer = PairOptimizer(model, guide, OptimizerConfig(clip_norm=clip_norm))
-    optimizer.adam = torch.optim.SGD(optimizer.shared, lr=rate)
+    optimizer.of_shared = torch.optim.SGD(optimizer.shared, lr=rate)
     return optimizer
 
 

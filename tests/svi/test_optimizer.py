@@ -14,7 +14,7 @@ class Numbers(nn.Module):
 
 def test_settings_reach_adam() -> None:
     optimizer = PairOptimizer(Numbers(1.0), Numbers(2.0), OptimizerConfig(learning_rate=0.3, adam_epsilon=1e-4))
-    (group,) = optimizer.adam.param_groups
+    (group,) = optimizer.of_shared.param_groups
     assert (group["lr"], group["eps"], group["betas"]) == (0.3, 1e-4, (0.9, 0.999))
 
 

@@ -146,9 +146,9 @@ def test_pair_optimizer_keeps_rows_to_row_adam() -> None:
     guide = nn.Sequential(nn.Linear(2, 2), table_of())
     optimizer = PairOptimizer(nn.Linear(1, 1), guide, OptimizerConfig(learning_rate=0.3, row_learning_rate=0.2))
     assert optimizer.tables == [guide[1]]
-    assert optimizer.adam is not None
-    assert all(param is not guide[1].weight for group in optimizer.adam.param_groups for param in group["params"])
-    assert sum(len(group["params"]) for group in optimizer.adam.param_groups) == 4
+    assert optimizer.of_shared is not None
+    assert all(param is not guide[1].weight for group in optimizer.of_shared.param_groups for param in group["params"])
+    assert sum(len(group["params"]) for group in optimizer.of_shared.param_groups) == 4
     optimizer.scale_rates(1.0)
     assert optimizer.row_adam.learning_rate == 0.2
     optimizer.scale_rates(0.5)
@@ -159,7 +159,7 @@ def test_pair_of_tables_alone() -> None:
     """No shared parameter: there is no Adam, and the state still makes the round trip."""
     table = table_of()
     optimizer = PairOptimizer(nn.Module(), table, OptimizerConfig(row_learning_rate=RATE))
-    assert optimizer.adam is None
+    assert optimizer.of_shared is None
     optimizer.zero_grad()
     with collect_leaves(optimizer.tables) as leaves:
         loss = loss_of(table(torch.tensor([1])), torch.tensor([1]))

@@ -38,6 +38,8 @@ def test_without_it_a_second_fit_begins_anew() -> None:
     fit(*pair, TRAIN, settings=once, earlier=earlier)
     with pytest.raises(UserError, match="what an earlier fit has come to is of another pair"):
         fit(*vae_pair(latent_dim=3), TRAIN, settings=settings(patience=0, epochs=2), earlier=earlier)
+    with pytest.raises(UserError, match="what an earlier fit has come to is of another pair or another optimizer"):
+        fit(*pair, TRAIN, settings=settings(patience=0, epochs=2), earlier=earlier, optimizer="RMSprop")
     with pytest.raises(UserError, match="`resume` goes on from a file and `earlier` from memory"):
         fit(*pair, TRAIN, settings=once, checkpoint_path="run.pt", resume=True, earlier=earlier)
 

@@ -55,6 +55,11 @@ class Kind:
 KINDS = {
     "early stopping": Kind(vae_pair, VALIDATION, settings(kl_warmup=1)),
     "rows": Kind(per_datapoint_pair, None, settings(patience=0)),
+    "RMSprop": Kind(
+        vae_pair,
+        None,
+        settings(patience=0, optimizer=OptimizerConfig(optimizer="RMSprop", optimizer_options=("alpha=0.9",))),
+    ),
     "averaged": Kind(vae_pair, None, settings(patience=0, optimizer=OptimizerConfig(weight_average=0.9))),
 }
 
@@ -150,6 +155,8 @@ def may_be(at: Place, what: str) -> bool:
         case ("settings", "device"):
             return what == "a string"
         case ("settings", "optimizer", "rate_warmup" | "weight_decay" | "weight_average"):  # earlier versions had none
+            return what == "missing"
+        case ("settings", "optimizer", "optimizer" | "optimizer_options"):  # then it was Adam
             return what == "missing"
         case ("average",):  # nor this
             return what == "missing"

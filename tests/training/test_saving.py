@@ -28,8 +28,8 @@ def poison_weights(step: EagerStep, sums: Tensor) -> Tensor:
 
 
 def poison_moments(step: EagerStep, sums: Tensor) -> Tensor:
-    assert step.optimizer.adam
-    next(iter(step.optimizer.adam.state.values()))["exp_avg_sq"].view(-1)[:1] = torch.inf
+    assert step.optimizer.of_shared
+    next(iter(step.optimizer.of_shared.state.values()))["exp_avg_sq"].view(-1)[:1] = torch.inf
     return sums
 
 
