@@ -13,11 +13,11 @@ from ppl_vae.data.info import DataInfo
 from ppl_vae.data.labels import rows_of
 from ppl_vae.diagnostics.units import Units, units
 from ppl_vae.explorer.convolutions import decoder_layers, encoder_layers
-from ppl_vae.explorer.networks import Dense, Layer, layers_of
+from ppl_vae.explorer.networks import Dense, Layer, Scales, layers_of
 from ppl_vae.explorer.page import Contents, Placement
 from ppl_vae.guides import Amortized, Diagonal, Family, FullRank, LowRank, Point, SemiAmortized
 from ppl_vae.models import VAE, ConditionalVAE, LinearGaussian
-from ppl_vae.models.likelihoods import Bernoulli, Normal
+from ppl_vae.models.likelihoods import Bernoulli, NegativeBinomial, Normal, Poisson
 from ppl_vae.models.priors import StandardNormal
 from ppl_vae.networks.convolutional import ConvDecoder, ConvEncoder
 from ppl_vae.networks.dense import Decoder, Encoder
@@ -42,6 +42,7 @@ _FAMILIES: dict[type[Family], Literal["diagonal", "low-rank", "full-rank", "poin
 }
 
 _CLIPPED = "Means outside [0, 1] are drawn as 0 or 1."
+_OF_USUAL_TOTAL = "Means are those of a row whose total is the usual one."
 _ENDS = {
     "column": "White is the smallest number of a column in training, black the largest.",
     "number": "White is the smallest number in training, black the largest.",
@@ -138,8 +139,8 @@ def explored(
 def _said(info: DataInfo, data: Dataset, decoded: "_Decoded") -> list[str]:
     """What is to be said of how numbers are drawn."""
     ends = "column" if len(info.least) > 1 else "number"
-    said = [f"{_ENDS[ends]} {_BETWEEN}"] if info.least else decoded.notes
-    return [*said, *([_NOT_SEEN] if data.mask is not None else [])]
+    drawn = [f"{_ENDS[ends]} {_BETWEEN}"] if info.least else [_CLIPPED] if decoded.link != "sigmoid" else []
+    return [*drawn, *decoded.notes, *([_NOT_SEEN] if data.mask is not None else [])]
 
 
 def _images(info: DataInfo, few: Dataset) -> NDArray[np.uint8] | NDArray[np.float32]:
@@ -159,7 +160,7 @@ class _Decoded(NamedTuple):
     """How the page decodes: from z to the link's argument, the link, how many labels are taken, what is to be said."""
 
     layers: list[Layer]
-    link: Literal["sigmoid", "identity"]
+    link: Literal["sigmoid", "identity", "exp"]
     num_classes: int
     notes: list[str]
 
@@ -172,7 +173,7 @@ def _decoded(model: nn.Module, called: str) -> _Decoded:
     """
     if type(model) is LinearGaussian:
         weight, bias = model.weight.detach().cpu().numpy(), model.mean.detach().cpu().numpy()
-        return _Decoded([Dense(weight, bias)], "identity", 0, [_CLIPPED])
+        return _Decoded([Dense(weight, bias)], "identity", 0, [])
     if type(model) in (VAE, ConditionalVAE) and isinstance(decoder := model.decoder, Decoder | ConvDecoder):
         if not isinstance(model.prior, StandardNormal):
             raise UserError(
@@ -187,14 +188,17 @@ def _decoded(model: nn.Module, called: str) -> _Decoded:
         if isinstance(model.likelihood, Bernoulli):
             return _Decoded(layers, "sigmoid", classes, [])
         if isinstance(model.likelihood, Normal) and (found := _in_units_of_x(layers, model.likelihood)):
-            return _Decoded(found, "identity", classes, [_CLIPPED])
+            return _Decoded(found, "identity", classes, [])
+        if type(counts := model.likelihood) in (Poisson, NegativeBinomial):
+            return _Decoded(layers, "exp", classes, [_OF_USUAL_TOTAL] if counts.given_totals else [])
         raise UserError(
             f"the page cannot compute the means of a {type(model.likelihood).__name__} likelihood with this decoder, "
-            "only of `likelihood` bernoulli, or normal if `noise_scale` is one or feature; 'ppl-vae sample' takes any."
+            "only of `likelihood` bernoulli, poisson, negative-binomial, or normal if `noise_scale` is one or feature; "
+            "'ppl-vae sample' takes any."
         )
     raise UserError(
         f"model {called} cannot be explored; runs of `model` vae, conditional and linear-gaussian can, with "
-        "`likelihood` bernoulli or normal; 'ppl-vae sample' takes any."
+        "`likelihood` bernoulli, normal, poisson or negative-binomial; 'ppl-vae sample' takes any."
     )
 
 
@@ -244,7 +248,7 @@ def _layers(network: nn.Module) -> list[Layer]:
         return layers_of(network.net)
     if type(network) is Encoder:
         layers = layers_of(network.net)
-        return layers if network.scaling is None else _read_scaled(layers, network.scaling)
+        return layers if network.scaling is None else [_scales(network.scaling), *layers]
     raise ValueError(f"a browser has no {type(network).__name__}; it can compute this package's own")
 
 
@@ -258,14 +262,16 @@ def _in_units_of_x(layers: list[Layer], likelihood: Normal) -> list[Layer] | Non
     return [*layers[:-1], Dense(unit[:, None] * last.weight, shift + unit * last.bias)]
 
 
-def _read_scaled(layers: list[Layer], scaling: nn.Module) -> list[Layer]:
-    """Layers of x as it is, from those of x scaled."""
-    if type(scaling) is not Scaling or bool(scaling.counted.any()) or not isinstance(first := layers[0], Dense):
-        raise ValueError("a browser has no logarithm of counts")
-    shift, unit = (each.detach().cpu().numpy() for each in (scaling.shift, scaling.unit))
-    weight = first.weight.copy()
-    weight[:, : len(unit)] /= unit
-    return [Dense(weight, first.bias - weight[:, : len(unit)] @ shift), *layers[1:]]
+def _scales(scaling: nn.Module) -> Scales:
+    """How x is brought to one scale.
+
+    Raises:
+        ValueError: in a way of somebody's own.
+    """
+    if type(scaling) is not Scaling:
+        raise ValueError(f"a browser has no {type(scaling).__name__}")
+    counted, shift, unit = (each.detach().cpu().numpy() for each in (scaling.counted, scaling.shift, scaling.unit))
+    return Scales(counted.astype(np.uint8), shift, unit)
 
 
 def _order(used: Units) -> NDArray[np.int64]:

@@ -51,6 +51,22 @@ class Shift(NamedTuple):
     bias: NDArray[np.float32]
 
 
+class Scales(NamedTuple):
+    """Columns of a table as an encoder reads them: counts to log(1 + x), others to (x − shift) / unit.
+
+    Numbers behind them, a label, stay as they are.
+
+    Args:
+        counted: 1 for each column of counts, 0 for others, ``(D,)``, uint8.
+        shift: ``(D,)``, float32.
+        unit: ``(D,)``, float32.
+    """
+
+    counted: NDArray[np.uint8]
+    shift: NDArray[np.float32]
+    unit: NDArray[np.float32]
+
+
 class Convolution(NamedTuple):
     """A convolution of an image ``(height, width, channels)``, flat, or a transposed one; what is outside counts as 0.
 
@@ -85,7 +101,7 @@ class Ahead(NamedTuple):
     layers: Sequence["Layer"]
 
 
-Layer = Dense | Activation | Shift | Convolution | Ahead
+Layer = Dense | Activation | Shift | Scales | Convolution | Ahead
 """A layer that the page computes."""
 
 
@@ -121,6 +137,8 @@ def plain(layer: Layer) -> dict[str, Any]:
             return {"kind": "dense", "weight": packed(weight), "bias": packed(bias)}
         case Shift(bias):
             return {"kind": "shift", "bias": packed(bias)}
+        case Scales(counted, shift, unit):
+            return {"kind": "scales", "counted": packed(counted), "shift": packed(shift), "unit": packed(unit)}
         case Convolution(weight, bias):
             return {"kind": "convolution", **layer._asdict(), "weight": packed(weight), "bias": packed(bias)}
         case Ahead(size, layers):

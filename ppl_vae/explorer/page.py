@@ -65,7 +65,7 @@ class Contents(NamedTuple):
     notes: Sequence[str]
     placing: Sequence[str]
     decoder: Sequence[Layer]
-    link: Literal["sigmoid", "identity"]
+    link: Literal["sigmoid", "identity", "exp"]
     event_shape: tuple[int, ...]
     num_classes: int
     classes: Sequence[str]

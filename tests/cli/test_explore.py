@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from ppl_vae import Batch
 from ppl_vae.data import load
 from ppl_vae.predictive.posteriors import posterior_moments
 from ppl_vae.runs.run import Run
@@ -71,13 +72,32 @@ def test_a_model_of_ones_own_is_refused(cli, tmp_path, npz):
     assert not list((tmp_path / "run").glob("explorer*"))
 
 
-def test_of_counts_the_likelihood_is_refused_not_the_model(cli, tmp_path, npz):
-    counts = npz(x=np.random.default_rng(0).poisson(9.0, (30, 4)))
-    assert cli("train", *TINY, "--data", counts, "--out", tmp_path / "run")[0] == 0
+def test_of_codes_the_likelihood_is_refused_not_the_model(cli, tmp_path, npz):
+    codes = npz(x=np.random.default_rng(0).integers(0, 5, (30, 4)))
+    flags = ["--likelihood", "categorical", "--integer-scale", "0"]
+    assert cli("train", *TINY, "--data", codes, *flags, "--out", tmp_path / "run")[0] == 0
     status, out, err = cli("explore", tmp_path / "run")
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert "cannot compute the means of a Poisson likelihood" in err
+    assert "cannot compute the means of a Categorical likelihood" in err
     assert "model vae" not in err
+
+
+@pytest.mark.parametrize("flags", [(), ("--likelihood", "negative-binomial", "--size-factors", "total")])
+def test_counts_are_decoded_and_placed_as_by_pytorch(cli, tmp_path, npz, open_page, flags):
+    counts = npz(x=np.random.default_rng(0).poisson([[9.0, 300.0, 0.1, 2.0]], (60, 4)))
+    assert cli("train", *TINY, "--data", counts, *flags, "--out", tmp_path / "run")[0] == 0
+    page = open_page(explored(tmp_path / "run", tmp_path / "page.html"))
+    pair = Run.open(tmp_path / "run").load_pair(torch.device("cpu"))
+    x = torch.tensor([[9.0, 250.0, 0.0, 1.0]])
+    q = posterior_moments(pair.guide, Batch(x, None, torch.tensor([0])))["z"]
+    z = torch.randn(5, q.mean.shape[-1])
+    decoded = page.evaluate("z => z.map((each) => [...explorer.decode(each)])", z.tolist())
+    expected = pair.model.decoder(z).exp().detach()
+    np.testing.assert_allclose(decoded, expected, rtol=1e-4)
+    mean = page.evaluate("x => [...explorer.encode(Float32Array.from(x)).mean]", x[0].tolist())
+    np.testing.assert_allclose([mean], q.mean, atol=1e-5)
+    said = page.locator("body").text_content()
+    assert ("whose total is the usual one" in said) == bool(flags)
 
 
 def test_a_table_with_holes_is_drawn_between_its_own_ends_under_its_names(cli, tmp_path, npz, open_page):

@@ -87,6 +87,11 @@ const LAYERS = {
     const shifts = unpacked(bias);
     return (input) => input.map((value, n) => value + shifts[n]);
   },
+  scales: ({ counted, shift, unit }) => {
+    const [counts, shifts, units] = [counted, shift, unit].map(unpacked);
+    const scaled = (x, n) => (counts[n] ? Math.log1p(Math.max(x, 0)) : (x - shifts[n]) / units[n]);
+    return (input) => input.map((x, n) => (n < units.length ? scaled(x, n) : x));
+  },
   convolution,
   ahead: ({ size, layers }) => ahead(size, layers),
 };

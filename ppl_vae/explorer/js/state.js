@@ -32,10 +32,12 @@ const rangeOf = (at) => endOf(DATA.largest, at, 1) - leastOf(at) || 1;
 const levelOf = (x, at) => (x - leastOf(at)) / rangeOf(at);
 const fromLevel = (level, at) => leastOf(at) + level * rangeOf(at);
 
+// From the decoder's numbers to means; of counts as far as their likelihood has rates.
+const LINKS = { sigmoid, identity: (x) => x, exp: (x) => Math.exp(Math.min(Math.max(x, -20), 20)) };
+
 /** E[x | z], or E[x | z, label]: the means, row by row. */
 function decode(z, label = state.label) {
-  const output = decoderNetwork(withLabel(z, label, NUM_CLASSES));
-  return DATA.link === "sigmoid" ? output.map(sigmoid) : output;
+  return decoderNetwork(withLabel(z, label, NUM_CLASSES)).map(LINKS[DATA.link]);
 }
 
 /** q(z | x), or q(z | x, label), of x, row by row: {mean, std, covariance(i, j)}. Null without an encoder. */
