@@ -189,7 +189,8 @@ def _decoded(model: nn.Module, called: str) -> _Decoded:
             return _Decoded(layers, "sigmoid", classes, [])
         if isinstance(model.likelihood, Normal) and (found := _in_units_of_x(layers, model.likelihood)):
             return _Decoded(found, "identity", classes, [])
-        if type(counts := model.likelihood) in (Poisson, NegativeBinomial):
+        counts = model.likelihood  # those with more zeros have other means
+        if isinstance(counts, Poisson | NegativeBinomial) and type(counts) in (Poisson, NegativeBinomial):
             return _Decoded(layers, "exp", classes, [_OF_USUAL_TOTAL] if counts.given_totals else [])
         raise UserError(
             f"the page cannot compute the means of a {type(model.likelihood).__name__} likelihood with this decoder, "
