@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from ppl_vae.data import Dataset
 from ppl_vae.data.checks import check_rows_are_there
@@ -24,7 +24,7 @@ from ppl_vae.runtime.config import Count, Seed, in_range
 from ppl_vae.runtime.errors import UserError, warned
 from ppl_vae.runtime.progress import bar
 from ppl_vae.runtime.seeding import seeded, stream
-from ppl_vae.runtime.shown import Row, Shown
+from ppl_vae.runtime.shown import Columned, Columns, Names, spread_out, unit_names
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -37,7 +37,7 @@ _OF_HOLES = (
 
 
 @dataclass(frozen=True, eq=False)
-class InferredLatents(Shown):
+class InferredLatents(Columned):
     """The latents of N observations.
 
     Args:
@@ -47,22 +47,28 @@ class InferredLatents(Shown):
         fits: how local inference went, where the guide had no answer to these observations; else None.
         settings: of local inference.
         advice: what is to be known of the elbo, in words.
+        y: labels by number, ``(N,)``, or None.
+        names: what they are called.
     """
 
     arrays: dict[str, NDArray[np.floating]]
     fits: Inferred | None
     settings: InferConfig
     advice: tuple[str, ...] = ()
+    y: Tensor | None = None
+    names: Names = Names()  # noqa: RUF009
 
-    def rows(self) -> list[Row]:
-        """One for each observation: its elbo, of a point its reconstruction; mean and std of each unit."""
+    def columns(self) -> Columns:
+        """A row for each observation: its number from 0, label, elbo or of a point reconstruction; mean and standard
+        deviation of each unit, "z1_mean", "z2_mean", …."""
         reached = next(iter(self.arrays))
-        num = len(self.arrays[reached])
-        columns = {reached: self.arrays[reached]}
+        columns = {"index": np.arange(len(self.arrays[reached])), **self.names.of_labels(self.y)}
+        columns[reached] = self.arrays[reached]
         for name, values in self.arrays.items():
-            if name.endswith(("_mean", "_std")):
-                columns |= {f"{name}_{unit}": column for unit, column in enumerate(values.reshape(num, -1).T)}
-        return [{name: float(values[row]) for name, values in columns.items()} for row in range(num)]
+            site, _, moment = name.rpartition("_")
+            if moment in ("mean", "std"):
+                columns |= spread_out(unit_names(site, values.shape[1:]), values, f"_{moment}")
+        return columns
 
     @property
     def notes(self) -> list[str]:
@@ -135,7 +141,7 @@ def infer_latents(
         arrays[f"{name}_mean"] = torch.cat([part[name].mean for part in moments]).cpu().numpy()
         arrays[f"{name}_std"] = torch.cat([part[name].std for part in moments]).cpu().numpy()
         arrays[f"{name}_samples"] = torch.cat([part[name] for part in samples], dim=1).cpu().numpy()
-    return InferredLatents(arrays, fits, settings, tuple(advice))
+    return InferredLatents(arrays, fits, settings, tuple(advice), data.y, data.names)
 
 
 def encode(

@@ -67,6 +67,7 @@ def prior(model: nn.Module, info: Described, num_samples: Count = 64) -> Samples
         f"Prior predictive: {words}{'; below, x ~ p(x | z) for the same z' if noisy else ''}.",
         lambda caption: blocks_of(info, kinds, caption) if noisy else sheet_of(info, shown, caption),
         sequences={"x": draws.x},
+        axes={"draw": range(num_samples)},
     )
 
 
@@ -116,6 +117,8 @@ def posterior(
         f"{split} data; below, {what} for one z ~ q(z | x){', and x ~ p(x | z)' if noisy else ''}.",
         drawn_under,
         sequences={"observation": x, "reconstruction": reconstructed},
+        axes={"index": range(len(x))},
+        along=info.names.of_labels(batch.y),
     )
 
 
@@ -169,6 +172,7 @@ def conditional(
             f"E[x | z, y{given}]: {rows.words}, a column for each z ~ p(z){rest}.",
             lambda caption: strips_of(info, sheet, names, (), caption),
             words,
+            axes={"label": rows.names, "draw": range(sheet.shape[1])},
         )
     number = None if label is None else number_of(info, label, "label")
     y = None if number is None else torch.full((num_samples,), number, device=device_of(model))
@@ -180,4 +184,5 @@ def conditional(
         lambda caption: sheet_of(info, draws.means, caption),
         words,
         sequences={"x": draws.x},
+        axes={"draw": range(num_samples)},
     )

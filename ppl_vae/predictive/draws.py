@@ -1,8 +1,10 @@
 """Predictive distributions: what the model generates, from the prior, from the posterior and from chosen latents."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 from pyro import poutine
 from torch import Tensor, nn
@@ -14,6 +16,7 @@ from ppl_vae.data.info import Described
 from ppl_vae.data.inputs import as_dataset
 from ppl_vae.data.splits import Splits
 from ppl_vae.predictive.centre import centre_of
+from ppl_vae.predictive.tidy import tidy
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.contract import no_x, trace_in_plate
 from ppl_vae.programs.log_joint import log_likelihood
@@ -22,6 +25,7 @@ from ppl_vae.programs.structure import reads_labels
 from ppl_vae.runtime.config import Count, in_range
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import preserved
+from ppl_vae.runtime.shown import Columned, Columns, Names
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -29,19 +33,34 @@ if TYPE_CHECKING:
 Given = Tensor | None  # labels or conditions, where the model reads them
 
 
-class Draws(NamedTuple):
-    """Draws from a predictive distribution.
+@dataclass(frozen=True, eq=False)
+class Draws(Columned):
+    """Draws from a predictive distribution; ``to_frame()`` has a row for each, with its label, latents, x and means.
 
     Args:
         latents: by site, ``(..., n, *latent_event)``.
         means: E[x | latents], ``(..., n, *event)``; for a Bernoulli the probabilities of a lit pixel. Of a distribution
             without a mean in closed form, such as that of a sequence, its mode.
         x: draws of x given the latents, ``(..., n, *event)``.
+        y: labels that they are given, ``(n,)``, or None.
+        axes: what their first dimensions run over: draws, observations (``index``), or both.
+        names: what columns of x and labels are called.
     """
 
     latents: dict[str, Tensor]
     means: Tensor
     x: Tensor
+    y: Tensor | None = None
+    axes: tuple[str, ...] = ("draw",)
+    names: Names = Names()  # noqa: RUF009
+
+    def columns(self) -> Columns:
+        """Which draw, of which observation, from 0; the label, where there is one; and its numbers."""
+        places = {name: range(size) for name, size in zip(self.axes, self.x.shape, strict=False)}
+        lead = tuple(map(len, places.values()))
+        labels = {name: np.broadcast_to(each, lead) for name, each in self.names.of_labels(self.y).items()}
+        arrays = {**self.latents, "x": self.x, "means": self.means}
+        return tidy(places, arrays, self.names, tuple(self.x.shape[len(lead) :]), labels)
 
     def __repr__(self) -> str:
         shapes = {**self.latents, "means": self.means, "x": self.x}
@@ -70,12 +89,14 @@ def prior_predictive(
     Raises:
         UserError: the model reads labels, and there are none.
     """
+    names = Names()
     if isinstance(event_shape, Described):
-        event_shape = (event_shape.train if isinstance(event_shape, Splits) else event_shape).event_shape
+        known = event_shape.train if isinstance(event_shape, Splits) else event_shape
+        event_shape, names = known.event_shape, known.names
     with frozen(model):
         blank = _blank(model, num_samples, event_shape, y, c)
         try:
-            return _draws(model, _unobserved(model), blank)
+            return replace(_draws(model, _unobserved(model), blank), names=names)
         except UserError as error:
             labelled = blank._replace(y=torch.zeros(num_samples, dtype=torch.long, device=blank.x.device))
             # With a cause it is not the program's own word, but about whatever it has failed with.
@@ -111,18 +132,21 @@ def posterior_predictive(
     Raises:
         UserError: they are no observations, or the pair cannot run on them.
     """
+    names = Names()
     if not isinstance(batch, Batch):
         data = as_dataset(batch, model)
+        names = data.names
         check_runs(data, model, guide)
         batch = data.batch(torch.arange(len(data), device=data.device))
     with frozen(model, guide):
         guide_trace = trace_in_plate(guide, batch, in_particles(guide, num_samples or 1))
         given = poutine.replay(in_particles(_unobserved(model), num_samples or 1), trace=guide_trace)
-        draws = _draws(model, given, batch)
+        axes = ("index",) if num_samples is None else ("draw", "index")
+        draws = replace(_draws(model, given, batch), axes=axes, names=names)
     if num_samples != 1:
         return draws
     latents = {name: value.unsqueeze(0) for name, value in draws.latents.items()}
-    return Draws(latents, draws.means.unsqueeze(0), draws.x.unsqueeze(0))
+    return replace(draws, latents=latents, means=draws.means.unsqueeze(0), x=draws.x.unsqueeze(0))
 
 
 def decode(
@@ -235,7 +259,7 @@ def _draws(model: nn.Module, handled: Callable[[Batch], object], batch: Batch) -
     latents = {
         name: site["value"] for name, site in latent_sites(trace).items() if not site["infer"].get("was_observed")
     }
-    return Draws(latents, centre_of(x["fn"]).expand_as(x["value"]), x["value"])
+    return Draws(latents, centre_of(x["fn"]).expand_as(x["value"]), x["value"], batch.y)
 
 
 def _unobserved(model: nn.Module) -> Callable[[Batch], object]:

@@ -117,6 +117,7 @@ def generators(
         lambda caption: figures.blocks(
             dict(zip(blocks, images_of(info, *blocks.values()), strict=True)), names, caption
         ),
+        axes={"label": names, "draw": range(columns)} if names else {"row": range(rows), "column": range(columns)},
     )
 
 

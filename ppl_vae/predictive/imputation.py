@@ -6,7 +6,8 @@
 The weights take off what q misses of the posterior, as far as K draws can. Source: Mattei and Frellsen 2019.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from pydantic import Field
@@ -21,6 +22,7 @@ from ppl_vae.predictive.profiles import table_of
 from ppl_vae.predictive.rendering import strips_of
 from ppl_vae.predictive.samples import Samples
 from ppl_vae.predictive.tables import holes_written
+from ppl_vae.predictive.tidy import tidy
 from ppl_vae.predictive.wording import is_table, tones_of
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.density import has_density
@@ -30,6 +32,7 @@ from ppl_vae.programs.rows import check_rows
 from ppl_vae.runtime.config import Count, Few, in_range
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.seeding import seeded, stream
+from ppl_vae.runtime.shown import Columned, Columns, Names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,8 +51,9 @@ Probability = Annotated[float, Field(gt=0, lt=1)]
 """That what is missing lies in its interval."""
 
 
-class Imputed(NamedTuple):
-    """Observations whole again, ``(N, *event)`` each but the draws and the last; what was seen is as it was.
+@dataclass(frozen=True, eq=False)
+class Imputed(Columned):
+    """Observations whole again, ``(N, *event)`` each but the draws and the two last; what was seen is as it was.
 
     Args:
         x: what is missing, by its mean; of names, which have none, the one most often drawn.
@@ -57,6 +61,8 @@ class Imputed(NamedTuple):
         upper: its other end.
         draws: from p(x_missing | x_seen), ``(num_draws, N, *event)``.
         effective: effective number of the draws that the weights leave, 1 / Σₖ wₖ², ``(N,)``, from 1 to K.
+        mask: which numbers were seen, bool.
+        names: what the columns are called.
     """
 
     x: Tensor
@@ -64,6 +70,16 @@ class Imputed(NamedTuple):
     upper: Tensor
     draws: Tensor
     effective: Tensor
+    mask: Tensor
+    names: Names = Names()  # noqa: RUF009
+
+    def columns(self) -> Columns:
+        """A row for each number of each observation: the observation's number from 0, the column, the value, the ends
+        of its interval, and whether it was observed; a category is a column for each of its values, of 0 and 1."""
+        names = self.names.of_x(tuple(self.x.shape[1:]))
+        numbers = {"value": self.x, "lower": self.lower, "upper": self.upper, "observed": self.mask}
+        flat = {name: values.flatten(1) for name, values in numbers.items()}
+        return tidy({"index": range(len(self.x)), "column": names}, flat, Names(), ())
 
 
 @in_range
@@ -100,12 +116,14 @@ def imputed(
         settings = num_samples, num_draws, ends, weighted
         parts = [_of_batch(model, guide, batch, *settings) for batch in data.batches(at_once)]
     x, lower, upper, draws, effective = zip(*parts, strict=True)
-    return Imputed(torch.cat(x), torch.cat(lower), torch.cat(upper), torch.cat(draws, 1), torch.cat(effective))
+    whole, low, high, effective_number = (torch.cat(each) for each in (x, lower, upper, effective))
+    return Imputed(whole, low, high, torch.cat(draws, 1), effective_number, data.mask, data.names)
 
 
 def _of_batch(
     model: nn.Module, guide: nn.Module, batch: Batch, num_samples: int, num_draws: int, ends: Tensor, weighted: bool
-) -> Imputed:
+) -> tuple[Tensor, ...]:
+    """x, its interval's ends, draws and their effective number, of a batch."""
     traces = run_pair(model, guide, batch, num_samples)
     fn: Any = traces.model.nodes["x"]["fn"]
     shape = (num_samples, *batch.x.shape)
@@ -124,7 +142,7 @@ def _of_batch(
     seen, mask = batch.x, batch.mask
     assert mask is not None
     mean, lower, upper, draws = (torch.where(mask, seen, each) for each in (mean, lower, upper, resampled[:num_draws]))
-    return Imputed(mean, lower, upper, draws, 1 / weights.square().sum(0))
+    return mean, lower, upper, draws, 1 / weights.square().sum(0)
 
 
 @in_range
@@ -182,6 +200,7 @@ def impute(
         tuple(words),
         {"x": found.x},
         {"-holes.csv": holes_written(info, data.mask, found.x, found.lower, found.upper)} if info.columns else {},
+        table=replace(found, names=info.names),
     )
 
 

@@ -1,7 +1,9 @@
 """q(z | x) of given observations: draws from it, its moments, and of a plane its Gaussian; of whatever family it is."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 import torch
 from pydantic import Field
 from pyro.distributions import Delta
@@ -15,6 +17,7 @@ from ppl_vae.programs.contract import trace_in_plate
 from ppl_vae.programs.pair import frozen, in_particles, latent_sites
 from ppl_vae.runtime.config import Count, in_range
 from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.shown import Columned, Columns, Names, spread_out, unit_names
 
 _TwoOrMore = Annotated[int, Field(ge=2, lt=2**31)]
 _DRAWS = 200  # of each q whose covariance has no closed form
@@ -25,6 +28,28 @@ class Moments(NamedTuple):
 
     mean: Tensor
     std: Tensor
+
+
+class PosteriorMoments(dict[str, Moments], Columned):
+    """The moments of each latent of some observations, by its name.
+
+    Args:
+        moments: by site.
+        y: labels by number, ``(batch,)``, or None.
+    """
+
+    def __init__(self, moments: Mapping[str, Moments], y: Tensor | None = None) -> None:
+        super().__init__(moments)
+        self.y = y
+
+    def columns(self) -> Columns:
+        """A row for each observation: its number from 0, label, mean and standard deviation of each unit."""
+        num = len(next(iter(self.values())).mean)
+        columns = {"index": np.arange(num), **Names().of_labels(self.y)}
+        for site, moments in self.items():
+            names = unit_names(site, tuple(moments.mean.shape[1:]))
+            columns |= spread_out(names, moments.mean, "_mean") | spread_out(names, moments.std, "_std")
+        return columns
 
 
 class Gaussians(NamedTuple):
@@ -40,7 +65,7 @@ class Gaussians(NamedTuple):
 
 
 @in_range
-def posterior_moments(guide: nn.Module, batch: Batch, num_samples: _TwoOrMore = 100) -> dict[str, Moments]:
+def posterior_moments(guide: nn.Module, batch: Batch, num_samples: _TwoOrMore = 100) -> PosteriorMoments:
     """Mean and standard deviation of q(z | x), by site; of a site that is drawn given others, with these averaged over.
 
     Args:
@@ -57,7 +82,8 @@ def posterior_moments(guide: nn.Module, batch: Batch, num_samples: _TwoOrMore = 
     with frozen(guide):
         moments = _moments(guide, batch, num_samples)
     # A q whose parameters are the guide's own (no network between) hands them out as they are.
-    return {name: Moments(mean.detach(), std.detach()) for name, (mean, std) in moments.items()}
+    own = {name: Moments(mean.detach(), std.detach()) for name, (mean, std) in moments.items()}
+    return PosteriorMoments(own, batch.y)
 
 
 @in_range

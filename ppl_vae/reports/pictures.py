@@ -1,6 +1,7 @@
 """The pictures that every run gets."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -170,7 +171,7 @@ def _prior(subject: _Subject) -> "Figure":
         few = subject.grey.head(num)
         data = with_gaps(few.values(), few.mask)
         if len(data) < num:  # as many draws as data: where one crowds more is to be the model's doing
-            draws = draws._replace(x=draws.x[: len(data)])
+            draws = replace(draws, x=draws.x[: len(data)])
         drawn = f"x ~ p(x | z{at_means(subject.pair.model, info)}), z ~ p(z)"
         caption = f"{what}, {drawn}, beside as many {subject.split.lower()} data."
         return crowd_of(info, {"data": data, "drawn": draws.x}, "", caption)

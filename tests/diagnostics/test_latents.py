@@ -32,8 +32,8 @@ def test_it_has_moments_draws_and_an_elbo_of_each() -> None:
     assert (found.fits, found.notes, found.warnings) == (None, [], [])
     assert str(found) == f"elbo (5,), z_mean (5, 3), z_std (5, 3), z_samples ({num}, 5, 3)"
     rows = found.rows()
-    assert list(rows[0])[:2] == ["elbo", "z_mean_0"]
-    assert [row["z_std_2"] for row in rows] == std[:, 2].tolist()
+    assert list(rows[0])[:3] == ["index", "elbo", "z1_mean"]
+    assert [row["z3_std"] for row in rows] == std[:, 2].tolist()
 
 
 def test_a_code_is_the_mean_whatever_the_observations_come_in() -> None:

@@ -126,7 +126,7 @@ def test_they_show_themselves_and_are_written_together(labelled: tuple[nn.Module
     shapes = "images (2,), observations (2, 3, 4), z (1, 3, 2), means (1, 3, 3, 4)"
     assert str(way).splitlines()[0] == f"arrays   {shapes}"
     assert "from end to end" in str(way)
-    assert way.rows()[2] == {"array": "z", "shape": "(1, 3, 2)"}
+    assert "<td>z</td><td>(1, 3, 2)</td>" in way._repr_html_()
     assert "<td>means</td><td>(1, 3, 3, 4)</td>" in way._repr_html_()
     caption = "E[x | z] on the linear way between means of q(z | x); first and last the images themselves."
     assert way.what == caption

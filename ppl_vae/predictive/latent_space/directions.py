@@ -101,6 +101,8 @@ def arithmetic(
             caption,
             (0,),
         ),
+        axes={"index": rows.tolist(), "strength": strengths},
+        along=info.names.of_labels(None if found.y is None else found.y[-len(rows) :]),
     )
 
 

@@ -81,6 +81,7 @@ def interpolate(
         lambda caption: strips_of(info, strips, names, ["from", *times, "to"], caption, (0, steps + 1)),
         (_smoothness(info, shown),) if shows_means(model, info) else (),
         {f"{step:02d}": x for step, x in enumerate(strips.unbind(1))},
+        axes={"way": names, "t": torch.linspace(0, 1, steps).tolist()},
     )
 
 

@@ -1,7 +1,7 @@
 """The nearest observations in latent space."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +11,11 @@ from ppl_vae.data.info import DataInfo, Described
 from ppl_vae.predictive.latent_space.codes import GuideFor, encode, rows_among, saw_bits
 from ppl_vae.predictive.rendering import strips_of
 from ppl_vae.predictive.samples import Samples
+from ppl_vae.predictive.tidy import tidy
 from ppl_vae.predictive.wording import observation
 from ppl_vae.runtime.config import Count, Few, in_range
 from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.shown import Columned, Columns, Names
 
 
 @in_range
@@ -59,7 +61,8 @@ def neighbours(
         raise UserError(f"`count` {count}: there are only {len(others)} datapoints to look through.")
     every = torch.arange(len(others), device=data.device)
     candidates = encode(model, guide, others, every, "means", seed, unseen)
-    index, distance = nearest(queries.codes, candidates.codes, count + own)
+    found = nearest(queries.codes, candidates.codes, count + own)
+    index, distance = found.index, found.distance
     if own:  # the query itself wherever it stands: another image may have the very same code
         kept = (index != rows[:, None]).float().argsort(dim=1, descending=True, stable=True)[:, :count]
         index, distance = index.gather(1, kept), distance.gather(1, kept)
@@ -84,10 +87,13 @@ def neighbours(
             (0,),
         ),
         words,
+        axes={"index": rows.tolist(), "rank": range(1, count + 1)},
+        along=info.names.of_labels(queries.y),
     )
 
 
-class Neighbours(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Neighbours(Columned):
     """The nearest codes to each of some queries, nearest first.
 
     Args:
@@ -95,8 +101,14 @@ class Neighbours(NamedTuple):
         distance: Euclidean, ``(M, k)``.
     """
 
-    index: Tensor  # type: ignore[assignment]  # tuple.index, which nobody calls here
+    index: Tensor
     distance: Tensor
+
+    def columns(self) -> Columns:
+        """A row for each query, from 0, and rank, from 1: which candidate, and how far."""
+        queries, ranks = (range(size) for size in self.index.shape)
+        arrays = {"neighbour": self.index, "distance": self.distance}
+        return tidy({"query": queries, "rank": [rank + 1 for rank in ranks]}, arrays, Names(), ())
 
 
 def nearest(queries: Tensor, candidates: Tensor, count: int) -> Neighbours:

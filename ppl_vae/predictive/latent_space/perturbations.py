@@ -132,6 +132,8 @@ def perturbations(
         what,
         lambda caption: _drawn(info, strips, names, t, caption),
         tuple(f"steps    {name}: s is {''.join(said[name])}" for name in pairs),
+        axes={"index": rows.tolist(), "t": t.tolist()},
+        along=info.names.of_labels(y),
     )
 
 

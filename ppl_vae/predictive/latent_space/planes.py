@@ -77,6 +77,7 @@ def grid(
         info,
         words,
         lambda caption: figures.grid(image_of(info, means), low, high, caption, names),
+        axes={"z2": axis.tolist(), "z1": axis.tolist()},
     )
 
 
@@ -156,4 +157,4 @@ def holes(planes: Mapping[str, HollowPlane], data: Dataset, info: DataInfo, spli
         f"Codes of {len(data):,} {split} data (means of q(z | x)); numbered, the largest empty discs among the nine in "
         "ten nearest to their median, none overlapping a larger one; below, E[x | z] at their centres."
     )
-    return Samples(arrays, info, what, draw)
+    return Samples(arrays, info, what, draw, axes={"index": range(len(data))}, along=info.names.of_labels(data.y))

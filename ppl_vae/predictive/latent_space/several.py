@@ -79,6 +79,8 @@ def several_codes(
         ),
         (_spread(info, made["means"]),) if num_draws > 1 and shows_means(model, info) else (),
         {f"{place:02d}": x for place, x in enumerate(strips.unbind(1))},
+        axes={"index": rows.tolist(), "draw": range(num_draws)},
+        along=info.names.of_labels(found.y),
     )
 
 

@@ -93,6 +93,7 @@ def traverse(
             info, made.get("x", made["means"]), names, [f"{value:.2g}" for value in values.tolist()], caption
         ),
         _without_effect(units, made["means"]),
+        axes={"unit": units, "value": values.tolist()},
     )
 
 
