@@ -23,8 +23,11 @@ def one_line(box: str, command: str, arguments: Sequence[str]) -> str:
     """
     lines = [re.sub(r"[│╭╮╰╯─|+]+|-{5,}", " ", line).strip() for line in box.splitlines()]
     rules = [number for number, line in enumerate(box.splitlines()) if "───" in line or "-----" in line]
-    end = rules[1] if len(rules) > 1 else len(lines)
-    complaint = " ".join(line for line in lines[1:end] if line)
+    complaint = " ".join(filter(None, lines[1 : rules[1] if len(rules) > 1 else None]))
+    if complaint.startswith("Missing from"):
+        needed = [each.strip(" .") for each in complaint.partition(": ")[2].split("(required)")][:-1]
+        words = (re.sub(r"^((?:--\S+ )?[A-Z]+) (.)", lambda it: f"{it[1]}, {it[2].lower()}", each) for each in needed)
+        complaint = f"{command} needs {', and '.join(words)}"
     if near := [flag for _, flag in sorted(set(_nearest(complaint, lines)))]:
         return f"{complaint.rstrip('.')}; did you mean {', '.join(near)}?"
     choice = re.match(r"invalid choice '(.*?)' for argument .*?Expected one of (\(.*)", complaint)
@@ -46,10 +49,8 @@ def without_commas(arguments: Sequence[str]) -> list[str]:
 
 
 def _nearest(complaint: str, lines: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """For each flag that tyro knows something near to, its place in the complaint, and the nearest.
-
-    Of ``--json, --no-json`` that is the one that was meant.
-    """
+    """For each flag that tyro knows something near to, its place in the complaint, and the nearest: of ``--json,
+    --no-json`` the one that was meant."""
     for heading, offered in pairwise(lines):
         if heading.startswith(("Perhaps you meant", "Arguments similar to")):
             given = re.search(_FLAG, heading) or re.search(_FLAG, complaint)

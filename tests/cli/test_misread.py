@@ -47,6 +47,18 @@ def test_each_flag_has_its_nearest(words, said, capsys):
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("evaluate", "evaluate needs PATH, a run directory, as 'ppl-vae train' wrote it; see ppl-vae evaluate --help."),
+        ("infer RUN --input x.npz", "infer needs --out PATH, the .npz to write; see ppl-vae infer --help."),
+    ],
+)
+def test_what_is_missing_is_told_with_what_it_is(words, said, capsys):
+    assert main(words.split()) == 2
+    assert capsys.readouterr().err == f"ppl-vae: {said}\n"
+
+
+@pytest.mark.parametrize(
     ("given", "read"),
     [
         (["--hidden", "400,200"], ["--hidden", "400", "200"]),

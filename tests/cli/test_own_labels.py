@@ -87,7 +87,7 @@ def test_walks_keep_to_a_label(cli, labelled, tmp_path):
     refused(cli("sample", labelled, "traverse"), "this model is conditional on labels; say which by --label, or name "
             "an --image.")  # fmt: skip
     refused(cli("sample", labelled, "arithmetic", "--from-label", 0, "--to-label", 3),
-            "this model is given the label, so z is not to hold it; use --subtract and --add.")  # fmt: skip
+            "this model is given the label, so z need not carry it; use --subtract and --add.")  # fmt: skip
     arrays(cli, labelled, tmp_path / "c.npz", "arithmetic", "--subtract", 0, "--add", 1)
     arrays(cli, labelled, tmp_path / "d.npz", "posterior", "--num-samples", 3)
 

@@ -68,6 +68,16 @@ def test_of_a_users_own_model_that_reads_labels(labelled: tuple[nn.Module, nn.Mo
     torch.testing.assert_close(beside["data"][1], X[[1, 4]])
 
 
+@pytest.mark.parametrize("label", [7, "Frog", "frog"])
+def test_a_direction_is_told_by_what_labels_are_called(label: int | str) -> None:
+    torch.manual_seed(0)
+    info = DataInfo(SHAPE, 3, 12, "", classes=(0, 3, 7), class_names=("cat", "dog", "Frog"))
+    found = predictive.arithmetic(
+        Unlabelled(SHAPE, 2), Encoded(SHAPE, 2), DATA, info, from_label="DOG", to_label=label, strengths=[0, 1]
+    )
+    assert "from the mean of label dog to that of label Frog" in found.what
+
+
 def test_messages_name_settings_and_no_flags(labelled: tuple[nn.Module, nn.Module]) -> None:
     model, guide = labelled
     own = Unlabelled(SHAPE, 2)

@@ -69,11 +69,11 @@ def arithmetic(
     elif from_label is None or to_label is None or subtract or add:
         raise UserError("name a direction, by `from_label` and `to_label`, or by `subtract` and `add`.")
     else:
-        start, end = (
+        (start, start_name), (end, end_name) = (
             _members(info, label, name, data, limit, split, labels)
             for label, name in ((from_label, "from_label"), (to_label, "to_label"))
         )
-        words = f"from the mean of label {from_label} to that of label {to_label}"
+        words = f"from the mean of label {start_name} to that of label {end_name}"
     if images:
         rows = rows_among(images, data, "images")
     else:
@@ -108,8 +108,8 @@ def arithmetic(
 
 def _members(
     info: DataInfo, label: Label, name: str, data: Dataset, limit: int, split: str, takes_labels: bool
-) -> Tensor:
-    """The rows of a label among the first ones."""
+) -> tuple[Tensor, str]:
+    """The rows of a label among the first ones, and what it is called."""
     number = number_of(info, label, name)
     if takes_labels:
         raise UserError("this model is given the label, so z need not carry it; use `subtract` and `add`.")
@@ -118,7 +118,7 @@ def _members(
     members: Tensor = (y == number).nonzero().flatten()
     if not len(members):
         raise UserError(f"`{name}` {label}: none of the first {limit} {split} datapoints; raise `limit`.")
-    return members
+    return members, info.called([info.labels[number]])[0]
 
 
 def direction(start: Tensor, end: Tensor) -> Tensor:
