@@ -12,7 +12,7 @@ import ppl_vae
 from ppl_vae import UserError
 from ppl_vae.estimates.estimate import Estimate
 from ppl_vae.reports.tuning import TuneConfig, trials
-from ppl_vae.reports.tuning.importance import enough_for, importance
+from ppl_vae.reports.tuning.importance import enough_for, importance, shared
 from ppl_vae.reports.tuning.result import Tuning
 from ppl_vae.reports.tuning.terms import Searched, searched_by, with_values
 from ppl_vae.reports.tuning.trial import Elbos, Trial
@@ -167,6 +167,18 @@ def test_parts_without_a_validation_bound_are_refused_before_anything_is_trained
     with pytest.raises(UserError, match=r"^a study chooses by the bound on validation data"):
         ppl_vae.tune({"latent_dim": [2, 3]}, "digits", out=out, guide="mean-field", trials=2, **SMALL)
     assert not out.exists()
+
+
+def test_a_setting_of_one_family_is_searched_for_that_family_alone(tmp_path: Path) -> None:
+    search = {"family": ["diagonal", "planar"], "num_maps": (2, 8)}
+    tuning = ppl_vae.tune(search, "digits", out=tmp_path / "flows", trials=5, **SMALL)
+    own = tuning.trials[1:]
+    assert {each.values["family"] for each in own} == {"diagonal", "planar"}
+    assert all(("num_maps" in each.values) == (each.values["family"] == "planar") for each in own)
+    assert [each.name for each in shared(tuning.searched, tuning.trials)] == ["family"]
+    with pytest.raises(UserError, match="`num_maps`: nothing in this pair reads it; what does: `family` planar"):
+        ppl_vae.tune({"num_maps": (2, 8)}, "digits", out=tmp_path / "none", trials=2, **SMALL)
+    assert not (tmp_path / "none").exists()
 
 
 # --- What it says -----------------------------------------------------------------------------------------------------

@@ -19,10 +19,15 @@ def enough_for(searched: Sequence[Searched]) -> int:
     return max(_LEAST, _EACH * len(searched))
 
 
-def usable(searched: Sequence[Searched], trials: Sequence[Trial]) -> list[Trial]:
+def usable(trials: Sequence[Trial]) -> list[Trial]:
     """The trials that shares can be worked out from: those that ran to their end, with settings of their own."""
-    names = {each.name for each in searched}
-    return [each for each in trials if not each.ended and each.bound is not None and names <= each.values.keys()]
+    return [each for each in trials if not each.ended and each.bound is not None and each.values]
+
+
+def shared(searched: Sequence[Searched], trials: Sequence[Trial]) -> list[Searched]:
+    """The settings that all of those trials read; one of a family alone is none of them."""
+    found = usable(trials)
+    return [each for each in searched if all(each.name in trial.values for trial in found)]
 
 
 def importance(searched: Sequence[Searched], trials: Sequence[Trial]) -> dict[str, float]:
@@ -36,13 +41,13 @@ def importance(searched: Sequence[Searched], trials: Sequence[Trial]) -> dict[st
         trials: of the study.
 
     Returns:
-        shares by name, the largest first, 1 in all; nothing where there is one setting alone, where fewer than
-        :func:`enough_for` trials ran to their end, or where all bounds are the same.
+        shares by name, the largest first, 1 in all, of the :func:`shared` settings; nothing where there is one alone,
+        where fewer than :func:`enough_for` trials ran to their end, or where all bounds are the same.
     """
     import optuna
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-    found = usable(searched, trials)
+    found, searched = usable(trials), shared(searched, trials)
     if len(searched) < 2 or len(found) < enough_for(searched) or len({each.bound for each in found}) == 1:
         return {}
     study = optuna.create_study(direction="maximize")

@@ -122,14 +122,14 @@ def _importance(found: Tuning) -> list[str]:
         rows = [(name.replace("_", " "), f"{share:.0%}") for name, share in shares.items()]
         words = (
             f"Shares of the variance of the validation bound, alone and together with others, in a random forest that "
-            f"was fitted to the {len(usable(found.searched, found.trials))} trials that ran to their end with settings "
+            f"was fitted to the {len(usable(found.trials))} trials that ran to their end with settings "
             "of their own (Optuna's fANOVA, Hutter et al. 2014). They have no errors, and are of the ranges that were "
             "searched: of a wider range a setting has more."
         )
         return [table(rows), paragraph(words)]
     if len(found.searched) == 1:
         return []
-    ran, needed = len(usable(found.searched, found.trials)), enough_for(found.searched)
+    ran, needed = len(usable(found.trials)), enough_for(found.searched)
     if ran >= needed:
         return [paragraph("All bounds are the same: none matters.")]
     words = (

@@ -202,9 +202,10 @@ class Tuning(Shown):
 
     @property
     def closing(self) -> str:
-        """Where its files are, and what to do next, a line each."""
+        """What is to be known before the settings are used, where its files are, and what to do next, a line each."""
         step = self.next_step
-        lines = [*self.files.items(), *([("next", step)] if step else [])]
+        warned = [("warning", words) for words in self.warnings]
+        lines = [*warned, *self.files.items(), *([("next", step)] if step else [])]
         return "\n".join(f"{kind:<9}{what}" for kind, what in lines)
 
     @property

@@ -17,9 +17,9 @@ from ppl_vae.evaluation import EvaluateConfig
 from ppl_vae.registry.build import settled
 from ppl_vae.registry.suited import data_for, suited
 from ppl_vae.reports.next_steps import haste_of
-from ppl_vae.reports.tuning.bounded import refuse_unbounded
 from ppl_vae.reports.tuning.report import write_tuning_report
 from ppl_vae.reports.tuning.result import Tuning
+from ppl_vae.reports.tuning.suitable import refuse_unsuitable
 from ppl_vae.reports.tuning.terms import TuneConfig, in_words, searched_by, values_in, with_values
 from ppl_vae.reports.tuning.trial import Elbos, best_of
 from ppl_vae.reports.tuning.trials import needs_optuna, trials_of
@@ -118,7 +118,7 @@ def run_study(
         pair=found.pair.absolute(),
         data=replace(terms.settings.data.absolute(), binarization=splits.binarization),
     )
-    refuse_unbounded(base, searched, splits)
+    refuse_unsuitable(base, searched, splits)
     given = values_in(replace(base, pair=settled(base.pair, DataInfo.of(splits))), searched)
     if on_data:
         on_data(splits)
@@ -136,12 +136,12 @@ def run_study(
                     _train(with_values(base, trials[number].values), path, warn_once)
                     elbo[number] = _elbos_of(path, terms.num_samples, base.fit)
                     bar.update()
+            soon = haste_of([Run.open(path) for path in runs.values()])
+            tuning = Tuning(terms, trials, elbo, tuple(searched), base, given, soon, runs)
+            files = tuning.write(claim.path)
+            return replace(tuning, files=files | (write_tuning_report(tuning, claim.path) if report else {}))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"stopped; the same command with `out` {claim.path} goes on") from None
-        soon = haste_of([Run.open(path) for path in runs.values()])
-        tuning = Tuning(terms, trials, elbo, tuple(searched), base, given, soon, runs)
-        files = tuning.write(claim.path)
-        return replace(tuning, files=files | (write_tuning_report(tuning, claim.path) if report else {}))
 
 
 def _elbos_of(path: Path, num_samples: int, fit: FitConfig) -> Elbos:

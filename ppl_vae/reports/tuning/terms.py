@@ -39,7 +39,7 @@ class TuneConfig:
     settings: TrainConfig = field(default_factory=TrainConfig)
     """The settings as they are given."""
     num_samples: Count = 100
-    """Draws of z for the ELBO of the test data."""
+    """Draws of z for the ELBOs of the best trial and the first."""
 
     @property
     def recorded(self) -> str:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from ppl_vae.data import Splits
 from ppl_vae.data.info import DataInfo
 from ppl_vae.registry.build import build_pair, settled
-from ppl_vae.reports.tuning.bounded import NO_BOUND, POINT
 from ppl_vae.reports.tuning.importance import distributions_of
 from ppl_vae.reports.tuning.result import AT_RANDOM
+from ppl_vae.reports.tuning.suitable import NO_BOUND, POINT, unread_of
 from ppl_vae.reports.tuning.terms import Searched, TuneConfig, with_values
 from ppl_vae.reports.tuning.trial import Trial
 from ppl_vae.runs.run import TrainConfig
@@ -126,6 +126,9 @@ def _try_one(
 
     try:
         settings = with_values(base, values)
+        if unread := unread_of(settings, values, DataInfo.of(splits)):
+            trial.set_user_attr("unread", unread)
+            settings = with_values(base, {name: value for name, value in values.items() if name not in unread})
         bound = _bound_of(settings, splits, follow, (lambda _: None) if number else warn)
     except TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
@@ -163,6 +166,7 @@ def _bound_of(
 
 def _told(number: int, found: "FrozenTrial", searched: Mapping[str, Searched]) -> Trial:
     """A trial as it stands in the journal."""
-    values = {name: searched[name].valued(value) for name, value in found.params.items() if name in searched}
+    read = searched.keys() - found.user_attrs.get("unread", [])
+    values = {name: searched[name].valued(value) for name, value in found.params.items() if name in read}
     early = "" if found.value is not None and found.state.name == "COMPLETE" else "early"
     return Trial(number, values, found.value, (found.last_step or 0), found.user_attrs.get("ended", early))
