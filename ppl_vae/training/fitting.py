@@ -181,7 +181,7 @@ def fit(
             try_steps(model, guide, objective, train, sizes, settings.precision)
         try:
             if in_memory:
-                in_memory.put_into(state)
+                in_memory.begin(state)
             try:
                 with tracked(trackers if group.is_first else (), settings, state.history) as following:
                     loop.run(on_epoch, on_step, on_engine, progress, following)

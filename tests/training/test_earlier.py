@@ -12,7 +12,7 @@ from ppl_vae.runtime.interrupt import Interrupted
 from ppl_vae.svi import OptimizerConfig
 from ppl_vae.training.earlier import Earlier
 from ppl_vae.training.metrics import EpochMetrics, History
-from tests.fits import TRAIN, VALIDATION, assert_same, settings, weights
+from tests.fits import TRAIN, VALIDATION, assert_same, settings, validated, weights
 from tests.pairs import vae_pair
 
 
@@ -93,6 +93,27 @@ def test_early_stopping_remembers_its_best_epoch_over_a_stop(monkeypatch: pytest
     assert len(history) == found.best.epoch == expected.best.epoch == 2
     assert len(found) == len(expected) == 4
     assert_same(weights(*parts), weights(*whole))
+
+
+def test_a_fit_that_goes_on_after_early_stopping_does_not_end_worse() -> None:
+    """At a step size that makes it worse and worse."""
+    chosen = settings(kl_warmup=0, patience=2, optimizer=OptimizerConfig(learning_rate=0.3))
+    pair = vae_pair()
+    first = fit(*pair, TRAIN, VALIDATION, chosen, epochs=3)
+    assert (len(first), first.best.epoch) == (3, 2)
+    kept = weights(*pair)
+    found = fit(*pair, TRAIN, VALIDATION, chosen, epochs=8, earlier=first)
+    assert (len(found), found.best.epoch) == (4, 2)
+    assert validated(*pair, chosen) == found.best.validation_bound
+    assert_same(weights(*pair), kept)
+    with pytest.raises(UserError, match="ended with `patience` 2, no epoch of 4 being better than epoch 2; raise it"):
+        fit(*pair, TRAIN, VALIDATION, chosen, epochs=8, earlier=found)
+    assert_same(weights(*pair), kept)
+    on = fit(*pair, TRAIN, VALIDATION, chosen, epochs=6, patience=0, earlier=found)
+    assert len(on) == 6
+    ended = fit(*pair, TRAIN, VALIDATION, chosen, epochs=7, patience=3, earlier=on)
+    best = max(ended[5:], key=lambda each: each.validation_bound or 0.0)
+    assert validated(*pair, chosen) == best.validation_bound
 
 
 def test_elsewhere_and_with_a_checkpoint_it_raises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -69,9 +69,6 @@ def save(
         state = TrainingState(model, guide, data.train.to(device), fit)
         with preserved(device):  # whose generators are to be those of the fit, not the caller's
             earlier.put_into(state)
-            if state.best is None and any(map(state.counts, state.history)):
-                weights = {"model": model.state_dict(), "guide": guide.state_dict()}
-                state.best = {"bound": history.best.validation_bound, "epoch": history.best.epoch, **weights}
             run.write_metrics(state.history)
             Saver(state, run.checkpoint, run.weights, current(), None).save()
         opened = open_run(run.path, str(device))
