@@ -83,6 +83,11 @@ def _job(terms: CompareConfig, name: str, number: int) -> Job:
     return Job(name, f"{stem}-seed{seed}", settings, *bounds)
 
 
+def read_from(path: Path, settings: TrainConfig) -> TrainConfig:
+    """The same settings of data that is in that file."""
+    return replace(settings, data=replace(settings.data, data=str(path)))
+
+
 def shared_terms(terms: CompareConfig, jobs: Sequence[Job]) -> dict[str, Any]:
     """The settings that all runs have; guide, family and seed are each run's own."""
     plain = to_plain(terms)

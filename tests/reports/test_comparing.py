@@ -35,7 +35,7 @@ class OfThisFile:
 @pytest.mark.usefixtures("in_this_process")
 def test_a_comparison_needs_names_and_nothing_else(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     np.savez(tmp_path / "grey.npz", x=np.random.default_rng(0).beta(0.1, 0.1, (60, 2, 2)))
-    found = compare(["amortized", "amortized:point"], tmp_path / "grey.npz", workers=1, **FEW)
+    found = compare(tmp_path / "grey.npz", ["amortized", "amortized:point"], workers=1, **FEW)
     assert capsys.readouterr().out == ""
     assert str(found) == as_terminal(found.table)
     rows = found.rows()
@@ -74,38 +74,41 @@ def test_what_cannot_be_compared_is_refused() -> None:
         ({"seeds": 2, "seed": 2**63 - 1}, "`seed`, `infer_seed`: 2 seeds counted up from there leave 64 bits."),
     ):
         with pytest.raises(UserError) as refused:
-            compare(["amortized"], **settings)  # type: ignore[arg-type]
+            compare("digits", ["amortized"], **settings)  # type: ignore[arg-type]
         assert str(refused.value).startswith(words)
     with pytest.raises(UserError, match=r"^`guides`: name each guide once"):
-        compare(["amortized", "amortized:diagonal"])
+        compare("digits", ["amortized", "amortized:diagonal"])
 
 
-@pytest.mark.parametrize("data", [pv.load("digits"), pv.load("digits").test, np.zeros((2, 3)), torch.zeros(2, 3), 3])
-def test_a_comparison_reads_its_data_itself(data: Any) -> None:
-    with pytest.raises(pv.UserError, match=f"^`data` is a {type(data).__name__}, .*; give its name, a file"):
-        pv.compare(["amortized"], data)
+def test_data_comes_first_and_is_data() -> None:
+    with pytest.raises(UserError, match=r"^`data` is a list of names; the data comes first: compare\(data, guides="):
+        pv.compare(["amortized", "mean-field"], "digits")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"^load takes the name or path of a data set, or arrays; not a int\."):
+        pv.compare(3, ["amortized"])
+    with pytest.raises(UserError, match=r"^`binarization`: this data is loaded already; say it to ppl_vae\.load\."):
+        pv.compare(pv.load("digits"), ["amortized"], binarization="static")
 
 
 @pytest.mark.parametrize("value", [nn.ReLU, nn.ReLU(), torch.zeros(2), [None, print]])
 def test_what_can_be_no_setting_is_refused(value: Any) -> None:
     with pytest.raises(pv.UserError, match=r"^`latent_dim`: a setting is a number, a word"):
-        pv.compare(["amortized"], "digits", latent_dim=value)
+        pv.compare("digits", ["amortized"], latent_dim=value)
 
 
 def test_a_setting_can_be_a_number_of_numpys_or_torchs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("ppl_vae.reports.comparing.run_comparison", lambda terms, *_, **__: terms)
-    terms: Any = compare(["amortized"], out=tmp_path, latent_dim=np.int64(2), hidden=[torch.tensor(3)])
+    terms: Any = compare(guides=["amortized"], out=tmp_path, latent_dim=np.int64(2), hidden=[torch.tensor(3)])
     assert terms.settings.pair.settings == {"latent_dim": 2, "hidden": [3]}
 
 
 @pytest.mark.parametrize("guides", ["amortized", Amortized, [("amortized", "full-rank")], [None], [nn.Linear(1, 1)]])
 def test_what_names_no_guide_is_refused(guides: Any) -> None:
     with pytest.raises(pv.UserError, match=r"^`guides`.*(put it into a list|a guide is its name)"):
-        pv.compare(guides, "digits")
+        pv.compare("digits", guides)
 
 
 @pytest.mark.parametrize("kind", ["model", "family", "prior", "likelihood"])
 def test_parts_of_a_comparison_are_named(kind: str) -> None:
     for part, what in ((nn.Linear, "Linear"), (nn.Linear(1, 1), "a Linear")):
         with pytest.raises(pv.UserError, match=f"^`{kind}` is {what}, .*; give its name, or path"):
-            pv.compare(["amortized"], "digits", **{kind: part})
+            pv.compare("digits", ["amortized"], **{kind: part})

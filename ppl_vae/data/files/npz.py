@@ -17,9 +17,12 @@ from ppl_vae.data.arrays import Observations, check_form, labelled, observed
 from ppl_vae.data.classes import names_checked
 from ppl_vae.data.conditions import check_known, named
 from ppl_vae.data.files.archive import read_array, read_headers
+from ppl_vae.data.kinds import COLUMNS
 from ppl_vae.data.streaming.splitting import Far
 from ppl_vae.data.streaming.stored import stored_in_npz
 from ppl_vae.runtime.errors import UserError
+
+_ARRAYS = ("x", "y", "class_names", "columns", "mask", "c", "condition_names", "kinds")
 
 
 def read_npz(
@@ -34,7 +37,8 @@ def read_npz(
         path: holds ``x``, ``(N, D)``, ``(N, H, W)`` or with more event dimensions, bool, integers from 0, or float;
             and optionally ``y``, ``(N,)``, numbers or names of classes; ``class_names``, what the integers 0, 1, 2,
             ... are called; ``columns``, what the D columns are called; ``mask``, which numbers of x were seen, bool,
-            of its shape; ``c``, conditions, ``(N, C)``, and ``condition_names``, what these are called.
+            of its shape; ``c``, conditions, ``(N, C)``, and ``condition_names``, what these are called; ``kinds``, what
+            each of the D columns holds, a :data:`ppl_vae.data.kinds.Column`.
         scale: what integers stand for 1 by, if that has been decided.
         event_shape: of an observation, if that has been decided.
         known: labels by their names, if those have been decided; else names are numbered in the alphabet's order.
@@ -42,7 +46,7 @@ def read_npz(
     Raises:
         UserError: what is wrong with the file, and what it should hold.
     """
-    headers, names = read_headers(path, ("x", "y", "class_names", "columns", "mask", "c", "condition_names"))
+    headers, names = read_headers(path, _ARRAYS)
     if "x" not in headers:
         found = ", ".join(names) or "nothing"
         raise UserError(f"{path}: no array 'x' (found: {found}); save it with numpy.savez(path, x=images, y=labels).")
@@ -61,7 +65,8 @@ def read_npz(
         event_shape=event_shape,
         known=known,
     )
-    return taken._replace(c=c, condition_names=condition_names)
+    kinds = _kinds(path, len(columns)) if "kinds" in headers else ()
+    return taken._replace(c=c, condition_names=condition_names, kinds=kinds)
 
 
 def far_npz(path: Path, memory: int) -> Far | None:
@@ -109,6 +114,13 @@ def _conditions(path: Path, names: Container[str], num: int) -> tuple[Tensor | N
     c = torch.from_numpy(found.astype(np.float32))
     check_known(str(path), c, called)
     return c, called
+
+
+def _kinds(path: Path, num: int) -> tuple[str, ...]:
+    kinds = _words(path, "kinds")
+    if len(kinds) != num or not set(kinds) <= {*COLUMNS}:
+        raise UserError(f"{path}: kinds must say of each of the {num} `columns` one of {', '.join(COLUMNS)}.")
+    return kinds
 
 
 def _words(path: Path, name: str) -> tuple[str, ...]:
