@@ -47,8 +47,8 @@ def test_ranges_and_choices_are_read() -> None:
 
 
 def test_several_of_several_and_a_guide_with_its_family() -> None:
-    (hidden,) = searched_by(searching("hidden=256 256,64 64"))
-    assert hidden.ends == [[256, 256], [64, 64]]
+    (hidden,) = searched_by(searching("hidden=256 256,64"))
+    assert hidden.ends == [[256, 256], [64]]
     found = with_values(TrainConfig(), {"guide": "amortized:full-rank", "hidden": [64, 64], "learning_rate": 0.1})
     assert (found.pair.guide, found.pair.family, found.fit.optimizer.learning_rate) == ("amortized", "full-rank", 0.1)
     assert found.pair.settings == {"hidden": [64, 64]}
@@ -69,6 +69,9 @@ def test_guide_and_family_can_be_searched_apart() -> None:
         ("learning-rate=0..1", "`learning_rate`: must be greater than 0"),
         ("schedule=linear", "`schedule`: must be 'constant', 'cosine' or 'plateau'"),
         ("learning-rat=1e-3,1e-2", "unknown setting 'learning_rat'"),
+        ("hidden=16..512", "`hidden` takes one number or several; name the choices"),
+        ("latent-dim=0..9", "`latent_dim`: must be greater than 0"),
+        ("activation=relu,sine", "`activation`: must be"),
         ("seed=0..9", "validation bounds with another `seed` are not comparable"),
         ("binarization=none,static", "validation bounds with another `binarization` are not comparable"),
     ],

@@ -66,7 +66,7 @@ def _result(found: Tuning) -> tuple[str, str]:
     """The headline, and what it is of."""
     if found.gain is None:
         elbo = found.elbo[0].test
-        of = f"nats per datapoint on {len(elbo.values):,} test datapoints, with the settings as they were given: "
+        of = f"nats per datapoint on {len(elbo.values):,} test datapoints: "
         return f"ELBO {with_error(elbo.mean, elbo.stderr)}", of + found.verdict
     of = (
         f"nats per datapoint of ELBO on {len(found.gain.values):,} test datapoints: the best settings (trial "
@@ -88,7 +88,11 @@ def _best(found: Tuning) -> Iterator[list[str]]:
     for name in found.best_settings:
         yield [name.replace("_", " "), *(as_text(found.values_of(each).get(name)) for each in two), *blank]
     objective = found.settings.fit.objective
-    yield [f"validation bound ({objective}), by which it was chosen", *(as_text(each.bound) for each in two), *blank]
+    yield [
+        f"validation bound ({objective}), which trials are chosen by",
+        *(as_text(each.bound) for each in two),
+        *blank,
+    ]
     for split in ("validation", "test"):
         elbos = [getattr(found.elbo[number], split) for number in numbers]
         paired = [signed(getattr(found.lead, split))] if found.lead else []
@@ -112,7 +116,7 @@ def _next(found: Tuning) -> str:
     if step is None:
         return ""
     shown = command_on("report", found.runs[found.best.number])
-    more = [paragraph("To see what that run has learned:"), lines_of_code([shown])]
+    more = [paragraph("What the best run has learned:"), lines_of_code([shown])]
     return section("What to do next", lines_of_code([step.command]), paragraph(f"{step.gives.capitalize()}."), *more)
 
 
@@ -123,8 +127,8 @@ def _importance(found: Tuning) -> list[str]:
         words = (
             f"Shares of the variance of the validation bound, alone and together with others, in a random forest that "
             f"was fitted to the {len(usable(found.trials))} trials that ran to their end with settings "
-            "of their own (Optuna's fANOVA, Hutter et al. 2014). They have no errors, and are of the ranges that were "
-            "searched: of a wider range a setting has more."
+            "of their own (Optuna's fANOVA, Hutter et al. 2014). They have no errors, know nothing of what was ended "
+            "early, and are of the ranges that were searched: of a wider range a setting has more."
         )
         return [table(rows), paragraph(words)]
     if len(found.searched) == 1:

@@ -39,7 +39,7 @@ class Tuning(Shown):
         searched: the settings that were searched.
         settings: as they were given, with what was chosen by the data.
         given: of what is searched, the values as they were given, as far as the pair has them.
-        too_soon: how many of the two trainings ended too soon to be judged, in words; empty where none did.
+        too_soon: which of the two trainings ended too soon to be judged, in words; empty where none did.
         runs: folders of the two trainings, by the number of the trial; none of a temporary folder.
         files: what was written that is worth a look, by kind; likewise.
     """
@@ -145,7 +145,7 @@ class Tuning(Shown):
     @property
     def warnings(self) -> list[str]:
         """What is to be known before the settings are used, in words."""
-        found = [self.too_soon] if self.too_soon else []
+        found = [f"{self.too_soon[:1].upper()}{self.too_soon[1:]}"] if self.too_soon else []
         if len(self.trials) <= AT_RANDOM:
             found.append(
                 f"All {len(self.trials)} trials have settings that were given or drawn at random: a search learns from "

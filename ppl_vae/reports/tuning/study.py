@@ -16,7 +16,7 @@ from ppl_vae.data.info import DataInfo
 from ppl_vae.evaluation import EvaluateConfig
 from ppl_vae.registry.build import settled
 from ppl_vae.registry.suited import data_for, suited
-from ppl_vae.reports.next_steps import haste_of
+from ppl_vae.reports.next_steps import ended_too_soon
 from ppl_vae.reports.tuning.report import write_tuning_report
 from ppl_vae.reports.tuning.result import Tuning
 from ppl_vae.reports.tuning.suitable import refuse_unsuitable
@@ -136,7 +136,7 @@ def run_study(
                     _train(with_values(base, trials[number].values), path, warn_once)
                     elbo[number] = _elbos_of(path, terms.num_samples, base.fit)
                     bar.update()
-            soon = haste_of([Run.open(path) for path in runs.values()])
+            soon = _too_soon(runs)
             tuning = Tuning(terms, trials, elbo, tuple(searched), base, given, soon, runs)
             files = tuning.write(claim.path)
             return replace(tuning, files=files | (write_tuning_report(tuning, claim.path) if report else {}))
@@ -149,6 +149,14 @@ def _elbos_of(path: Path, num_samples: int, fit: FitConfig) -> Elbos:
     opened, how = open_run(path, fit.device), EvaluateConfig(num_samples=num_samples, seed=fit.seed)
     splits: tuple[SplitName, ...] = ("validation", "test")
     return Elbos(*(evaluate_run(opened, how, split, progress=False).results["elbo"] for split in splits))
+
+
+def _too_soon(runs: dict[int, Path]) -> str:
+    """Which of these trainings ended too soon to be judged, and why, in words; nothing where none did."""
+    opened = {number: Run.open(path) for number, path in runs.items()}
+    found = {number: why for number, run in opened.items() if (why := ended_too_soon(run, run.history()))}
+    said = "; ".join(f"trial {number}: {why}" for number, why in found.items())
+    return f"{said}. With more `epochs` other settings may be the best; that is another study." if said else ""
 
 
 def _refuse_other(terms: TuneConfig, out: Path) -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from ppl_vae.data import DataConfig
 from ppl_vae.registry.pair_config import offered_to, split_guide
-from ppl_vae.registry.settings import given
+from ppl_vae.registry.settings import given, typed
 from ppl_vae.runs.run import TrainConfig
 from ppl_vae.runtime.config import Count, changed, checked, config, field_names, to_plain
 from ppl_vae.runtime.errors import UserError, unknown_name
@@ -100,6 +100,7 @@ def searched_by(terms: TuneConfig) -> list[Searched]:
         UserError: there is no such setting or value, or it has to be the same for all trials.
     """
     found: list[Searched] = []
+    several = [name for name, each in offered_to(terms.settings.pair).items() if isinstance(each.default, tuple | list)]
     for text in terms.search:
         name, equals, values = text.partition("=")
         name = name.strip().replace("-", "_")
@@ -107,7 +108,12 @@ def searched_by(terms: TuneConfig) -> list[Searched]:
             raise UserError(f"`search`: '{text}' is no NAME=LOW..HIGH or NAME=VALUE,VALUE.")
         if name in _SAME_FOR_ALL or name in {each.name for each in fields(DataConfig)}:
             raise UserError(f"`search`: validation bounds with another `{name}` are not comparable; set it for all.")
-        found.append(_searched(name, values.strip(), text))
+        one = _searched(name, values.strip(), text)
+        if name in several and not one.choices:
+            raise UserError(f"`search`: `{name}` takes one number or several; name the choices, as {name}=256,256 256.")
+        if name in several:
+            one = one._replace(choices={key: _as_list(value) for key, value in one.choices.items()})
+        found.append(one)
     names = [each.name for each in found]
     if not names or len(set(names)) < len(names):
         raise UserError("`search`: name each setting once, at least one.")
@@ -159,6 +165,10 @@ def _value(text: str) -> Any:
     return {"none": None, "true": True, "false": False}.get(text.lower(), text)
 
 
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
 def with_values(settings: TrainConfig, values: Mapping[str, Any]) -> TrainConfig:
     """Settings of a training with others of these values, by the names of their flags.
 
@@ -171,8 +181,10 @@ def with_values(settings: TrainConfig, values: Mapping[str, Any]) -> TrainConfig
         values = {"family": family, **values, "guide": name}
     named = {name: values.pop(name) for name in list(values) if name in field_names(settings)}
     found = checked(changed(settings, named))
-    if unknown := [name for name in values if name not in (offered := offered_to(found.pair))]:
+    offered = offered_to(found.pair)
+    if unknown := [name for name in values if name not in offered]:
         raise unknown_name("setting", unknown[0], {*offered, *field_names(settings)} - {"settings"})
+    typed(offered, values)  # now, not when the first trial with such a value is made
     pair = replace(found.pair, settings=found.pair.settings | given(values))
     return checked(replace(found, pair=pair))
 
