@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ppl_vae.reports.ending.saving import save
     from ppl_vae.reports.tuning import tune
     from ppl_vae.runs.handed_on.packing import pack
+    from ppl_vae.runs.handed_on.pushing import push_to_hub
     from ppl_vae.runs.opened import opened as open
     from ppl_vae.runtime.errors import UserError
     from ppl_vae.svi.recording.any_program import compiled
@@ -62,6 +63,7 @@ else:
         "reports.ending.saving": ("save",),
         "reports.tuning": ("tune",),
         "runs.handed_on.packing": ("pack",),
+        "runs.handed_on.pushing": ("push_to_hub",),
         "runs.opened": ("open",),
         "runtime.errors": ("UserError",),
         "svi.recording.any_program": ("compiled",),
@@ -104,6 +106,7 @@ __all__ = [
     "pack",
     "posterior_predictive",
     "prior_predictive",
+    "push_to_hub",
     "save",
     "simulate",
     "to_datatree",

@@ -88,12 +88,9 @@ class Bench:
         total = num_tables(self.only, self.sizes)
         with tqdm(total=total, unit="table", leave=False, dynamic_ncols=True, disable=None) as bar:
             clock = Clock(device, self.repeats, self.seconds, self.steps, bar.set_description)
-            measured = measure(self.only, self.sizes, self._names(), self.data_root, clock, bar.update)
+            each_once: list[Name] = [name for name in TITLES if name in self.contenders]  # in the table's order
+            measured = measure(self.only, self.sizes, each_once, self.data_root, clock, bar.update)
         return {"command": self._command(), **measured}
-
-    def _names(self) -> list[Name]:
-        """Who takes part, each once, in the table's order."""
-        return [name for name in TITLES if name in self.contenders]
 
     def _command(self) -> str:
         """The command that measures the same, wherever this one was called from; where it writes is left out."""

@@ -47,7 +47,7 @@ class Evaluate:
     """
 
     run_directory: Positional[Path]
-    """A run directory, as 'ppl-vae train' wrote it."""
+    """A run: a directory that 'ppl-vae train' wrote, a zip of it, or hf://OWNER/NAME on the Hugging Face Hub."""
     settings: EvaluateConfig = field(default_factory=EvaluateConfig)
     """The estimate."""
     split: SplitName | None = None
@@ -102,9 +102,8 @@ class Evaluate:
         found = calibrate_pair(*opened.pair, data, self.settings, opened.origin(self.split or "test"))
         write_table(self.table, found)
         written = write_calibration(found, opened.run)
-        failed = isinstance(written, CannotWriteError)
-        plain = found.to_dict() | {"picture": None if failed else str(written)}
-        text = as_flags(str(found), self) if failed else f"{as_flags(str(found), self)}\npicture  {written}"
-        print(json.dumps(plain) if self.json else text, flush=True)
+        picture = None if isinstance(written, CannotWriteError) else str(written)
+        text = as_flags(str(found), self) + (f"\npicture  {picture}" if picture else "")
+        print(json.dumps(found.to_dict() | {"picture": picture}) if self.json else text, flush=True)
         if isinstance(written, CannotWriteError):
             raise written

@@ -1,6 +1,7 @@
 """``ppl-vae explore``: one HTML file in which the decoder of a run can be played with."""
 
 from dataclasses import field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +38,7 @@ class Explore:
     """
 
     run_directory: Positional[Path]
-    """A run directory, as 'ppl-vae train' wrote it."""
+    """A run: a directory that 'ppl-vae train' wrote, a zip of it, or hf://OWNER/NAME on the Hugging Face Hub."""
     out: Path | None = None
     """The .html to write; by default the next free RUN/explorer-N.html."""
     num_images: Annotated[int, Field(ge=2, le=5000)] = 300
@@ -76,9 +77,6 @@ class Explore:
                 advance=done.update,
             )
         page = html(contents)
-        out = write_new(
-            self.out,
-            lambda: numbered(opened.run.path, "explorer", ".html"),
-            lambda out: write_text(out, page, new=True),
-        )
+        free = partial(numbered, opened.run.path, "explorer", ".html")
+        out = write_new(self.out, free, lambda out: write_text(out, page, new=True))
         print(f"explorer  {out} ({out.stat().st_size / 1e6:.1f} MB; open it in a browser)")

@@ -42,7 +42,7 @@ class Gaps:
     """
 
     run_directory: Positional[Path]
-    """A run directory, as 'ppl-vae train' wrote it."""
+    """A run: a directory that 'ppl-vae train' wrote, a zip of it, or hf://OWNER/NAME on the Hugging Face Hub."""
     families: Annotated[tuple[str, ...], Doc(_FAMILIES)] = ()
     splits: tuple[SplitName, ...] = ("train", "test")
     """Which parts of the data; what comes last is looked at for what to do next."""

@@ -30,7 +30,7 @@ class Infer:
     """
 
     run_directory: Positional[Path]
-    """A run directory, as 'ppl-vae train' wrote it."""
+    """A run: a directory that 'ppl-vae train' wrote, a zip of it, or hf://OWNER/NAME on the Hugging Face Hub."""
     input: Path
     """An .npz whose x has observations of the run's shape, binarized as the run's data was; or a file or folder like
     that which the run was trained on."""
@@ -44,7 +44,6 @@ class Infer:
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
     trust: bool = False
     """Run the files that the run names as parts of its pair, though they have not been run here before."""
-
     infer: InferConfig = field(default_factory=InferConfig)
     """Local inference, where the guide has no answer to unseen data."""
 

@@ -30,8 +30,7 @@ class Report:
 
     def run(self) -> None:
         """Draw, estimate, write."""
-        Run.open(self.run_directory)  # which is no packed one
-        opened = open_run(self.run_directory, "cpu", self.opening)
+        opened = open_run(Run.open(self.run_directory).path, "cpu", self.opening)  # which is no packed one
         splits = opened.data
         with locked(opened.run.path):
             pictures = draw_run(opened.run, opened.pair, splits, say_as_it_is)

@@ -16,6 +16,8 @@ from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.build import Pair
 from ppl_vae.registry.files import names_file
+from ppl_vae.runs.handed_on.address import address_of
+from ppl_vae.runs.handed_on.fetching import fetched
 from ppl_vae.runs.handed_on.unpacking import unpacked
 from ppl_vae.runs.opening import Opening
 from ppl_vae.runs.run import Run, TrainConfig
@@ -175,14 +177,17 @@ def opened(
     """Open a run: ``run.model``, ``run.guide``, ``run.data``, ``run.settings``, ``run.history``.
 
     Args:
-        path: of a run directory, or of a zip by :func:`ppl_vae.pack`, which is unpacked into the user's cache.
+        path: of a run directory, of a zip by :func:`ppl_vae.pack`, or the address of one by
+            :func:`ppl_vae.push_to_hub`, ``hf://owner/name`` or ``hf://owner/name@revision``; these two go into the
+            user's cache.
         device: where to compute, ``auto`` or a device's name.
         data: where its data is now, if that has moved.
         data_root: where the folder of torchvision's data sets is now, if that has moved.
         trust: run the files that it names as parts of its pair, though they have not been run here before.
 
     Raises:
-        UserError: it is no run, it is damaged, its code is not trusted, or the device is not there.
+        UserError: it is no run, it is damaged, its code is not trusted, or the device is not there; the Hub does not
+            have it, does not let it be read, or cannot be reached.
     """
     root = None if data_root is None else Path(data_root)
     return open_run(path, device, Opening(None if data is None else str(data), root, trust))
@@ -192,7 +197,7 @@ def open_run(path: Path | str, device: str, opening: Opening = AS_RECORDED) -> O
     """Open a run.
 
     Args:
-        path: of a run directory, or of a packed one.
+        path: of a run directory, or of a packed one, or its address on the Hub.
         device: where to compute, ``auto`` or a device's name.
         opening: where its data is now, and whether its own code may run.
 
@@ -201,5 +206,9 @@ def open_run(path: Path | str, device: str, opening: Opening = AS_RECORDED) -> O
     """
     chosen = choose_device(device)
     path = Path(path)
-    run = Run.open(unpacked(path) if path.is_file() and path.suffix == ".zip" else path)
+    if address := address_of(path):
+        path = fetched(address)
+    elif path.is_file() and path.suffix == ".zip":
+        path = unpacked(path)
+    run = Run.open(path)
     return OpenedRun(run, run.load_pair(chosen, trust=opening.trust), chosen, opening)

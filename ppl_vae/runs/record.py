@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import yaml
 
+from ppl_vae.runs.handed_on.address import address_of
 from ppl_vae.runs.leftovers import clear, has_learned, refuse_existing_run
 from ppl_vae.runs.migration import migrated, with_format
 from ppl_vae.runs.paths import numbered
@@ -139,6 +140,11 @@ def read_record(path: Path, kind: type[_T], command: str) -> _T:
     file = path / "config.yaml"
     if path.suffix == ".zip" and path.is_file():
         raise UserError(f"{path} is packed, and what writes in a run needs its folder; unzip it, and name that.")
+    if address := address_of(path):
+        raise UserError(
+            f"{address} is on the Hub, and what writes in a run needs its folder; pack it (ppl-vae pack {address}), "
+            "unzip that, and name its folder."
+        )
     if not file.is_file():
         there = "is no run directory (it has no config.yaml)" if path.exists() else "does not exist"
         raise UserError(f"{path} {there}; name one that '{command}' wrote.")

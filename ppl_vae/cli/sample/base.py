@@ -33,7 +33,7 @@ class Sampling(ABC):
     """What all kinds share."""
 
     run_directory: Positional[Path]
-    """A run directory, as 'ppl-vae train' wrote it."""
+    """A run: a directory that 'ppl-vae train' wrote, a zip of it, or hf://OWNER/NAME on the Hugging Face Hub."""
     what: Positional[str]
     """What to sample."""
     out: Path | None = None

@@ -18,7 +18,7 @@ class Laid:
     """What all share."""
 
     run_directories: Positional[tuple[Path, ...]]
-    """Run directories of 'ppl-vae train' on the same data."""
+    """Runs on the same data, as a directory, a zip or hf://OWNER/NAME each."""
     out: Path | None = None
     """The .npz to write, with a picture (.png, .svg) beside it; by default COMMAND-N.npz here."""
     seed: Seed = 0

@@ -1,10 +1,8 @@
 """``ppl-vae generators``: what baselines and trained models generate, side by side."""
 
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
-from tyro.conf import Positional
 
 from ppl_vae.cli.side_by_side.base import Laid
 from ppl_vae.reports.side_by_side import draws_of_runs
@@ -27,8 +25,6 @@ class Generators(Laid):
       ppl-vae generators runs/gaussian runs/mixture runs/vae
     """
 
-    run_directories: Positional[tuple[Path, ...]]
-    """Run directories of 'ppl-vae baseline' and 'ppl-vae train' on the same data."""
     rows: _Few | None = None
     """Rows of draws of each, 2 by default; with --by-label there is one for each label."""
     columns: _Few = 10

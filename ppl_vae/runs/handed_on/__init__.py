@@ -1,1 +1,1 @@
-"""A run as one file that can be handed on: packed, and opened where it comes to."""
+"""A run that is handed on: as one file, or on the Hugging Face Hub; and opened where it comes to."""

@@ -1,12 +1,16 @@
 """A run directory packed into one file, and what it needs beside that."""
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from ppl_vae.data.sources import names_file
 from ppl_vae.data.torchvision_sets import NAMES
-from ppl_vae.runs.handed_on.unpacking import MOST_BYTES, MOST_FILES
+from ppl_vae.runs.handed_on.address import address_of
+from ppl_vae.runs.handed_on.fetching import fetched
+from ppl_vae.runs.handed_on.judging import MOST_BYTES, MOST_FILES
 from ppl_vae.runs.opened import OpenedRun
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime import checkpoint
@@ -47,8 +51,8 @@ def pack(run: OpenedRun | Path | str, to: Path | str | None = None) -> Packed:
     bytes.
 
     Args:
-        run: a run that is open, or the path of its directory.
-        to: the zip to make; by default the directory's name and ``.zip``, beside it.
+        run: a run that is open, the path of its directory, or its address on the Hub.
+        to: the zip to make; by default the directory's name and ``.zip``, beside it, of a run on the Hub here.
 
     Returns:
         where it is, and what it needs beside it.
@@ -57,19 +61,39 @@ def pack(run: OpenedRun | Path | str, to: Path | str | None = None) -> Packed:
         UserError: it is no run, or damaged; another process writes in it; there is a link in it; it is larger than what
             :func:`ppl_vae.open` unpacks; or there is something at ``to``.
     """
-    found = run.run if isinstance(run, OpenedRun) else Run.open(run)
-    folder = found.path.resolve()
-    path = found.path.with_name(f"{folder.name}.zip") if to is None else Path(to)
-    with locked(found.path):
-        checkpoint.outline(found.checkpoint)  # or it is no use to anybody
-        files = _files(found.path)
+    if to is not None and address_of(to):
+        raise UserError("`pack` writes a zip; ppl_vae.push_to_hub(run, 'OWNER/NAME') takes a run to the Hub.")
+    with handed_on(run) as (found, files):
+        folder = found.path.resolve()
+        beside = Path() if not isinstance(run, OpenedRun) and address_of(run) else found.path.parent
+        path = beside / f"{folder.name}.zip" if to is None else Path(to)
         with whole(path, new=True) as out, zipfile.ZipFile(out, "w") as archive:
             for file in files:
                 entry = zipfile.ZipInfo(f"{folder.name}/{file.relative_to(found.path).as_posix()}", _BEGAN)
                 entry.compress_type = zipfile.ZIP_DEFLATED if file.suffix in _TEXT else zipfile.ZIP_STORED
                 entry.external_attr = 0o100644 << 16
                 archive.writestr(entry, file.read_bytes())
-    return Packed(path, len(files), needs_of(found))
+        return Packed(path, len(files), needs_of(found))
+
+
+@contextmanager
+def handed_on(run: OpenedRun | Path | str) -> Iterator[tuple[Run, list[Path]]]:
+    """Inside the block, a run that nobody writes into, and those of its files that are handed on.
+
+    Args:
+        run: a run that is open, the path of its directory, or its address on the Hub.
+
+    Raises:
+        UserError: see :func:`pack`.
+    """
+    if isinstance(run, OpenedRun):
+        found = run.run
+    else:
+        address = address_of(run)
+        found = Run.open(fetched(address) if address else run)
+    with locked(found.path):
+        checkpoint.outline(found.checkpoint)  # or it is no use to anybody
+        yield found, _files(found.path)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ import torch
 
 import ppl_vae
 from ppl_vae import UserError, pack
-from ppl_vae.runs.handed_on import unpacking
+from ppl_vae.runs.handed_on import judging
 from ppl_vae.runs.handed_on.unpacking import unpacked
 from ppl_vae.runtime.folders import locked
 from tests.fits import assert_same, weights
@@ -108,16 +108,16 @@ def of_nothing(run: Path) -> None:
     (run / "config.yaml").unlink()
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (linked, "secret.png is a link or no file, and cannot be packed"),
-        (to_a_folder, "more is a link"),
-        (untrained, "no checkpoint there"),
-        (without_weights, "missing or damaged"),
-        (of_nothing, "is no run directory"),
-    ],
-)
+UNFIT = [
+    (linked, "secret.png is a link or no file, and cannot be packed"),
+    (to_a_folder, "more is a link"),
+    (untrained, "no checkpoint there"),
+    (without_weights, "missing or damaged"),
+    (of_nothing, "is no run directory"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), UNFIT)
 def test_what_nobody_could_open_is_not_packed(run: Path, change: Callable[[Path], None], words: str) -> None:
     change(run)
     with pytest.raises(UserError, match=words):
@@ -172,7 +172,7 @@ def with_entry(name: str, data: bytes = b"x", mode: int = 0) -> Callable[[zipfil
 
 
 def many(archive: zipfile.ZipFile) -> None:
-    for number in range(unpacking.MOST_FILES):
+    for number in range(judging.MOST_FILES):
         archive.writestr(f"mine/{number}", b"")
 
 
@@ -233,8 +233,8 @@ def test_a_bomb_that_lies_of_its_size_is_refused(run: Path, monkeypatch: pytest.
         ppl_vae.open(packed)
     assert not [name for name in cached(run) if name not in ("ppl_vae", "runs")]
     packed.write_bytes(data)
-    monkeypatch.setattr(unpacking, "MOST_BYTES", 1000)
-    with pytest.raises(UserError, match=r"it unpacks to 0\.0 GiB, more than"):
+    monkeypatch.setattr(judging, "MOST_BYTES", 1000)
+    with pytest.raises(UserError, match=r"its files have 0\.0 GiB, more than"):
         ppl_vae.open(packed)
 
 
