@@ -6,6 +6,7 @@ Numbers have one rule for pictures, tables, reports and the terminal.
 import csv
 import io
 import math
+import re
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -226,8 +227,14 @@ def _merged(row: Row) -> dict[str, str]:
             known = error if isinstance(error, float) and math.isfinite(error) and error > 0 else None
             plain = f"{value:.0f}" if float(value).is_integer() else f"{value:.6g}"
             text = plain if known is None else with_error(value, known)
-            cells[name] = f"${text.replace('±', chr(92) + 'pm')}$"
+            cells[name] = f"${_formula(text)}$"
     return cells
+
+
+def _formula(number: str) -> str:
+    """A number as it is printed, in LaTeX's mathematics."""
+    text = number.replace("±", r"\pm").replace("inf", r"\infty")
+    return re.sub(r"e([+-]\d+)", lambda power: rf" \cdot 10^{{{int(power[1])}}}", text)
 
 
 def _in_latex(text: str) -> str:

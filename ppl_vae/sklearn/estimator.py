@@ -186,8 +186,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
         Raises:
             UserError: q is a point, which has no weights.
         """
-        x = self._known(X)
-        return self._fitted.bounds(x, self.num_samples)
+        return self._fitted.bounds(self._known(X), self.num_samples)
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """The mean of :meth:`score_samples`; of a model that reads labels too it is that of log p(x)."""
@@ -211,7 +210,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
         if y is not None:
             if not len(self._fitted.label_counts):
                 raise ValueError("y is for a model that reads classes; leave it out.")
-            labels = np.broadcast_to(numbers_of(np.atleast_1d(y), self.classes_), n_samples).copy()
+            known = np.atleast_1d(y)
+            numbers_of(known, self.classes_[self.class_prior_ > 0])  # refuses those of which nothing was learned
+            labels = np.broadcast_to(numbers_of(known, self.classes_), n_samples).copy()
         seed = seed_of(self.random_state if random_state is None else random_state)
         return self._fitted.drawn(n_samples, seed, labels)
 
@@ -229,8 +230,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
     @available_if(_reads_labels)  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """log p(y | x)."""
-        x = self._known(X)
-        return self._fitted.posterior(x, self.num_samples)
+        return self._fitted.posterior(self._known(X), self.num_samples)
 
     @property
     def model_(self) -> nn.Module:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ppl_vae import UserError
-from ppl_vae.runtime.shown import Row, Shown, as_csv, as_html, with_error
+from ppl_vae.runtime.shown import Row, Shown, as_csv, as_html, as_latex, with_error
 
 
 class Found(Shown):
@@ -92,6 +92,17 @@ def test_latex_has_errors_with_their_means_and_no_command_from_a_name() -> None:
         r"c $-$ d & $1$ & $12$ & $0.5$ \\",
         r"\bottomrule",
         r"\end{tabular}",
+    ]
+
+
+def test_what_is_infinite_very_large_or_very_small_is_a_formula_too() -> None:
+    rows: list[Row] = [
+        {"a": -math.inf, "b": 1234567.5, "c": 1.0, "c_stderr": 2e-9},
+        {"a": 2, "b": 3e-9, "c": 1.0, "c_stderr": 0.5},
+    ]
+    assert as_latex(rows).splitlines()[4:6] == [
+        r"$-\infty$ & $1.23457 \cdot 10^{6}$ & $1.0000000 \pm 2.0 \cdot 10^{-9}$ \\",
+        r"$2$ & $3 \cdot 10^{-9}$ & $1.00 \pm 0.50$ \\",
     ]
 
 

@@ -322,6 +322,8 @@ def test_classes_may_come_one_after_the_other() -> None:
     found = VAE(model="conditional", **{**SMALL, "num_samples": 5})
     found.partial_fit(IRIS[:100], SPECIES[:100], classes=[0, 1, 2])
     assert (found.predict_proba(IRIS[:5])[:, 2] == 0).all()
+    with pytest.raises(ValueError, match="y holds 2; the classes are 0, 1"):
+        found.sample(3, y=2)
     found.partial_fit(IRIS[100:], SPECIES[100:])
     assert found.class_prior_.tolist() == [1 / 3] * 3
     assert (found.predict_proba(IRIS[:5])[:, 2] > 0).all()
