@@ -9,7 +9,7 @@ _RARE = "|".join(
     [
         *("data-seed", "validation-fraction", "test-fraction", "upper-.*", "channels", "activation", "word-dropout"),
         *("refinement-.*", "rank", "num-maps", "iaf-.*", "num-components", "drop", "row-learning-rate", "schedule"),
-        *("rate-warmup", "weight-.*", "of-.*", "optimizer.*"),
+        *("rate-warmup", "weight-.*", "of-.*", "optimizer.*", "accumulate"),
         *("adam-epsilon", "clip-norm", "engine", "precision", "tensorboard", "trust", "preset", "infer-.*", "leapfrog"),
         *("integer-scale", "data-memory", "layer", "condition-columns", "image-size", "unlabelled-as"),
         *("start", "chains", "prior-temperatures", "elbo-samples", "references", "workers"),

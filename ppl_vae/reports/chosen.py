@@ -63,7 +63,7 @@ def all_settings(record: Record, pair: Pair) -> list[tuple[str, str]]:
         ),
         (
             "steps",
-            f"{fit.epochs} epochs at most, batches of {fit.batch_size}, learning rate {fit.optimizer.learning_rate:g}",
+            f"{fit.epochs} epochs at most, {fit.steps_in_words}",
         ),
         ("seeds", f"{fit.seed} of the training, {record.config.data.data_seed} of the data"),
         ("versions", ", ".join(f"{name} {number}" for name, number in record.versions.items())),

@@ -63,7 +63,7 @@ def develop(run: Run, pair: Pair, splits: Splits) -> Path | None:
     frames = [_read(path) for path in taken]
     reach = min(_MAX_REACH, max(3.2, float(np.quantile(np.abs([frame["means"] for frame in frames]), 0.995)) * 1.1))
     data, settings = filmed(pair, splits), run.record.config.fit
-    steps_per_epoch = -(-len(splits.train) // settings.batch_size)
+    steps_per_epoch = settings.steps_per_epoch(len(splits.train))
     info, label = run.record.info, label_of(pair, run.record.info)
     labels = None if data.y is None else info.shown(data.y)
     where = {"train": "training", "test": "test"}[split_shown(pair, splits)]

@@ -185,4 +185,4 @@ def after_comparison(out: Path, asked: CompareConfig, terms: CompareConfig, rank
 
 
 def _steps_of_epoch(run: Run) -> int:
-    return math.ceil(run.record.info.num_data / run.record.config.fit.batch_size)
+    return run.record.config.fit.steps_per_epoch(run.record.info.num_data)

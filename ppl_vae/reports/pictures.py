@@ -123,8 +123,8 @@ def _training(subject: _Subject) -> "Figure":
     caption = (
         f"{subject.title}. {what} over {len(history)} epoch{'s' * (len(history) != 1)}, bigger is better"
         f"{f'; {history.loss}' if history.loss else ''}. "
-        f"{subject.info.num_data:,} training datapoints, batches of {fit.batch_size}, "
-        f"learning rate {fit.optimizer.learning_rate:g}, seed {fit.seed}."
+        f"{subject.info.num_data:,} training datapoints, {fit.steps_in_words}, "
+        f"seed {fit.seed}."
     )
     return history.figure(caption)
 

@@ -59,7 +59,7 @@ class Camera:
     def __init__(self, run: Run, pair: Pair, splits: Splits) -> None:
         settings = run.record.config.fit
         self.folder = film_folder(run)
-        self.steps_per_epoch = -(-len(splits.train) // settings.batch_size)
+        self.steps_per_epoch = settings.steps_per_epoch(len(splits.train))
         self.steps = set(film_steps(settings.epochs * self.steps_per_epoch, _NUM_FRAMES))
         self.pair = pair
         self.label = label_of(pair, run.record.info)

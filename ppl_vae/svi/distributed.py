@@ -7,15 +7,13 @@ moved by the process that had its datapoint, and sent to the others when an epoc
 handlers.)
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ppl_vae.networks.precision import computing_in
-from ppl_vae.programs.program import local_params
-from ppl_vae.programs.rows import Leaf, collect_leaves
 from ppl_vae.runtime.processes import Group, contact
 from ppl_vae.svi.eager import EagerStep
 from ppl_vae.svi.shared_sum import SharedSum
@@ -30,8 +28,10 @@ class DistributedStep:
     """
 
     def __init__(self, eager: EagerStep, group: Group) -> None:
+        self.eager = eager
         self.model, self.guide, self.objective = eager.model, eager.guide, eager.objective
         self.optimizer, self.data, self.precision = eager.optimizer, eager.data, eager.precision
+        self.at_once = eager.at_once
         self.group = group
         # Which rows of each table this process has moved since the tables were whole, (N, 1).
         self.moved = [torch.zeros_like(table.weight[:, :1]) for table in eager.optimizer.tables]
@@ -48,17 +48,8 @@ class DistributedStep:
         Returns:
             bound, reconstruction and KL summed over this process's part of the batch, ``(3,)``.
         """
-        part = self.part_of(index)
-        sums = torch.zeros(3, dtype=self.data.dtype, device=self.data.device)
-        leaves: list[list[Leaf]] = [[] for _ in self.optimizer.tables]
         self.optimizer.zero_grad()
-        if len(part):  # the last of an epoch's minibatches may have fewer rows than there are processes
-            batch = self.data.batch(part)
-            with computing_in(self.precision), local_params():
-                with collect_leaves(self.optimizer.tables) as leaves:
-                    terms = self.objective.terms(self.model, self.guide, batch, kl_weight)
-                (terms.loss * (len(part) / len(index))).backward()
-            sums = torch.stack([terms.bound.sum(), terms.reconstruction.sum(), terms.kl.sum()])
+        sums, leaves = self.eager.add_gradients(self.parts_of(index), len(index), kl_weight)
         self._sum_gradients()
         self.optimizer.step(leaves)
         for moved, read in zip(self.moved, leaves, strict=True):
@@ -67,9 +58,14 @@ class DistributedStep:
         self.whole = False
         return sums
 
-    def part_of(self, index: Tensor) -> Tensor:
-        """This process's part of a minibatch, ``(batch,)``; of as many rows for every minibatch of a size."""
-        return index.tensor_split(self.group.size)[self.group.rank]
+    def parts_of(self, index: Tensor) -> Sequence[Tensor]:
+        """What this process differentiates of a minibatch, ``(part,)`` each; of as many rows for every minibatch of a
+        size. The last of an epoch's minibatches may have fewer rows than there are processes, and none for this one."""
+        own = index.tensor_split(self.group.size)[self.group.rank]
+        if not len(own):
+            return []
+        parts: Sequence[Tensor] = own.split(math.ceil(self.at_once / self.group.size) if self.at_once else len(own))
+        return parts
 
     def sum(self, tensors: Sequence[Tensor]) -> None:
         """Put the sum over the processes in place of each tensor; a message for each."""

@@ -26,7 +26,7 @@ def choose_step(engine: Engine, eager: EagerStep | DistributedStep, batch_size: 
     Args:
         engine: ``eager``, ``traced``, or ``auto`` for whichever ends the whole job sooner, compiling included.
         eager: the step.
-        batch_size: of a full batch, of all processes together.
+        batch_size: datapoints in a full step, of all processes together.
         num_steps: of the whole job, from its beginning.
 
     Returns:
@@ -38,7 +38,8 @@ def choose_step(engine: Engine, eager: EagerStep | DistributedStep, batch_size: 
         return Chosen(eager, f"eager{shared and ': steps'}{shared}")
     if batch_size < group.size:
         return Chosen(eager, f"eager: of {batch_size} rows in a batch, not each of {group.size} processes has one")
-    if not worth_compiling(engine, num_steps, _elements(eager, batch_size), eager.data.device):
+    calls, elements = _calls(eager, batch_size), _elements(eager, batch_size)
+    if not worth_compiling(engine, num_steps * calls, elements, eager.data.device):
         return Chosen(eager, f"eager: too few steps to be worth compiling one, {num_steps:,}{shared}")
     # One after the other on a machine: what the first has measured and compiled, the others find.
     made = group.one_before_all(lambda: _traced(eager, batch_size))
@@ -65,13 +66,20 @@ def begins_eagerly(
     an eager run, and a mistake is seen before anything is compiled. It depends on the job alone, so that the same job
     takes the same steps.
     """
-    paid = calls_that_pay(_elements(eager, min(batch_size, len(eager.data))), eager.data.device)
-    return engine == "auto" and steps_per_epoch <= paid < steps_per_epoch * epochs
+    batch_size = min(batch_size, len(eager.data))
+    paid = calls_that_pay(_elements(eager, batch_size), eager.data.device)
+    calls = steps_per_epoch * _calls(eager, batch_size)
+    return engine == "auto" and calls <= paid < calls * epochs
+
+
+def _calls(eager: EagerStep | DistributedStep, batch_size: int) -> int:
+    """How many parts of a step are differentiated one after the other; the same in all processes."""
+    return math.ceil(batch_size / (eager.at_once or batch_size))
 
 
 def _elements(eager: EagerStep | DistributedStep, batch_size: int) -> int:
-    """Numbers of the observations in a process's part of a batch, times the draws for each."""
-    part = math.ceil(batch_size / eager.group.size)
+    """Numbers of the observations in what a process differentiates at once, times the draws for each."""
+    part = math.ceil(min(eager.at_once or batch_size, batch_size) / eager.group.size)
     return int(part * eager.objective.num_particles * eager.data.event_size)
 
 

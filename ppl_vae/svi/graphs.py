@@ -1,4 +1,4 @@
-"""The graphs of a traced step: one, or for several processes two with a message between them.
+"""The graphs of a traced step: one, or two where what several processes or parts have found is added up between them.
 
 They change the parameters and the optimizer's moments in place, the very tensors that the eager step changes.
 """
@@ -58,32 +58,47 @@ class OneGraph:
 
 
 class TwoGraphs:
-    """The step of several processes: each differentiates its part, the gradients are summed, each moves its parameters.
+    """The step of several processes or parts: each part is differentiated, the gradients are summed, and each process
+    moves its parameters.
 
     The first graph leaves the gradients flat, one tensor for each type of number, as they are sent. It moves the rows
     of per-datapoint tables, which nobody else has read; the second moves the other parameters.
 
     Args:
         eager: the step.
-        batch_size: of the whole minibatches, of which each process has a row at least.
+        batch_size: of the whole minibatches, of which each process has a row at least, and parts of one size.
         kl_weight: as for :class:`OneGraph`.
         numbers: likewise.
         compile_graph: likewise.
     """
 
     def __init__(
-        self, eager: DistributedStep, batch_size: int, kl_weight: Tensor, numbers: Tensor, compile_graph: CompileGraph
+        self,
+        eager: EagerStep | DistributedStep,
+        batch_size: int,
+        kl_weight: Tensor,
+        numbers: Tensor,
+        compile_graph: CompileGraph,
     ) -> None:
         self.eager, self.kl_weight, self.numbers = eager, kl_weight, numbers
-        self.part_size = len(eager.part_of(torch.arange(batch_size)))
+        self.part_size = len(eager.parts_of(torch.arange(batch_size))[0])
         self.share = self.part_size / batch_size
         self.gradients = Replayed(self._differentiate, self._read, compile_graph, eager.precision)
         self.movement = Replayed(self._move, self._moved, compile_graph, eager.precision)
         self.parts = [self.gradients, self.movement] if eager.optimizer.shared else [self.gradients]
 
     def __call__(self, index: Tensor) -> Tensor:
-        """Take a step; bound, reconstruction and KL of each datapoint of this process's part, ``(3, part)``."""
-        terms, *gradients = self.gradients(self.eager.part_of(index))
+        """Take a step; bound, reconstruction and KL of each datapoint of this process's parts, ``(3, rows)``."""
+        parts = self.eager.parts_of(index)
+        terms, *gradients = self.gradients(parts[0])
+        if len(parts) > 1:  # the next call may overwrite them
+            found, gradients = [terms.clone()], [gradient.clone() for gradient in gradients]
+            for part in parts[1:]:
+                of_part, *added = self.gradients(part)
+                found.append(of_part.clone())
+                for gradient, more in zip(gradients, added, strict=True):
+                    gradient += more
+            terms = torch.cat(found, 1)
         self.eager.whole = False
         if gradients:
             self.eager.sum(gradients)
@@ -100,14 +115,14 @@ class TwoGraphs:
         optimizer = self.eager.optimizer
         given = iter(tensors)
         rows = _tables(given, optimizer)
-        moved = list(islice(given, len(rows)))
+        moved = list(islice(given, len(self.eager.moved)))
         params = list(islice(given, len(optimizer.shared)))
         *data, kl_weight, numbers, index = given
         weights = [weight for weight, _ in rows]
         found = differentiate(self.eager, params, weights, data, kl_weight, index, self.share)
         with torch.no_grad():
             _move_rows(optimizer, rows, found, numbers)
-            for marks, read in zip(moved, found.rows, strict=True):
+            for marks, read in zip(moved, found.rows, strict=False):  # one process marks none
                 for numbers_of_rows, _ in read:
                     marks[numbers_of_rows] = 1.0
             known = zip(optimizer.shared, params, found.shared, strict=True)

@@ -62,6 +62,15 @@ class OptimizerConfig:
         return self.optimizer == OptimizerConfig.optimizer and not self.optimizer_options
 
     @property
+    def in_words(self) -> str:
+        """The learning rate, and what has it if that is not Adam by default."""
+        rate = f"learning rate {self.learning_rate:g}"
+        if self.is_traceable:
+            return rate
+        options = f" ({', '.join(options_in_words(self.optimizer_options))})" if self.optimizer_options else ""
+        return f"{self.optimizer}{options}, {rate}"
+
+    @property
     def doubts(self) -> list[str]:
         """Where a default is ours and not torch's for that optimizer, in words."""
         if self.optimizer == OptimizerConfig.optimizer:

@@ -1,6 +1,7 @@
 """One step of SVI, traced once to its tensor operations and replayed: the same step, without Pyro's Python.
 
-The whole step is one graph, of several processes two with a message between them (:mod:`ppl_vae.svi.graphs`). It
+The whole step is one graph, of several processes or parts two, between which gradients are added up
+(:mod:`ppl_vae.svi.graphs`). It
 changes the parameters and the optimizer's moments in place, the very tensors that the eager step changes, so that the
 two can take turns: a ragged last batch is an eager step. On a GPU the compiled kernels are recorded as a CUDA graph.
 """
@@ -49,7 +50,13 @@ class TracedStep:
         self.structure: list[object] = []
         self.places: list[int] = []
         rest = batch_size, self.numbers[4], self.numbers[:4], compile_graph
-        self.graphs = TwoGraphs(eager, *rest) if isinstance(eager, DistributedStep) else OneGraph(eager, *rest)
+        parts = eager.parts_of(torch.arange(batch_size))
+        if len({len(part) for part in parts}) > 1:
+            raise NotTraceableError(f"a step's {batch_size} rows are {len(parts)} batches, not all of one size")
+        if isinstance(eager, EagerStep) and len(parts) == 1:
+            self.graphs: OneGraph | TwoGraphs = OneGraph(eager, *rest)
+        else:
+            self.graphs = TwoGraphs(eager, *rest)
         self.refresh()
 
     def refresh(self) -> None:

@@ -1,5 +1,6 @@
 """The settings of a fit, and the objective that they name."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import field
 from inspect import signature
@@ -27,7 +28,10 @@ class FitConfig:
     epochs: Count = 100
     """Passes over the training data."""
     batch_size: Annotated[int, Field(ge=1, lt=2**31)] = 128
-    """Datapoints in a step, of all processes together."""
+    """Datapoints whose gradient is worked out at once, of all processes together; they make a step."""
+    accumulate: Count = 1
+    """Batches that make a step, whose gradients are added up: as one of so many times the datapoints, in the memory of
+    one."""
     objective: Annotated[ObjectiveName, Doc(f"What to maximise: {OBJECTIVES_IN_WORDS}.")] = "elbo"
     num_particles: Count = 1
     """Draws of z for each datapoint in a step."""
@@ -51,6 +55,23 @@ class FitConfig:
     """Of the networks' matrix products: float32, tf32 (on NVIDIA GPUs) or bf16; densities and sums stay in float32."""
     device: str = "auto"
     """Where to compute: auto (CUDA, then MPS, then the CPU), cpu, cuda, cuda:1, mps."""
+
+    @property
+    def step_size(self) -> int:
+        """Datapoints in a step."""
+        return self.batch_size * self.accumulate
+
+    def steps_per_epoch(self, num_data: int) -> int:
+        """Steps that an epoch over so many datapoints takes."""
+        return math.ceil(num_data / self.step_size)
+
+    @property
+    def steps_in_words(self) -> str:
+        """What makes a step, in a few words."""
+        batches = f"batches of {self.batch_size}"
+        if self.accumulate > 1:
+            batches = f"steps of {self.accumulate} {batches}"
+        return f"{batches}, {self.optimizer.in_words}"
 
     def refuse_unread(self, *programs: nn.Module, named: Iterable[str] = ()) -> None:
         """See that training these models and guides reads all that was set, by a value of its own or by name, and that

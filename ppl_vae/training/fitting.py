@@ -169,15 +169,15 @@ def fit(
             check_runs(validation, model, guide)
     group.wait()  # until nobody looks any more whether there is a checkpoint
     with seeded(stream(settings.seed, "training"), device):
-        feed = feed_of(train, settings.batch_size)
+        feed = feed_of(train, settings.step_size)
         state = TrainingState(model, guide, train, settings, own)
-        step = EagerStep(model, guide, objective, state.optimizer, feed.data, settings.precision)
+        step = EagerStep(model, guide, objective, state.optimizer, feed.data, settings.precision, settings.batch_size)
         of_point = not has_density(guide, probe)
         loop = Loop(step, feed, validation, settings, state, checkpoint_path, weights_path, group, of_point)
         if resume:
             loop.saver.load()
         with seeded(stream(settings.seed, "trial"), device), group.together():
-            sizes = sizes_to_come(len(train), settings.batch_size, group)
+            sizes = sizes_to_come(len(train), settings, group)
             try_steps(model, guide, objective, train, sizes, settings.precision)
         try:
             if in_memory:

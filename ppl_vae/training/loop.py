@@ -143,7 +143,7 @@ class Loop:
             state.sums.zero_()
         self.halved = halvings(state.followed_bounds())
         seed = stream(settings.seed, f"order of epoch {state.epoch}")
-        return self.feed.batches(state.order, settings.batch_size, state.step, seed)
+        return self.feed.batches(state.order, settings.step_size, state.step, seed)
 
     def _prepare_step(self) -> float:
         """Set the step size of the coming step, and the noise of processes but the first; return its KL weight."""
@@ -226,7 +226,7 @@ class Loop:
 
     def _begins_eagerly(self) -> bool:
         settings, steps = self.settings, self.state.steps_per_epoch
-        return begins_eagerly(settings.engine, self.eager, settings.batch_size, steps, settings.epochs)
+        return begins_eagerly(settings.engine, self.eager, settings.step_size, steps, settings.epochs)
 
     def _choose_step(self, bar: Bar, on_engine: Say | None, interrupt: InterruptGuard) -> Step:
         """What takes the steps; only now, since a traced step holds the very tensors that a checkpoint was put in."""
@@ -234,7 +234,7 @@ class Loop:
         bar.set_description("preparing")
         num_steps = settings.epochs * self.state.steps_per_epoch
         with interrupt.at_once():  # compiling takes up to half a minute, and has changed nothing
-            step, why = choose_step(settings.engine, self.eager, settings.batch_size, num_steps)
+            step, why = choose_step(settings.engine, self.eager, settings.step_size, num_steps)
         bar.set_description("training")
         bar.unpause()  # what was spent on compiling says nothing about how long the rest will take
         if on_engine:

@@ -24,14 +24,16 @@ from ppl_vae.training.metrics import EpochMetrics
 # Settings that may differ between a run and its continuation.
 _MAY_CHANGE = ("epochs", "device", "engine")
 # Settings that checkpoints of earlier versions do not have, whose fits were as by default.
-_ADDED = {"optimizer": ("rate_warmup", "weight_decay", "weight_average", "optimizer", "optimizer_options")}
+_ADDED = ("accumulate",)
+_ADDED_TO = {"optimizer": ("rate_warmup", "weight_decay", "weight_average", "optimizer", "optimizer_options")}
 
 
 def check_settings(found: Found, mine: Mapping[str, Any]) -> None:
     """See that a fit was begun with these settings, apart from those that may change."""
     theirs: dict[str, Any] = {str(key): entry.value for key, entry in found.mapping().items()}
     usual = to_plain(FitConfig())
-    for part, names in _ADDED.items():
+    theirs = {name: usual[name] for name in _ADDED} | theirs
+    for part, names in _ADDED_TO.items():
         if isinstance(theirs.get(part), dict):
             theirs[part] = {name: usual[part][name] for name in names} | theirs[part]
     changed = sorted(key for key in mine.keys() | theirs.keys() if not _same(mine.get(key), theirs.get(key)))

@@ -1,6 +1,5 @@
 """What a fit has come to: all that its checkpoint holds, and that it goes on from."""
 
-import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -67,7 +66,7 @@ class TrainingState:
     @property
     def steps_per_epoch(self) -> int:
         """Steps that an epoch takes."""
-        return math.ceil(self.num_data / self.settings.batch_size)
+        return self.settings.steps_per_epoch(self.num_data)
 
     @property
     def steps_done(self) -> int:

@@ -1,5 +1,6 @@
 """The programs of a pair may be anybody's: tried on the sizes that will come, and what they raise told in one line."""
 
+import math
 import re
 import traceback
 import warnings
@@ -20,6 +21,7 @@ from ppl_vae.programs.program import local_params
 from ppl_vae.programs.rows import collect_leaves, tables_of
 from ppl_vae.runtime.errors import UserError, is_out_of_memory, reason
 from ppl_vae.runtime.processes import Group, LostContactError
+from ppl_vae.training.config import FitConfig
 
 
 def refuse_untrainable(model: nn.Module, guide: nn.Module) -> None:
@@ -71,11 +73,13 @@ def try_steps(
                 torch.autograd.grad(terms.loss, [*moved, *read], allow_unused=True)
 
 
-def sizes_to_come(num_data: int, batch_size: int, group: Group) -> list[int]:
-    """The sizes of the batches, or of this process's parts of them, that an epoch has: full ones and a last one."""
-    whole = [min(batch_size, num_data), num_data % batch_size]
-    parts = [len(range(size)[group.rank :: group.size]) for size in whole]
-    return list(dict.fromkeys(filter(None, parts)))
+def sizes_to_come(num_data: int, settings: FitConfig, group: Group) -> list[int]:
+    """The sizes of the batches, or of this process's parts of them, that an epoch has: full ones and last ones."""
+    steps = [min(settings.step_size, num_data), num_data % settings.step_size]
+    own = [len(range(size)[group.rank :: group.size]) for size in steps]
+    at_once = math.ceil(settings.batch_size / group.size)
+    sizes = [size for rows in own for size in (min(rows, at_once), rows % at_once)]
+    return list(dict.fromkeys(filter(None, sizes)))
 
 
 @contextmanager

@@ -38,6 +38,7 @@ ENGINES: tuple[Engine, ...] = ("eager", "traced")
 GIVEN = {
     "rows": dataclasses.replace(TABLES, kl_warmup=0),
     "encoder": dataclasses.replace(TABLES, objective="iwae", num_particles=3),
+    "accumulated": dataclasses.replace(TABLES, batch_size=2, accumulate=3),
 }
 STILL = FitConfig(epochs=40, batch_size=32, optimizer=OptimizerConfig(learning_rate=1e-30), device="cpu")
 
@@ -97,9 +98,9 @@ class GivenNoise(Dataset):
         return noise[:, GivenNoise.asked].view(shape)
 
 
-def train_given(path: Path, name: str, engine: Engine = "eager") -> list[EpochMetrics]:
+def train_given(path: Path, name: str, engine: Engine = "eager", **changes: Any) -> list[EpochMetrics]:
     """A VAE with a Gaussian guide, in all of its noise."""
-    data, settings = GivenNoise(STRIPES, dynamic=True), dataclasses.replace(GIVEN[name], engine=engine)
+    data, settings = GivenNoise(STRIPES, dynamic=True), dataclasses.replace(GIVEN[name], engine=engine, **changes)
     model, guide = (program.double() for program in vae_pair())
     if name == "rows":
         latents = Latents.of(model, data.probe())

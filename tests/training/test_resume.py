@@ -156,6 +156,8 @@ def may_be(at: Place, what: str) -> bool:
             return what == "a string"
         case ("settings", "optimizer", "rate_warmup" | "weight_decay" | "weight_average"):  # earlier versions had none
             return what == "missing"
+        case ("settings", "accumulate"):  # then it was 1
+            return what == "missing"
         case ("settings", "optimizer", "optimizer" | "optimizer_options"):  # then it was Adam
             return what == "missing"
         case ("average",):  # nor this

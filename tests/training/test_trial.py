@@ -10,16 +10,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ppl_vae import Batch, UserError, fit
+from ppl_vae import Batch, FitConfig, UserError, fit
 from ppl_vae.data import Dataset
 from ppl_vae.models import Model
 from ppl_vae.objectives.elbo import TraceELBO
 from ppl_vae.runtime import checkpoint
 from ppl_vae.runtime.processes import Group
-from ppl_vae.svi import OptimizerConfig
+from ppl_vae.svi import EagerStep, OptimizerConfig, PairOptimizer
+from ppl_vae.svi.distributed import DistributedStep
 from ppl_vae.training import saving
 from ppl_vae.training.trial import sizes_to_come, told, try_steps
-from tests.fits import assert_same, settings, weights
+from tests.fits import TRAIN, assert_same, settings, weights
 from tests.pairs import amortized, bits, vae_pair
 
 ROWS = 33
@@ -93,22 +94,34 @@ def test_a_trial_leaves_no_trace() -> None:
 
 
 @pytest.mark.parametrize(
-    ("num_data", "batch_size", "processes", "sizes"),
+    ("num_data", "batch_size", "accumulate", "processes", "sizes"),
     [
-        (33, 16, 1, [[16, 1]]),
-        (32, 16, 1, [[16]]),
-        (10, 16, 1, [[10]]),
-        (33, 16, 2, [[8, 1], [8]]),
-        (35, 16, 2, [[8, 2], [8, 1]]),
-        (50, 15, 4, [[4, 2], [4, 1], [4, 1], [3, 1]]),
+        (33, 16, 1, 1, [[16, 1]]),
+        (32, 16, 1, 1, [[16]]),
+        (10, 16, 1, 1, [[10]]),
+        (33, 16, 1, 2, [[8, 1], [8]]),
+        (35, 16, 1, 2, [[8, 2], [8, 1]]),
+        (50, 15, 1, 4, [[4, 2], [4, 1], [4, 1], [3, 1]]),
+        (33, 8, 2, 1, [[8, 1]]),
+        (20, 8, 4, 1, [[8, 4]]),
+        (33, 6, 3, 2, [[3, 2], [3, 1]]),
+        (23, 5, 2, 2, [[3, 2], [3, 2, 1]]),
     ],
 )
-def test_the_sizes_that_will_come(num_data: int, batch_size: int, processes: int, sizes: list[list[int]]) -> None:
+def test_the_sizes_that_will_come(
+    num_data: int, batch_size: int, accumulate: int, processes: int, sizes: list[list[int]]
+) -> None:
+    chosen = FitConfig(batch_size=batch_size, accumulate=accumulate)
+    pair = vae_pair()
+    step = EagerStep(*pair, TraceELBO(), PairOptimizer(*pair, chosen.optimizer), TRAIN, at_once=batch_size)
     groups = [Group(rank, processes) for rank in range(processes)]
-    assert [sizes_to_come(num_data, batch_size, group) for group in groups] == sizes
+    assert [sizes_to_come(num_data, chosen, group) for group in groups] == sizes
     for group, expected in zip(groups, sizes, strict=True):
-        parts = [part.tensor_split(processes)[group.rank] for part in torch.arange(num_data).split(batch_size)]
-        assert {len(part) for part in parts} - {0} == set(expected)
+        steps = torch.arange(num_data).split(chosen.step_size)
+        parts = [part for index in steps for part in DistributedStep(step, group).parts_of(index)]
+        assert {len(part) for part in parts} == set(expected)
+        if processes == 1:
+            assert [len(part) for index in steps for part in step.parts_of(index)] == list(map(len, parts))
 
 
 def out_of_range(z: Tensor) -> Tensor:
