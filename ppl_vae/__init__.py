@@ -4,7 +4,8 @@ A model is a Pyro program p(x, z), a guide is a Pyro program q(z | x), and every
 
 Importing it changes nothing of Pyro's: other Pyro programs in the process run as they always do. Parameters of our
 programs live in their modules and never in the global parameter store, so that two pairs cannot touch each other.
-What the package offers is imported when it is first asked for: ``import ppl_vae`` alone does not wait for torch.
+What the package offers is imported when it is first asked for: ``import ppl_vae`` alone does not wait for torch. So are
+the rooms that are used by their own names, ``ppl_vae.predictive.prior(...)`` or ``ppl_vae.guides.FullRank``.
 """
 
 import sys
@@ -21,7 +22,10 @@ __version__ = "0.1.0"
 
 TYPE_CHECKING = False  # as typing's, which takes milliseconds to import, in which no Ctrl-C is answered
 
+_ROOMS = ("data", "diagnostics", "evaluation", "figures", "guides", "models", "predictive", "sklearn")
+
 if TYPE_CHECKING:
+    from ppl_vae import data, diagnostics, evaluation, figures, guides, models, predictive, sklearn  # noqa: F401
     from ppl_vae.data import DataConfig, Dataset, load
     from ppl_vae.diagnostics import calibrate, diagnose, evaluate, to_datatree
     from ppl_vae.diagnostics.latents import encode, infer_latents
@@ -72,6 +76,8 @@ else:
     _HOMES = {name: home for home, names in _NAMES.items() for name in names}
 
     def __getattr__(name):
+        if name in _ROOMS:
+            return import_module(f"{__name__}.{name}")
         if name not in _HOMES:
             raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), "opened" if name == "open" else name)
@@ -115,4 +121,4 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_ROOMS})

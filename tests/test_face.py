@@ -19,6 +19,12 @@ def test_every_name_is_there() -> None:
         pv.fitt  # noqa: B018
 
 
+def test_rooms_are_there_without_an_import_of_their_own() -> None:
+    code = "import ppl_vae as pv; pv.predictive.prior, pv.guides.FullRank, pv.models.VAE, pv.sklearn.VAE"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert {"predictive", "guides", "sklearn"} <= set(dir(pv))
+
+
 def test_importing_it_imports_no_torch() -> None:
     code = "import sys, ppl_vae; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -38,6 +38,16 @@ def test_training_comparing_gaps_and_draws_take_eight_lines_and_two_imports() ->
     assert all(name in block for name in ("pv.fit(", "pv.compare(", "pv.inference_gaps(", "predictive."))
 
 
+def test_nine_cells_have_eight_lines_and_two_imports_at_most() -> None:
+    page = (ROOT / "docs" / "python.md").read_text()
+    cells = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    assert len(cells) == 9
+    for cell in cells:
+        lines = [line for line in cell.splitlines() if line.strip()]
+        assert len(lines) <= 8, cell
+        assert sum(line.startswith(("import ", "from ")) for line in lines) <= 2, cell
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_one_is_valid_holds_no_outputs_and_explains_each_of_its_steps(name: str) -> None:
     found = notebook(name)

@@ -59,7 +59,7 @@ GoogleDocstring._consume_returns_section = lambda self, _=False: [
     ("", "", self._dedent(self._consume_to_next_section()))
 ]
 
-_PAGES = ["docs/tutorial", "docs/ideas", "docs/how-to", "docs/compiled", "docs/glossary"]
+_PAGES = ["docs/tutorial", "docs/ideas", "docs/how-to", "docs/python", "docs/compiled", "docs/glossary"]
 _TREES = {
     "Pages": _PAGES,
     "Reference": ["docs/site/reference/index"],
