@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from ppl_vae.data.kinds import COLUMNS, kind_of
 from ppl_vae.data.splits import Splits, splits_of
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.layout import NUM_NOTES, Layout
+from ppl_vae.programs.pair import version_of
 from ppl_vae.runtime.config import Count, CountOrZero, config
 from ppl_vae.runtime.shown import Names
 
@@ -85,10 +87,23 @@ class DataInfo:
 
     @classmethod
     def of(cls, data: "Described") -> "DataInfo":
-        """Read it off the data: what :func:`ppl_vae.load` gives, or a data set of one's own; what is known stays."""
+        """Read it off the data: what :func:`ppl_vae.load` gives, or a data set of one's own; what is known stays.
+
+        That of splits is remembered while they are there and stay as they are: all of them are hashed for it.
+        """
         if isinstance(data, DataInfo):
             return data
-        splits = splits_of(data)
+        if not isinstance(data, Splits):
+            return cls._read_off(splits_of(data))
+        now = (data[1:], [version_of(tensor) for part in data[:3] if part for tensor in part.tensors.values()])
+        before, info = _REMEMBERED.get(data.train, (None, None))
+        if info is None or before != now:
+            info = cls._read_off(data)
+            _REMEMBERED[data.train] = now, info
+        return info
+
+    @classmethod
+    def _read_off(cls, splits: Splits) -> "DataInfo":
         sizes = splits.train.event_shape, splits.num_classes, len(splits.train)
         train = splits.train.some()
         least, largest = _ends(*splits.train.ends())
@@ -193,6 +208,10 @@ class DataInfo:
         other = DataInfo.of(splits)
         names = ("event_shape", "num_data", "fingerprint", "layout", "alphabet")
         return all(getattr(self, name) == getattr(other, name) for name in names)
+
+
+_REMEMBERED: WeakKeyDictionary[Dataset, tuple[Any, DataInfo]] = WeakKeyDictionary()
+"""Of splits, by their training data, what else they were, and what was read off them."""
 
 
 Described = DataInfo | Splits | Dataset

@@ -200,7 +200,7 @@ def evaluating(*programs: nn.Module) -> Iterator[None]:
         make_local(modules)
         buffers = [_Kept(module, name, value) for module in modules for name, value in _initialised(module._buffers)]
         params = [
-            (module, name, value, _version(value))
+            (module, name, value, version_of(value))
             for module in modules
             for name, value in _initialised(module._parameters)
         ]
@@ -218,7 +218,7 @@ def evaluating(*programs: nn.Module) -> Iterator[None]:
             for buffer in buffers:
                 buffer.put_back()
         for module, name, value, version in params:
-            if module._parameters.get(name) is not value or _version(value) != version:
+            if module._parameters.get(name) is not value or version_of(value) != version:
                 raise UserError(
                     f"{type(module).__name__} changes its parameter '{name}' as it runs, and only training may: do it "
                     "where self.training is true, or make it a buffer."
@@ -233,10 +233,10 @@ class _Kept:
 
     def __init__(self, module: nn.Module, name: str, buffer: Tensor) -> None:
         self.module, self.name, self.buffer = module, name, buffer
-        self.value, self.version = buffer.detach().clone(), _version(buffer)
+        self.value, self.version = buffer.detach().clone(), version_of(buffer)
 
     def put_back(self) -> None:
-        if _version(self.buffer) != self.version:
+        if version_of(self.buffer) != self.version:
             with torch.no_grad():
                 self.buffer.copy_(self.value)
         self.module._buffers[self.name] = self.buffer  # a program may also put another tensor in its place
@@ -247,7 +247,7 @@ def _initialised(tensors: dict[str, Any]) -> list[tuple[str, Tensor]]:
     return [(name, value) for name, value in tensors.items() if value is not None and not nn.parameter.is_lazy(value)]
 
 
-def _version(tensor: Tensor) -> int:
+def version_of(tensor: Tensor) -> int:
     """Another number after every change in place. (What was made in inference mode cannot be changed so.)"""
     return 0 if tensor.is_inference() else tensor._version
 

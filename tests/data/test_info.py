@@ -7,7 +7,8 @@ import torch
 
 from ppl_vae.data import Dataset
 from ppl_vae.data.info import DataInfo, example
-from ppl_vae.data.splits import splits_of
+from ppl_vae.data.loading import load
+from ppl_vae.data.splits import Splits, splits_of
 
 TABLES = {
     "reals": (torch.randn(50, 3, generator=torch.Generator().manual_seed(0)), ("reals",)),
@@ -48,3 +49,21 @@ def test_an_example_has_a_mask_where_the_data_has_holes() -> None:
     mask = example(DataInfo.of(Dataset(x, mask=torch.arange(3).expand(4, 3) > 0))).mask
     assert mask is not None
     assert mask.all()
+
+
+def test_splits_are_hashed_once_while_they_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[Splits] = []
+    fingerprint = Splits.fingerprint
+    monkeypatch.setattr(Splits, "fingerprint", lambda splits: hashed.append(splits) or fingerprint(splits))
+    data = load("digits", binarization="none")
+    first = DataInfo.of(data)
+    assert DataInfo.of(data) is DataInfo.of(data._replace()) is first
+    assert len(hashed) == 1
+    assert DataInfo.of(data._replace(class_names=tuple("abcdefghij"))).class_names[0] == "a"
+    assert DataInfo.of(data._replace(test=None)).fingerprint != first.fingerprint
+    assert DataInfo.of(data) == first
+    assert data.test is not None
+    data.test.kept.zero_()
+    changed = DataInfo.of(data)
+    assert (changed.fingerprint != first.fingerprint, changed.num_data) == (True, first.num_data)
+    assert DataInfo.of(Dataset(torch.zeros(3, 2))).num_data == 3
