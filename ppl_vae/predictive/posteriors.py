@@ -88,12 +88,18 @@ def posterior_moments(guide: nn.Module, batch: Batch, num_samples: _TwoOrMore = 
 
 @in_range
 def posterior_samples(guide: nn.Module, batch: Batch, num_samples: Count) -> dict[str, Tensor]:
-    """Draws z ~ q(z | x), by site: ``(num_samples, batch, *latent_event)``, from torch's own generator.
+    """Draws z ~ q(z | x), by site, from torch's own generator.
 
     Args:
         guide: q(z | x).
         batch: the observations.
         num_samples: draws for each of them, at least 1.
+
+    Returns:
+        of each latent ``(num_samples, batch, *latent_event)``.
+
+    Raises:
+        UserError: a site of the guide is outside the batch's plate.
     """
     with frozen(guide):
         trace = trace_in_plate(guide, batch, in_particles(guide, num_samples))

@@ -68,6 +68,9 @@ def data_for(data: DataConfig, pair: PairConfig, x: Any = None, y: Any = None) -
         pair: that is to see it.
         x: an array of observations in place of the data that is named, ``(N, *event)``.
         y: labels beside them, ``(N,)``.
+
+    Raises:
+        UserError: as :func:`ppl_vae.load`; or the pair's parts are unknown.
     """
     reader = reader_for(data if x is None else x, y)
     held: dict[int | None, Any] = {}  # by the one setting of those changed below that reading depends on

@@ -180,8 +180,9 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
         """The importance bound on log p(x) of each row by ``num_samples`` draws, ``(N,)``, in nats.
 
-        It is a bound in expectation and has an error of its draws; errors, protocol and the ways to a tighter bound are
-        :func:`ppl_vae.importance_bound`'s, of ``model_`` and ``guide_``.
+        It is a bound in expectation and has an error of its draws. Rows are read one after the other, each with draws
+        of its own; :func:`ppl_vae.importance_bound` of ``model_`` and ``guide_`` reads many at once, several times as
+        quickly, and has errors and a protocol.
 
         Raises:
             UserError: q is a point, which has no weights.
@@ -219,8 +220,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
     @available_if(_reads_labels)  # type: ignore[untyped-decorator]
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable class of each row, ``(N,)``; for a model that reads classes."""
-        places = self.predict_log_proba(X).argmax(1)
-        return np.asarray(self.classes_[places])
+        return np.asarray(self.classes_[self.predict_log_proba(X).argmax(1)])
 
     @available_if(_reads_labels)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
