@@ -8,10 +8,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 _STOPPING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+_inside_more: ContextVar[bool] = ContextVar("inside_more", default=False)
 
 Handler = Callable[[int, FrameType | None], object]
 
@@ -21,8 +24,20 @@ class Interrupted(KeyboardInterrupt):
 
 
 def at_a_prompt() -> bool:
-    """Whether somebody types line by line, in Python, IPython or a notebook, and goes on after what was stopped."""
-    return hasattr(sys, "ps1")
+    """Whether somebody types line by line, in Python, IPython or a notebook, and goes on after what was stopped: no
+    more than that was asked for."""
+    return hasattr(sys, "ps1") and not _inside_more.get()
+
+
+@contextmanager
+def inside_more() -> Iterator[None]:
+    """Trainings inside the block are a part of what was asked for, which is stopped with them: whoever took one that
+    was stopped for a whole one would rank or average it with others."""
+    before = _inside_more.set(True)
+    try:
+        yield
+    finally:
+        _inside_more.reset(before)
 
 
 def answer_with(handler: Handler) -> dict[int, Any]:

@@ -30,7 +30,7 @@ from ppl_vae.training.earlier import Earlier
 from ppl_vae.training.loop import Loop
 from ppl_vae.training.metrics import EpochMetrics, History
 from ppl_vae.training.state import TrainingState
-from ppl_vae.training.tracking import Tracker, tracked
+from ppl_vae.training.tracking import Tracker, checked_trackers, tracked
 from ppl_vae.training.trial import refuse_untrainable, sizes_to_come, try_steps
 
 __all__ = ["FitConfig", "fit", "objective_of"]
@@ -123,7 +123,11 @@ def fit(
             f"`objective` is a {type(objective).__name__}; give a name, or an Objective that is made, as "
             "ppl_vae.objectives.elbo.TraceELBO()."
         )
-    settings = checked(changed(settings or FitConfig(), named))
+    for name, called in (("on_epoch", on_epoch), ("on_step", on_step), ("on_engine", on_engine)):
+        if called is not None and not callable(called):
+            raise UserError(f"`{name}` is a {type(called).__name__}; give a function.")
+    trackers = checked_trackers(trackers)
+    settings = checked(changed(_given(settings), named))
     FitConfig().refuse_unread(model, guide, named=named)  # settings as one may be shared by several pairs
     if objective and (
         unread := [name for name in _OF_AN_OBJECTIVE if getattr(settings, name) != getattr(FitConfig(), name)]
@@ -139,8 +143,10 @@ def fit(
     for words in doubts_about(settings, goes_on=earlier is not None):
         warn(words)
     checkpoint_path, weights_path = (Path(path) if path else None for path in (checkpoint_path, weights_path))
-    if weights_path and (checkpoint_path is None or weights_path.parent != checkpoint_path.parent):
-        raise UserError(f"`weights_path` {weights_path}: name a file in the folder of `checkpoint_path`.")
+    if weights_path and (
+        checkpoint_path is None or weights_path.parent != checkpoint_path.parent or weights_path == checkpoint_path
+    ):
+        raise UserError(f"`weights_path` {weights_path}: name another file in the folder of `checkpoint_path`.")
     validation = validation if validation is not None and len(validation) else None
     refuse_unfit(settings, guide, validation)
     for path in (checkpoint_path, weights_path):
@@ -183,14 +189,17 @@ def fit(
             if in_memory:
                 in_memory.begin(state)
             try:
-                with tracked(trackers if group.is_first else (), settings, state.history) as following:
+                with tracked(trackers if group.is_first else (), settings, state.history, warn) as following:
                     loop.run(on_epoch, on_step, on_engine, progress, following)
             except Interrupted:
+                if in_memory:
+                    in_memory.take_from(state)
                 if checkpoint_path or not in_memory or not at_a_prompt():
                     raise
                 warn(_stopped(len(state.history), settings.epochs))
-            if in_memory:
-                in_memory.take_from(state)
+            else:
+                if in_memory:
+                    in_memory.take_from(state)
         finally:
             model.eval()
             guide.eval()
@@ -198,12 +207,26 @@ def fit(
     return History(state.history, settings.kl_warmup, of_point, words, in_memory, settings if in_memory else None)
 
 
+def _given(settings: object) -> FitConfig:
+    """The settings of a fit, the defaults where there are none.
+
+    Raises:
+        UserError: they are something else.
+    """
+    if settings is not None and not isinstance(settings, FitConfig):
+        what = type(settings).__name__
+        raise UserError(f"`settings` is a {what}; give a FitConfig, or each by its name, as epochs=3.")
+    return settings or FitConfig()
+
+
 def _in_memory(earlier: Earlier | History | None, of_one_fit: bool) -> Earlier | None:
     """What a fit goes on from in memory, and is to move on; None where a file holds it, or it is of one fit alone.
 
     Raises:
-        UserError: a history that holds nothing of the kind.
+        UserError: a history that holds nothing of the kind, or no history.
     """
+    if earlier is not None and not isinstance(earlier, History | Earlier):
+        raise UserError(f"`earlier` is a {type(earlier).__name__}; give the history that fit has returned, itself.")
     if not isinstance(earlier, History):
         return earlier or (None if of_one_fit else Earlier())
     if earlier.earlier is None:

@@ -25,7 +25,6 @@ from ppl_vae.training.config import FitConfig, final_kl_weight
 from ppl_vae.training.metrics import EpochMetrics
 from ppl_vae.training.saving import Saver
 from ppl_vae.training.state import TrainingState
-from ppl_vae.training.tracking import Tracker
 from ppl_vae.training.trial import told
 
 Say = Callable[[str], object]
@@ -76,9 +75,10 @@ class Loop:
         on_step: Callable[[int], object] | None,
         on_engine: Say | None,
         progress: bool | None,
-        trackers: Sequence[Tracker] = (),
+        followers: Sequence[Callable[[EpochMetrics], object]] = (),
     ) -> None:
-        """Train to the last epoch, or to the end of patience; the arguments are those of :func:`ppl_vae.fit`."""
+        """Train to the last epoch, or to the end of patience; the arguments are those of :func:`ppl_vae.fit`, and
+        ``followers`` are told of each epoch."""
         state = self.state
         self._begin()
         with self._bar(progress) as bar, InterruptGuard() as interrupt, pyro.validation_enabled(False):
@@ -101,8 +101,8 @@ class Loop:
                         take_step = after_callback(take_step, on_engine)
                 metrics = self._end_epoch(start)
                 bar.set_postfix_str(self._summary(metrics), refresh=False)
-                for tracker in trackers:
-                    tracker.epoch(metrics)
+                for follower in followers:
+                    follower(metrics)
                 if on_epoch:
                     on_epoch(metrics)
                 if any(self.group.any(on_epoch is not None)):

@@ -1,21 +1,24 @@
 """What follows a fit from outside, as TensorBoard, MLflow or Weights & Biases do: the contract, and TensorBoard."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 from ppl_vae.runtime.config import to_plain
-from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.files import writing
 from ppl_vae.training.config import FitConfig
 from ppl_vae.training.metrics import EpochMetrics
+
+_METHODS = ("begin", "epoch", "end")
 
 
 class Tracker(Protocol):
     """What ``fit(..., trackers=[...])`` tells of a training; of several processes the first tells it.
 
-    A tracker looks on: what is to change the pair is ``on_epoch``. What it raises ends the training.
+    A tracker looks on: what is to change the pair is ``on_epoch``. Where it cannot begin, training does not; what it
+    raises later is a warning, and training goes on without it.
     """
 
     def begin(self, settings: Mapping[str, Any]) -> object:
@@ -36,23 +39,78 @@ class Tracker(Protocol):
         """
 
 
+def checked_trackers(trackers: Iterable[Tracker]) -> list[Tracker]:
+    """Trackers, each of which has the three methods.
+
+    Raises:
+        UserError: one has not, or they are no list.
+    """
+    if not isinstance(trackers, Iterable):
+        raise UserError(f"`trackers` is a {type(trackers).__name__}; give a list of trackers, if only of one.")
+    found = list(trackers)
+    for each in found:
+        if isinstance(each, type) or not all(callable(getattr(each, name, None)) for name in _METHODS):
+            what = f"the class {each.__name__}" if isinstance(each, type) else f"a {type(each).__name__}"
+            raise UserError(f"`trackers` holds {what}; a tracker is an object with {', '.join(_METHODS)}.")
+    return found
+
+
 @contextmanager
 def tracked(
-    trackers: Iterable[Tracker], settings: FitConfig, history: Sequence[EpochMetrics]
-) -> Iterator[Sequence[Tracker]]:
+    trackers: Iterable[Tracker],
+    settings: FitConfig,
+    history: Sequence[EpochMetrics],
+    warn: Callable[[str], object],
+) -> Iterator[Sequence[Callable[[EpochMetrics], object]]]:
     """Inside the block a training is followed by trackers: those that have begun are told of its end, come what may.
 
     Args:
         trackers: who follows it.
         settings: of the fit.
         history: its epochs, a list that grows.
+        warn: called with what one of them has raised, in words.
+
+    Yields:
+        whom to tell of each epoch.
     """
     with ExitStack() as begun:
-        following = list(trackers)
-        for tracker in following:
+        following = []
+        for tracker in trackers:
             tracker.begin(to_plain(settings))
-            begun.callback(tracker.end, history)
+            told = _Told(tracker, warn)
+            begun.callback(told.end, history)
+            following.append(told.epoch)
         yield following
+
+
+class _Told:
+    """A tracker that training outlives: hours of it are not to be lost by what merely looks on.
+
+    Args:
+        tracker: that has begun.
+        warn: called once, with the first thing that it raises.
+    """
+
+    def __init__(self, tracker: Tracker, warn: Callable[[str], object]) -> None:
+        self.tracker, self.warn, self.failed = tracker, warn, False
+
+    def epoch(self, metrics: EpochMetrics) -> None:
+        """Tell it, unless it has failed before."""
+        if not self.failed:
+            self._tell(self.tracker.epoch, metrics, f"epoch {metrics.epoch}")
+
+    def end(self, history: Sequence[EpochMetrics]) -> None:
+        """Tell it in any case: it may have something to let go."""
+        self._tell(self.tracker.end, history, "the end")
+
+    def _tell(self, method: Callable[[Any], object], what: Any, when: str) -> None:
+        try:
+            method(what)
+        except Exception as error:
+            if not self.failed:
+                name = type(self.tracker).__name__
+                self.warn(f"{name} has failed at {when} ({reason(error)}); training goes on without it.")
+            self.failed = True
 
 
 class TensorBoard:

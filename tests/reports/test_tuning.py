@@ -2,8 +2,11 @@
 
 import csv
 import shutil
+import signal
+import sys
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -149,6 +152,24 @@ def test_going_on_is_as_if_it_had_not_stopped(
         with pytest.raises(KeyboardInterrupt, match=r"the same command with `out` .* goes on"):
             ppl_vae.tune(SEARCH, "digits", out=tmp_path / "cut", trials=3, **SMALL)
     assert ppl_vae.tune(SEARCH, "digits", out=tmp_path / "cut", trials=4, **SMALL).trials == whole.trials
+
+
+def test_a_trial_that_is_stopped_at_a_prompt_stops_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was taken for a whole training would be ranked with the others by the bound of its first epoch."""
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    kept, steps = trials.fit, []
+
+    def stopping(*args: Any, **named: Any) -> Any:
+        named["on_epoch"] = lambda metrics: steps.append(metrics) or signal.raise_signal(signal.SIGINT)
+        return kept(*args, **named)
+
+    monkeypatch.setattr(trials, "fit", stopping)
+    with pytest.raises(KeyboardInterrupt, match="goes on"):
+        ppl_vae.tune(SEARCH, "digits", out=tmp_path / "study", trials=2, **SMALL)
+    assert len(steps) == 1
+    monkeypatch.setattr(trials, "fit", kept)
+    found = ppl_vae.tune(SEARCH, "digits", out=tmp_path / "study", trials=1, **SMALL)
+    assert [each.epochs for each in found.trials] == [2]
 
 
 def test_a_folder_of_other_terms_is_refused(study: tuple[Path, Tuning], tmp_path: Path) -> None:

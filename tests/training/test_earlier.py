@@ -3,12 +3,13 @@
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ppl_vae import UserError, fit
 from ppl_vae.data.splits import splits_of
-from ppl_vae.runtime.interrupt import Interrupted
+from ppl_vae.runtime.interrupt import Interrupted, inside_more
 from ppl_vae.svi import OptimizerConfig
 from ppl_vae.training.earlier import Earlier
 from ppl_vae.training.metrics import EpochMetrics, History
@@ -129,3 +130,30 @@ def test_what_was_loaded_is_training_and_validation_data() -> None:
     splits = splits_of(TRAIN)._replace(validation=VALIDATION)
     found, expected = (fit(*vae_pair(), *data, settings=settings()) for data in ((splits,), (TRAIN, VALIDATION)))
     assert [each.validation_bound for each in found] == [each.validation_bound for each in expected]
+
+
+def test_inside_more_it_raises_and_what_was_learned_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study that took it for a whole training would rank it with the others."""
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    parts, whole, earlier = vae_pair(), vae_pair(), Earlier()
+    with inside_more(), pytest.raises(Interrupted):
+        fit(*parts, TRAIN, VALIDATION, settings(), on_epoch=stop_after_two, earlier=earlier)
+    assert len(earlier.history) == 2
+    found = fit(*parts, TRAIN, VALIDATION, settings(), earlier=earlier)
+    expected = fit(*whole, TRAIN, VALIDATION, settings())
+    assert [each.validation_bound for each in found] == [each.validation_bound for each in expected]
+    assert_same(weights(*parts), weights(*whole))
+
+
+@pytest.mark.parametrize(
+    ("named", "what"),
+    [
+        ({"settings": {"epochs": 3}}, "`settings` is a dict; give a FitConfig, or each by its name, as epochs=3"),
+        ({"earlier": []}, "`earlier` is a list; give the history that fit has returned, itself"),
+        ({"on_epoch": "print"}, "`on_epoch` is a str; give a function"),
+        ({"checkpoint_path": "a.pt", "weights_path": "a.pt"}, "`weights_path` a.pt: name another file"),
+    ],
+)
+def test_what_is_given_is_of_its_kind(named: dict[str, Any], what: str) -> None:
+    with pytest.raises(UserError, match=what):
+        fit(*vae_pair(), TRAIN, **named)

@@ -1,5 +1,6 @@
 """What trackers are told of a fit."""
 
+import re
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -68,3 +69,39 @@ def test_tensorboard_writes_its_events(tmp_path: Path) -> None:
     fit(*vae_pair(), TRAIN, VALIDATION, settings(epochs=2), trackers=[TensorBoard(tmp_path / "events")])
     (events,) = (tmp_path / "events").iterdir()
     assert events.stat().st_size > 500
+
+
+class Losing(Listening):
+    """What a tracker is without a network."""
+
+    def epoch(self, metrics: EpochMetrics) -> None:
+        super().epoch(metrics)
+        raise ConnectionError("no route to host")
+
+    def end(self, history: Sequence[EpochMetrics]) -> None:
+        super().end(history)
+        raise ConnectionError("no route to host")
+
+
+def test_training_outlives_what_looks_on() -> None:
+    losing, other, said = Losing(), Listening(), list[str]()
+    pair, alone = vae_pair(), vae_pair()
+    history = fit(*pair, TRAIN, VALIDATION, settings(epochs=3), trackers=[losing, other], warn=said.append)
+    fit(*alone, TRAIN, VALIDATION, settings(epochs=3))
+    assert said == ["Losing has failed at epoch 1 (ConnectionError: no route to host); training goes on without it."]
+    assert losing.heard == [("begin", 3, 0.01), history[0], ("end", [1, 2, 3])]
+    assert other.heard == [("begin", 3, 0.01), *history, ("end", [1, 2, 3])]
+    assert_same(weights(*pair), weights(*alone))
+
+
+@pytest.mark.parametrize(
+    ("trackers", "what"),
+    [
+        (Listening(), "`trackers` is a Listening; give a list of trackers, if only of one."),
+        ([Listening], "`trackers` holds the class Listening; a tracker is an object with begin, epoch, end."),
+        ([print], "`trackers` holds a builtin_function_or_method; a tracker is an object with begin, epoch, end."),
+    ],
+)
+def test_what_is_no_tracker_is_refused(trackers: Any, what: str) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(what)}$"):
+        fit(*vae_pair(), TRAIN, settings=settings(patience=0), trackers=trackers)

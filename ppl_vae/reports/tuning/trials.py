@@ -22,6 +22,7 @@ from ppl_vae.reports.tuning.trial import Trial
 from ppl_vae.runs.run import TrainConfig
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import writing
+from ppl_vae.runtime.interrupt import inside_more
 from ppl_vae.runtime.progress import Bar
 from ppl_vae.runtime.seeding import stream
 from ppl_vae.training import fit
@@ -156,7 +157,8 @@ def _bound_of(
     info, seed = DataInfo.of(splits), settings.fit.seed
     pair = build_pair(settled(settings.pair, info), info, splits.train, seed)
     settings.fit.refuse_unread(*pair)
-    history = fit(*pair, splits.train, splits.validation, settings.fit, on_epoch=follow, progress=False, warn=warn)
+    with inside_more():
+        history = fit(*pair, splits.train, splits.validation, settings.fit, on_epoch=follow, progress=False, warn=warn)
     if history.of_point:
         raise UserError(POINT)
     kept = history.best if settings.fit.patience else history[-1]
