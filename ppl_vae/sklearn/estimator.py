@@ -11,21 +11,22 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_array
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
 
 from ppl_vae.data import Binarization, Splits
-from ppl_vae.data.info import DataInfo
 from ppl_vae.objectives.named import ObjectiveName
-from ppl_vae.registry.pair_config import PairConfig
+from ppl_vae.runtime.config import Count, in_range
 from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.interrupt import Interrupted
 from ppl_vae.sklearn.fitted import Fitted
-from ppl_vae.sklearn.given import Labels, classes_in, known_classes, labels_in, numbers_of, rows_in, seed_of
-from ppl_vae.sklearn.parameters import Configs, WithSettings, asks_for_labels, configs
+from ppl_vae.sklearn.given import Labels, classes_in, draws_in, known_classes, labels_in, numbers_of, rows_in, seed_of
+from ppl_vae.sklearn.learned import Learned
+from ppl_vae.sklearn.parameters import Configs, WithSettings, asks_for_labels, configs, refuse_changed
 from ppl_vae.svi import OptimizerConfig
 from ppl_vae.training import FitConfig
-from ppl_vae.training.metrics import History
 
 _Floats = NDArray[np.floating[Any]]
+
+_STOPPED = "fit was stopped after {} of {} epochs; the estimator keeps what it has learned, and partial_fit goes on"
 
 
 def _reads_labels(self: Any) -> bool:
@@ -38,7 +39,7 @@ def _as_given(found: _Floats, like: NDArray[np.generic]) -> _Floats:
     return found.astype(np.float32) if like.dtype == np.float32 else found
 
 
-class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # type: ignore[misc]
+class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learned, WithSettings):  # type: ignore[misc]
     """A variational autoencoder, any pair of a model p(x, z) and a guide q(z | x), as a scikit-learn estimator.
 
     ``transform`` is the mean of q(z | x), ``inverse_transform`` the mean of x at z, ``score_samples`` a lower bound on
@@ -79,6 +80,12 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
             ``noise_scale="decoder"``; and ``integer_scale``, what integers in X are divided by.
 
     Attributes:
+        model_: p(x, z), trained.
+        guide_: q(z | x), trained.
+        settings_: the pair as it was chosen and set.
+        info_: what is known of the X that was fitted.
+        history_: the metrics of every epoch.
+        class_prior_: p(y) of each of ``classes_``, how often each was seen.
         n_iter_: epochs so far.
         n_features_in_: numbers in a row.
         feature_names_in_: what a frame calls them, where X was one.
@@ -116,7 +123,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
         self._keep(settings)
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
-        """Make a new pair for X and train it.
+        """Make a new pair for X and train it. Ctrl-C and the stop button end it between two steps; the estimator keeps
+        what it has learned in whole epochs, and ``partial_fit`` goes on.
 
         Args:
             X: ``(N, features)``, numbers, NaN where one is missing; at least two rows.
@@ -128,7 +136,13 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
         """
         said = configs(self.get_params(), seed_of(self.random_state))
         fitted, splits, *_ = self._begun(said, X, y)
-        fitted.train(splits.train, splits.validation, said.fit, progress=bool(self.verbose))
+        try:
+            fitted.train(splits.train, splits.validation, said.fit, progress=bool(self.verbose))
+        except Interrupted:
+            if not fitted.history:
+                raise
+            self._trained(fitted)
+            raise Interrupted(_STOPPED.format(len(fitted.history), said.fit.epochs)) from None
         return self._trained(fitted)
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike | None = None, classes: ArrayLike | None = None) -> Self:
@@ -143,12 +157,14 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
             classes: all that there will be, where the first call does not have them; later the same, or None.
 
         Raises:
-            ValueError, UserError: as :meth:`fit`; or the guide has a row for each datapoint that it was made for.
+            ValueError, UserError: as :meth:`fit`; or the guide has a row for each datapoint that it was made for, or a
+                setting of the pair is another than it was made with.
         """
-        fitted: Fitted | None = getattr(self, "_fitted", None)
+        fitted: Fitted | None = getattr(self, "_pair", None)
         seed = fitted.seed if fitted else seed_of(self.random_state)
         said = configs({**self.get_params(), "patience": 0}, seed)
         if fitted:
+            refuse_changed(fitted.asked, said)
             x = rows_in(self, X, self.event_shape)
             labels = numbers_of(labels_in(y, x), known_classes(self.classes_, classes)) if _reads_labels(self) else None
         else:
@@ -163,7 +179,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
     def transform(self, X: ArrayLike) -> _Floats:
         """The mean of q(z | x) of each row, ``(N, size of z)``; latents of several sites stand side by side."""
         x = self._known(X)
-        return _as_given(self._fitted.means(x, self.num_samples), x)
+        return _as_given(self._fitted.means(x, draws_in(self.num_samples)), x)
 
     def inverse_transform(self, X: ArrayLike) -> _Floats:
         """The mean of x at each z, ``(n, size of z)``: ``(n, features)``, in the units of the X that was fitted.
@@ -187,14 +203,15 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
         Raises:
             UserError: q is a point, which has no weights.
         """
-        return self._fitted.bounds(self._known(X), self.num_samples)
+        return self._fitted.bounds(self._known(X), draws_in(self.num_samples))
 
     def score(self, X: ArrayLike, y: object = None) -> float:
         """The mean of :meth:`score_samples`; of a model that reads labels too it is that of log p(x)."""
         return float(self.score_samples(X).mean())
 
+    @in_range
     def sample(
-        self, n_samples: int = 1, y: ArrayLike | None = None, random_state: int | RandomState | None = None
+        self, n_samples: Count = 1, y: ArrayLike | None = None, random_state: int | RandomState | None = None
     ) -> NDArray[np.float64]:
         """Draw z ~ p(z) and x ~ p(x | z), ``(n_samples, features)``, in the units of the X that was fitted.
 
@@ -204,7 +221,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
             random_state: of the draws; None is the estimator's own, by which a whole number makes them the same again.
 
         Raises:
-            ValueError: a class was never seen, or the model reads none.
+            ValueError: a class was never seen, there are not as many as draws, or the model reads none.
         """
         check_is_fitted(self)
         labels = None
@@ -213,7 +230,10 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
                 raise ValueError("y is for a model that reads classes; leave it out.")
             known = np.atleast_1d(y)
             numbers_of(known, self.classes_[self.class_prior_ > 0])  # refuses those of which nothing was learned
-            labels = np.broadcast_to(numbers_of(known, self.classes_), n_samples).copy()
+            labels = numbers_of(known, self.classes_)
+            if labels.shape not in ((1,), (n_samples,)):
+                raise ValueError(f"y holds {labels.size} classes for {n_samples} draws; give one, or one for each.")
+            labels = np.broadcast_to(labels, n_samples).copy()
         seed = seed_of(self.random_state if random_state is None else random_state)
         return self._fitted.drawn(n_samples, seed, labels)
 
@@ -230,44 +250,7 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
     @available_if(_reads_labels)  # type: ignore[untyped-decorator]
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """log p(y | x)."""
-        return self._fitted.posterior(self._known(X), self.num_samples)
-
-    @property
-    def model_(self) -> nn.Module:
-        """p(x, z), trained."""
-        return self._fitted.model
-
-    @property
-    def guide_(self) -> nn.Module:
-        """q(z | x), trained."""
-        return self._fitted.guide
-
-    @property
-    def settings_(self) -> PairConfig:
-        """The pair as it was chosen and set."""
-        return self._fitted.settings
-
-    @property
-    def info_(self) -> DataInfo:
-        """What is known of the X that was fitted."""
-        return self._fitted.info
-
-    @property
-    def history_(self) -> History:
-        """The metrics of every epoch."""
-        return self._fitted.history
-
-    @property
-    def class_prior_(self) -> NDArray[np.float64]:
-        """p(y) of each of ``classes_``, how often each was seen."""
-        return self._fitted.label_prior
-
-    @property
-    def _n_features_out(self) -> int:
-        return self._fitted.num_latents
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_fitted")
+        return self._fitted.posterior(self._known(X), draws_in(self.num_samples))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -289,10 +272,6 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, WithSettings):  # t
         self.classes_ = classes_in(known if classes is None else classes)
         labels = numbers_of(known, self.classes_)
         return *Fitted.begun(said, x, labels, len(self.classes_)), x, labels
-
-    def _trained(self, fitted: Fitted) -> Self:
-        self._fitted, self.n_iter_ = fitted, len(fitted.history)
-        return self
 
     def _known(self, X: ArrayLike) -> NDArray[np.generic]:
         """Rows of a fitted estimator."""

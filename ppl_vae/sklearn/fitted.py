@@ -16,6 +16,7 @@ from ppl_vae.guides.unseen import guide_for
 from ppl_vae.inference.fitting import InferConfig
 from ppl_vae.predictive.draws import prior_predictive
 from ppl_vae.predictive.rendering import takes_labels
+from ppl_vae.programs.density import has_density
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.registry.build import build_pair, settled
@@ -23,12 +24,14 @@ from ppl_vae.registry.pair_config import PairConfig
 from ppl_vae.registry.suited import data_for, suited
 from ppl_vae.runtime.device import device_of
 from ppl_vae.runtime.errors import UserError, warned
+from ppl_vae.runtime.interrupt import Interrupted, inside_more
 from ppl_vae.runtime.seeding import preserved, seeded, stream
 from ppl_vae.sklearn.given import Labels
 from ppl_vae.sklearn.parameters import Configs
 from ppl_vae.sklearn.readings import bounds, decoded, means
 from ppl_vae.sklearn.rows import Rows, data_of, with_own_bits
 from ppl_vae.training import FitConfig, fit
+from ppl_vae.training.config import loss_in_words
 from ppl_vae.training.earlier import Earlier
 from ppl_vae.training.metrics import History
 
@@ -46,6 +49,7 @@ class Fitted:
         settings: of the pair, as they were chosen and set.
         info: of X.
         binarization: what became of grey levels.
+        asked: what was set of it, and how its data was to be read.
         seed: of all that is drawn.
         label_counts: how often each label was seen, ``(labels,)``; ``(0,)`` if the model reads none.
         earlier: what training has come to.
@@ -57,6 +61,7 @@ class Fitted:
     settings: PairConfig
     info: DataInfo
     binarization: Binarization
+    asked: Configs
     seed: int
     label_counts: NDArray[np.float64]
     earlier: Earlier = field(default_factory=Earlier)
@@ -89,7 +94,7 @@ class Fitted:
             for words in advice_on(splits.train, *pair):
                 warned(words)
             counts = np.zeros(num_classes if takes_labels(pair.model, info) else 0)
-        return cls(*pair, settings, info, splits.binarization, configs.fit.seed, counts), splits
+        return cls(*pair, settings, info, splits.binarization, configs, configs.fit.seed, counts), splits
 
     def data_of(self, x: NDArray[np.generic], y: Labels | None) -> Dataset:
         """Rows to train on, read as those of :meth:`begun` and in the order in which they would have come there.
@@ -104,10 +109,26 @@ class Fitted:
         return with_own_bits(data, self.seed) if self.binarization == "static" else data
 
     def train(self, data: Dataset, validation: Dataset | None, config: FitConfig, *, progress: bool) -> None:
-        """Go on training, to the last of the epochs that the settings name."""
+        """Go on training, to the last of the epochs that the settings name.
+
+        Raises:
+            Interrupted: it was stopped, and ``history`` has the epochs that are done: whoever asks for a fit in a cross
+                validation would take what was cut short for a whole one.
+        """
         pair = self.model, self.guide
-        self.history = fit(*pair, data, validation, config, earlier=self.earlier, progress=progress)
-        for part in (data, validation):
+        try:
+            with inside_more():
+                self.history = fit(*pair, data, validation, config, earlier=self.earlier, progress=progress)
+        except Interrupted:
+            of_point = not has_density(self.guide, data.probe())
+            self.history = History(self.earlier.history, config.kl_warmup, of_point, loss_in_words(config, of_point))
+            self._count(data, validation)
+            raise
+        self._count(data, validation)
+
+    def _count(self, *parts: Dataset | None) -> None:
+        """Take in how often labels are there."""
+        for part in parts:
             if part is not None and part.y is not None and len(self.label_counts):
                 self.label_counts = self.label_counts + np.bincount(part.y.cpu(), minlength=len(self.label_counts))
 

@@ -12,6 +12,8 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d, validate_data
 
+from ppl_vae.runtime.config import Count, in_range
+
 Labels = NDArray[np.int64]
 
 
@@ -32,10 +34,19 @@ def rows_in(
     Raises:
         ValueError: they are no such rows.
     """
+    if isinstance(x, np.ma.MaskedArray):
+        x = np.ma.filled(x.astype(np.float64), np.nan)  # what is masked is missing; others forget the mask
     least = 2 if begin else 1
     found: NDArray[np.generic] = validate_data(
         estimator, x, reset=begin, ensure_all_finite="allow-nan", ensure_min_samples=least
     )
+    if found.dtype == object:
+        try:
+            found = found.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"X holds what is no number ({error}); encode categories first, by OneHotEncoder for instance."
+            ) from None
     if event_shape is None:
         return found
     if not isinstance(event_shape, tuple | list) or not all(isinstance(each, Integral) for each in event_shape):
@@ -97,6 +108,16 @@ def numbers_of(y: NDArray[Any], classes: NDArray[Any]) -> Labels:
         raise ValueError(f"y holds {strange.tolist()[0]!r}; the classes are {', '.join(map(str, classes))}.")
     found: Labels = np.searchsorted(classes, y).astype(np.int64)
     return found
+
+
+@in_range
+def draws_in(num_samples: Count) -> int:
+    """Draws of z for a bound.
+
+    Raises:
+        UserError: it is no number of them.
+    """
+    return num_samples
 
 
 def seed_of(random_state: int | RandomState | None) -> int:

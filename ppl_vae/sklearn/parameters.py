@@ -1,5 +1,6 @@
 """An estimator's parameters as what the rest of the package is set by: which data, which pair, how to fit."""
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
@@ -9,12 +10,14 @@ from ppl_vae.data import DataConfig
 from ppl_vae.registry.files import find
 from ppl_vae.registry.pair_config import PairConfig, offered_to, split_guide
 from ppl_vae.registry.settings import given, parameters_of
-from ppl_vae.runtime.config import changed, field_names
-from ppl_vae.runtime.errors import unknown_name
+from ppl_vae.runtime.config import changed, checked, field_names
+from ppl_vae.runtime.errors import UserError, unknown_name
+from ppl_vae.sklearn.given import draws_in
 from ppl_vae.training import FitConfig
 
 _OF_PAIR = ("model", "likelihood", "prior", "net")
-_OF_DATA = ("binarization", "validation_fraction", "integer_scale")
+_READ_BY = ("binarization", "integer_scale")
+_OF_DATA = ("validation_fraction", *_READ_BY)
 _OWN = ("event_shape", "num_samples", "random_state", "verbose", "guide")
 
 
@@ -36,6 +39,11 @@ def configs(params: Mapping[str, Any], seed: int) -> Configs:
     Raises:
         UserError: there is no such setting, or no such part of a pair.
     """
+    for name in ("guide", *_OF_PAIR):
+        if not isinstance(params[name], str):
+            named = params[name].__qualname__ if isinstance(params[name], type) else reprlib.repr(params[name])
+            raise UserError(f"`{name}` is {named}; give a name, of ours or as path/to/file.py:Class.")
+    draws_in(params["num_samples"])
     of_fit = set(field_names(FitConfig())) - {"seed"}
     set_ = {name: value for name, value in params.items() if value is not None and name not in _OWN}
     guide, family = split_guide(params["guide"])
@@ -45,10 +53,38 @@ def configs(params: Mapping[str, Any], seed: int) -> Configs:
     pair = PairConfig(guide=guide, family=family, **parts, settings=given(set_))
     if unknown := [name for name in set_ if name not in (offered := offered_to(pair))]:
         raise unknown_name("parameter", unknown[0], {*offered, *of_fit, *_OF_DATA, *params} - {unknown[0]})
-    fit = changed(FitConfig(seed=seed), fitted)
+    pair, fit = checked(pair), changed(FitConfig(seed=seed), fitted)
+    if fit.optimizer.weight_average:
+        raise UserError(
+            "`weight_average` is for a training that ends, and partial_fit may go on with this; leave it out."
+        )
     if not fit.patience:
         of_data["validation_fraction"] = 0.0
     return Configs(DataConfig(test_fraction=0.0, data_seed=seed, **of_data), pair, fit)
+
+
+def refuse_changed(was: Configs, now: Configs) -> None:
+    """See that the settings of a pair, and of how its data is read, are still those that it was made with.
+
+    Raises:
+        UserError: one has another value, which nothing would read any more.
+    """
+    before, after = _made_by(was), _made_by(now)
+    if changes := [name for name in {**before, **after} if before.get(name) != after.get(name)]:
+        raise UserError(
+            f"`{changes[0]}` is not what this pair was made with, and cannot change in it; set it back, or call fit "
+            "for a new pair."
+        )
+
+
+def _made_by(said: Configs) -> dict[str, Any]:
+    """What makes a pair, by name."""
+    return {
+        **said.pair.parts,
+        "net": said.pair.net,
+        **said.pair.settings,
+        **{name: getattr(said.data, name) for name in _READ_BY},
+    }
 
 
 def asks_for_labels(model: str) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ppl_vae.data import Binarization, Dataset, binarized
 from ppl_vae.data.info import DataInfo
+from ppl_vae.data.kinds import LARGEST
 from ppl_vae.programs.batch import UNSEEN
 from ppl_vae.runtime.seeding import stream
 
@@ -24,12 +25,14 @@ def data_of(x: NDArray[np.generic], info: DataInfo, binarization: Binarization, 
         y: labels, 0, 1, 2, ..., ``(N,)``.
 
     Raises:
-        ValueError: numbers are missing, and none were there; or one is too large for float32.
+        ValueError: numbers are missing, and none were there; or one is larger than any that can be fitted.
     """
     with np.errstate(over="ignore"):
         values = x.astype(np.float32).reshape(len(x), *info.event_shape)
-    if np.isinf(values).any():
-        raise ValueError("X holds a number too large for float32, beyond 3.4e38; give it in larger units, as in fit.")
+    if (np.abs(values) > LARGEST).any():
+        raise ValueError(
+            f"X holds a number beyond {LARGEST:g}, too large to add up squares in float32; give it in the units of fit."
+        )
     if np.isnan(values).any() and not info.holes:
         raise ValueError(
             "X holds NaN and X in fit had none, so that the encoder has no input for what is missing; fit to rows with "

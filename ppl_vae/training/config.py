@@ -127,7 +127,7 @@ def refuse_unfit(settings: FitConfig, guide: nn.Module, validation: object) -> N
         ("`schedule` plateau", plateau, "`schedule` cosine"),
     ):
         if asked and validation is None:
-            raise UserError(f"{name} needs validation data; give a validation fraction above 0, or {without}.")
+            raise UserError(f"{name} needs validation data; give a larger validation fraction, or {without}.")
         if asked and tables_of(guide):
             raise UserError(
                 f"{name} needs a guide with a q for unseen data; a per-datapoint guide has one for its training data "

@@ -146,7 +146,7 @@ def test_numbers_may_be_missing() -> None:
     nothing = np.full((1, 4), np.nan)  # log p of nothing is 0
     assert found.score_samples(nothing)[0] == pytest.approx(0, abs=1.0)
     assert (found.transform(np.vstack([IRIS[:1], nothing]))[1] == found.transform(nothing)[0]).all()
-    with pytest.raises(ValueError, match="X holds a number too large for float32"):
+    with pytest.raises(ValueError, match="X holds a number beyond"):
         found.transform(IRIS * 1e38)
     with pytest.raises(ValueError, match="X in fit had none"):
         VAE(**SMALL).fit(IRIS).transform(holes)
