@@ -112,9 +112,9 @@ def _run_command(arguments: list[str], signals: Signals) -> int:
     try:
         if signals.own:
             refuse_too_little_memory()
-    except UserError as error:
-        return _complain(str(error), 2)
-    from ppl_vae.runtime.processes import LostContactError, joined
+        from ppl_vae.runtime.processes import LostContactError, joined
+    except (UserError, OSError) as error:  # what torch imports may want a temporary folder, and a full disk has none
+        return _complain(*in_words(error, interrupted=False))
 
     try:
         with joined() as group, redirect_stdout(sys.stdout if group.is_first else io.StringIO()):

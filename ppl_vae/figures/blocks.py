@@ -20,6 +20,7 @@ _WORD, _WIDE = 11.5, 0.72  # points of these words at most, and widths of a lett
 _TILE = 1.1  # inches, the most a tile is wide
 _MIN_WIDTH = 2.0  # inches, of a picture of few tiles
 _BESIDE = 2.4  # inches, the most that the rows' names take
+_NARROWEST = 3.5  # inches, of a figure, for the blocks' names
 _PADDING = 0.2  # inches, that the layout keeps free above and below
 
 
@@ -59,7 +60,8 @@ def blocks(
     most = min(WIDTH - beside, max(_MIN_WIDTH, columns * _TILE * max(1.0, width / height)))
     wide = fitting(ratio * len(pictures), most)
     lines = sum(name.count("\n") for name in pictures) + len(pictures) * bool(column_names)
-    figure = new_figure(wide + beside, (wide * ratio + _NAME) * len(pictures) + lines * _LINE + _PADDING, caption)
+    high = (wide * ratio + _NAME) * len(pictures) + lines * _LINE + _PADDING
+    figure = new_figure(max(wide + beside, _NARROWEST), high, caption)
     panels = figure.subplots(len(pictures), 1, squeeze=False).flat
     for axes, (name, picture) in zip(panels, pictures.items(), strict=True):
         show(axes, picture)

@@ -18,6 +18,7 @@ _LINE = 0.22  # inches, of the columns' names
 _PADDING = 0.2  # inches, that the layout keeps free above and below
 _MIN_WIDTH = 2.0  # inches, of a picture of few tiles
 _BESIDE = 2.4  # inches, the most that the rows' names take
+_NARROWEST = 2.5  # inches, of a figure whose rows have names: the layout gives them a third of it
 
 
 @styled
@@ -48,7 +49,7 @@ def strips(
     above = _LINE * max((name.count("\n") + 1 for name in column_names), default=0)
     ratio = picture.shape[0] / picture.shape[1]
     wide = fitting(ratio, min(WIDTH - beside, max(_MIN_WIDTH, columns * _TILE * max(1.0, width / height))))
-    figure = new_figure(wide + beside, wide * ratio + above + _PADDING, caption)
+    figure = new_figure(max(wide + beside, _NARROWEST if row_names else 0.0), wide * ratio + above + _PADDING, caption)
     axes = figure.subplots()
     show(axes, picture)
     step_down, step_across = picture.shape[0] / rows, picture.shape[1] / columns

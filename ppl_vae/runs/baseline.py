@@ -109,8 +109,8 @@ class BaselineRun(RunDirectory[BaselineRecord]):
         info = self.record.info
         if classifier.event_shape != info.event_shape:
             raise ValueError(f"it is of data of shape {classifier.event_shape}, the record of {info.event_shape}")
-        if int(classifier.labels[-1]) >= info.num_classes:
-            raise ValueError(f"label {int(classifier.labels[-1])} is not one of the record's {info.num_classes}")
+        if strange := set(classifier.labels.tolist()) - set(info.labels):
+            raise ValueError(f"label {max(strange)} is not one of the record's {info.num_classes}")
 
 
 def _refuse_bombs(archive: zipfile.ZipFile, size: int) -> None:

@@ -160,6 +160,14 @@ FILES: dict[str, tuple[Callable[[Path, Arrays], object], str]] = {
 }
 
 
+def test_labels_are_those_of_the_data(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "data.npz", x=rng.random((60, 2, 3), dtype=np.float32), y=2019 + np.arange(60) % 2)
+    arguments = ["baseline", "gaussian", "--data", str(tmp_path / "data.npz"), "--dims", "3"]
+    assert main([*arguments, "--out", str(tmp_path / "run")]) == 0
+    assert BaselineRun.open(tmp_path / "run").load().labels.tolist() == [2019, 2020]
+
+
 @pytest.mark.parametrize("row", FILES)
 def test_a_changed_file_is_one_line(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, row: str

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -476,14 +477,16 @@ def test_absurd_numbers_are_refused_by_name(cli, trained, estimator, flag, value
 @pytest.mark.slow
 def test_gaps_of_one_datapoint_have_no_error(cli, trained, tmp_path):
     flags = [*BRIEF, *SHORT[:4], "--prior-temperatures", 3, "--num-samples", 10, "--elbo-samples", 5, "--chains", 2]
-    outs = []
+    tables = []
     for limit in (1, 2):
         status, out, err = cli("gaps", trained, "--limit", limit, *flags, "--out", tmp_path / str(limit))
         assert status == 0, err
-        outs.append("\n".join(line for line in out.splitlines() if line.startswith("  ")))
-    assert "nan" not in outs[0]
-    assert "±" not in outs[0]
-    assert "±" in outs[1]
+        assert ("of one, so no error over datapoints, (±) of the estimate" in out) is (limit == 1)
+        tables.append("\n".join(line for line in out.splitlines() if line.startswith("  ")))
+    assert "nan" not in tables[0]
+    # In brackets stands the error of the estimate on these datapoints, outside of them that over datapoints.
+    assert all("(±" in table for table in tables)
+    assert [len(re.findall(r"[^(]±", table)) > 0 for table in tables] == [False, True]
 
 
 def test_gaps_advise_their_own_flag(cli, tmp_path):

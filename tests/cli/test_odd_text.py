@@ -43,4 +43,5 @@ def test_text_that_no_font_here_can_show_is_said_once(cli, tmp_path, monkeypatch
     assert err.count("\n") == 1
     assert err.startswith("warning: the pictures have empty boxes for ")
     assert "install one, such as Noto (fonts-noto-cjk" in err
-    assert "reconstructions.png" in out
+    assert "report " in out
+    assert (tmp_path / "run" / "figures" / "reconstructions.png").is_file()

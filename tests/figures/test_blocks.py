@@ -23,6 +23,12 @@ def test_a_block_has_its_name_and_its_rows_theirs() -> None:
     assert figure.get_figwidth() <= WIDTH
 
 
+def test_names_stand_whole_above_few_columns() -> None:
+    sources = ["data", "1. Gaussian by class", "2. conditional, amortized × diagonal"]
+    figure = blocks({name: rng.random((6, 2, 4, 4)) for name in sources}, [str(year) for year in range(2019, 2025)])
+    assert [" ".join(axes.get_title(loc="left").split()) for axes in figure.axes] == sources
+
+
 def test_columns_have_their_names_above_every_block() -> None:
     figure = blocks({"a\nb": rng.random((1, 3, 5, 7)), "c": rng.random((1, 3, 5, 7))}, column_names=["x", "0 s", "1 s"])
     for axes in figure.axes:

@@ -45,6 +45,15 @@ def test_few_columns_make_a_narrow_figure_that_longer_names_widen_and_many_make_
     assert max(strips(many, [name] * 3).get_figwidth() for name in ("a", "a" * 25)) < WIDTH + 1e-6
 
 
+@pytest.mark.parametrize("size", [4, 28])
+def test_short_names_stand_whole_beside_a_single_column(size: int) -> None:
+    years = [f"y = {year}" for year in range(1975, 2025)]
+    (axes,) = strips(rng.random((50, 1, size, size)), years).axes
+    shown = [name for name in names(axes.yaxis) if name]
+    assert len(shown) >= 25
+    assert set(shown) <= set(years)
+
+
 def test_errors() -> None:
     with pytest.raises(ValueError, match="3 rows need as many names, got 2"):
         strips(np.zeros((3, 2, 4, 4)), ["a", "b"])

@@ -30,7 +30,9 @@ def fit(axes: "Axes") -> bool:
     # Centred on its axes, a text may reach to the nearer edge of the figure and as far on the other side.
     middle = (axes.bbox.x0 + axes.bbox.x1) / 2
     across = min(share * figure.bbox.width, 2 * middle, 2 * (figure.bbox.width - middle)) - 2 * APART
-    changed = [shorten(title, across) for title in (axes.title, axes._left_title)]  # type: ignore[attr-defined]
+    changed = [shorten(axes.title, across)]
+    beside = min(share * figure.bbox.width, figure.bbox.width - axes.bbox.x0) - 2 * APART
+    changed.append(shorten(axes._left_title, beside))  # type: ignore[attr-defined]
     changed.append(shorten(axes.xaxis.label, across))
     changed.append(shorten(axes.yaxis.label, max(1.1 * axes.bbox.height, 40.0), 2 * _LINES, upright=True))
     changed += [_shorten_lines(text, max(axes.bbox.width, 60.0)) for text in axes.texts if not axes.axison]
