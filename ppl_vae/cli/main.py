@@ -114,7 +114,7 @@ def _run_command(arguments: list[str], signals: Signals) -> int:
             refuse_too_little_memory()
         from ppl_vae.runtime.processes import LostContactError, joined
     except (UserError, OSError) as error:  # what torch imports may want a temporary folder, and a full disk has none
-        return _complain(*in_words(error, interrupted=False))
+        return _complain(*in_words(error, interrupted=bool(signals.count)))
 
     try:
         with joined() as group, redirect_stdout(sys.stdout if group.is_first else io.StringIO()):

@@ -11,7 +11,7 @@ import torch
 from ppl_vae.baselines.ngrams import ngram_log_prob
 from ppl_vae.data import load
 from ppl_vae.data.codecs import decode_notes, decode_text, encode_text
-from ppl_vae.reports import film
+from ppl_vae.runs import film
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime.shown import with_error
 from tests.cli.test_bad_input import refused
