@@ -32,7 +32,7 @@ from torch import Tensor
 
 from ppl_vae.data.classes import labels_of, names_checked
 from ppl_vae.data.dataset import ROUNDING
-from ppl_vae.data.kinds import LARGEST, as_float
+from ppl_vae.data.kinds import LARGEST, as_float, refuse_lost
 from ppl_vae.data.missing import without_holes
 from ppl_vae.programs.layout import CHANNELS, Layout, channels_first
 from ppl_vae.runtime.errors import UserError
@@ -153,6 +153,8 @@ def observed(
         given = _channels_last(where, mask, event_shape)[0]
     x, moved = _channels_last(where, x, event_shape)
     x, seen, missing = without_holes(where, x, given)
+    if scale is None and event_shape is None:  # numbers of their own, which no run's are held against
+        refuse_lost(where, x)
     x, scale, scaled = _scaled(where, x, scale)
     # In C's order, whatever the data's: noise is drawn in the order of memory. A copy of what only a file holds.
     kept = np.array(x, dtype=_kept_as(x), order="C", copy=None if x.flags.writeable else True)
@@ -207,7 +209,9 @@ def _scaled(where: str, x: np.ndarray, scale: int | None) -> tuple[np.ndarray, i
         raise UserError(
             f"{where}: x holds infinity, first in row {bad}; remove those values, or put NaN where a number is missing."
         )
-    if low < -ROUNDING or high > 1 + ROUNDING:
+    # Of numbers whose meaning is yet to be told, rounding is small beside the largest: -1e-8 beside 2e-8 is a number.
+    rounding = ROUNDING if scale is not None else ROUNDING * min(1.0, max(0.0, float(high)))
+    if low < -rounding or high > 1 + ROUNDING:
         said = f"x runs from {low:.8g} to {high:.8g}"
         if scale and scale > 1:
             raise UserError(f"{where}: {said}; scale it into [0, 1], as this run's data was, or store uint8.")
@@ -230,6 +234,11 @@ def _scaled_integers(
             raise UserError(
                 f"{where}: x holds integers from {low} to {high}, where they are to be counts or codes, from 0 up; "
                 "see that it is the right file."
+            )
+        if high > LARGEST:
+            raise UserError(
+                f"{where}: x holds integers from {low} to {high}, too large for float32 to count; store float, in "
+                "larger units or as logarithms."
             )
         said = f"x holds integers ({x.dtype}) from {low} to {high}, kept as they are: counts or codes"
         return x, 0, (f"{short(where)}: {said}.",)

@@ -3,10 +3,12 @@ the numbers themselves where they are kept as integers."""
 
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ppl_vae.programs.layout import CHANNELS, Layout
+from ppl_vae.runtime.errors import UserError
 
 Kind = Literal["bits", "grey levels", "photographs", "colour", "reals", "counts", "text", "music"]
 
@@ -16,6 +18,11 @@ COLUMNS: tuple[str, ...] = get_args(Column)
 
 LARGEST = 1e15
 """Real numbers may be so large: float32, in which spreads are worked out, holds the sum of 3e8 squares of them."""
+SMALLEST = 1e-12
+"""The largest of real numbers may not be smaller: squares of less are soon none."""
+
+# Of a column's spread by its size: what is below is rounding of a constant, and above float32 has digits enough.
+_FEW_DIGITS = (1e-14, 1e3 * 2.0**-24)
 
 LOOKED_AT = 2000
 """Rows, spread over all, by which levels and tones are told."""
@@ -84,3 +91,33 @@ def is_outside(x: Tensor) -> Tensor:
 
 def _is_bit(x: Tensor) -> Tensor:
     return (x == 0) | (x == 1)
+
+
+def refuse_lost(where: str, x: np.ndarray) -> None:
+    """See that float32, in which numbers are learned, tells real numbers apart as they are.
+
+    Args:
+        where: they come from, for messages.
+        x: ``(N, *event)``, none of them missing.
+
+    Raises:
+        UserError: all are too small to square, or a column differs in digits alone that float32 does not have.
+    """
+    if x.dtype.kind != "f" or not np.isfinite(largest := max(-x.min(), x.max())):
+        return
+    if 0 < largest < SMALLEST:
+        raise UserError(
+            f"{where}: x runs from {x.min():.8g} to {x.max():.8g}, too small to add up their squares in float32; write "
+            "it in smaller units, in which it is about 1."
+        )
+    if x.dtype.itemsize <= np.dtype(np.float32).itemsize:
+        return
+    flat = x.reshape(len(x), -1)
+    low, high = flat.min(0), flat.max(0)
+    spread, size = high - low, np.maximum(-low, high)
+    for column in np.flatnonzero((spread > _FEW_DIGITS[0] * size) & (spread < _FEW_DIGITS[1] * size)):
+        if (flat[:, column].astype(np.float32) != flat[:, column]).any():
+            raise UserError(
+                f"{where}: column {column} of x runs from {low[column]:.12g} to {high[column]:.12g}, and float32 has "
+                "seven digits; subtract its mean, or leave it out."
+            )

@@ -89,7 +89,8 @@ def _of_arrays(x: Any, y: Any, how: Reading) -> Observations:
     labels = None if y is None else _labels(y)
     if hasattr(x, "toarray"):
         return read_matrix(x, labels, how)
-    return observed("the data", _array(x), labels, scale=how.integer_scale)
+    mask = ~np.ma.getmaskarray(x) if np.ma.is_masked(x) else None  # numpy's own forget it
+    return observed("the data", _array(x), labels, mask=mask, scale=how.integer_scale)
 
 
 def _of_cells(cells: Any, how: Reading) -> Observations:
