@@ -49,7 +49,11 @@ def test_each_flag_has_its_nearest(words, said, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("evaluate", "evaluate needs PATH, a run directory, as 'ppl-vae train' wrote it; see ppl-vae evaluate --help."),
+        (
+            "evaluate",
+            "evaluate needs PATH, a run: a directory that 'ppl-vae train' wrote, a zip of it, or hf://OWNER/NAME on "
+            "the Hugging Face Hub; see ppl-vae evaluate --help.",
+        ),
         ("infer RUN --input x.npz", "infer needs --out PATH, the .npz to write; see ppl-vae infer --help."),
     ],
 )
