@@ -6,6 +6,7 @@ Imports nothing that takes time: a signal is answered from the first moment on.
 import gc
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,8 @@ from ppl_vae.runtime.interrupt import answer_with, hand_back
 
 if TYPE_CHECKING:
     from ppl_vae.data import Splits
+
+_NARROWEST = 40  # letters a line, of help; for lines of three or fewer tyro seeks breaks for ever
 
 
 def say(message: str) -> None:
@@ -112,7 +115,7 @@ class Signals:
 
 
 def settle_environment() -> None:
-    """See that no setting of matplotlib stands in the way: our figures look the same everywhere and need no window.
+    """See that no setting of matplotlib or of a terminal stands in the way: our figures look the same everywhere.
 
     A notebook's shell hands on a backend that is there in the notebook alone. Only a command does this, and before
     matplotlib is imported: where it has been already, as in a notebook, its settings are as they were.
@@ -120,3 +123,5 @@ def settle_environment() -> None:
     os.environ["MPLBACKEND"] = "agg"
     os.environ["MATPLOTLIBRC"] = os.devnull
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # where it keeps its list of fonts is no news
+    if shutil.get_terminal_size().columns < _NARROWEST:
+        os.environ["COLUMNS"] = str(_NARROWEST)
