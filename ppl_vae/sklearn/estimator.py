@@ -240,7 +240,8 @@ class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Learned, WithSettin
     @available_if(_reads_labels)  # type: ignore[untyped-decorator]
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable class of each row, ``(N,)``; for a model that reads classes."""
-        return np.asarray(self.classes_[self.predict_log_proba(X).argmax(1)])
+        best = self.predict_log_proba(X).argmax(1)  # first: it says whether this was fitted, as ``classes_`` cannot
+        return np.asarray(self.classes_[best])
 
     @available_if(_reads_labels)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:

@@ -127,13 +127,14 @@ def test_a_file_that_changes_while_it_trains_is_no_stranger(cli, elsewhere, tmp_
 
     def edited(*arguments, **settings):
         (elsewhere / "mine.py").write_text("raise SystemExit")
-        return fit(*arguments, **settings)
+        return train_run(*arguments, **settings)
 
-    fit = train.fit
-    monkeypatch.setattr(train, "fit", edited)
+    train_run = train.train_run
+    monkeypatch.setattr(train, "train_run", edited)
     words = ["train", *TINY, "--model", f"{elsewhere}/mine.py:Mine", "--data", elsewhere / "mine.npz", "--out", "mine"]
     status, out, err = cli(*words)
     assert (status, err) == (0, "")
+    assert (elsewhere / "mine.py").read_text() == "raise SystemExit"
     assert "report " in out
 
 

@@ -244,6 +244,8 @@ def test_settings_are_parameters() -> None:
     assert "amortised" in repr(make_pipeline(StandardScaler(), VAE(model="amortised"))._repr_html_())
     with pytest.raises(NotFittedError):
         VAE().sample()
+    with pytest.raises(NotFittedError):
+        VAE(model="conditional").predict(IRIS)
 
 
 def test_a_whole_random_state_is_the_seed_of_train() -> None:
