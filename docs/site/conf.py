@@ -40,7 +40,7 @@ templates_path = ["templates"]
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
 nb_execution_mode = "force"
-nb_execution_timeout = 300
+nb_execution_timeout = -1  # a loaded machine takes as long as it takes
 nb_execution_in_temp = True  # what notebooks write is gone with it
 nb_execution_raise_on_error = True
 
