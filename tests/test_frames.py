@@ -31,6 +31,7 @@ NO_TABLE = {
     "mean_of": "a number",
     "open": "a run",
     "pack": "a file",
+    "push_to_hub": "a repository",
     "save": "a run",
     "simulate": "data",
     "to_datatree": "ArviZ's own",

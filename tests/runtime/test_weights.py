@@ -250,8 +250,8 @@ def test_weights_stand_beside_the_checkpoint_and_over_nothing(tmp_path: Path) ->
     taken = tmp_path / "w.safetensors"
     taken.write_bytes(b"mine")
     for paths, words in (
-        ({"weights_path": taken}, "`weights_path` .* name a file in the folder of `checkpoint_path`"),
-        ({"weights_path": taken, "checkpoint_path": tmp_path / "a" / "run.pt"}, "name a file in the folder"),
+        ({"weights_path": taken}, "`weights_path` .* name another file in the folder of `checkpoint_path`"),
+        ({"weights_path": taken, "checkpoint_path": tmp_path / "a" / "run.pt"}, "name another file in the folder"),
         ({"weights_path": taken, "checkpoint_path": tmp_path / "run.pt"}, "w.safetensors exists; resume it"),
     ):
         with pytest.raises(UserError, match=words):
