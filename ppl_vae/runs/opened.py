@@ -24,6 +24,7 @@ from ppl_vae.runs.run import Run, TrainConfig
 from ppl_vae.runtime.config import Count, in_range
 from ppl_vae.runtime.device import choose_device
 from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.files import path_given
 from ppl_vae.training.config import final_kl_weight
 from ppl_vae.training.metrics import History
 
@@ -205,7 +206,7 @@ def open_run(path: Path | str, device: str, opening: Opening = AS_RECORDED) -> O
         UserError: it is no run, it is damaged, its code is not trusted, or the device is not there.
     """
     chosen = choose_device(device)
-    path = Path(path)
+    path = path_given("path", path)
     if address := address_of(path):
         path = fetched(address)
     elif path.is_file() and path.suffix == ".zip":

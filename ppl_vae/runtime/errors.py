@@ -47,6 +47,16 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return alike[near[0]] if near else None
 
 
+def as_given(value: object) -> str:
+    """What somebody has given where something else is wanted, in words: ``None``, ``the class VAE``, ``an int``."""
+    if value is None:
+        return "None"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    name = type(value).__name__
+    return f"a{'n' if name[0] in 'aeiouAEIO' else ''} {name}"
+
+
 def reason(error: BaseException) -> str:
     """What somebody else's error says, on one line."""
     try:

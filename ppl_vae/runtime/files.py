@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ppl_vae.runtime.errors import UserError, reason
+from ppl_vae.runtime.errors import UserError, as_given, reason
 
 _ADVICE = {
     errno.ENOSPC: "make room on that disk, or write elsewhere.",
@@ -34,6 +34,21 @@ class TakenError(UserError):
 
     def __init__(self, path: Path) -> None:
         super().__init__(f"{path} exists; choose another name.")
+
+
+def path_given(setting: str, path: object) -> Path:
+    """The path that somebody has given.
+
+    Args:
+        setting: its name, for the message.
+        path: as it was given.
+
+    Raises:
+        UserError: it is no path.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise UserError(f"`{setting}` is {as_given(path)}; give a path, as text or as a pathlib.Path.")
+    return Path(os.fsdecode(path))
 
 
 @contextmanager

@@ -13,12 +13,29 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ppl_vae.runtime.errors import UserError
-from ppl_vae.runtime.files import TakenError, make_folder, remove_folder, writing
+from ppl_vae.runtime.files import CannotWriteError, TakenError, make_folder, remove_folder, writing
 
 
 def cache_of(name: str) -> Path:
     """The folder of that name in ours of the user's cache: of what can be made again, and may be deleted any time."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "ppl_vae", name)
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # One that is relative is to be ignored, says the XDG Base Directory Specification.
+    return Path(named if named.is_absolute() else Path.home() / ".cache", "ppl_vae", name)
+
+
+@contextmanager
+def in_cache() -> Iterator[None]:
+    """A block, or a function, that writes into the user's cache.
+
+    Raises:
+        CannotWriteError: it cannot, and how another place is named.
+    """
+    try:
+        yield
+    except CannotWriteError as error:
+        raise CannotWriteError(
+            f"{error} This is the user's cache; XDG_CACHE_HOME names another folder for it."
+        ) from None
 
 
 class InUseError(UserError):

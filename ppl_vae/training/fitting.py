@@ -20,6 +20,7 @@ from ppl_vae.programs.rows import check_rows, tables_of
 from ppl_vae.runtime.ambient import apart
 from ppl_vae.runtime.config import changed, checked, to_plain
 from ppl_vae.runtime.errors import UserError, warned
+from ppl_vae.runtime.files import path_given
 from ppl_vae.runtime.interrupt import Interrupted, at_a_prompt
 from ppl_vae.runtime.processes import current
 from ppl_vae.runtime.seeding import seeded, stream
@@ -142,7 +143,8 @@ def fit(
     check_rows_are_there(train, validation)
     for words in doubts_about(settings, goes_on=earlier is not None):
         warn(words)
-    checkpoint_path, weights_path = (Path(path) if path else None for path in (checkpoint_path, weights_path))
+    checkpoint_path = None if checkpoint_path is None else path_given("checkpoint_path", checkpoint_path)
+    weights_path = None if weights_path is None else path_given("weights_path", weights_path)
     if weights_path and (
         checkpoint_path is None or weights_path.parent != checkpoint_path.parent or weights_path == checkpoint_path
     ):

@@ -9,7 +9,7 @@ import pytest
 
 from ppl_vae import UserError
 from ppl_vae.runtime.files import TakenError
-from ppl_vae.runtime.folders import InUseError, claimed, locked
+from ppl_vae.runtime.folders import InUseError, cache_of, claimed, locked
 
 # What :func:`locked` does, in a process that has not to import torch.
 HOLD = """
@@ -139,3 +139,13 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
         claimed(tmp_path / "run", never, lambda path: None) as other,
     ):
         assert (claim.made, other.made) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("named", "home"), [("cache", None), ("./cache", None), ("", None), ("/elsewhere", "/elsewhere")]
+)
+def test_a_relative_place_of_the_cache_is_ignored(
+    named: str, home: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", named)
+    assert cache_of("runs") == Path(home or Path.home() / ".cache", "ppl_vae", "runs")

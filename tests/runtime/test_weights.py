@@ -250,6 +250,8 @@ def test_weights_stand_beside_the_checkpoint_and_over_nothing(tmp_path: Path) ->
     taken = tmp_path / "w.safetensors"
     taken.write_bytes(b"mine")
     for paths, words in (
+        ({"checkpoint_path": 3}, "`checkpoint_path` is an int; give a path"),
+        ({"weights_path": b"w"}, "`weights_path` is a bytes; give a path"),
         ({"weights_path": taken}, "`weights_path` .* name another file in the folder of `checkpoint_path`"),
         ({"weights_path": taken, "checkpoint_path": tmp_path / "a" / "run.pt"}, "name another file in the folder"),
         ({"weights_path": taken, "checkpoint_path": tmp_path / "run.pt"}, "w.safetensors exists; resume it"),

@@ -20,7 +20,7 @@ from ppl_vae.runs.handed_on.address import Address, NoAnswerError, hub_asked
 from ppl_vae.runs.handed_on.judging import fault_of
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.files import make_folder, write_text, writing
-from ppl_vae.runtime.folders import cache_of
+from ppl_vae.runtime.folders import cache_of, in_cache
 
 _CHUNK = 2**20
 _OF_GIT = ".gitattributes"  # the Hub puts it into every repository; it is no file of the run
@@ -44,6 +44,7 @@ class _Snapshot(NamedTuple):
     files: tuple[_File, ...]
 
 
+@in_cache()
 def fetched(address: Address) -> Path:
     """The folder of a run that is on the Hub.
 

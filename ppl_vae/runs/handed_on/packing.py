@@ -1,5 +1,6 @@
 """A run directory packed into one file, and what it needs beside that."""
 
+import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +16,10 @@ from ppl_vae.runs.opened import OpenedRun
 from ppl_vae.runs.run import Run
 from ppl_vae.runtime import checkpoint
 from ppl_vae.runtime.errors import UserError
-from ppl_vae.runtime.files import whole
+from ppl_vae.runtime.files import path_given, whole
 from ppl_vae.runtime.folders import locked
 
+_CHUNK = 2**20
 _BEGAN = (1980, 1, 1, 0, 0, 0)  # a zip's first moment: the same run gives the same bytes
 _TEXT = (".yaml", ".csv", ".json", ".md", ".html", ".svg", ".txt")  # what is worth packing smaller
 
@@ -52,27 +54,31 @@ def pack(run: OpenedRun | Path | str, to: Path | str | None = None) -> Packed:
 
     Args:
         run: a run that is open, the path of its directory, or its address on the Hub.
-        to: the zip to make; by default the directory's name and ``.zip``, beside it, of a run on the Hub here.
+        to: the zip to make, outside the run; by default the directory's name and ``.zip``, beside it, of a run on the
+            Hub here.
 
     Returns:
         where it is, and what it needs beside it.
 
     Raises:
         UserError: it is no run, or damaged; another process writes in it; there is a link in it; it is larger than what
-            :func:`ppl_vae.open` unpacks; or there is something at ``to``.
+            :func:`ppl_vae.open` unpacks; ``to`` does not end in ``.zip`` or is inside the run, or there is something.
     """
     if to is not None and address_of(to):
         raise UserError("`pack` writes a zip; ppl_vae.push_to_hub(run, 'OWNER/NAME') takes a run to the Hub.")
     with handed_on(run) as (found, files):
         folder = found.path.resolve()
-        beside = Path() if not isinstance(run, OpenedRun) and address_of(run) else found.path.parent
-        path = beside / f"{folder.name}.zip" if to is None else Path(to)
+        beside = Path() if not isinstance(run, OpenedRun) and address_of(run) else _beside(found.path)
+        path = beside / f"{folder.name}.zip" if to is None else path_given("to", to)
+        _refuse_place(path, folder)
         with whole(path, new=True) as out, zipfile.ZipFile(out, "w") as archive:
             for file in files:
                 entry = zipfile.ZipInfo(f"{folder.name}/{file.relative_to(found.path).as_posix()}", _BEGAN)
                 entry.compress_type = zipfile.ZIP_DEFLATED if file.suffix in _TEXT else zipfile.ZIP_STORED
                 entry.external_attr = 0o100644 << 16
-                archive.writestr(entry, file.read_bytes())
+                entry.file_size = file.stat().st_size  # from 2 GiB on its header is another one
+                with file.open("rb") as content, archive.open(entry, "w") as packed:
+                    shutil.copyfileobj(content, packed, _CHUNK)
         return Packed(path, len(files), needs_of(found))
 
 
@@ -90,10 +96,22 @@ def handed_on(run: OpenedRun | Path | str) -> Iterator[tuple[Run, list[Path]]]:
         found = run.run
     else:
         address = address_of(run)
-        found = Run.open(fetched(address) if address else run)
+        found = Run.open(fetched(address) if address else path_given("run", run))
     with locked(found.path):
         checkpoint.outline(found.checkpoint)  # or it is no use to anybody
         yield found, _files(found.path)
+
+
+def _beside(run: Path) -> Path:
+    """The folder that a run's is in, as near as can be to how the run was named."""
+    return run.resolve().parent if run.name in ("", "..") else run.parent
+
+
+def _refuse_place(path: Path, run: Path) -> None:
+    if path.suffix != ".zip":
+        raise UserError(f"`to` {path}: name a file that ends in .zip, by which ppl_vae.open knows a packed run.")
+    if path.parent.resolve().is_relative_to(run):
+        raise UserError(f"`to` {path} is inside the run, which would be packed with it next time; name another place.")
 
 
 def _files(folder: Path) -> list[Path]:

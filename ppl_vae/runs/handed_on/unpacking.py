@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from ppl_vae.runs.handed_on.judging import fault_of
 from ppl_vae.runtime.errors import UserError, reason
 from ppl_vae.runtime.files import make_folder, whole, writing
-from ppl_vae.runtime.folders import cache_of
+from ppl_vae.runtime.folders import cache_of, in_cache
 
 MOST_TIMES = 200  # its own size; text of ours shrinks to a tenth
 _CHUNK = 2**20
@@ -27,6 +27,7 @@ _PLAIN = (0, stat.S_IFREG, stat.S_IFDIR)  # no type at all is what archives of W
 _SMALL = 2**20  # bytes, of which nobody asks how small they were packed
 
 
+@in_cache()
 def unpacked(archive: Path) -> Path:
     """The folder of a packed run.
 
@@ -75,6 +76,9 @@ def _judged(archive: Path, entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipIn
     def refused(why: str) -> UserError:
         return UserError(f"{archive}: refused, {why}; have it packed anew by 'ppl-vae pack'.")
 
+    # Of a zip that is cut off, zipfile reads an archive inside it: a checkpoint is one.
+    if entries and min(entry.header_offset for entry in entries) > 0:
+        raise UserError(f"{archive}: damaged, its beginning or its end is missing; have it sent again.")
     if fault := fault_of([(entry.filename, entry.file_size) for entry in entries]):
         raise refused(fault)
     if sum(entry.file_size for entry in entries) > max(_SMALL, MOST_TIMES * archive.stat().st_size):

@@ -85,6 +85,57 @@ def test_an_archive_of_another_program_s_opens_too(run: Path, tmp_path: Path) ->
         assert len(ppl_vae.open(tmp_path / f"{name}.zip", "cpu").history) == 34
 
 
+def test_a_run_named_by_a_dot_is_packed_beside_itself(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run)
+    assert pack(".").path == run.with_name("mine.zip")
+    monkeypatch.chdir(run / "figures")
+    run.with_name("mine.zip").unlink()
+    assert pack("..").path == run.with_name("mine.zip")
+
+
+@pytest.mark.parametrize("to", [".", "..", "x.tar", "x", ".zip"])
+def test_what_would_not_open_by_its_name_is_not_written(run: Path, to: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run.parent)
+    before = contents(run.parent)
+    with pytest.raises(UserError, match=r"name a file that ends in \.zip"):
+        pack(run, to)
+    assert contents(run.parent) == before
+
+
+@pytest.mark.parametrize("to", ["mine/a.zip", "mine/figures/a.zip", "also/a.zip"])
+def test_no_zip_is_made_inside_the_run(run: Path, to: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run.parent)
+    Path("also").symlink_to(run)
+    with pytest.raises(UserError, match=r"a\.zip is inside the run"):
+        pack(run, to)
+    assert not list(run.rglob("*.zip"))
+
+
+@pytest.mark.parametrize("given", [None, 3, Path])
+def test_what_is_no_path_is_refused_in_words(run: Path, given: Any, tmp_path: Path) -> None:
+    for call in (ppl_vae.open, pack, lambda what: ppl_vae.push_to_hub(what, "me/mine")):
+        with pytest.raises(UserError, match=r"is (None|an int|the class Path); give a path"):
+            call(given)
+    if given is not None:
+        with pytest.raises(UserError, match=r"`to` is (an int|the class Path); give a path"):
+            pack(run, given)
+
+
+def test_files_are_packed_a_piece_at_a_time_to_the_same_bytes(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run / "notes.txt").write_text("".join(f"{number} lines of mine\n" for number in range(150_000)))
+    with zipfile.ZipFile(run.parent / "whole.zip", "w") as archive:
+        for file in sorted(each for each in run.rglob("*") if each.is_file() and each.suffix != ".partial"):
+            entry = zipfile.ZipInfo(f"mine/{file.relative_to(run).as_posix()}")
+            text = file.suffix in (".yaml", ".csv", ".json", ".md", ".svg", ".txt")
+            entry.compress_type = zipfile.ZIP_DEFLATED if text else zipfile.ZIP_STORED
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, file.read_bytes())
+    monkeypatch.setattr(Path, "read_bytes", None)  # which takes as much memory as the file is long
+    packed = pack(run).path
+    monkeypatch.undo()
+    assert packed.read_bytes() == (run.parent / "whole.zip").read_bytes()
+
+
 # --- What is no run, or cannot be packed ------------------------------------------------------------------------------
 
 
@@ -241,6 +292,7 @@ def test_a_bomb_that_lies_of_its_size_is_refused(run: Path, monkeypatch: pytest.
 DAMAGE: dict[str, Any] = {
     "cut": lambda data: data[: len(data) // 2],
     "flipped": lambda data: data[:20_000] + bytes(255 - byte for byte in data[20_000:20_100]) + data[20_100:],
+    "cut at its end": lambda data: data[: len(data) * 9 // 10],  # where an archive inside it may be whole
     "text": lambda _: b"this is no archive",
     "empty": lambda _: b"",
 }
@@ -250,10 +302,18 @@ DAMAGE: dict[str, Any] = {
 def test_a_damaged_archive_is_refused_in_one_line(run: Path, how: str) -> None:
     packed = pack(run).path
     packed.write_bytes(DAMAGE[how](packed.read_bytes()))
-    with pytest.raises(UserError, match="no packed run, or a damaged one") as caught:
+    with pytest.raises(UserError, match=r"no packed run, or a damaged one|damaged, its beginning or its end") as caught:
         ppl_vae.open(packed)
     assert "\n" not in str(caught.value)
     assert not [name for name in cached(run) if name not in ("ppl_vae", "runs")]
+
+
+def test_a_cache_that_cannot_be_written_says_how_another_is_named(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = pack(run).path
+    monkeypatch.setenv("XDG_CACHE_HOME", str(packed))
+    with pytest.raises(UserError, match=r"cannot write .* XDG_CACHE_HOME names another folder") as caught:
+        ppl_vae.open(packed)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_archive_that_is_not_there(run: Path) -> None:
