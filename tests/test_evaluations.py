@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import ppl_vae
 from ppl_vae import Batch, FitConfig, UserError, fit
 from ppl_vae.data import Dataset
 from ppl_vae.evaluation import elbo, importance_bound
@@ -232,3 +233,21 @@ def test_a_lazy_module_is_made_by_its_first_evaluation() -> None:
     check_pair(model, guide, all_of(X))
     assert encoder[1].weight.shape == (4, 12)
     assert isinstance(model.decoder, Normalised)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (None, "this is None; give a"),
+        (VAE, r"this is the class VAE; make one of it, VAE\("),
+        (3, "this is an int; give"),
+    ],
+)
+def test_what_is_no_program_is_refused_in_words(given: object, words: str) -> None:
+    _, guide = normalised()
+    data = Dataset(X)
+    for call in (ppl_vae.to_datatree, elbo, importance_bound):
+        with pytest.raises(UserError, match=words):
+            call(given, guide, data, num_samples=2)
+    with pytest.raises(UserError, match=words):
+        fit(given, guide, data, epochs=1)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.contract import hold_to_plate
 from ppl_vae.programs.effects import Recall, Remember, is_side_loss
-from ppl_vae.programs.program import local_params, make_local, parameters_kept
+from ppl_vae.programs.program import local_params, make_local, parameters_kept, refuse_functions
 from ppl_vae.runtime.ambient import apart
 from ppl_vae.runtime.errors import UserError
 from ppl_vae.runtime.turns import turn
@@ -187,8 +187,9 @@ def evaluating(*programs: nn.Module) -> Iterator[None]:
     what the caller has switched on around it stays outside (:func:`ppl_vae.runtime.ambient.apart`).
 
     Raises:
-        UserError: a program has changed one of its parameters; the message names it.
+        UserError: one is no module; or a program has changed one of its parameters, which the message names.
     """
+    refuse_functions(*programs)
     with turn("an evaluation"), ExitStack() as stack:
         if _evaluated and all(id(program) in _evaluated for program in programs):  # by a block around this one
             yield

@@ -11,7 +11,7 @@ from torch.distributions import Independent, LowRankMultivariateNormal, Multivar
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.latents import Latents
 from ppl_vae.programs.pair import frozen, unwrapped
-from ppl_vae.runtime.errors import UserError
+from ppl_vae.runtime.errors import UserError, as_given
 from ppl_vae.runtime.seeding import preserved
 
 
@@ -52,7 +52,7 @@ def check_family(family: object, latents: Latents, name: str = "the family") -> 
     """
     num_params = getattr(family, "num_params", None)
     if not (isinstance(family, nn.Module) and isinstance(num_params, int)):
-        what = f"the class {family.__name__}" if isinstance(family, type) else f"a {type(family).__name__}"
+        what = as_given(family)
         raise UserError(f"{name} is {what}; pass a family that is made, such as Diagonal({latents.size}).")
     event = tuple(neutral(family).event_shape)
     if event != (latents.size,):

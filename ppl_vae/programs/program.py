@@ -18,7 +18,7 @@ from torch import nn
 
 from ppl_vae.programs.batch import Batch
 from ppl_vae.programs.labels import held_to_classes
-from ppl_vae.runtime.errors import UserError, reason
+from ppl_vae.runtime.errors import UserError, as_given, reason
 
 
 class _ProgramMeta(type(PyroModule), ABCMeta):  # type: ignore[misc]  # both want to be the metaclass
@@ -125,10 +125,15 @@ def refuse_functions(*programs: object) -> None:
     """
     for program in programs:
         if not isinstance(program, nn.Module):
-            raise UserError(
-                f"model and guide are modules, and this is a {type(program).__name__}: make it the forward of a "
-                "pyro.nn.PyroModule."
-            )
+            raise UserError(f"model and guide are modules, and this is {as_given(program)}; {_instead(program)}.")
+
+
+def _instead(given: object) -> str:
+    if isinstance(given, type):
+        return f"make one of it, {given.__name__}(...)"
+    if callable(given):
+        return "make it the forward of a pyro.nn.PyroModule"
+    return "give a pyro.nn.PyroModule, as ppl_vae.build_model and ppl_vae.build_guide make them"
 
 
 def trace_program(program: nn.Module, batch: Batch, handled: Callable[[Batch], object] | None = None) -> Trace:

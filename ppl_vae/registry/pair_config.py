@@ -10,7 +10,7 @@ from ppl_vae.registry.factories import GUIDES, TABLES, Factory, Sizes
 from ppl_vae.registry.files import find, names_file
 from ppl_vae.registry.settings import Setting, described, is_plain, offered_by, parameters_of, plain
 from ppl_vae.runtime.config import config
-from ppl_vae.runtime.errors import UserError, unknown_name
+from ppl_vae.runtime.errors import UserError, nearest, unknown_name
 
 OPTIONAL_PARTS = ("family", "likelihood", "prior", "net")
 """What not every model or guide reads."""
@@ -159,6 +159,19 @@ def unread_error(names: Sequence[str], known: Iterable[str]) -> UserError:
             return unknown_name("setting", name, known)
     each = ((f"`{name}`: nothing in this pair reads it", "; ".join(readers_of(name))) for name in names)
     return UserError(" ".join(f"{what}; what does: {readers}." if readers else f"{what}." for what, readers in each))
+
+
+def refuse_unknown(pair: PairConfig) -> None:
+    """See that what is set is known, whether this pair reads it or not: a record of an earlier version has both.
+
+    Raises:
+        UserError: it is the setting of no maker, named or ours.
+    """
+    known = offered_to(pair)
+    for name in pair.settings:
+        if name not in known:
+            near = nearest(name, known)
+            raise UserError(f"there is no setting `{name}`; {f'did you mean `{near}`?' if near else 'take it out.'}")
 
 
 def why_none(name: str, pairs: Sequence[PairConfig]) -> str:

@@ -36,12 +36,14 @@ def migrated(record: Any) -> Any:
     if not isinstance(record, dict):
         return record
     plain = {name: value for name, value in record.items() if name != "format"}
-    number = record.get("format", 2)
+    number = record.get("format", 1)  # or of 2, which the first step leaves as it is
     if type(number) is not int or number < 1:
         raise UserError(f"its format is {number!r}, which is no number from 1 on")
     if number > FORMAT:
         raise UserError(f"it is of format {number}, and this version reads those up to {FORMAT}; take a later version")
-    return _nested(plain)
+    for step in _STEPS[number - 1 :]:
+        plain = step(plain)
+    return plain
 
 
 def _nested(record: dict[str, Any]) -> dict[str, Any]:
@@ -58,3 +60,11 @@ def migrated_pair(pair: dict[str, Any]) -> dict[str, Any]:
         return pair
     names = {name: value for name, value in pair.items() if name not in _SETTINGS}
     return {**names, "settings": {name: value for name, value in pair.items() if name in _SETTINGS}}
+
+
+def _numbered(record: dict[str, Any]) -> dict[str, Any]:
+    """From format 2 to 3: the record says its number, and nothing else in it is new."""
+    return record
+
+
+_STEPS = (_nested, _numbered)  # that from format n to n + 1 is the n-th

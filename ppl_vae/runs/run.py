@@ -21,7 +21,7 @@ import torch
 from ppl_vae.data import DataConfig
 from ppl_vae.data.info import DataInfo
 from ppl_vae.registry.build import Pair, build_pair, unread_parts
-from ppl_vae.registry.pair_config import AUTO, PairConfig
+from ppl_vae.registry.pair_config import AUTO, PairConfig, refuse_unknown
 from ppl_vae.registry.trust import check_trusted, hashes_of
 from ppl_vae.runs.record import RunDirectory, is_baseline, versions
 from ppl_vae.runtime import checkpoint
@@ -127,6 +127,10 @@ class Run(RunDirectory[Record]):
         """
         check_trusted(self.path, self.record.config.pair.parts.values(), self.record.files, trust)
         settings = self.record.config  # with its seed: a constructor may draw what is in no state_dict
+        try:
+            refuse_unknown(settings.pair)
+        except UserError as error:
+            raise UserError(f"{self.path / 'config.yaml'}: {error}") from None
         pair = build_pair(settings.pair, self.record.info, train=None, seed=settings.fit.seed)
         check_outcome(self.checkpoint, checkpoint.outline(self.checkpoint), *pair)  # sizes before contents
         weights = check_outcome(self.checkpoint, checkpoint.load(self.checkpoint), *pair)

@@ -85,6 +85,8 @@ def _in_words(error: ValidationError, name: str = "") -> UserError:
     fields = [str(part) for part in first["loc"] if str(part).isidentifier() and str(part) not in _BRANCHES]
     name = name or (fields[-1] if fields else "")
     problem = first["msg"].replace("Input should", "must").replace("Value error, ", "")
+    if first["type"] == "unexpected_keyword_argument":
+        return UserError(f"there is no setting `{name}`; take it out, or see how it is spelt.")
     choices = re.findall("'([^']*)'", problem) if first["type"] == "literal_error" else []
     near = nearest(first["input"], choices) if isinstance(first["input"], str) else None
     hint = f"; did you mean '{near}'?" if near else "."

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ppl_vae.runtime.config import to_plain
-from ppl_vae.runtime.errors import UserError, reason
+from ppl_vae.runtime.errors import UserError, as_given, reason
 from ppl_vae.runtime.files import writing
 from ppl_vae.training.config import FitConfig
 from ppl_vae.training.metrics import EpochMetrics
@@ -50,7 +50,7 @@ def checked_trackers(trackers: Iterable[Tracker]) -> list[Tracker]:
     found = list(trackers)
     for each in found:
         if isinstance(each, type) or not all(callable(getattr(each, name, None)) for name in _METHODS):
-            what = f"the class {each.__name__}" if isinstance(each, type) else f"a {type(each).__name__}"
+            what = as_given(each)
             raise UserError(f"`trackers` holds {what}; a tracker is an object with {', '.join(_METHODS)}.")
     return found
 

@@ -15,7 +15,7 @@ import ppl_vae
 from ppl_vae import UserError
 from ppl_vae.evaluation import EvaluateConfig
 from ppl_vae.runs.evaluating import evaluate_run
-from ppl_vae.runs.migration import FORMAT
+from ppl_vae.runs.migration import FORMAT, migrated
 from ppl_vae.runs.run import Run
 from ppl_vae.runs.training import continued, train_run
 from tests.fits import assert_same
@@ -84,4 +84,27 @@ def test_a_format_that_is_not_known_is_refused_in_one_line(number: object, words
     with pytest.raises(UserError, match=r"config\.yaml: not a configuration of this version of ppl_vae") as caught:
         ppl_vae.open(path)
     assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_each_format_takes_its_own_steps_alone() -> None:
+    flat = {"config": {"pair": {"model": "vae", "hidden": [3]}}}
+    nested = {"config": {"pair": {"model": "vae", "settings": {"hidden": [3]}}}}
+    assert migrated(flat) == migrated({"format": 1, **flat}) == nested
+    assert migrated({"format": 2, **nested}) == migrated(nested) == nested
+    for number in (2, FORMAT):
+        assert migrated({"format": number, **flat}) == flat  # no step leads there, and whoever reads it refuses it
+
+
+@pytest.mark.parametrize("place", ["settings", "pair", "fit", "record"])
+def test_a_key_that_is_not_known_is_named(place: str, stored: Any) -> None:
+    path, _ = stored(FORMAT)
+    record = yaml.safe_load((path / "config.yaml").read_text())
+    pair = record["config"]["pair"]
+    where = {"settings": pair["settings"], "pair": pair, "fit": record["config"]["fit"], "record": record}[place]
+    where["hiddn"] = [5]
+    (path / "config.yaml").write_text(yaml.safe_dump(record))
+    with pytest.raises(UserError, match=r"config\.yaml: .*there is no setting `hiddn`; ") as caught:
+        ppl_vae.open(path, "cpu")
+    assert place != "settings" or "did you mean `hidden`?" in str(caught.value)
     assert "\n" not in str(caught.value)
