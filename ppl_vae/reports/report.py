@@ -16,7 +16,7 @@ from ppl_vae.programs.density import has_density
 from ppl_vae.programs.rows import tables_of
 from ppl_vae.reports.chosen import all_settings, changed_settings
 from ppl_vae.reports.effort import FULL, QUIET_SECONDS, Effort
-from ppl_vae.reports.ending.card import Cells, Estimated, cells_of, rows_of_parts, write_card
+from ppl_vae.reports.ending.card import Estimated, Named, cells_of, rows_of_parts, write_card
 from ppl_vae.reports.next_steps import after_training, not_collapsed
 from ppl_vae.reports.outcome import for_how_long, named, numbers_of, result_of, what_estimates_are_of
 from ppl_vae.reports.page import (
@@ -168,13 +168,18 @@ class _Report:
             section("Do it again", lines_of_code(self._commands())),
         )
 
-    def _tables_of_estimates(self, rows: list[Cells], beside: BesideNGrams | None) -> list[str]:
+    def _tables_of_estimates(self, rows: list[Named], beside: BesideNGrams | None) -> list[str]:
         protocols = {name: _flat(protocol) for name, protocol in self.protocols.items()}
         names = dict.fromkeys(name for plain in protocols.values() for name in plain)
         protocol_rows = [(name, *(plain.get(name, "") for plain in protocols.values())) for name in names]
         steps = [paragraph(f"Nats per {beside.step}, of the ELBO:"), table(beside.in_words())] if beside else []
         note = paragraph(self._note() + self._less())
-        return [note, table(rows, _ERRORS), *steps, folded(_HOW, table(protocol_rows, protocols))]
+        return [
+            note,
+            table([cells_of(*row) for row in rows], _ERRORS),
+            *steps,
+            folded(_HOW, table(protocol_rows, protocols)),
+        ]
 
     def _settings(self) -> list[str]:
         """Those that were changed, if any, and all; and what was decided in reading the data."""
@@ -205,7 +210,7 @@ class _Report:
             return None
         return beside_ngrams("elbo", self.parts.elbo, self.of_elbo, self.opened.split("train").fixed(_SEED), layout)
 
-    def _estimates(self, point: bool, advance: Callable[[int], object]) -> list[Cells]:
+    def _estimates(self, point: bool, advance: Callable[[int], object]) -> list[Named]:
         draws, k = self.effort.elbo_draws, self.effort.bound_draws
         self.parts = self._try("ELBO", lambda: elbo(*self.pair, self.of_elbo, draws, _SEED, advance))
         rows = rows_of_parts(self.parts, point)
@@ -218,11 +223,11 @@ class _Report:
             self._note_protocol("iwae", self.few, k)
             of_few = f" on the first {len(self.few)}" if len(self.few) < len(self.of_elbo) else ""
             if self.parts and of_few:  # beside a bound on other datapoints the ELBO could seem the higher one
-                rows.append((f"elbo{of_few} alone", *cells_of(self.parts.elbo.head(len(self.few)))))
+                rows.append((f"elbo{of_few} alone", self.parts.elbo.head(len(self.few))))
             bounded = density_of(self.pair.model, self.few)
-            rows.append((f"importance bound on {bounded}{of_few}, K = {k}", *cells_of(bound)))
+            rows.append((f"importance bound on {bounded}{of_few}, K = {k}", bound))
             if bound.rise:
-                rows.append((f"higher than with half as many draws, K = {k // 2} by", *cells_of(bound.rise)))
+                rows.append((f"higher than with half as many draws, K = {k // 2} by", bound.rise))
         return rows
 
     def _note_protocol(self, estimator: str, data: Dataset, num_samples: int) -> None:

@@ -43,35 +43,36 @@ weights = load_file("{name}/model.safetensors")  # model.NAME and guide.NAME
 ```
 """
 
-Cells = tuple[str, str, str]
+Named = tuple[str, Estimate]
 
 
 class Estimated(NamedTuple):
     """What has been estimated of a run.
 
     Args:
-        rows: of each estimate its name, and its :func:`cells_of`.
+        rows: of each estimate its name, and itself.
         note: what they are of, and in which unit.
         protocols: how they were made.
         warnings: what is to be doubted, in words.
     """
 
-    rows: Sequence[Cells] = ()
+    rows: Sequence[Named] = ()
     note: str = ""
     protocols: Sequence[Protocol] = ()
     warnings: Sequence[str] = ()
 
 
-def cells_of(estimate: Estimate) -> tuple[str, str]:
-    """The number with its error over datapoints, and the error of the estimate on these."""
+def cells_of(name: str, estimate: Estimate) -> tuple[str, str, str]:
+    """A line of a table: the name, the number with its error over datapoints, the error of the estimate on these."""
     of_draws = estimate.monte_carlo_stderr
-    return with_error(estimate.mean, estimate.stderr), f"± {error_alone(of_draws)}" if 0 < of_draws < math.inf else ""
+    of_these = f"± {error_alone(of_draws)}" if 0 < of_draws < math.inf else ""
+    return name, with_error(estimate.mean, estimate.stderr), of_these
 
 
-def rows_of_parts(parts: ElboParts | None, point: bool) -> list[Cells]:
+def rows_of_parts(parts: ElboParts | None, point: bool) -> list[Named]:
     """The ELBO and its parts, of a point its reconstruction; none where they could not be had."""
     named = parts.by_name() if parts else {}
-    return [(name, *cells_of(each)) for name, each in named.items() if not point or name == "reconstruction"]
+    return [(name, each) for name, each in named.items() if not point or name == "reconstruction"]
 
 
 def write_card(opened: OpenedRun, estimated: Estimated, pictures: Iterable[Path] = ()) -> None:
@@ -113,7 +114,7 @@ def _card(opened: OpenedRun, estimated: Estimated, pictures: Iterable[Path]) -> 
 
 
 def _estimates(found: Estimated) -> str:
-    rows = [row for row in found.rows if "±" in row[1]]  # of a single datapoint there is no error
+    rows = [cells_of(*row) for row in found.rows if row[1].stderr > 0]  # of a single datapoint it is NaN
     if not rows:
         return "None: they could not be had, or are of a single datapoint, which has no error."
     made = [f"- {each.in_words()[-1]}; weights {each.model} and {each.guide}" for each in found.protocols]
