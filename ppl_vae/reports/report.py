@@ -173,13 +173,8 @@ class _Report:
         names = dict.fromkeys(name for plain in protocols.values() for name in plain)
         protocol_rows = [(name, *(plain.get(name, "") for plain in protocols.values())) for name in names]
         steps = [paragraph(f"Nats per {beside.step}, of the ELBO:"), table(beside.in_words())] if beside else []
-        note = paragraph(self._note() + self._less())
-        return [
-            note,
-            table([cells_of(*row) for row in rows], _ERRORS),
-            *steps,
-            folded(_HOW, table(protocol_rows, protocols)),
-        ]
+        note, made = paragraph(self._note() + self._less()), folded(_HOW, table(protocol_rows, protocols))
+        return [note, table([cells_of(*row) for row in rows], _ERRORS), *steps, made]
 
     def _settings(self) -> list[str]:
         """Those that were changed, if any, and all; and what was decided in reading the data."""

@@ -85,7 +85,7 @@ def test_frozen() -> None:
         ({}, r"`name`: Field required"),
         ({"name": "x", "kind": "c"}, r"`kind`: must be 'a' or 'b', got 'c'\."),
         ({"name": "x", "kind": "bb"}, r"`kind`: must be 'a' or 'b', got 'bb'; did you mean 'b'\?$"),
-        ({"name": "x", "colour": 1}, r"`colour`: "),
+        ({"name": "x", "colour": 1}, r"there is no setting `colour`; "),
         ({"name": "x", "inner": {"rate": 0}}, r"`rate`: must be greater than 0, got 0\."),
         ({"name": "x", "inner": {"rate": float("nan")}}, r"`rate`: must be a finite number"),
         ({"name": "x", "inner": {"rate": "fast"}}, r"`rate`: must be a valid number.*got 'fast'"),
