@@ -238,9 +238,9 @@ def test_a_lazy_module_is_made_by_its_first_evaluation() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (None, "this is None; give a"),
-        (VAE, r"this is the class VAE; make one of it, VAE\("),
-        (3, "this is an int; give"),
+        (None, "this is None: give a"),
+        (VAE, r"this is the class VAE: make one of it, VAE\("),
+        (3, "this is an int: give"),
     ],
 )
 def test_what_is_no_program_is_refused_in_words(given: object, words: str) -> None:

@@ -125,7 +125,7 @@ def refuse_functions(*programs: object) -> None:
     """
     for program in programs:
         if not isinstance(program, nn.Module):
-            raise UserError(f"model and guide are modules, and this is {as_given(program)}; {_instead(program)}.")
+            raise UserError(f"model and guide are modules, and this is {as_given(program)}: {_instead(program)}.")
 
 
 def _instead(given: object) -> str:
