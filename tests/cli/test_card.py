@@ -50,7 +50,7 @@ def test_a_run_without_a_report_has_one(cli, tmp_path, flags, names):
     assert "(split train)" in text or "per-datapoint" not in flags
     assert "1 epoch of training" in sections["Warnings"]
     assert "Nothing was diagnosed: 'ppl-vae report " in sections["Warnings"]
-    assert "needs nothing beside this folder" in sections["How to load it"]
+    assert "it needs nothing but this folder" in sections["How to load it"]
 
 
 def test_what_it_says_of_loading_runs(trained, monkeypatch):
@@ -99,7 +99,7 @@ def test_of_a_single_datapoint_there_is_no_number(cli, npz, tmp_path):
         == "None: they could not be had, or are of a single datapoint, which has no error."
     )
     needs = sections["How to load it"]
-    assert re.search(r"It needs beside this folder:\n\n- its data, .*\.npz, for what looks at data", needs)
+    assert re.search(r"Beside ppl_vae and this folder it needs:\n\n- its data, .*\.npz, for what looks at data", needs)
     assert not re.search(NUMBER, sections["Estimates"] + sections["Warnings"])
 
 

@@ -124,7 +124,11 @@ def _estimates(found: Estimated) -> str:
 
 def _beside(needs: Sequence[str]) -> str:
     listed = "".join(f"\n- {each}" for each in needs)
-    return f"\nIt needs beside this folder:\n{listed}" if needs else "\nIt needs nothing beside this folder."
+    return (
+        f"\nBeside ppl_vae and this folder it needs:\n{listed}"
+        if needs
+        else "\nBeside ppl_vae it needs nothing but this folder."
+    )
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

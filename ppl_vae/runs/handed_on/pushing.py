@@ -13,6 +13,7 @@ from ppl_vae.runtime.errors import UserError
 
 _KEPT = (".gitattributes", "LICENSE")  # of a repository: the Hub's own, and what its owner has put there on its page
 _OF_A_RUN = {"config.yaml", "checkpoint.pt"}
+_LOAD_FILE = "from safetensors.torch import load_file\n"
 _FRONT = re.compile(r"\A---\n(.*?\n)?---\n", re.DOTALL)
 
 
@@ -116,4 +117,8 @@ def _card(run: Path, address: Address, license: str | None) -> str:
     body = text[front.end() :] if front else f"\n{text}"
     here = re.compile(rf'^(.*pv\.open\()"{re.escape(run.resolve().name)}"\)(  #.*)?$', re.MULTILINE)
     body = here.sub(lambda it: f'{it[1]}"{address}")', body)
+    weights = f'load_file("{run.resolve().name}/model.safetensors")'
+    body = body.replace(weights, f'load_file(hf_hub_download("{address.repository}", "model.safetensors"))')
+    if "hf_hub_download(" in body:
+        body = body.replace(_LOAD_FILE, f"from huggingface_hub import hf_hub_download\n{_LOAD_FILE}")
     return f"---\n{yaml.safe_dump(said, sort_keys=False, allow_unicode=True)}---\n{body}"

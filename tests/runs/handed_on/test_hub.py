@@ -28,6 +28,10 @@ tags:
 # A card
 
     run = pv.open("mine")  # this folder
+
+from safetensors.torch import load_file
+
+weights = load_file("mine/model.safetensors")  # of both
 """
 
 
@@ -102,7 +106,10 @@ def test_what_is_pushed_is_what_opens(hub: Hub, run: Path) -> None:
     assert {**files, "README.md": b""} == {**whole, "README.md": b"", ".gitattributes": files[".gitattributes"]}
     front, body = card.removeprefix("---\n").split("\n---\n")
     assert yaml.safe_load(front) == {"library_name": "ppl_vae", "tags": ["pyro"], "license": "mit"}
-    assert body == '\n# A card\n\n    run = pv.open("hf://me/digits")\n'
+    first, imports, last = body.strip().split("\n\n", 1)[1].split("\n\n")
+    assert first == '    run = pv.open("hf://me/digits")'
+    assert imports == "from huggingface_hub import hf_hub_download\nfrom safetensors.torch import load_file"
+    assert last == 'weights = load_file(hf_hub_download("me/digits", "model.safetensors"))  # of both'
     assert (run / "README.md").read_text() == CARD
     opened = ppl_vae.open("hf://me/digits", "cpu")
     assert opened.run.path.name == "digits"
