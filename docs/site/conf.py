@@ -55,7 +55,7 @@ suppress_warnings = ["ref.python"]  # a word of a type, such as Networks, that t
 parser.ast_unparse = lambda node, *_: node and ast.unparse(node)  # Sphinx's own stumbles over f"{...}" in a type
 # "What: more of it" is a sentence of ours, and no type.
 GoogleDocstring._consume_inline_attribute = lambda self: ("", self._dedent(self._consume_to_end()))
-GoogleDocstring._consume_returns_section = lambda self, _=False: [
+GoogleDocstring._consume_returns_section = lambda self, preprocess_types=False: [
     ("", "", self._dedent(self._consume_to_next_section()))
 ]
 

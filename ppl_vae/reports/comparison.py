@@ -99,6 +99,12 @@ class Comparison(Shown):
     def __str__(self) -> str:
         return as_terminal(self.table)
 
+    def _repr_html_(self) -> str:
+        """The table as a report has it, with the paired differences and what is to be known."""
+        apart = rows_of(map(difference_cells, self.ranking.differences), DIFFERENCES)
+        notes = [footnote(self.table), of_ties(self.ranking), *self.warnings]
+        return rows_of(map(cells, self.table.rows), HEAD) + apart + "".join(map(paragraph, filter(None, notes)))
+
     @property
     def caption(self) -> str:
         """What was compared, in words."""

@@ -79,13 +79,13 @@ def in_large(figure: str, words: str) -> str:
 
 
 def table(rows: Iterable[Sequence[object]], head: Iterable[str] = ()) -> str:
-    """A table, from rows whose first cell is their heading, and headings of the columns."""
+    """A table, from rows whose first cell is their heading, and headings of the columns; of no rows nothing."""
     top = "".join(f'<th scope="col">{text(name)}</th>' for name in head)
     lines = [f"<tr><td></td>{top}</tr>"] if top else []
     for name, *cells in rows:
         columns = "".join(f"<td>{text(str(cell))}</td>" for cell in cells)
         lines.append(f'<tr><th scope="row">{text(str(name))}</th>{columns}</tr>')
-    return "<table>\n" + "\n".join(lines) + "\n</table>" if lines else ""
+    return "<table>\n" + "\n".join(lines) + "\n</table>" if len(lines) > bool(top) else ""
 
 
 def folded(summary: str, body: str) -> str:

@@ -41,8 +41,12 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is spelt most like this one, if any is; small and capital letters are alike."""
+    """The known name whose initials this is (``lr``, ``learning_rate``), or that is spelt most like it, if any is;
+    small and capital letters are alike."""
     alike = {each.casefold(): each for each in sorted(known, reverse=True)}
+    meant = [each for words, each in alike.items() if name.casefold() == "".join(word[:1] for word in words.split("_"))]
+    if len(name) > 1 and len(meant) == 1:
+        return meant[0]
     near = get_close_matches(name.casefold(), sorted(alike), n=1, cutoff=0.5)
     return alike[near[0]] if near else None
 

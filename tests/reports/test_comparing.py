@@ -46,7 +46,9 @@ def test_a_comparison_needs_names_and_nothing_else(capsys: pytest.CaptureFixture
     assert isinstance(rows[0]["log_px"], float)
     assert math.isfinite(rows[0]["log_px"])
     assert rows[1]["elbo"] is None
-    assert found._repr_html_().count("<tr>") == 3
+    shown = found._repr_html_()
+    assert shown.count("<tr>") == 3
+    assert all(words in shown for words in ("log p(x)", "One seed", *found.warnings))
     assert {axes.get_label() for axes in found.figure().axes} == {"bounds", "seconds"}
     point, hasty = (
         "The guide puts z at one point, which has no density",

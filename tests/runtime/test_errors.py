@@ -2,7 +2,7 @@
 
 import pytest
 
-from ppl_vae.runtime.errors import UserError, reason, unknown_name
+from ppl_vae.runtime.errors import UserError, nearest, reason, unknown_name
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,11 @@ def test_the_nearest_known_name(name: str, hint: str) -> None:
     error = unknown_name("data set", name, ["mnist", "digits"])
     assert isinstance(error, UserError)
     assert str(error).startswith(f"unknown data set '{name}' (known: digits, mnist); {hint}")
+
+
+def test_initials_mean_the_name_that_has_them() -> None:
+    assert nearest("lr", ["layer", "learning_rate", "limit"]) == "learning_rate"
+    assert nearest("x", ["xylophone", "y"]) is None
 
 
 def test_a_reason_is_one_line_of_some_length_whatever_it_is_of() -> None:
