@@ -1,6 +1,7 @@
 """A study: what it searches, that it goes on as if it had not stopped, and what it says of the best."""
 
 import csv
+import re
 import shutil
 import signal
 import sys
@@ -8,18 +9,24 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import ppl_vae
 from ppl_vae import UserError
 from ppl_vae.estimates.estimate import Estimate
+from ppl_vae.registry.pair_config import PairConfig
 from ppl_vae.reports.tuning import TuneConfig, trials
 from ppl_vae.reports.tuning.importance import enough_for, importance, shared
 from ppl_vae.reports.tuning.result import Tuning
-from ppl_vae.reports.tuning.terms import Searched, searched_by, with_values
+from ppl_vae.reports.tuning.searched import Searched
+from ppl_vae.reports.tuning.suitable import refuse_unsuitable
+from ppl_vae.reports.tuning.terms import in_words, searched_by, with_values
 from ppl_vae.reports.tuning.trial import Elbos, Trial
 from ppl_vae.runs.run import TrainConfig
+from ppl_vae.runtime.files import CannotWriteError
+from ppl_vae.training import FitConfig
 
 SMALL = {"epochs": 2, "batch_size": 647, "hidden": [8], "engine": "eager", "num_samples": 5, "device": "cpu"}
 SEARCH = {"learning_rate": (1e-3, 1e-1), "latent_dim": (2, 5), "guide": ["amortized", "amortized:full-rank"]}
@@ -46,7 +53,38 @@ def test_ranges_and_choices_are_read() -> None:
     assert [type(end) for end in size.ends] == [int, int]
     assert [type(end) for end in weight.ends] == [float, float]  # it is no whole number by default
     assert not size.in_logarithm
+    freedom, steps = searched_by(searching("degrees-of-freedom=3..9", "refinement-steps=2.0..9.0"))  # of parts likewise
+    assert [type(end) for end in (*freedom.ends, *steps.ends)] == [float, float, int, int]
     assert schedule.ends == ["constant", "cosine"]
+
+
+def test_what_is_drawn_is_in_its_range_and_told_apart_from_its_neighbours() -> None:
+    short = Searched("weight_average", {}, 0.99, 0.9996)
+    assert short.valued(0.99958) == 0.99958  # three digits would make 1 of it, which the setting cannot be
+    assert short.valued(0.9995999) == 0.9996
+    assert Searched("learning_rate", {}, 1.239e-4, 1e-2).valued(1.2395e-4) == 1.24e-4
+    assert Searched("learning_rate", {}, 1.234e-4, 1e-2).valued(1.2341e-4) == 1.234e-4
+    assert Searched("kl_weight", {}, 1.0, 4.0).valued(2.34567) == 2.346
+
+
+def test_numbers_of_a_search_may_be_numpys() -> None:
+    ends = (np.float32(1e-3), np.float64(1e-2))
+    search = in_words({"learning_rate": ends, "latent_dim": (np.int64(2), np.int32(9)), "hidden": [[np.int64(8)]]})
+    assert search == ("learning_rate=0.001..0.01", "latent_dim=2..9", "hidden=8")
+
+
+@pytest.mark.parametrize(
+    ("search", "words"),
+    [
+        (["learning_rate"], "`search` is a list; give a dictionary from the name of each setting"),
+        ("learning-rate=1e-3..1e-2", "`search` is a str; give a dictionary"),
+        ({"latent_dim": (False, True)}, "`search`: `latent_dim` is (False, True); give a tuple of two numbers"),
+        ({"settings": [1]}, "unknown setting 'settings'"),
+    ],
+)
+def test_a_search_that_is_none_is_refused_in_words(search: Any, words: str) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(words)}"):
+        ppl_vae.tune(search, "digits", trials=2, **SMALL)
 
 
 def test_several_of_several_and_a_guide_with_its_family() -> None:
@@ -193,6 +231,71 @@ def test_parts_without_a_validation_bound_are_refused_before_anything_is_trained
     assert not out.exists()
 
 
+def test_a_value_that_cannot_be_trained_with_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    table = tmp_path / "table.npz"
+    np.savez(table, x=np.random.default_rng(0).normal(size=(50, 4)))
+    for search, data, words in (
+        ({"optimizer": ["Adam", "adam"]}, "digits", "`optimizer` adam: unknown optimizer 'adam'"),
+        ({"net": ["mlp", "conv"]}, table, "`net` conv: "),
+    ):
+        with pytest.raises(UserError, match=f"^{words}"):
+            ppl_vae.tune(search, data, out=tmp_path / "study", trials=2, **SMALL)
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_value_that_needs_another_beside_it_is_searched() -> None:
+    settings = TrainConfig(pair=PairConfig(settings={"hidden": [8]}), fit=FitConfig(batch_size=647))
+    splits = ppl_vae.load("digits")
+    searched = searched_by(searching("model=vae,hierarchical", "family=diagonal,bottom-up"))
+    refuse_unsuitable(settings, searched, splits)
+    with pytest.raises(UserError, match=r"^`family` bottom-up: "):
+        refuse_unsuitable(settings, searched[1:], splits)
+
+
+def test_a_trial_that_cannot_be_trained_counts_and_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each value is fine beside what was given; only drawn together there can be more columns than latents."""
+    usual, trained = trials.fit, 0
+
+    def counted(*args: Any, **named: Any) -> Any:
+        nonlocal trained
+        trained += 1
+        return usual(*args, **named)
+
+    monkeypatch.setattr(trials, "fit", counted)
+    search, out = {"rank": (2, 9), "latent_dim": (3, 6)}, tmp_path / "study"
+    ppl_vae.tune(search, "digits", out=out, trials=4, family="low-rank", report=False, **SMALL)
+    study = ppl_vae.tune(search, "digits", out=out, trials=5, family="low-rank", **SMALL)
+    failed = [each for each in study.trials if each.ended == "failed"]
+    wide = [each for each in study.trials[1:] if each.values["rank"] > each.values["latent_dim"]]
+    assert failed == wide
+    assert 0 < len(failed) < 4
+    assert trained == 5 - len(failed)
+    assert study.how_many.endswith(f", {len(failed)} failed")
+    begins = f"Trial {failed[0].number} could not be trained: `rank` {failed[0].values['rank']}: q is of "
+    (said,) = [words for words in study.warnings if words.startswith(begins)]
+    assert said.partition(":")[0] in (out / "report.html").read_text()
+
+
+def test_what_is_no_fault_of_the_settings_stops_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = [CannotWriteError("the disk is full"), RuntimeError("a bug"), RuntimeError("CUDA out of memory")]
+    usual, search, out = trials.fit, {"latent_dim": [2, 3]}, tmp_path / "study"
+
+    def failing(model: Any, *args: Any, **named: Any) -> Any:
+        if model.prior.latent_dim != 10:
+            raise faults[0]
+        return usual(model, *args, **named)
+
+    monkeypatch.setattr(trials, "fit", failing)
+    for words in ("the disk is full", "a bug"):
+        with pytest.raises(Exception, match=words):
+            ppl_vae.tune(search, "digits", out=out, trials=2, **SMALL)
+        faults.pop(0)
+    study = ppl_vae.tune(search, "digits", out=out, trials=2, report=False, **SMALL)
+    assert study.trials[1].why.startswith("out of memory; take smaller batches")
+
+
 def test_a_setting_of_one_family_is_searched_for_that_family_alone(tmp_path: Path) -> None:
     search = {"family": ["diagonal", "planar"], "num_maps": (2, 8)}
     tuning = ppl_vae.tune(search, "digits", out=tmp_path / "flows", trials=5, **SMALL)
@@ -216,10 +319,11 @@ def found(*made: Trial, gain: float = 0.3, **more: object) -> Tuning:
     return Tuning(TuneConfig(), made, {number: Elbos(best, best), 0: Elbos(zero, zero)}, **more)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("gain", "beyond"), [(2.0, True), (0.0, False), (-2.0, False)])
-def test_the_gain_is_beyond_chance_or_not(gain: float, beyond: bool) -> None:
+@pytest.mark.parametrize("gain", [2.0, 0.0, -2.0])
+def test_the_gain_is_beyond_chance_or_not(gain: float) -> None:
     tuning = found(Trial(0, {}, -9.0, 2), Trial(1, {"latent_dim": 3}, -8.0, 2), gain=gain)
-    assert ("is not beyond chance" not in tuning.verdict) == beyond
+    assert ("; that it is better there is not beyond chance" in tuning.verdict) == (gain == 0)
+    assert ("; there it is worse, beyond chance" in tuning.verdict) == (gain < 0)
     assert "trial 1 less trial 0 on 100 test datapoints" in tuning.verdict
     assert "the best of 2 that ran to their end, by 100 validation datapoints" in tuning.choice
     none = found(Trial(0, {}, -8.0, 2), Trial(1, {"latent_dim": 3}, -9.0, 2))
@@ -286,6 +390,13 @@ def test_shares_are_told_of_enough_trials_and_name_what_matters() -> None:
     assert importance(searched, trials[:-1]) == {}
     assert importance(searched[:1], trials) == {}
     assert importance(searched, [each._replace(bound=-8.0) for each in trials]) == {}
+
+
+def test_a_setting_that_is_called_as_a_column_has_a_column_of_its_own() -> None:
+    searched = (Searched("epochs", {}, 1, 300),)
+    tuning = found(Trial(0, {}, -9.0, 2), Trial(1, {"epochs": 3}, -8.0, 3), searched=searched, given={"epochs": 2})
+    assert [(row["trial"], row["epochs"], row["searched_epochs"]) for row in tuning.rows()] == [(1, 3, 3), (0, 2, 2)]
+    assert tuning.caption.endswith("up to 300 epochs a trial")
 
 
 # --- Its page ---------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ _FEW = 60  # trials that are drawn large
 _DEEP = 4  # times as far below the highest as the median is, a picture reaches
 _MARGIN = 0.08  # of a picture's height, above and below
 
-_BELOW = "lower, or diverged"
+_BELOW = "lower, or without a bound"
 
 KINDS = {
     "ended early": {"marker": "o", "color": FAINT, "fillstyle": "none"},

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ppl_vae.reports.tuning.terms import Searched
+from ppl_vae.reports.tuning.searched import Searched
 from ppl_vae.reports.tuning.trial import Trial
 
 if TYPE_CHECKING:

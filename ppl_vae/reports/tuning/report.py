@@ -46,7 +46,7 @@ def write_tuning_report(found: Tuning, out: Path) -> dict[str, Path]:
         out / "report.html",
         page(
             f"Search of settings: {found.settings.in_words} on {Path(found.settings.data.data).name} ({out.name})",
-            paragraph(f"{found.how_many}, of up to {found.settings.fit.epochs} epochs each."),
+            paragraph(f"{found.how_many}, of up to {found.most_epochs} epochs each."),
             in_large(*_result(found)),
             warned_of(found.warnings),
             table(_best(found), _head(found)),

@@ -11,7 +11,8 @@ from ppl_vae.data.torchvision_sets import NAMES
 from ppl_vae.estimates.estimate import Estimate
 from ppl_vae.estimates.significance import beyond_chance
 from ppl_vae.reports.next_steps import Step
-from ppl_vae.reports.tuning.terms import Searched, TuneConfig, with_values
+from ppl_vae.reports.tuning.searched import Searched
+from ppl_vae.reports.tuning.terms import TuneConfig, with_values
 from ppl_vae.reports.tuning.trial import Elbos, Trial, best_of
 from ppl_vae.runs.command_line import command, train_command
 from ppl_vae.runs.run import TrainConfig
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 AT_RANDOM = 6
 """Trials before the others are learned from."""
 _SHOWN = 10  # trials in what is printed
-_LOW = "What is far lower than most is marked at the lower edge"
+_OF_TRIAL = ("trial", "validation_bound", "epochs", "ended")  # columns of the table that are no settings
+_LOW = "What is far lower than most, or has no bound, is marked at the lower edge"
+_LONG = 1e6  # from which on a number is written with a power of ten
 _EDGE = 0.03  # of a range: what is so near to its end is at its end
 
 
@@ -79,16 +82,18 @@ class Tuning(Shown):
         return {**self.given, **trial.values}
 
     def rows(self) -> list[Row]:
-        """One a trial, the best first, those that were ended early last."""
+        """One a trial, the best first, those that did not run to their end last. A setting that is called as one of the
+        table's own columns has another name there: ``epochs`` is ``searched_epochs``."""
         ranked = sorted(self.trials, key=lambda each: (bool(each.ended), -each.height))
-        names = {name: None for each in self.trials for name in self.values_of(each)}
+        names = dict.fromkeys(name for each in self.trials for name in self.values_of(each))
+        columns = {name: f"searched_{name}" if name in _OF_TRIAL else name for name in names}
         return [
             {
                 "trial": each.number,
                 "validation_bound": each.bound,
                 "epochs": each.epochs,
                 "ended": each.ended or "at its end",
-                **{name: as_cell(values[name]) if name in values else None for name in names},
+                **{columns[name]: as_cell(values[name]) if name in values else None for name in names},
             }
             for each in ranked
             for values in [self.values_of(each)]
@@ -114,9 +119,9 @@ class Tuning(Shown):
     def how_many(self) -> str:
         """Trials, and how they ended, in words."""
         ended = [each.ended for each in self.trials if each.ended]
-        diverged, trials = ended.count("diverged"), f"{len(self.trials)} trial{'' if len(self.trials) == 1 else 's'}"
-        said = f"{trials}, {len(ended) - diverged} ended early"
-        return f"{said}, {diverged} diverged" if diverged else said
+        trials = f"{len(self.trials)} trial{'' if len(self.trials) == 1 else 's'}"
+        others = [f"{ended.count(how)} {how}" for how in ("diverged", "failed") if how in ended]
+        return ", ".join([trials, f"{ended.count('early')} ended early", *others])
 
     @property
     def verdict(self) -> str:
@@ -125,6 +130,8 @@ class Tuning(Shown):
             return "no trial had a better validation bound than the settings as they were given"
         gain = f"{signed(self.gain)} nats per datapoint"
         chance = "" if beyond_chance(self.gain) else "; that it is better there is not beyond chance"
+        if beyond_chance(self.elbo[0].less(self.elbo[self.best.number]).test):
+            chance = "; there it is worse, beyond chance"
         return (
             f"trial {self.best.number} less trial 0 on {len(self.gain.values):,} test datapoints: ELBO {gain} (paired "
             f"difference ± standard error over datapoints; one training each){chance}"
@@ -146,6 +153,9 @@ class Tuning(Shown):
     def warnings(self) -> list[str]:
         """What is to be known before the settings are used, in words."""
         found = [f"{self.too_soon[:1].upper()}{self.too_soon[1:]}"] if self.too_soon else []
+        for why in dict.fromkeys(each.why for each in self.trials if each.why):
+            failed = [str(each.number) for each in self.trials if each.why == why]
+            found.append(f"Trial{'s' if len(failed) > 1 else ''} {', '.join(failed)} could not be trained: {why}")
         if len(self.trials) <= AT_RANDOM:
             found.append(
                 f"All {len(self.trials)} trials have settings that were given or drawn at random: a search learns from "
@@ -164,7 +174,13 @@ class Tuning(Shown):
     def caption(self) -> str:
         """What was searched, in words."""
         settings = self.settings
-        return f"{Path(settings.data.data).name}: {settings.in_words}, up to {settings.fit.epochs} epochs a trial"
+        return f"{Path(settings.data.data).name}: {settings.in_words}, up to {self.most_epochs} epochs a trial"
+
+    @property
+    def most_epochs(self) -> int:
+        """How many epochs a trial may take: as given, or the most that are searched."""
+        searched = [end for each in self.searched if each.name == "epochs" for end in each.ends]
+        return max([self.settings.fit.epochs, *map(int, searched)])
 
     def figure(self) -> "Figure":
         """The validation bound of each trial, and the best so far."""
@@ -255,4 +271,4 @@ def as_text(value: Any) -> str:
     cell = as_cell(value) if isinstance(value, list | tuple | bool) else value
     if not isinstance(cell, float):
         return "–" if cell is None else str(cell)
-    return f"{cell:.4g}" if abs(cell) < 1 else f"{cell:.2f}"
+    return f"{cell:.2f}" if 1 <= abs(cell) < _LONG else f"{cell:.4g}"

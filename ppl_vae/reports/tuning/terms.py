@@ -1,24 +1,23 @@
 """The terms of a study: the settings as they are given, which of them are searched and where."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, replace
-from typing import Any, NamedTuple
+from numbers import Real
+from typing import Any
 
 import yaml
 
 from ppl_vae.data import DataConfig
 from ppl_vae.registry.pair_config import offered_to, split_guide
 from ppl_vae.registry.settings import given, typed
+from ppl_vae.reports.tuning.searched import Searched
 from ppl_vae.runs.run import TrainConfig
-from ppl_vae.runtime.config import Count, changed, checked, config, field_names, to_plain
-from ppl_vae.runtime.errors import UserError, unknown_name
+from ppl_vae.runtime.config import Count, changed, checked, config, field_names, pythons_own, to_plain
+from ppl_vae.runtime.errors import UserError, as_given, unknown_name
 
 # By other values of these a validation bound is of another thing, or of other draws.
 _SAME_FOR_ALL = ("objective", "num_particles", "drop", "likelihood", "seed", "device")
-# A range over so much more than its beginning is searched evenly in its logarithm.
-_DECADE = 10
 
 
 @config
@@ -47,52 +46,6 @@ class TuneConfig:
         return yaml.safe_dump(to_plain(self), sort_keys=False)
 
 
-class Searched(NamedTuple):
-    """One setting that is searched.
-
-    Args:
-        name: of the setting.
-        choices: its values by their text; none where it is a range.
-        low: of a range.
-        high: likewise; whole numbers where the range is of these.
-    """
-
-    name: str
-    choices: dict[str, Any]
-    low: float = 0
-    high: float = 0
-
-    @property
-    def in_logarithm(self) -> bool:
-        """Whether a range is searched evenly in its logarithm."""
-        return self.low > 0 and self.low * _DECADE <= self.high
-
-    def valued(self, drawn: Any) -> Any:
-        """The value of what was drawn: a choice by its text, a number with the three digits that are told of it."""
-        if self.choices:
-            return self.choices[drawn]
-        return float(f"{drawn:.3g}") if isinstance(drawn, float) else drawn
-
-    def drawn(self, value: Any) -> Any:
-        """The inverse of :meth:`valued`: the text of a choice, a number within the range that it was rounded in."""
-        if self.choices:
-            return next(text for text, each in self.choices.items() if each == value)
-        return min(max(value, self.low), self.high)
-
-    def nearest_end(self, value: Any, share: float) -> str:
-        """``lower`` or ``upper`` where a value is so near, as a share of the range; else nothing, as of choices."""
-        if self.choices:
-            return ""
-        low, high, place = (math.log(each) if self.in_logarithm else each for each in (self.low, self.high, value))
-        way = (place - low) / (high - low)
-        return "lower" if way <= share else "upper" if way >= 1 - share else ""
-
-    @property
-    def ends(self) -> list[Any]:
-        """The values that all others are between, or all there are."""
-        return list(self.choices.values()) or [self.low, self.high]
-
-
 def searched_by(terms: TuneConfig) -> list[Searched]:
     """The settings that a study searches, each of whose values a training takes.
 
@@ -108,7 +61,7 @@ def searched_by(terms: TuneConfig) -> list[Searched]:
             raise UserError(f"`search`: '{text}' is no NAME=LOW..HIGH or NAME=VALUE,VALUE.")
         if name in _SAME_FOR_ALL or name in {each.name for each in fields(DataConfig)}:
             raise UserError(f"`search`: validation bounds with another `{name}` are not comparable; set it for all.")
-        one = _searched(name, values.strip(), text)
+        one = _searched(terms.settings, name, values.strip(), text)
         if name in several and not one.choices:
             raise UserError(f"`search`: `{name}` takes one number or several; name the choices, as {name}=256,256 256.")
         if name in several:
@@ -123,16 +76,23 @@ def searched_by(terms: TuneConfig) -> list[Searched]:
     return found
 
 
-def _searched(name: str, values: str, text: str) -> Searched:
+def _searched(settings: TrainConfig, name: str, values: str, text: str) -> Searched:
     if range_ := re.fullmatch(r"(\S+)\.\.(\S+)", values):
         low, high = map(_value, range_.groups())
         if not isinstance(low, int | float) or not isinstance(high, int | float) or not low < high:
             raise UserError(f"`search`: '{text}' is no range from a number to a greater one.")
-        whole = (
-            isinstance(low, int) and isinstance(high, int) and not isinstance(_named(TrainConfig()).get(name), float)
-        )
-        return Searched(name, {}, *((low, high) if whole else (float(low), float(high))))
+        if float(low).is_integer() and float(high).is_integer() and not _takes(settings, {name: low + 0.5}):
+            return Searched(name, {}, int(low), int(high))
+        return Searched(name, {}, float(low), float(high))
     return Searched(name, {each.strip(): _value(each.strip()) for each in values.split(",")})
+
+
+def _takes(settings: TrainConfig, values: Mapping[str, Any]) -> bool:
+    try:
+        with_values(settings, values)
+    except UserError:
+        return False
+    return True
 
 
 def _named(settings: TrainConfig) -> dict[str, Any]:
@@ -179,11 +139,12 @@ def with_values(settings: TrainConfig, values: Mapping[str, Any]) -> TrainConfig
     if isinstance(guide := values.get("guide"), str):
         name, family = split_guide(guide)
         values = {"family": family, **values, "guide": name}
-    named = {name: values.pop(name) for name in list(values) if name in field_names(settings)}
+    known = {*field_names(settings)} - {"settings"}  # it holds those of the pair's parts, each by its own name
+    named = {name: values.pop(name) for name in list(values) if name in known}
     found = checked(changed(settings, named))
     offered = offered_to(found.pair)
     if unknown := [name for name in values if name not in offered]:
-        raise unknown_name("setting", unknown[0], {*offered, *field_names(settings)} - {"settings"})
+        raise unknown_name("setting", unknown[0], {*offered, *known})
     typed(offered, values)  # now, not when the first trial with such a value is made
     pair = replace(found.pair, settings=found.pair.settings | given(values))
     return checked(replace(found, pair=pair))
@@ -193,21 +154,33 @@ def in_words(search: Mapping[str, Sequence[Any] | tuple[Any, Any]]) -> tuple[str
     """A search as Python has it, as :class:`TuneConfig` does.
 
     Args:
-        search: by the name of a setting a range, the tuple of its ends, or a list of values.
+        search: by the name of a setting a range, the tuple of its ends, or a list of values. Numbers may be NumPy's.
 
     Raises:
-        UserError: one is neither.
+        UserError: it is no dictionary, or what stands by a name is neither.
     """
+    if not isinstance(search, Mapping):
+        raise UserError(
+            f"`search` is {as_given(search)}; give a dictionary from the name of each setting to its range or its "
+            'values, as {"learning_rate": (1e-4, 1e-2), "schedule": ["constant", "cosine"]}.'
+        )
     said = []
     for name, values in search.items():
-        if isinstance(values, tuple) and len(values) == 2 and all(isinstance(end, int | float) for end in values):
-            said.append(f"{name}={values[0]}..{values[1]}")
+        if isinstance(values, tuple) and len(values) == 2 and all(map(_is_number, values)):
+            said.append(f"{name}={as_words(values[0])}..{as_words(values[1])}")
         elif isinstance(values, list) and values:
-            said.append(f"{name}=" + ",".join(map(_as_text, values)))
+            said.append(f"{name}=" + ",".join(map(as_words, values)))
         else:
             raise UserError(f"`search`: `{name}` is {values!r}; give a tuple of two numbers, or a list of values.")
     return tuple(said)
 
 
-def _as_text(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+def _is_number(value: object) -> bool:
+    return isinstance(plain := pythons_own(value), int | float) and not isinstance(plain, bool)
+
+
+def as_words(value: object) -> str:
+    """A value as it is written in a search; of NumPy's numbers the few digits that they were given by."""
+    if isinstance(value, tuple | list):
+        return " ".join(map(as_words, value))
+    return str(value if isinstance(value, Real) else pythons_own(value))

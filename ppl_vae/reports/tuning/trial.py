@@ -16,7 +16,8 @@ class Trial(NamedTuple):
         bound: on the validation data, nats per datapoint, of one that was ended early that of its last epoch; None
             where it has none.
         epochs: that it took.
-        ended: how: to its end, early, or by an error, in words.
+        ended: how, where it was not to its end: ``early``, ``diverged`` or ``failed``.
+        why: it failed, in words; empty where it did not.
     """
 
     number: int
@@ -24,6 +25,7 @@ class Trial(NamedTuple):
     bound: float | None
     epochs: int
     ended: str = ""
+    why: str = ""
 
     @property
     def height(self) -> float:

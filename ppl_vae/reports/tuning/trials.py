@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 from ppl_vae.data import Splits
 from ppl_vae.data.info import DataInfo
 from ppl_vae.registry.build import build_pair, settled
+from ppl_vae.registry.files import users_errors_told
 from ppl_vae.reports.tuning.importance import distributions_of
 from ppl_vae.reports.tuning.result import AT_RANDOM
+from ppl_vae.reports.tuning.searched import Searched
 from ppl_vae.reports.tuning.suitable import NO_BOUND, POINT, unread_of
-from ppl_vae.reports.tuning.terms import Searched, TuneConfig, with_values
+from ppl_vae.reports.tuning.terms import TuneConfig, with_values
 from ppl_vae.reports.tuning.trial import Trial
 from ppl_vae.runs.run import TrainConfig
-from ppl_vae.runtime.errors import UserError
-from ppl_vae.runtime.files import writing
+from ppl_vae.runtime.errors import UserError, in_words, is_out_of_memory
+from ppl_vae.runtime.files import CannotWriteError, writing
 from ppl_vae.runtime.interrupt import inside_more
 from ppl_vae.runtime.progress import Bar
 from ppl_vae.runtime.seeding import stream
@@ -133,20 +135,27 @@ def _try_one(
         bound = _bound_of(settings, splits, follow, (lambda _: None) if number else warn)
     except TrialPruned:
         study.tell(trial, state=TrialState.PRUNED)
-    except DivergedError:
-        if not number:
+    except BaseException as error:
+        if not number or not _is_of_settings(error):
             study.tell(trial, state=TrialState.FAIL)
             raise
-        # Told from what was merely worse; it counts, or a search among settings that diverge had no end.
-        trial.set_user_attr("ended", "diverged")
+        # Told from what was merely worse; it counts, or a study would try the same whenever it went on, without end.
+        diverged = isinstance(error, DivergedError)
+        trial.set_user_attr("ended", "diverged" if diverged else "failed")
+        trial.set_user_attr("why", "" if diverged else in_words(error, interrupted=False)[0])
         study.tell(trial, state=TrialState.PRUNED)
-    except BaseException:
-        study.tell(trial, state=TrialState.FAIL)
-        raise
     else:
         study.tell(trial, bound)
 
 
+def _is_of_settings(error: BaseException) -> bool:
+    """Whether another trial may be spared an error: one of what was set, or of a model too large for the memory."""
+    if isinstance(error, CannotWriteError):
+        return False
+    return isinstance(error, UserError) or is_out_of_memory(error)
+
+
+@users_errors_told()
 def _bound_of(
     settings: TrainConfig,
     splits: Splits,
@@ -171,4 +180,5 @@ def _told(number: int, found: "FrozenTrial", searched: Mapping[str, Searched]) -
     read = searched.keys() - found.user_attrs.get("unread", [])
     values = {name: searched[name].valued(value) for name, value in found.params.items() if name in read}
     early = "" if found.value is not None and found.state.name == "COMPLETE" else "early"
-    return Trial(number, values, found.value, (found.last_step or 0), found.user_attrs.get("ended", early))
+    ended, why = found.user_attrs.get("ended", early), found.user_attrs.get("why", "")
+    return Trial(number, values, found.value, (found.last_step or 0), ended, why)

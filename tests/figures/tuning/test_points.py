@@ -9,7 +9,7 @@ from ppl_vae.figures.tuning.points import Points
 
 def test_each_trial_has_its_kind() -> None:
     points = Points([-10.0, -9.0, -8.0, -8.5, np.nan, -90.0], [True, True, False, True, False, True])
-    end, early, below = "ran to its end", "ended early", "lower, or diverged"
+    end, early, below = "ran to its end", "ended early", "lower, or without a bound"
     assert points.kinds == [end, end, early, "the best", below, below]  # the highest was not seen to its end
     assert points.heights[-1] == points.heights[-2] == points.low
 
